@@ -1,0 +1,129 @@
+# The commands of this repository. Each makes the environment first where it is missing or out of date.
+
+.DEFAULT_GOAL := help
+.PHONY: help run dev test check fmt migration cli lock bench mutants doctor clean
+.PHONY: check-format check-lint check-types check-imports check-dependencies check-lock check-migrations
+
+PY := .venv/bin/python
+ENV := .venv/.complete
+CODE := $(wildcard src tests bench scripts)
+
+# An interpreter is found, never fetched: what runs here is what the machine's owner installed.
+export UV_PYTHON_DOWNLOADS := never
+
+help: ## print this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+
+run: $(ENV) ## serve on http://localhost:8000 with an embedded PostgreSQL (PORT=8001 for another port)
+	@$(PY) -m entrypoints.local
+
+dev: $(ENV) ## the same, and reload when a file changes
+	@$(PY) -m entrypoints.local --reload
+
+test: $(ENV) ## run every test, measure coverage (ARGS="-k word" runs a part, without coverage)
+	@$(PY) -m pytest -n logical --maxprocesses=4 $(if $(ARGS),$(ARGS),--cov)
+
+check: check-format check-lint check-types check-imports check-dependencies check-lock check-migrations ## format, lint, types, import rules, dependencies, lock files, migrations
+
+fmt: $(ENV) ## format the code and mend what the linter can mend
+	@.venv/bin/ruff check --fix-only --quiet $(CODE)
+	@.venv/bin/ruff format $(CODE)
+
+migration: $(ENV) ## write a migration from what the tables have become (m="add labels")
+	@test -n "$$m" || { echo 'Say what changes: make migration m="add labels to tasks"'; exit 2; }
+	@$(PY) -m entrypoints.embedded -- sh -c '$(PY) -m entrypoints.cli migrate && $(PY) -m entrypoints.cli migration "$$m"'
+
+cli: $(ENV) ## run a command on the database of `make run` (ARGS="user create")
+	@$(PY) -m entrypoints.local -- $(PY) -m entrypoints.cli $(ARGS)
+
+lock: $(ENV) ## write the lock files after a change in pyproject.toml (ARGS=--upgrade for newer releases)
+	@$(call compile,requirements.lock) $(ARGS)
+	@$(call compile,requirements-dev.lock) --group dev -c requirements.lock $(ARGS)
+
+bench: $(ENV) ## measure requests per second and CPU per request beside a raw ASGI handler
+	@$(PY) -m bench $(ARGS)
+
+mutants: $(ENV) ## change the domain and the application in small ways and see the tests fail
+	@$(PY) -m mutmut run $(ARGS)
+	@$(PY) -m mutmut results
+
+doctor: ## say what on this machine would stop run or test, and the remedy
+	@for python in $(PY) $(PYTHON) python3 python /usr/bin/python3; do \
+	    "$$python" -c '' 2>/dev/null && exec "$$python" scripts/doctor.py; \
+	done; echo 'There is no Python here. $(GET_PYTHON)'; exit 1
+
+clean: ## remove the environment and the caches (the database in .postgres stays)
+	@rm -rf .venv .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache .coverage .coverage.* mutants
+	@find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# --- the parts of `check` -----------------------------------------------------------------------
+
+check-format: $(ENV)
+	@.venv/bin/ruff format --check $(CODE)
+
+check-lint: $(ENV)
+	@.venv/bin/ruff check $(CODE)
+
+check-types: $(ENV)
+	@$(PY) -m mypy $(CODE)
+
+check-imports: $(ENV)
+	@$(PY) -c 'import sys; from importlinter.cli import lint_imports; sys.exit(lint_imports(no_logo=True))'
+
+check-dependencies: $(ENV)
+	@$(PY) -m deptry src
+
+# The files themselves are the starting point, so that a release of today changes nothing.
+check-lock: $(ENV)
+	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && cp requirements*.lock "$$folder" && \
+	$(call compile,"$$folder/requirements.lock") && \
+	$(call compile,"$$folder/requirements-dev.lock") --group dev -c requirements.lock && \
+	for lock in requirements.lock requirements-dev.lock; do \
+	    cmp -s $$lock "$$folder/$$lock" || { echo "$$lock does not follow from pyproject.toml: run make lock"; exit 1; }; \
+	done && echo 'The lock files are up to date.'
+
+check-migrations: $(ENV)
+	@$(PY) -m entrypoints.embedded -- sh -c '$(PY) -m entrypoints.cli migrate && $(PY) -m entrypoints.cli check-migrations'
+
+# One file for every platform, without the addresses it was resolved from; and without naming the service,
+# which stands in pyproject.toml alone.
+compile = .venv/bin/uv pip compile pyproject.toml --quiet --universal --generate-hashes --python-version 3.12 \
+    --no-annotate --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' -o $(1)
+
+# --- the environment ----------------------------------------------------------------------------
+
+GET_PYTHON = Install Python 3.12 or newer (Debian 13, Ubuntu 24.04: apt install python3 python3-venv; \
+    macOS: brew install python@3.13; pyenv: pyenv install 3.13) or name one: make PYTHON=/path/to/python3
+
+# A .venv whose interpreter has gone is no environment, however new its stamp.
+ifneq ($(shell test -x $(PY) && echo yes),yes)
+.PHONY: $(ENV)
+endif
+
+# The first Python >= 3.12 that runs (through pyenv's shims .python-version has its say). uv does the work: the
+# one on PATH or else the one that requirements-dev.lock pins, installed by the new environment's own pip.
+# The .pth line makes `domain`, `application`, `adapters` and `entrypoints` importable, wherever the clone lies.
+$(ENV): requirements-dev.lock .python-version
+	@set -e; fits='import sys; sys.exit(sys.version_info < (3, 12))'; \
+	if ! $(PY) -c "$$fits" 2>/dev/null; then \
+	    for python in $(PYTHON) python$$(cat .python-version) python3.13 python3.14 python3.12 python3 python none; do \
+	        "$$python" -c "$$fits" >/dev/null 2>&1 && break; \
+	    done; \
+	    if [ $$python = none ]; then \
+	        python=$$(uv python find '>=3.12' 2>/dev/null) || { echo 'No Python 3.12 or newer here. $(GET_PYTHON)'; exit 1; }; \
+	    fi; \
+	    echo "Making .venv with $$("$$python" --version) ($$python)"; \
+	    rm -rf .venv; \
+	    if command -v uv >/dev/null; then uv venv --quiet --python "$$("$$python" -c 'import sys; print(sys.executable)')" .venv; \
+	    else "$$python" -m venv .venv || { echo 'make doctor says what this machine lacks.'; rm -rf .venv; exit 1; }; \
+	    fi; \
+	fi; \
+	uv=uv; \
+	if ! command -v uv >/dev/null; then uv=.venv/bin/uv; if ! [ -x $$uv ]; then \
+	    sed -n '/^uv==/,/[^\\]$$/p' requirements-dev.lock >.venv/uv.txt; \
+	    $(PY) -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r .venv/uv.txt; \
+	fi; fi; \
+	echo 'Installing what requirements-dev.lock names'; \
+	$$uv pip sync --quiet --require-hashes --compile-bytecode --python $(PY) requirements-dev.lock; \
+	echo '../../../../src' >"$$($(PY) -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/src.pth"; \
+	touch $@

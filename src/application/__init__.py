@@ -1,0 +1,1 @@
+"""What people can do (commands), what they can ask (queries), and what we need for it (ports)."""

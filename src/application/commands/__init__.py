@@ -1,0 +1,1 @@
+"""What people can do: functions that change things, each in one transaction."""

@@ -1,0 +1,29 @@
+"""What a member can ask about the comments on a task."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from application.paging import Page, PageRequest
+from domain.comments import CommentId
+from domain.tasks import TaskId
+from domain.users import UserId
+
+
+@dataclass(slots=True)
+class CommentView:
+    """A comment with its author's present name."""
+
+    id: CommentId
+    task_id: TaskId
+    author_id: UserId
+    author_name: str
+    body: str
+    created_at: datetime
+    edited_at: datetime | None
+    version: int
+
+
+class CommentQueries(Protocol):
+    async def page(self, viewer: UserId, task_id: TaskId, page: PageRequest, /) -> Page[CommentView]:
+        """The oldest first; raises TaskNotFound, InvalidCursor."""

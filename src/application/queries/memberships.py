@@ -1,0 +1,26 @@
+"""What a member can ask about the other members."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from application.paging import Page, PageRequest
+from domain.memberships import Role
+from domain.users import UserId
+from domain.workspaces import WorkspaceId
+
+
+@dataclass(slots=True)
+class MemberView:
+    """One person in a workspace, as the other members see them."""
+
+    user_id: UserId
+    display_name: str
+    email: str
+    role: Role
+    joined_at: datetime
+
+
+class MembershipQueries(Protocol):
+    async def page(self, viewer: UserId, workspace_id: WorkspaceId, page: PageRequest, /) -> Page[MemberView]:
+        """The members, in the order they joined; raises WorkspaceNotFound, InvalidCursor."""

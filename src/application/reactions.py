@@ -1,0 +1,31 @@
+"""What events cause; `entrypoints/worker.py` has the table that says which.
+
+A reaction runs in the transaction that marks its event as delivered. It may run again after a failure,
+and by then the world may have moved on: what it needs can be gone.
+"""
+
+from application.ports import Delivery, UnitOfWork
+from domain.notifications import Kind, Notification, NotificationId
+from domain.tasks import TaskAssigned, TaskNotFound
+
+
+async def notify_assignee(uow: UnitOfWork, delivery: Delivery[TaskAssigned]) -> None:
+    """Whoever was assigned a task by somebody else is told, unless the task is gone already."""
+    event = delivery.event
+    if event.assignee_id == event.by:
+        return
+    try:
+        await uow.tasks.get(event.task_id)
+    except TaskNotFound:
+        return
+    await uow.notifications.add(
+        Notification(
+            id=NotificationId(delivery.id),
+            user_id=event.assignee_id,
+            kind=Kind.TASK_ASSIGNED,
+            task_id=event.task_id,
+            workspace_id=event.workspace_id,
+            caused_by=event.by,
+            created_at=event.at,
+        )
+    )

@@ -1,0 +1,42 @@
+"""The two shapes that everything in the domain has, and how an id is made."""
+
+import secrets
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Self
+from uuid import UUID
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """A fact about an aggregate, named in the past tense; `at` is aware UTC."""
+
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Aggregate:
+    """What is loaded, changed and saved as one. A change returns the next value; nothing mutates.
+
+    `version` counts the saves and guards against lost updates. `events` are the facts that have
+    not been saved yet: a repository writes them with the row, and returns the aggregate without them.
+    """
+
+    version: int = 1
+    events: tuple[Event, ...] = ()
+
+    def recording(self, event: Event) -> Self:
+        """The same aggregate with one more fact to save."""
+        return replace(self, events=(*self.events, event))
+
+
+def new_id(at: datetime) -> UUID:
+    """A UUIDv7 (RFC 9562 §5.7): 48 bits of Unix milliseconds, then randomness, so ids sort by age.
+
+    `uuid.uuid7` does the same from Python 3.14 on, but reads the clock itself.
+    """
+    milliseconds = int(at.timestamp() * 1000)
+    number = milliseconds << 80 | secrets.randbits(80)
+    number = number & ~(0xF << 76) | 0x7 << 76
+    number = number & ~(0x3 << 62) | 0x2 << 62
+    return UUID(int=number)

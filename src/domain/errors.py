@@ -1,0 +1,50 @@
+"""Why the domain says no.
+
+    DomainError
+    ├── Invalid            the request itself cannot be right
+    ├── Unauthenticated    we do not know who is asking
+    ├── Forbidden          we know, and they may not
+    ├── NotFound           it does not exist, or not for them
+    ├── Conflict           it cannot be done to the thing as it is now
+    └── Stale              the thing changed since it was read
+
+A rule's error subclasses one category. Its class name becomes the problem `type`, its docstring the
+`title` (so the service does not run under `python -OO`); the text it is raised with is the `detail`.
+"""
+
+
+class DomainError(Exception):
+    """The request was refused."""
+
+    def __init__(self, detail: str = "") -> None:
+        super().__init__(detail)
+        self.detail = detail
+
+
+class Invalid(DomainError):
+    """The request is not valid."""
+
+    def __init__(self, detail: str, *, field: str | None = None) -> None:
+        """`field` names the member of the request that has to change, where there is one."""
+        super().__init__(detail)
+        self.field = field
+
+
+class Unauthenticated(DomainError):
+    """Valid credentials are required."""
+
+
+class Forbidden(DomainError):
+    """You may not do this."""
+
+
+class NotFound(DomainError):
+    """There is no such thing, or not for you."""
+
+
+class Conflict(DomainError):
+    """This contradicts the current state."""
+
+
+class Stale(DomainError):
+    """Somebody else changed it in the meantime."""

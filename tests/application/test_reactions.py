@@ -1,0 +1,72 @@
+"""What events cause: so far, that whoever is assigned a task is told."""
+
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+
+from application.ports import Delivery
+from application.reactions import notify_assignee
+from application.run import Runner
+from builders import NOW, Team, a_task, store
+from domain.notifications import Kind, Notification, NotificationId, NotificationNotFound
+from domain.tasks import Task, TaskAssigned
+from fakes import FakeClock, MemoryTransactions
+from refusals import refused
+
+
+@pytest.fixture
+def task(team: Team) -> Task:
+    return a_task(workspace_id=team.workspace.id, assignee_id=team.member.user_id)
+
+
+def assigned(task: Task, team: Team, *, by: str = "owner") -> Delivery[TaskAssigned]:
+    event = TaskAssigned(
+        at=NOW,
+        task_id=task.id,
+        workspace_id=task.workspace_id,
+        assignee_id=team.member.user_id,
+        by=getattr(team, by).user_id,
+    )
+    return Delivery(id=uuid4(), event=event)
+
+
+async def test_an_assignee_is_told_by_whom_when_and_about_what(
+    run: Runner, transactions: MemoryTransactions, clock: FakeClock, team: Team, task: Task
+) -> None:
+    await store(transactions, task)
+    delivery = assigned(task, team)
+    clock.advance(timedelta(hours=1))
+    await run(notify_assignee, delivery)
+    async with transactions() as uow:
+        assert await uow.notifications.get(NotificationId(delivery.id)) == Notification(
+            id=NotificationId(delivery.id),
+            user_id=team.member.user_id,
+            kind=Kind.TASK_ASSIGNED,
+            task_id=task.id,
+            workspace_id=task.workspace_id,
+            caused_by=team.owner.user_id,
+            created_at=NOW,
+            read_at=None,
+        )
+
+
+async def test_nobody_is_told_what_they_did_themselves(
+    run: Runner, transactions: MemoryTransactions, team: Team, task: Task
+) -> None:
+    await store(transactions, task)
+    delivery = assigned(task, team, by="member")
+    await run(notify_assignee, delivery)
+    async with transactions() as uow:
+        with refused(NotificationNotFound):
+            await uow.notifications.get(NotificationId(delivery.id))
+
+
+async def test_a_task_that_is_gone_by_then_is_nobodys_news(
+    run: Runner, transactions: MemoryTransactions, team: Team, task: Task
+) -> None:
+    delivery = assigned(task, team)
+    await run(notify_assignee, delivery)
+    async with transactions() as uow:
+        with refused(NotificationNotFound):
+            await uow.notifications.get(NotificationId(delivery.id))

@@ -1,0 +1,151 @@
+"""The runner: one use case, one transaction, and what happens when transactions collide."""
+
+import asyncio
+import random
+
+import pytest
+from structlog.testing import capture_logs
+
+from application.ports import Contention, TimedOut, Unavailable, UnitOfWork, WorldError
+from application.run import Runner
+from builders import a_user
+from domain.errors import DomainError, Stale
+from domain.users import UserNotFound
+from fakes import MemoryTransactions
+from refusals import refused
+
+
+class Pauses:
+    """Time that passes at once and is remembered."""
+
+    def __init__(self) -> None:
+        self.seconds: list[float] = []
+
+    async def sleep(self, seconds: float) -> None:
+        self.seconds.append(seconds)
+
+
+@pytest.fixture(autouse=True)
+def pauses(monkeypatch: pytest.MonkeyPatch) -> Pauses:
+    pauses = Pauses()
+    monkeypatch.setattr(asyncio, "sleep", pauses.sleep)
+    return pauses
+
+
+class Use:
+    """A use case that counts its runs and adds a user in each."""
+
+    def __init__(self, *failures: Exception) -> None:
+        self.failures = list(failures)
+        self.runs = 0
+        self.user = a_user()
+
+    async def __call__(self, uow: UnitOfWork, greeting: str, *, name: str) -> str:
+        self.runs += 1
+        await uow.users.add(self.user)
+        if self.failures:
+            raise self.failures.pop(0)
+        return f"{greeting} {name}"
+
+
+async def test_a_use_case_gets_its_arguments_and_its_answer_comes_back(run: Runner) -> None:
+    assert await run(Use(), "Good morning,", name="Ada") == "Good morning, Ada"
+
+
+async def test_what_a_use_case_did_is_committed(run: Runner, transactions: MemoryTransactions) -> None:
+    use = Use()
+    await run(use, "Hello", name="Ada")
+    async with transactions() as uow:
+        assert await uow.users.get(use.user.id) == use.user
+
+
+@pytest.mark.parametrize("failure", [Stale(), Unavailable(), TimedOut(), RuntimeError("a defect")])
+async def test_what_fails_is_rolled_back_and_not_repeated(
+    failure: Exception, run: Runner, transactions: MemoryTransactions
+) -> None:
+    use = Use(failure)
+    with pytest.raises(type(failure)) as raised:
+        await run(use, "Hello", name="Ada")
+    assert raised.value is failure
+    assert use.runs == 1
+    async with transactions() as uow:
+        with refused(UserNotFound):
+            await uow.users.get(use.user.id)
+
+
+async def test_a_use_case_that_meets_contention_runs_again_from_its_beginning(run: Runner) -> None:
+    use = Use(Contention())
+    assert await run(use, "Hello", name="Ada") == "Hello Ada"
+    assert use.runs == 2  # the second would have met its own user, had the first not been rolled back
+
+
+async def test_contention_in_the_commit_is_met_in_the_same_way(
+    run: Runner, transactions: MemoryTransactions
+) -> None:
+    use = Use()
+    transactions.failures.append(Contention())
+    assert await run(use, "Hello", name="Ada") == "Hello Ada"
+    assert use.runs == 2
+
+
+async def test_the_fourth_contention_is_the_last(run: Runner) -> None:
+    use = Use(*[Contention() for _ in range(10)])
+    with pytest.raises(Contention):
+        await run(use, "Hello", name="Ada")
+    assert use.runs == 4
+
+
+async def test_three_contentions_are_survived(run: Runner) -> None:
+    use = Use(Contention(), Contention(), Contention())
+    assert await run(use, "Hello", name="Ada") == "Hello Ada"
+
+
+async def test_another_error_ends_the_repetition(run: Runner) -> None:
+    use = Use(Contention(), Stale())
+    with refused(Stale):
+        await run(use, "Hello", name="Ada")
+    assert use.runs == 2
+
+
+async def test_rivals_pause_for_a_random_time_that_doubles(
+    run: Runner, pauses: Pauses, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chances = iter([1.0, 0.5, 0.25])
+    monkeypatch.setattr(random, "random", lambda: next(chances))
+    await run(Use(Contention(), Contention(), Contention()), "Hello", name="Ada")
+    assert pauses.seconds == pytest.approx([0.04, 0.04, 0.04])
+
+
+async def test_nobody_pauses_without_contention_or_after_giving_up(run: Runner, pauses: Pauses) -> None:
+    await run(Use(), "Hello", name="Ada")
+    assert pauses.seconds == []
+    with pytest.raises(Contention):
+        await run(Use(*[Contention() for _ in range(4)]), "Hello", name="Ada")
+    assert len(pauses.seconds) == 3
+
+
+async def test_each_repetition_is_logged_with_the_name_of_the_use_case(run: Runner) -> None:
+    failures: list[WorldError | DomainError] = [Contention(), Contention()]
+
+    async def paint_the_door(uow: UnitOfWork) -> None:
+        if failures:
+            raise failures.pop()
+
+    with capture_logs() as logs:
+        await run(paint_the_door)
+    assert logs == [
+        {
+            "event": "use case met contention and runs again",
+            "use_case": "paint_the_door",
+            "attempt": attempt,
+            "log_level": "info",
+        }
+        for attempt in (1, 2)
+    ]
+
+
+async def test_a_use_case_without_a_name_is_logged_by_its_looks(run: Runner) -> None:
+    use = Use(Contention())
+    with capture_logs() as logs:
+        await run(use, "Hello", name="Ada")
+    assert logs[0]["use_case"] == repr(use)

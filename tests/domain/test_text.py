@@ -1,0 +1,115 @@
+"""Text that people type: one line, or prose."""
+
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from domain.errors import Invalid
+from domain.text import line, prose
+from refusals import refused
+
+anything = st.text(alphabet=st.characters(exclude_categories=()), max_size=30)
+
+
+@given(text=anything)
+def test_a_line_is_accepted_as_one_trimmed_line_of_the_right_length_or_not_at_all(text: str) -> None:
+    try:
+        accepted = line(text, field="name", most=10)
+    except Invalid:
+        pass
+    else:
+        assert 1 <= len(accepted) <= 10
+        assert accepted == accepted.strip()
+        assert len(accepted.splitlines()) == 1
+        assert not any(unicodedata.category(character) == "Cc" for character in accepted)
+        assert unicodedata.is_normalized("NFC", accepted)
+        accepted.encode()
+
+
+@given(text=anything)
+def test_prose_is_accepted_trimmed_and_of_the_right_length_or_not_at_all(text: str) -> None:
+    try:
+        accepted = prose(text, field="body", most=10, least=2)
+    except Invalid:
+        pass
+    else:
+        assert 2 <= len(accepted) <= 10
+        assert accepted == accepted.strip()
+        assert {c for c in accepted if unicodedata.category(c) == "Cc"} <= {"\n", "\t"}
+        assert unicodedata.is_normalized("NFC", accepted)
+        accepted.encode()
+
+
+@given(text=anything)
+def test_what_was_accepted_once_is_accepted_unchanged_again(text: str) -> None:
+    for accept in (line, prose):
+        try:
+            accepted = accept(text, field="x", most=20)
+        except Invalid:
+            continue
+        assert accept(accepted, field="x", most=20) == accepted
+
+
+def test_surrounding_space_is_trimmed_and_inner_space_stays() -> None:
+    assert line(" \t Ada  Lovelace\n", field="name", most=20) == "Ada  Lovelace"
+    assert prose("\n\n Dear Charles, \n\n", field="body", most=20) == "Dear Charles,"
+
+
+def test_letters_with_combining_accents_are_composed() -> None:
+    assert line("Cafe\u0301", field="name", most=20) == "Caf\u00e9"
+    assert prose("Cafe\u0301", field="body", most=20) == "Caf\u00e9"
+
+
+def test_the_length_is_counted_after_trimming_and_composing() -> None:
+    assert line("  e\u0301e\u0301e\u0301  ", field="name", most=3) == "\u00e9" * 3
+
+
+def test_text_may_be_exactly_as_long_as_the_limit_and_no_longer() -> None:
+    assert line("x" * 10, field="name", most=10) == "x" * 10
+    assert prose("x" * 10, field="body", most=10) == "x" * 10
+    with refused(Invalid, "It must have at most 10 characters.", field="name"):
+        line("x" * 11, field="name", most=10)
+    with refused(Invalid, "It must have at most 10 characters.", field="body"):
+        prose("x" * 11, field="body", most=10)
+
+
+@pytest.mark.parametrize("text", ["", " ", "\n\t\u00a0"])
+def test_a_line_must_not_be_empty(text: str) -> None:
+    with refused(Invalid, "It must not be empty.", field="name"):
+        line(text, field="name", most=10)
+
+
+@pytest.mark.parametrize("separator", ["\n", "\r\n", "\t", "\0", "\x1b", "\x85", "\u2028", "\u2029"])
+def test_a_line_has_no_line_breaks_and_no_control_characters(separator: str) -> None:
+    with refused(Invalid, "It must be one line without control characters.", field="name"):
+        line(f"a{separator}b", field="name", most=10)
+
+
+def test_prose_may_be_empty_unless_something_has_to_be_said() -> None:
+    assert prose(" \n ", field="body", most=10) == ""
+    assert prose("x", field="body", most=10, least=1) == "x"
+    with refused(Invalid, "It must not be empty.", field="body"):
+        prose(" \n ", field="body", most=10, least=1)
+
+
+def test_prose_keeps_line_breaks_and_tabs() -> None:
+    assert prose("a\n\tb\n\nc", field="body", most=10) == "a\n\tb\n\nc"
+
+
+def test_windows_line_breaks_become_plain_ones() -> None:
+    assert prose("a\r\nb\r\n\r\nc", field="body", most=10) == "a\nb\n\nc"
+
+
+@pytest.mark.parametrize("control", ["\0", "\r", "\x1b", "\x7f", "\x85"])
+def test_prose_has_no_other_control_characters(control: str) -> None:
+    with refused(Invalid, "It must not contain control characters.", field="body"):
+        prose(f"a{control}b", field="body", most=10)
+
+
+def test_a_lone_surrogate_is_no_text() -> None:
+    with refused(Invalid, "It must be valid Unicode text.", field="name"):
+        line("a\ud800b", field="name", most=10)
+    with refused(Invalid, "It must be valid Unicode text.", field="body"):
+        prose("a\udfffb", field="body", most=10)

@@ -1,0 +1,338 @@
+"""The outside world in memory: what stands in for Postgres, the clock, the tokens and the passwords.
+
+`MemoryTransactions` promises what Postgres promises, and runs the same contract suite. It differs in one
+thing: its transactions take turns, so that none ever sees another one's half-done work.
+"""
+
+import asyncio
+from collections import defaultdict, deque
+from collections.abc import AsyncIterator, Callable, Hashable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import datetime, timedelta
+from operator import attrgetter
+from typing import Any, override
+from uuid import UUID
+
+from application.ports import AccessToken, Clock, Identity, Queries, Standing, UnitOfWork
+from application.queries.auth import AuthQueries, KnownCredential
+from domain.aggregate import Aggregate, Event
+from domain.auth import Credential, Session, SessionId, SessionNotFound
+from domain.comments import Comment, CommentId, CommentNotFound
+from domain.errors import Conflict, NotFound, Stale, Unauthenticated
+from domain.invitations import AlreadyInvited, Invitation, InvitationId, InvitationNotFound
+from domain.memberships import AlreadyMember, MemberNotFound, Membership, MembershipId, Role
+from domain.notifications import Notification, NotificationId, NotificationNotFound
+from domain.tasks import AssigneeNotMember, Task, TaskId, TaskNotFound
+from domain.users import Email, EmailTaken, User, UserId, UserNotFound
+from domain.workspaces import SlugTaken, Workspace, WorkspaceId, WorkspaceNotFound
+
+
+class FakeClock:
+    """Stands still until it is told otherwise."""
+
+    def __init__(self, now: datetime) -> None:
+        self.now = now
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def advance(self, by: timedelta) -> None:
+        self.now += by
+
+
+# ── storing ──────────────────────────────────────────────────────────────────────────────────────
+
+
+class Tables:
+    """What is stored: the rows of each kind of aggregate, by id, and the events in the order they came."""
+
+    def __init__(self) -> None:
+        self._rows: defaultdict[type[Aggregate], dict[UUID, Any]] = defaultdict(dict)
+        self.events: list[Event] = []
+
+    def of[A: Aggregate](self, kind: type[A]) -> dict[UUID, A]:
+        return self._rows[kind]
+
+    def copy(self) -> "Tables":
+        copied = Tables()
+        copied._rows.update({kind: dict(rows) for kind, rows in self._rows.items()})
+        copied.events = list(self.events)
+        return copied
+
+    def delete_where(self, column: str, value: UUID) -> None:
+        """ON DELETE CASCADE: whatever has this column with this value goes."""
+        for rows in self._rows.values():
+            for row in [row for row in rows.values() if getattr(row, column, None) == value]:
+                del rows[row.id]
+
+
+class MemoryRepository[A: Aggregate, Id: UUID]:
+    """What all repositories do; the subclasses add the questions that only theirs answers."""
+
+    def __init__(
+        self,
+        tables: Tables,
+        kind: type[A],
+        missing: type[NotFound],
+        unique: Mapping[type[Conflict], Callable[[A], Hashable]] | None = None,
+    ) -> None:
+        self._tables = tables
+        self._rows = tables.of(kind)
+        self._missing = missing
+        self._unique = unique or {}
+
+    async def get(self, id: Id, /) -> A:
+        if id not in self._rows:
+            raise self._missing
+        return self._rows[id]
+
+    async def add(self, aggregate: A, /) -> A:
+        if _id_of(aggregate) in self._rows:
+            raise KeyError(f"{_id_of(aggregate)} was added before.")
+        return self._write(aggregate, version=1)
+
+    async def save(self, aggregate: A, /) -> A:
+        self._ensure_current(aggregate)
+        return self._write(aggregate, version=aggregate.version + 1)
+
+    async def remove(self, aggregate: A, /) -> None:
+        self._ensure_current(aggregate)
+        del self._rows[_id_of(aggregate)]
+        self._removed(aggregate)
+        self._tables.events += aggregate.events
+
+    def _ensure_current(self, aggregate: A) -> None:
+        stored = self._rows.get(_id_of(aggregate))
+        if stored is None or stored.version != aggregate.version:
+            raise Stale
+
+    def _write(self, aggregate: A, *, version: int) -> A:
+        others = [row for id, row in self._rows.items() if id != _id_of(aggregate)]
+        for conflict, key in self._unique.items():
+            if any(key(other) == key(aggregate) for other in others):
+                raise conflict
+        self._ensure_references(aggregate)
+        self._tables.events += aggregate.events
+        self._rows[_id_of(aggregate)] = stored = replace(aggregate, version=version, events=())
+        return stored
+
+    def _ensure_references(self, aggregate: A) -> None:
+        """Foreign keys: what an aggregate belongs to is there."""
+        for column, (kind, missing) in _REFERENCES.items():
+            if hasattr(aggregate, column) and getattr(aggregate, column) not in self._tables.of(kind):
+                raise missing
+
+    def _removed(self, aggregate: A) -> None:
+        """What goes with it: nothing, unless a subclass says otherwise."""
+
+    def _first(self, condition: Callable[[A], bool]) -> A | None:
+        return next(filter(condition, self._rows.values()), None)
+
+
+_id_of: Callable[[Aggregate], UUID] = attrgetter("id")
+
+_REFERENCES: dict[str, tuple[type[Aggregate], type[NotFound]]] = {
+    "workspace_id": (Workspace, WorkspaceNotFound),
+    "task_id": (Task, TaskNotFound),
+}
+
+
+class MemoryUsers(MemoryRepository[User, UserId]):
+    async def by_email(self, email: Email, /) -> User | None:
+        return self._first(lambda user: user.email == email)
+
+
+class MemoryWorkspaces(MemoryRepository[Workspace, WorkspaceId]):
+    @override
+    def _removed(self, aggregate: Workspace) -> None:
+        self._tables.delete_where("workspace_id", aggregate.id)
+
+
+class MemoryMemberships(MemoryRepository[Membership, MembershipId]):
+    async def standing(self, workspace_id: WorkspaceId, user_id: UserId, /) -> Standing | None:
+        membership = self._of(workspace_id, user_id)
+        if membership is None:
+            return None
+        workspace = self._tables.of(Workspace)[workspace_id]
+        return Standing(role=membership.role, archived=workspace.archived_at is not None)
+
+    async def of(self, workspace_id: WorkspaceId, user_id: UserId, /) -> Membership:
+        membership = self._of(workspace_id, user_id)
+        if membership is None:
+            raise MemberNotFound
+        return membership
+
+    async def lock_owners(self, workspace_id: WorkspaceId, /) -> list[Membership]:
+        """Nothing to lock: transactions take turns."""
+        rows = self._rows.values()
+        owners = [row for row in rows if row.workspace_id == workspace_id and row.role is Role.OWNER]
+        return sorted(owners, key=_id_of)
+
+    def _of(self, workspace_id: WorkspaceId, user_id: UserId) -> Membership | None:
+        return self._first(lambda row: (row.workspace_id, row.user_id) == (workspace_id, user_id))
+
+    @override
+    def _removed(self, aggregate: Membership) -> None:
+        """ON DELETE SET NULL, and the trigger that lets whoever read such a task know that it changed."""
+        tasks = self._tables.of(Task)
+        for task in list(tasks.values()):
+            if (task.workspace_id, task.assignee_id) == (aggregate.workspace_id, aggregate.user_id):
+                tasks[task.id] = replace(task, assignee_id=None, version=task.version + 1)
+
+
+class MemoryInvitations(MemoryRepository[Invitation, InvitationId]):
+    async def for_address(self, workspace_id: WorkspaceId, email: Email, /) -> Invitation | None:
+        return self._first(lambda row: (row.workspace_id, row.email) == (workspace_id, email))
+
+    async def with_token(self, token_hash: str, /) -> Invitation:
+        invitation = self._first(lambda row: row.token_hash == token_hash)
+        if invitation is None:
+            raise InvitationNotFound
+        return invitation
+
+
+class MemoryTasks(MemoryRepository[Task, TaskId]):
+    @override
+    def _ensure_references(self, aggregate: Task) -> None:
+        super()._ensure_references(aggregate)
+        members = {
+            membership.user_id
+            for membership in self._tables.of(Membership).values()
+            if membership.workspace_id == aggregate.workspace_id
+        }
+        if aggregate.assignee_id is not None and aggregate.assignee_id not in members:
+            raise AssigneeNotMember("Invite them first.", field="assignee_id")
+
+    @override
+    def _removed(self, aggregate: Task) -> None:
+        self._tables.delete_where("task_id", aggregate.id)
+
+
+class MemoryTransactions:
+    """A `Begin`. A transaction works on a copy of the tables, which takes their place when it commits.
+
+    `failures` are raised by the next transactions, one each, in place of committing.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._turn = asyncio.Lock()
+        self.committed = Tables()
+        self.failures: deque[Exception] = deque()
+
+    @property
+    def events(self) -> list[Event]:
+        """Everything that committed transactions emitted, in order."""
+        return self.committed.events
+
+    @asynccontextmanager
+    async def __call__(self) -> AsyncIterator[UnitOfWork]:
+        async with self._turn:
+            tables = self.committed.copy()
+            yield _unit_of_work(tables, self._clock())
+            if self.failures:
+                raise self.failures.popleft()
+            self.committed = tables
+
+
+def _unit_of_work(tables: Tables, now: datetime) -> UnitOfWork:
+    return UnitOfWork(
+        now=now,
+        users=MemoryUsers(tables, User, UserNotFound, {EmailTaken: lambda user: user.email}),
+        credentials=MemoryRepository[Credential, UserId](tables, Credential, UserNotFound),
+        sessions=MemoryRepository[Session, SessionId](tables, Session, SessionNotFound),
+        workspaces=MemoryWorkspaces(
+            tables, Workspace, WorkspaceNotFound, {SlugTaken: lambda workspace: workspace.slug}
+        ),
+        memberships=MemoryMemberships(
+            tables, Membership, MemberNotFound, {AlreadyMember: lambda row: (row.workspace_id, row.user_id)}
+        ),
+        invitations=MemoryInvitations(
+            tables,
+            Invitation,
+            InvitationNotFound,
+            {AlreadyInvited: lambda row: (row.workspace_id, row.email)},
+        ),
+        tasks=MemoryTasks(tables, Task, TaskNotFound),
+        comments=MemoryRepository[Comment, CommentId](tables, Comment, CommentNotFound),
+        notifications=MemoryRepository[Notification, NotificationId](
+            tables, Notification, NotificationNotFound
+        ),
+    )
+
+
+# ── asking ───────────────────────────────────────────────────────────────────────────────────────
+
+
+class FakeAuthQueries:
+    """The one query that a use case depends on, answered from what was committed."""
+
+    def __init__(self, transactions: MemoryTransactions) -> None:
+        self._transactions = transactions
+
+    async def credential(self, email: Email, /) -> KnownCredential | None:
+        tables = self._transactions.committed
+        user = next((user for user in tables.of(User).values() if user.email == email), None)
+        credential = tables.of(Credential).get(user.id) if user else None
+        return KnownCredential(credential.id, credential.password_hash) if credential else None
+
+
+def fake_queries(auth: AuthQueries) -> Queries:
+    """The others have no fake: their logic is SQL, and is tested where it runs."""
+    nobody: Any = None
+    return Queries(
+        auth=auth,
+        users=nobody,
+        workspaces=nobody,
+        memberships=nobody,
+        invitations=nobody,
+        tasks=nobody,
+        comments=nobody,
+        dashboard=nobody,
+        notifications=nobody,
+    )
+
+
+# ── identity ─────────────────────────────────────────────────────────────────────────────────────
+
+ISSUER = "https://issuer.example"
+
+
+class FakeTokenIssuer:
+    """A token is its user's id, plain to see."""
+
+    def issue(self, user_id: UserId, /) -> AccessToken:
+        return AccessToken(value=f"access:{user_id}", expires_in=600)
+
+
+class FakeTokenVerifier:
+    """Believes every token that `FakeTokenIssuer` could have issued."""
+
+    async def verify(self, token: str, /) -> Identity:
+        scheme, _, subject = token.partition(":")
+        try:
+            user_id = UserId(UUID(subject))
+        except ValueError:
+            raise Unauthenticated from None
+        if scheme != "access":
+            raise Unauthenticated
+        return Identity(user_id=user_id, issuer=ISSUER, subject=subject)
+
+
+class FakePasswordHasher:
+    """Takes no time. `parameters` are today's; `compared` are the hashes that `verify` was given."""
+
+    def __init__(self) -> None:
+        self.parameters = 1
+        self.compared: list[str | None] = []
+
+    async def hash(self, password: str, /) -> str:
+        return f"$fake${self.parameters}${password}"
+
+    async def verify(self, password: str, hash: str | None, /) -> bool:
+        self.compared.append(hash)
+        return hash is not None and hash.split("$", 3)[3] == password
+
+    def is_outdated(self, hash: str, /) -> bool:
+        return hash.split("$", 3)[2] != str(self.parameters)
