@@ -6,20 +6,21 @@ thing: its transactions take turns, so that none ever sees another one's half-do
 
 import asyncio
 from collections import defaultdict, deque
-from collections.abc import AsyncIterator, Callable, Hashable, Mapping
+from collections.abc import AsyncIterator, Callable, Generator, Hashable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from operator import attrgetter
+from types import coroutine
 from typing import Any, override
 from uuid import UUID
 
-from application.ports import AccessToken, Clock, Identity, Queries, Standing, UnitOfWork
-from application.queries.auth import AuthQueries, KnownCredential
+from application.ports import AccessToken, Clock, Identity, Standing, UnitOfWork
+from application.queries.auth import KnownCredential
 from domain.aggregate import Aggregate, Event
 from domain.auth import Credential, Session, SessionId, SessionNotFound
 from domain.comments import Comment, CommentId, CommentNotFound
-from domain.errors import Conflict, NotFound, Stale, Unauthenticated
+from domain.errors import Conflict, DomainError, NotFound, Stale, Unauthenticated
 from domain.invitations import AlreadyInvited, Invitation, InvitationId, InvitationNotFound
 from domain.memberships import AlreadyMember, MemberNotFound, Membership, MembershipId, Role
 from domain.notifications import Notification, NotificationId, NotificationNotFound
@@ -50,6 +51,7 @@ class Tables:
     def __init__(self) -> None:
         self._rows: defaultdict[type[Aggregate], dict[UUID, Any]] = defaultdict(dict)
         self.events: list[Event] = []
+        self.refused = False
 
     def of[A: Aggregate](self, kind: type[A]) -> dict[UUID, A]:
         return self._rows[kind]
@@ -105,13 +107,13 @@ class MemoryRepository[A: Aggregate, Id: UUID]:
     def _ensure_current(self, aggregate: A) -> None:
         stored = self._rows.get(_id_of(aggregate))
         if stored is None or stored.version != aggregate.version:
-            raise Stale
+            raise self._refusal(Stale())
 
     def _write(self, aggregate: A, *, version: int) -> A:
         others = [row for id, row in self._rows.items() if id != _id_of(aggregate)]
         for conflict, key in self._unique.items():
             if any(key(other) == key(aggregate) for other in others):
-                raise conflict
+                raise self._refusal(conflict())
         self._ensure_references(aggregate)
         self._tables.events += aggregate.events
         self._rows[_id_of(aggregate)] = stored = replace(aggregate, version=version, events=())
@@ -121,7 +123,12 @@ class MemoryRepository[A: Aggregate, Id: UUID]:
         """Foreign keys: what an aggregate belongs to is there."""
         for column, (kind, missing) in _REFERENCES.items():
             if hasattr(aggregate, column) and getattr(aggregate, column) not in self._tables.of(kind):
-                raise missing
+                raise self._refusal(missing())
+
+    def _refusal(self, error: DomainError) -> DomainError:
+        """From here on the transaction cannot be committed, even if somebody catches the error."""
+        self._tables.refused = True
+        return error
 
     def _removed(self, aggregate: A) -> None:
         """What goes with it: nothing, unless a subclass says otherwise."""
@@ -202,7 +209,7 @@ class MemoryTasks(MemoryRepository[Task, TaskId]):
             if membership.workspace_id == aggregate.workspace_id
         }
         if aggregate.assignee_id is not None and aggregate.assignee_id not in members:
-            raise AssigneeNotMember("Invite them first.", field="assignee_id")
+            raise self._refusal(AssigneeNotMember("Invite them first.", field="assignee_id"))
 
     @override
     def _removed(self, aggregate: Task) -> None:
@@ -230,10 +237,19 @@ class MemoryTransactions:
     async def __call__(self) -> AsyncIterator[UnitOfWork]:
         async with self._turn:
             tables = self.committed.copy()
+            await _interruption()
             yield _unit_of_work(tables, self._clock())
+            if tables.refused:
+                raise RuntimeError("Nothing was committed: somebody caught a conflict.")
             if self.failures:
                 raise self.failures.popleft()
             self.committed = tables
+
+
+@coroutine
+def _interruption() -> Generator[None]:
+    """Whatever else could run, runs now: only their turns keep transactions apart."""
+    yield
 
 
 def _unit_of_work(tables: Tables, now: datetime) -> UnitOfWork:
@@ -276,22 +292,6 @@ class FakeAuthQueries:
         user = next((user for user in tables.of(User).values() if user.email == email), None)
         credential = tables.of(Credential).get(user.id) if user else None
         return KnownCredential(credential.id, credential.password_hash) if credential else None
-
-
-def fake_queries(auth: AuthQueries) -> Queries:
-    """The others have no fake: their logic is SQL, and is tested where it runs."""
-    nobody: Any = None
-    return Queries(
-        auth=auth,
-        users=nobody,
-        workspaces=nobody,
-        memberships=nobody,
-        invitations=nobody,
-        tasks=nobody,
-        comments=nobody,
-        dashboard=nobody,
-        notifications=nobody,
-    )
 
 
 # ── identity ─────────────────────────────────────────────────────────────────────────────────────

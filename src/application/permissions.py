@@ -65,5 +65,5 @@ async def admit(
     if permission not in GRANTS[standing.role]:
         raise NotPermitted(f"As {standing.role} you lack {permission}.")
     if standing.archived and not archived_too:
-        raise WorkspaceArchived("An admin can restore it.")
+        raise WorkspaceArchived("Owners and admins can restore it.")
     return standing.role

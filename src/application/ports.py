@@ -55,7 +55,11 @@ class Contention(WorldError):
 
 
 class Repository[A: Aggregate, Id](Protocol):
-    """A collection of aggregates that outlives the process. What it stores, it stores with its events."""
+    """A collection of aggregates that outlives the process. What it stores, it stores with its events.
+
+    Whoever changes something may learn of a conflict at once, or only when the transaction ends; it is not
+    for a use case to catch.
+    """
 
     async def get(self, id: Id, /) -> A:
         """The aggregate; raises its NotFound."""

@@ -4,6 +4,9 @@ import unicodedata
 
 from domain.errors import Invalid
 
+# The controls of the bidirectional algorithm (UAX #9 §2); letters that run right to left are welcome.
+_EMBEDDING = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
+
 
 def line(text: str, *, field: str, most: int) -> str:
     """One line of 1 to `most` code points, trimmed, in Unicode NFC; raises Invalid naming `field`."""
@@ -12,6 +15,11 @@ def line(text: str, *, field: str, most: int) -> str:
         raise Invalid("It must not be empty.", field=field)
     if any(unicodedata.category(character) in {"Cc", "Zl", "Zp"} for character in text):
         raise Invalid("It must be one line without control characters.", field=field)
+    # A line is often a name: it must be seen, and must not turn round what is written beside it.
+    if all(unicodedata.category(character) in {"Cf", "Zs"} for character in text):
+        raise Invalid("It must have a visible character.", field=field)
+    if any(unicodedata.bidirectional(character) in _EMBEDDING for character in text):
+        raise Invalid("It must not change the direction of the text around it.", field=field)
     return text
 
 

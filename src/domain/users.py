@@ -18,7 +18,8 @@ EMAIL_MOST = 254  # RFC 5321 §4.5.3.1.3: 256 octets of path, less its angle bra
 
 # What a browser's <input type="email"> accepts, with a dot in the host. Not all that RFC 5322 permits: no
 # quoted local parts, no address literals, no internationalised addresses (RFC 6531).
-_EMAIL = re.compile(r"[a-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[a-z0-9-]+(\.[a-z0-9-]+)+")
+_HOST = r"[a-z0-9]([a-z0-9-]*[a-z0-9])?"
+_EMAIL = re.compile(rf"[a-z0-9.!#$%&'*+/=?^_`{{|}}~-]{{1,64}}@{_HOST}(\.{_HOST})+")
 
 
 class UserNotFound(NotFound):

@@ -80,6 +80,13 @@ def slug_of(name: str) -> str:
     return "-".join(re.findall(r"[a-z0-9]+", ascii_letters))[:SLUG_MOST].strip("-")
 
 
+def _slug_from(name: str) -> str:
+    slug = slug_of(name)
+    if not slug:
+        raise Invalid("None can be made from this name; choose one.", field="slug")
+    return slug
+
+
 def _valid_slug(slug: str) -> str:
     if len(slug) > SLUG_MOST or not re.fullmatch(SLUG_PATTERN, slug):
         detail = f"It must have 1 to {SLUG_MOST} lower-case letters, digits and single hyphens between them."
@@ -104,7 +111,7 @@ class Workspace(Aggregate):
         return cls(
             id=id,
             name=name,
-            slug=_valid_slug(slug_of(name) if slug is None else slug),
+            slug=_valid_slug(slug) if slug is not None else _slug_from(name),
             created_at=at,
             events=(WorkspaceCreated(at=at, workspace_id=id, by=by),),
         )
@@ -136,4 +143,4 @@ class Workspace(Aggregate):
 
     def ensure_writable(self) -> None:
         if self.archived_at is not None:
-            raise WorkspaceArchived(f"{self.name!r} was archived; an owner can restore it.")
+            raise WorkspaceArchived(f"{self.name!r} was archived; it can be restored.")

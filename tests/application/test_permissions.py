@@ -50,7 +50,7 @@ async def test_nobody_is_admitted_to_change_an_archived_workspace(
     archived_team: Team, transactions: MemoryTransactions
 ) -> None:
     async with transactions() as uow:
-        with refused(WorkspaceArchived, "An admin can restore it."):
+        with refused(WorkspaceArchived, "Owners and admins can restore it."):
             await admit(uow, archived_team.owner, archived_team.workspace.id, Permission.WRITE_TASKS)
 
 

@@ -23,8 +23,12 @@ def test_an_id_is_a_uuid_of_version_7(at: datetime) -> None:
 
 @given(at=instants)
 def test_an_id_begins_with_the_millisecond_it_was_made_at(at: datetime) -> None:
-    milliseconds = (at - EPOCH) / timedelta(milliseconds=1)
-    assert abs((new_id(at).int >> 80) - milliseconds) <= 1
+    assert new_id(at).int >> 80 == (at - EPOCH) // timedelta(milliseconds=1)
+
+
+def test_nothing_random_reaches_into_the_millisecond() -> None:
+    second = EPOCH + timedelta(seconds=1_800_000_000)
+    assert {new_id(second).int >> 80 for _ in range(64)} == {1_800_000_000_000}
 
 
 @given(at=instants, later=st.timedeltas(timedelta(milliseconds=2), timedelta(days=9999)))

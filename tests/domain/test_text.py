@@ -113,3 +113,22 @@ def test_a_lone_surrogate_is_no_text() -> None:
         line("a\ud800b", field="name", most=10)
     with refused(Invalid, "It must be valid Unicode text.", field="body"):
         prose("a\udfffb", field="body", most=10)
+
+
+@pytest.mark.parametrize("text", ["\u200b", "\u200d \u200b", "\u2060"])
+def test_a_line_can_be_seen(text: str) -> None:
+    with refused(Invalid, "It must have a visible character.", field="name"):
+        line(text, field="name", most=20)
+
+
+@pytest.mark.parametrize(
+    "control", ["\u202a", "\u202b", "\u202c", "\u202d", "\u202e", "\u2066", "\u2067", "\u2068", "\u2069"]
+)
+def test_a_line_leaves_the_direction_of_what_stands_beside_it_alone(control: str) -> None:
+    with refused(Invalid, "It must not change the direction of the text around it.", field="name"):
+        line(f"Ada{control}nimda", field="name", most=20)
+
+
+@pytest.mark.parametrize("text", ["עדה", "👩\u200d💻", "क\u094d\u200dष"])
+def test_every_script_and_its_joiners_are_welcome_in_a_line(text: str) -> None:
+    assert line(text, field="name", most=20) == text

@@ -4,11 +4,13 @@ Hashing a password takes tens of milliseconds of CPU, so it happens before the t
 `PasswordLogin` does the slow part, and runs the use cases here for the rest.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from uuid import UUID
 
-from application.ports import AccessToken, PasswordHasher, Queries, TokenIssuer, UnitOfWork
+from application.ports import AccessToken, PasswordHasher, TokenIssuer, UnitOfWork
+from application.queries.auth import AuthQueries
 from application.run import Runner
 from application.secret_tokens import fingerprint, new_secret
 from domain.aggregate import new_id
@@ -22,7 +24,7 @@ from domain.auth import (
     WrongCredentials,
     acceptable_password,
 )
-from domain.errors import Invalid
+from domain.errors import Invalid, Stale
 from domain.users import User, UserId, email_address
 
 
@@ -81,7 +83,7 @@ class PasswordLogin:
     def __init__(
         self,
         run: Runner,
-        queries: Queries,
+        queries: AuthQueries,
         passwords: PasswordHasher,
         tokens: TokenIssuer,
         session_lifetime: timedelta,
@@ -102,7 +104,7 @@ class PasswordLogin:
     async def log_in(self, *, email: str, password: str) -> TokenPair:
         """Takes the same time and gives the same answer for a wrong password and an unknown address."""
         try:
-            known = await self._queries.auth.credential(email_address(email))
+            known = await self._queries.credential(email_address(email))
         except Invalid:
             known = None
         if len(password) > PASSWORD_MOST:
@@ -111,12 +113,11 @@ class PasswordLogin:
         if known is None or not matches:
             raise WrongCredentials
         if self._passwords.is_outdated(known.password_hash):
-            await self._run(
-                replace_hash,
-                known.user_id,
-                outdated=known.password_hash,
-                password_hash=await self._passwords.hash(password),
-            )
+            password_hash = await self._passwords.hash(password)
+            with suppress(Stale):  # another log-in at the same time has done it
+                await self._run(
+                    replace_hash, known.user_id, outdated=known.password_hash, password_hash=password_hash
+                )
         secret = new_secret()
         session = await self._run(
             open_session, known.user_id, token_hash=fingerprint(secret), lifetime=self._session_lifetime
@@ -131,8 +132,8 @@ class PasswordLogin:
             session = await self._run(
                 refresh_session, session_id, presented=fingerprint(presented), successor=fingerprint(secret)
             )
-        except SessionNotFound as missing:
-            raise SessionEnded from missing
+        except (SessionNotFound, Stale) as lost:  # stale: another use at the same time was first
+            raise SessionEnded from lost
         if session.ended_at is not None:
             raise SessionEnded
         return _pair(session, secret, self._tokens.issue(session.user_id))

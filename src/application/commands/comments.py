@@ -30,7 +30,7 @@ async def edit_comment(uow: UnitOfWork, actor: Identity, comment_id: CommentId, 
 
 
 async def delete_comment(uow: UnitOfWork, actor: Identity, comment_id: CommentId) -> None:
-    """Its author may delete a comment at any time, and owners and admins may delete anybody's."""
+    """Its author may delete a comment while they may comment there at all; owners and admins anybody's."""
     comment, moderator = await _admitted(uow, actor, comment_id)
     await uow.comments.remove(comment.delete(by=actor.user_id, moderator=moderator, at=uow.now))
 

@@ -6,7 +6,7 @@ from typing import Unpack
 from application.permissions import Permission, admit
 from application.ports import Identity, UnitOfWork
 from domain.aggregate import new_id
-from domain.tasks import AssigneeNotMember, Priority, Status, Task, TaskChanges, TaskId, TaskNotFound
+from domain.tasks import Priority, Status, Task, TaskChanges, TaskId, TaskNotFound
 from domain.users import UserId
 from domain.workspaces import WorkspaceId
 
@@ -25,7 +25,6 @@ async def create_task(
 ) -> Task:
     """Any member but a viewer may create a task; its assignee must be a member."""
     await admit(uow, actor, workspace_id, Permission.WRITE_TASKS)
-    await _ensure_member(uow, workspace_id, assignee_id)
     return await uow.tasks.add(
         Task.create(
             id=TaskId(new_id(uow.now)),
@@ -47,8 +46,6 @@ async def edit_task(
 ) -> Task:
     """Any member but a viewer may edit a task in whatever status; its assignee must be a member."""
     task = await _admitted(uow, actor, task_id)
-    if changes.get("assignee_id") != task.assignee_id:
-        await _ensure_member(uow, task.workspace_id, changes.get("assignee_id"))
     edited = task.edit(by=actor.user_id, at=uow.now, **changes)
     return task if edited is task else await uow.tasks.save(edited)
 
@@ -89,8 +86,3 @@ async def _admitted(uow: UnitOfWork, actor: Identity, task_id: TaskId) -> Task:
     task = await uow.tasks.get(task_id)
     await admit(uow, actor, task.workspace_id, Permission.WRITE_TASKS, otherwise=TaskNotFound)
     return task
-
-
-async def _ensure_member(uow: UnitOfWork, workspace_id: WorkspaceId, user_id: UserId | None) -> None:
-    if user_id is not None and await uow.memberships.standing(workspace_id, user_id) is None:
-        raise AssigneeNotMember("Invite them first.", field="assignee_id")

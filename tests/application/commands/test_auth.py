@@ -30,7 +30,6 @@ from fakes import (
     FakeTokenIssuer,
     FakeTokenVerifier,
     MemoryTransactions,
-    fake_queries,
 )
 from refusals import refused
 
@@ -47,7 +46,7 @@ def passwords() -> FakePasswordHasher:
 
 @pytest.fixture
 def login(run: Runner, transactions: MemoryTransactions, passwords: FakePasswordHasher) -> PasswordLogin:
-    queries = fake_queries(FakeAuthQueries(transactions))
+    queries = FakeAuthQueries(transactions)
     return PasswordLogin(run, queries, passwords, FakeTokenIssuer(), LIFETIME)
 
 
@@ -178,18 +177,19 @@ async def test_an_account_without_a_password_is_refused_in_the_same_way(
     assert passwords.compared == [None]
 
 
+@pytest.mark.parametrize("email", [EMAIL, "no address"])
 async def test_nobody_gets_in_even_where_the_work_for_an_unknown_account_ends_well(
-    run: Runner, transactions: MemoryTransactions
+    email: str, run: Runner, transactions: MemoryTransactions
 ) -> None:
     class Gullible(FakePasswordHasher):
         @override
         async def verify(self, password: str, hash: str | None, /) -> bool:
             return True
 
-    queries = fake_queries(FakeAuthQueries(transactions))
+    queries = FakeAuthQueries(transactions)
     login = PasswordLogin(run, queries, Gullible(), FakeTokenIssuer(), LIFETIME)
     with refused(WrongCredentials):
-        await login.log_in(email=EMAIL, password=PASSWORD)
+        await login.log_in(email=email, password=PASSWORD)
 
 
 async def test_an_overlong_password_is_refused_without_being_hashed(

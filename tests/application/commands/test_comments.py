@@ -81,7 +81,7 @@ async def test_the_comments_of_an_archived_workspace_stay_as_they_are(
     team = a_team(archived=True)
     await store(transactions, *team.aggregates)
     own = await a_stored_comment(transactions, team, Role.OWNER)
-    with refused(WorkspaceArchived, "An admin can restore it."):
+    with refused(WorkspaceArchived, "Owners and admins can restore it."):
         await EVERYTHING[attempt](run, team.owner, own)
     assert await stored(transactions, own) == own
 

@@ -96,7 +96,7 @@ async def test_the_invitations_of_an_archived_workspace_stay_as_they_are(
     team = a_team(archived=True)
     invitation = an_invitation(workspace_id=team.workspace.id)
     await store(transactions, *team.aggregates, invitation)
-    with refused(WorkspaceArchived, "An admin can restore it."):
+    with refused(WorkspaceArchived, "Owners and admins can restore it."):
         await ATTEMPTS[attempt](run, team.owner, invitation)
 
 

@@ -109,7 +109,7 @@ async def test_only_a_member_has_a_role_to_change(run: Runner, team: Team) -> No
 
 async def test_roles_in_an_archived_workspace_stay(run: Runner, archived_team: Team) -> None:
     team = archived_team
-    with refused(WorkspaceArchived, "An admin can restore it."):
+    with refused(WorkspaceArchived, "Owners and admins can restore it."):
         await run(change_role, team.owner, team.workspace.id, team.member.user_id, role=Role.ADMIN)
 
 
@@ -184,7 +184,7 @@ async def test_only_an_owner_removes_an_owner(run: Runner, team: Team, second_ow
 
 async def test_nobody_is_removed_from_an_archived_workspace(run: Runner, archived_team: Team) -> None:
     team = archived_team
-    with refused(WorkspaceArchived, "An admin can restore it."):
+    with refused(WorkspaceArchived, "Owners and admins can restore it."):
         await run(remove_member, team.owner, team.workspace.id, team.member.user_id)
 
 

@@ -103,7 +103,7 @@ async def test_the_tasks_of_an_archived_workspace_stay_as_they_are(
     team = a_team(archived=True)
     task = a_task(workspace_id=team.workspace.id, status=Status.IN_PROGRESS)
     await store(transactions, *team.aggregates, task)
-    with refused(WorkspaceArchived, "An admin can restore it."):
+    with refused(WorkspaceArchived, "Owners and admins can restore it."):
         await EVERYTHING[attempt](run, team.owner, task)
     assert await stored(transactions, task) == task
 
