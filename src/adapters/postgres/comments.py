@@ -1,0 +1,76 @@
+"""Comments in PostgreSQL: the table, the repository, the queries."""
+
+from typing import ClassVar
+
+from sqlalchemy import Column, ForeignKey, Index, Table, Uuid, bindparam, select
+
+from adapters.postgres.database import Database
+from adapters.postgres.errors import Conflicts
+from adapters.postgres.memberships import seen_by_viewer
+from adapters.postgres.paging import Listing, by_time
+from adapters.postgres.repository import PostgresRepository
+from adapters.postgres.schema import between, instant, key, metadata, text, version
+from adapters.postgres.tasks import tasks
+from adapters.postgres.users import users
+from adapters.postgres.workspaces import workspaces
+from application.paging import Page, PageRequest, Sort
+from application.queries.comments import CommentView
+from domain.comments import BODY_MOST, Comment, CommentId, CommentNotFound
+from domain.tasks import TaskId, TaskNotFound
+from domain.users import UserId
+
+comments = Table(
+    "comments",
+    metadata,
+    key(),
+    Column("task_id", Uuid, ForeignKey(tasks.c.id, ondelete="CASCADE"), nullable=False),
+    Column("workspace_id", Uuid, ForeignKey(workspaces.c.id, ondelete="CASCADE"), nullable=False),
+    Column("author_id", Uuid, ForeignKey(users.c.id), nullable=False),
+    text("body"),
+    instant("created_at"),
+    instant("edited_at", nullable=True),
+    version(),
+    between("body", 1, BODY_MOST),
+    Index(None, "task_id", "created_at", "id"),
+    Index(None, "workspace_id"),
+    Index(None, "author_id"),
+)
+
+
+class PostgresComments(PostgresRepository[Comment, CommentId]):
+    table, entity, missing = comments, Comment, CommentNotFound
+    conflicts: ClassVar[Conflicts] = {
+        "fk_comments_task_id_tasks": TaskNotFound,
+        "fk_comments_workspace_id_workspaces": TaskNotFound,
+    }
+
+
+_PAGE = Listing(
+    CommentView,
+    select(
+        comments.c.id,
+        comments.c.task_id,
+        comments.c.author_id,
+        users.c.display_name.label("author_name"),
+        comments.c.body,
+        comments.c.created_at,
+        comments.c.edited_at,
+        comments.c.version,
+    )
+    .join(users, users.c.id == comments.c.author_id)
+    .where(comments.c.task_id == bindparam("task_id")),
+    id=comments.c.id,
+    sorts={"created_at": by_time(comments.c.created_at)},
+    gate=seen_by_viewer(tasks.c.workspace_id, tasks.c.id == bindparam("task_id")),
+    missing=TaskNotFound,
+)
+_OLDEST_FIRST = (Sort("created_at"),)
+
+
+class PostgresCommentQueries:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def page(self, viewer: UserId, task_id: TaskId, page: PageRequest, /) -> Page[CommentView]:
+        scope = {"viewer": viewer, "task_id": task_id}
+        return await _PAGE.page(self._database, scope, page, sort=_OLDEST_FIRST)

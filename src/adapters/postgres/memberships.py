@@ -1,0 +1,129 @@
+"""Memberships in PostgreSQL: the table, the repository, the queries."""
+
+from collections.abc import Collection
+from typing import Any, ClassVar
+
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    ForeignKey,
+    Index,
+    Select,
+    Table,
+    UniqueConstraint,
+    Uuid,
+    bindparam,
+    column,
+    literal_column,
+    select,
+    table,
+)
+
+from adapters.postgres.database import Database, Statement
+from adapters.postgres.errors import Conflicts
+from adapters.postgres.paging import Listing, by_time
+from adapters.postgres.repository import PostgresRepository
+from adapters.postgres.schema import instant, key, metadata, one_of, text, version
+from adapters.postgres.users import users
+from application.paging import Page, PageRequest, Sort
+from application.ports import Standing
+from application.queries.memberships import MemberView
+from domain.memberships import AlreadyMember, MemberNotFound, Membership, MembershipId, Role
+from domain.users import UserId
+from domain.workspaces import WorkspaceId, WorkspaceNotFound
+
+memberships = Table(
+    "memberships",
+    metadata,
+    key(),
+    Column("workspace_id", Uuid, ForeignKey("workspaces.id", ondelete="CASCADE"), nullable=False),
+    Column("user_id", Uuid, ForeignKey(users.c.id, ondelete="CASCADE"), nullable=False),
+    text("role"),
+    instant("joined_at"),
+    version(),
+    UniqueConstraint("workspace_id", "user_id"),  # tasks refer to it: an assignee is a member
+    Index(None, "user_id"),
+    one_of("role", Role),
+)
+
+_workspaces = table(
+    "workspaces", column("id"), column("archived_at")
+)  # by name: that module imports this one
+
+
+def seen_by_viewer(workspace_id: ColumnElement[Any], *more: ColumnElement[bool]) -> Select[Any]:
+    """One row if `:viewer` is a member of the workspace (and fulfils `more`), none otherwise."""
+    return select(literal_column("1").label("seen")).where(
+        memberships.c.workspace_id == workspace_id, memberships.c.user_id == bindparam("viewer"), *more
+    )
+
+
+class PostgresMemberships(PostgresRepository[Membership, MembershipId]):
+    table, entity, missing = memberships, Membership, MemberNotFound
+    conflicts: ClassVar[Conflicts] = {
+        "uq_memberships_workspace_id_user_id": AlreadyMember,
+        "fk_memberships_workspace_id_workspaces": WorkspaceNotFound,
+    }
+
+    async def standing(self, workspace_id: WorkspaceId, user_id: UserId, /) -> Standing | None:
+        row = await self._transaction.fetchrow(_STANDING, {"workspace_id": workspace_id, "user_id": user_id})
+        return None if row is None else Standing(role=Role(row["role"]), archived=row["archived"])
+
+    async def of(self, workspace_id: WorkspaceId, user_id: UserId, /) -> Membership:
+        found = await self._first(_OF, {"workspace_id": workspace_id, "user_id": user_id})
+        if found is None:
+            raise MemberNotFound
+        return found
+
+    async def lock_owners(self, workspace_id: WorkspaceId, /) -> Collection[Membership]:
+        rows = await self._transaction.lock(_LOCK_OWNERS, {"workspace_id": workspace_id})
+        return [self._load(row) for row in rows]
+
+
+_ONE = (
+    memberships.c.workspace_id == bindparam("workspace_id"),
+    memberships.c.user_id == bindparam("user_id"),
+)
+_OF = PostgresMemberships.selecting(lambda query: query.where(*_ONE))
+_STANDING = Statement(
+    select(memberships.c.role, _workspaces.c.archived_at.is_not(None).label("archived"))
+    .join(_workspaces, _workspaces.c.id == memberships.c.workspace_id)
+    .where(*_ONE)
+)
+# In one order for everybody, or two transactions could wait for each other.
+_LOCK_OWNERS = PostgresMemberships.selecting(
+    lambda query: (
+        query.where(
+            memberships.c.workspace_id == bindparam("workspace_id"), memberships.c.role == Role.OWNER.value
+        )
+        .order_by(memberships.c.id)
+        .with_for_update()
+    )
+)
+
+_PAGE = Listing(
+    MemberView,
+    select(
+        memberships.c.user_id,
+        users.c.display_name,
+        users.c.email,
+        memberships.c.role,
+        memberships.c.joined_at,
+    )
+    .join(users, users.c.id == memberships.c.user_id)
+    .where(memberships.c.workspace_id == bindparam("workspace_id")),
+    id=memberships.c.id,
+    sorts={"joined_at": by_time(memberships.c.joined_at)},
+    gate=seen_by_viewer(bindparam("workspace_id", type_=Uuid)),
+    missing=WorkspaceNotFound,
+)
+_IN_ORDER_OF_JOINING = (Sort("joined_at"),)
+
+
+class PostgresMembershipQueries:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def page(self, viewer: UserId, workspace_id: WorkspaceId, page: PageRequest, /) -> Page[MemberView]:
+        scope = {"viewer": viewer, "workspace_id": workspace_id}
+        return await _PAGE.page(self._database, scope, page, sort=_IN_ORDER_OF_JOINING)

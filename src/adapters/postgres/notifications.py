@@ -1,0 +1,88 @@
+"""Notifications in PostgreSQL: the table, the repository, the queries."""
+
+from typing import ClassVar
+
+from sqlalchemy import Column, ForeignKey, Index, Table, Uuid, bindparam, select
+
+from adapters.postgres.database import Database
+from adapters.postgres.errors import Conflicts
+from adapters.postgres.memberships import memberships
+from adapters.postgres.paging import Listing, by_time
+from adapters.postgres.repository import PostgresRepository
+from adapters.postgres.schema import instant, key, metadata, one_of, text, version
+from adapters.postgres.tasks import tasks
+from adapters.postgres.users import users
+from adapters.postgres.workspaces import workspaces
+from application.paging import Page, PageRequest, Sort
+from application.queries.notifications import NotificationView
+from domain.notifications import Kind, Notification, NotificationId, NotificationNotFound
+from domain.tasks import TaskNotFound
+from domain.users import UserId
+
+notifications = Table(
+    "notifications",
+    metadata,
+    key(),
+    Column("user_id", Uuid, ForeignKey(users.c.id, ondelete="CASCADE"), nullable=False),
+    text("kind"),
+    Column("task_id", Uuid, ForeignKey(tasks.c.id, ondelete="CASCADE"), nullable=False),
+    Column("workspace_id", Uuid, ForeignKey(workspaces.c.id, ondelete="CASCADE"), nullable=False),
+    Column("caused_by", Uuid, ForeignKey(users.c.id), nullable=False),
+    instant("created_at"),
+    instant("read_at", nullable=True),
+    version(),
+    one_of("kind", Kind),
+    Index(None, "user_id", "created_at", "id"),
+    Index(None, "task_id"),
+    Index(None, "workspace_id"),
+    Index(None, "caused_by"),
+)
+
+
+class PostgresNotifications(PostgresRepository[Notification, NotificationId]):
+    table, entity, missing = notifications, Notification, NotificationNotFound
+    conflicts: ClassVar[Conflicts] = {
+        "fk_notifications_task_id_tasks": TaskNotFound,
+        "fk_notifications_workspace_id_workspaces": TaskNotFound,
+    }
+
+
+_PAGE = Listing(
+    NotificationView,
+    select(
+        notifications.c.id,
+        notifications.c.kind,
+        notifications.c.workspace_id,
+        notifications.c.task_id,
+        tasks.c.title.label("task_title"),
+        notifications.c.caused_by,
+        users.c.display_name.label("caused_by_name"),
+        notifications.c.created_at,
+        notifications.c.read_at,
+        notifications.c.version,
+    )
+    .join(tasks, tasks.c.id == notifications.c.task_id)
+    .join(users, users.c.id == notifications.c.caused_by)
+    # Whoever has left a workspace sees nothing of it any more.
+    .join(
+        memberships,
+        (memberships.c.workspace_id == notifications.c.workspace_id)
+        & (memberships.c.user_id == notifications.c.user_id),
+    )
+    .where(notifications.c.user_id == bindparam("viewer")),
+    id=notifications.c.id,
+    sorts={"created_at": by_time(notifications.c.created_at)},
+    filters={"unread": notifications.c.read_at.is_(None)},
+)
+_NEWEST_FIRST = (Sort("created_at", descending=True),)
+
+
+class PostgresNotificationQueries:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def page(
+        self, viewer: UserId, page: PageRequest, /, *, unread_only: bool
+    ) -> Page[NotificationView]:
+        where = {"unread": True} if unread_only else {}
+        return await _PAGE.page(self._database, {"viewer": viewer}, page, sort=_NEWEST_FIRST, where=where)

@@ -1,0 +1,248 @@
+"""Keyset pages: a list that can be filtered, sorted and continued, as one statement a page.
+
+A page continues after the sort values and the id of its last row, which are the cursor. So it costs the
+same at any depth, and rows that come or go in between neither repeat nor hide another one.
+"""
+
+import base64
+import binascii
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    DateTime,
+    Integer,
+    Text,
+    Uuid,
+    and_,
+    bindparam,
+    literal_column,
+    or_,
+    select,
+    true,
+    tuple_,
+)
+from sqlalchemy.sql import ColumnElement, Select
+from sqlalchemy.types import TypeEngine
+
+from adapters.postgres.database import Database, Statement
+from adapters.postgres.mapping import column_names, loader
+from application.paging import InvalidCursor, Page, PageRequest, Sort
+from domain.errors import NotFound
+
+SHAPES = 512
+"""How many different statements one list keeps: which filters, which sort, cursor or not, which limit."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Column:
+    """A column to sort by: how its values are bound, and how they look in a cursor."""
+
+    expression: ColumnElement[Any]
+    type: TypeEngine[Any]
+    read: Callable[[object], Any]
+
+
+def by_time(expression: ColumnElement[Any]) -> _Column:
+    return _Column(expression, DateTime(timezone=True), _read_time)
+
+
+def by_text(expression: ColumnElement[Any]) -> _Column:
+    return _Column(expression, Text(), _read_text)
+
+
+def by_number(expression: ColumnElement[Any]) -> _Column:
+    return _Column(expression, Integer(), _read_number)
+
+
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """A statement, and where in its rows the values of a cursor stand: those sorted by, then the id."""
+
+    statement: Statement
+    places: Sequence[int]
+
+
+class Listing[View]:
+    """One list: `source` selects what a `View` shows; its sorts and filters are the whitelists.
+
+    `source` has a column for each field of the view, in their order. `gate`, where given, selects one
+    row for a viewer who may see the list and none for others, so that an empty page and a list that is
+    not theirs can be told apart in the same statement.
+    """
+
+    def __init__(
+        self,
+        view: type[View],
+        source: Select[Any],
+        *,
+        id: ColumnElement[Any],
+        sorts: Mapping[str, _Column],
+        filters: Mapping[str, ColumnElement[bool]] | None = None,
+        gate: Select[Any] | None = None,
+        missing: type[NotFound] = NotFound,
+    ) -> None:
+        self._load = loader(view)
+        self._width = len(column_names(view))
+        self._source = source
+        self._id = _Column(id, Uuid(), _read_uuid)
+        self._sorts = sorts
+        self._filters = filters or {}
+        self._gate = gate
+        self._missing = missing
+        self._shape = lru_cache(SHAPES)(self._build)
+
+    async def page(
+        self,
+        database: Database,
+        scope: Mapping[str, Any],
+        request: PageRequest,
+        *,
+        sort: Sequence[Sort[Any]],
+        where: Mapping[str, Any] | None = None,
+    ) -> Page[View]:
+        """One page. `scope` binds what `source` and `gate` name, `where` the filters that are in use.
+
+        Raises InvalidCursor for a cursor of another list, filter or sort, and `missing` where the gate
+        is shut.
+        """
+        where = where or {}
+        order = tuple((key.key, key.descending) for key in sort)
+        after = None
+        mark = ""
+        if request.cursor is not None:
+            mark = _mark(scope, where, order)
+            after = self._read_cursor(request.cursor, order, mark)
+        shape = self._shape(tuple(where), order, after is not None, request.limit)
+        rows = await database.fetch(shape.statement, {**scope, **where, **(after or {})})
+        if self._gate is not None:
+            if not rows:
+                raise self._missing
+            if rows[0][shape.places[-1]] is None:  # the outer join's row for a list without an item
+                return Page(items=[], next=None)
+        load, width = self._load, self._width
+        more = len(rows) > request.limit
+        if more:
+            del rows[request.limit :]
+        if max(shape.places) < width:  # nothing was selected but the view
+            items = [load(row) for row in rows]
+        else:
+            items = [load(row[:width]) for row in rows]
+        if not more:
+            return Page(items=items, next=None)
+        values = [rows[-1][place] for place in shape.places]
+        return Page(items=items, next=_write_cursor(values, mark or _mark(scope, where, order)))
+
+    def _columns(self, order: Sequence[tuple[str, bool]]) -> list[tuple[_Column, bool]]:
+        """What is sorted by, and whether downwards; the id, last, makes every place unique."""
+        columns = [(self._sorts[key], descending) for key, descending in order]
+        return [*columns, (self._id, bool(columns) and columns[0][1])]
+
+    def _build(
+        self, filters: Sequence[str], order: Sequence[tuple[str, bool]], continued: bool, limit: int
+    ) -> _Shape:
+        columns = self._columns(order)
+        query = self._source.where(*(self._filters[name] for name in filters))
+        selected = list(query.selected_columns)
+        places = []
+        for column, _ in columns:
+            place = next((at for at, each in enumerate(selected) if each is column.expression), None)
+            if place is None:  # it is sorted by, and no part of the view
+                place = len(selected)
+                selected.append(column.expression.label(f"sort_{place}"))
+            places.append(place)
+        query = query.with_only_columns(*selected, maintain_column_froms=True)
+        if continued:
+            query = query.where(_after(columns))
+        query = query.order_by(*(_towards(column.expression, down) for column, down in columns))
+        # A limit that is part of the text lets PostgreSQL plan once for it; one more row tells
+        # whether there is another page.
+        query = query.limit(literal_column(str(limit + 1), Integer))
+        if self._gate is None:
+            return _Shape(Statement(query), places)
+        items = query.subquery("items")
+        found = list(items.c)
+        whole = select(*found).select_from(self._gate.subquery("gate").outerjoin(items, true()))
+        order_by = (_towards(found[place], down) for place, (_, down) in zip(places, columns, strict=True))
+        return _Shape(Statement(whole.order_by(*order_by)), places)
+
+    def _read_cursor(self, cursor: str, order: Sequence[tuple[str, bool]], mark: str) -> dict[str, Any]:
+        columns = self._columns(order)
+        try:
+            raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
+            written_mark, *values = json.loads(raw)
+            if written_mark != mark or len(values) != len(columns):
+                raise InvalidCursor("It belongs to another list, filter or sort; start at the first page.")
+            read = [column.read(value) for value, (column, _) in zip(values, columns, strict=True)]
+        except (ValueError, TypeError, RecursionError, OverflowError, binascii.Error) as error:
+            raise InvalidCursor("It is damaged; start at the first page.") from error
+        return {f"after_{position}": value for position, value in enumerate(read)}
+
+
+def _towards(expression: ColumnElement[Any], down: bool) -> ColumnElement[Any]:
+    return expression.desc() if down else expression.asc()
+
+
+def _after(columns: Sequence[tuple[_Column, bool]]) -> ColumnElement[bool]:
+    """Rows behind the cursor: one comparison of rows where all go one way, which an index can answer."""
+    bound = [
+        bindparam(f"after_{position}", type_=column.type) for position, (column, _) in enumerate(columns)
+    ]
+    expressions = [column.expression for column, _ in columns]
+    directions = {down for _, down in columns}
+    if len(directions) == 1:
+        here, there = tuple_(*expressions), tuple_(*bound)
+        return here < there if directions.pop() else here > there
+    return or_(
+        *(
+            and_(
+                *(expressions[before] == bound[before] for before in range(position)),
+                expressions[position] < bound[position]
+                if columns[position][1]
+                else expressions[position] > bound[position],
+            )
+            for position in range(len(columns))
+        )
+    )
+
+
+def _mark(scope: Mapping[str, Any], where: Mapping[str, Any], order: Sequence[tuple[str, bool]]) -> str:
+    """Tells one list, filter and sort from another; no secret, since the SQL itself checks who may see."""
+    said = repr((sorted(scope.items()), sorted(where.items()), order))
+    return hashlib.blake2b(said.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+
+
+def _write_cursor(values: Sequence[Any], mark: str) -> str:
+    written = [value.isoformat() if isinstance(value, datetime) else value for value in values]
+    text = json.dumps([mark, *written[:-1], str(written[-1])], ensure_ascii=False, separators=(",", ":"))
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+def _read_time(value: object) -> datetime:
+    time = datetime.fromisoformat(_read_text(value))
+    if time.tzinfo is None:
+        raise ValueError("an instant without a zone")
+    return time.astimezone(UTC)  # before the year 1 and after 9999, which cannot be bound, an OverflowError
+
+
+def _read_text(value: object) -> str:
+    if not isinstance(value, str) or "\0" in value:
+        raise ValueError("no text")
+    value.encode()  # a lone surrogate raises UnicodeEncodeError, a ValueError
+    return value
+
+
+def _read_number(value: object) -> int:
+    if type(value) is not int or abs(value) >= 1 << 31:
+        raise ValueError("no number")
+    return value
+
+
+def _read_uuid(value: object) -> UUID:
+    return UUID(_read_text(value))

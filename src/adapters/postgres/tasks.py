@@ -1,0 +1,177 @@
+"""Tasks in PostgreSQL: the table, the repository, the queries."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, ClassVar
+
+from sqlalchemy import (
+    CheckConstraint,
+    Column,
+    ColumnElement,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    Table,
+    Text,
+    Uuid,
+    any_,
+    bindparam,
+    func,
+    literal_column,
+    select,
+)
+from sqlalchemy.dialects.postgresql import ARRAY
+
+from adapters.postgres.database import Database, Statement
+from adapters.postgres.errors import Conflicts
+from adapters.postgres.mapping import column_names, loader
+from adapters.postgres.memberships import seen_by_viewer
+from adapters.postgres.paging import Listing, by_number, by_text, by_time
+from adapters.postgres.repository import PostgresRepository
+from adapters.postgres.schema import between, instant, key, metadata, one_of, text, version
+from adapters.postgres.users import users
+from adapters.postgres.workspaces import workspaces
+from application.paging import Page, PageRequest, Sort
+from application.queries.tasks import TaskFilter, TaskSortKey, TaskView
+from domain.tasks import (
+    DESCRIPTION_MOST,
+    LABELS_MOST,
+    TITLE_MOST,
+    AssigneeNotMember,
+    Priority,
+    Status,
+    Task,
+    TaskId,
+    TaskNotFound,
+)
+from domain.users import UserId
+from domain.workspaces import WorkspaceId, WorkspaceNotFound
+
+# Expressions that are indexed, so they have to be written the same wherever they stand. A far day stands for
+# no due date; infinity would do, but a datetime cannot hold it.
+_DUE: ColumnElement[datetime] = literal_column("coalesce(due_at, '9999-12-31 00:00:00+00'::timestamptz)")
+_RANK = literal_column(
+    f"array_position(ARRAY[{', '.join(f"'{priority}'" for priority in Priority)}], priority)", Integer
+)
+_WORDS: ColumnElement[Any] = literal_column(
+    "to_tsvector('simple'::regconfig, (title || ' '::text) || description)"
+)
+
+tasks = Table(
+    "tasks",
+    metadata,
+    key(),
+    Column("workspace_id", Uuid, ForeignKey(workspaces.c.id, ondelete="CASCADE"), nullable=False),
+    text("title"),
+    text("description"),
+    text("status"),
+    text("priority"),
+    instant("due_at", nullable=True),
+    Column("assignee_id", Uuid, nullable=True),
+    Column("labels", ARRAY(Text), nullable=False),
+    Column("created_by", Uuid, ForeignKey(users.c.id), nullable=False),
+    instant("created_at"),
+    instant("updated_at"),
+    instant("finished_at", nullable=True),
+    version(),
+    # An assignee is a member, and whoever leaves is taken off their tasks; a trigger raises the
+    # version then, so that nobody saves over it (see the migration).
+    ForeignKeyConstraint(
+        ["workspace_id", "assignee_id"],
+        ["memberships.workspace_id", "memberships.user_id"],
+        name="fk_tasks_assignee_memberships",
+        ondelete="SET NULL (assignee_id)",
+    ),
+    one_of("status", Status),
+    one_of("priority", Priority),
+    between("title", 1, TITLE_MOST),
+    between("description", 0, DESCRIPTION_MOST),
+    CheckConstraint(f"cardinality(labels) <= {LABELS_MOST}", name="labels_count"),
+    CheckConstraint("(status = 'done') = (finished_at IS NOT NULL)", name="finished_when_done"),
+    Index(None, "workspace_id", "assignee_id"),
+    Index(None, "created_by"),
+    Index(None, "workspace_id", "created_at", "id"),
+    Index(None, "workspace_id", "title", "id"),
+    Index("ix_tasks_workspace_id_due", "workspace_id", _DUE, "id"),
+    Index("ix_tasks_workspace_id_rank", "workspace_id", _RANK, "id"),
+    Index("ix_tasks_labels", "labels", postgresql_using="gin"),
+    Index("ix_tasks_words", _WORDS, postgresql_using="gin"),
+)
+
+
+class PostgresTasks(PostgresRepository[Task, TaskId]):
+    table, entity, missing = tasks, Task, TaskNotFound
+    conflicts: ClassVar[Conflicts] = {
+        "fk_tasks_assignee_memberships": lambda: AssigneeNotMember("Invite them first.", field="assignee_id"),
+        "fk_tasks_workspace_id_workspaces": WorkspaceNotFound,
+    }
+
+
+_VIEW = select(*(tasks.c[name] for name in column_names(TaskView)))
+_GET = Statement(
+    _VIEW.where(tasks.c.id == bindparam("task_id"), seen_by_viewer(tasks.c.workspace_id).exists())
+)
+_PAGE = Listing(
+    TaskView,
+    _VIEW.where(tasks.c.workspace_id == bindparam("workspace_id")),
+    id=tasks.c.id,
+    sorts={
+        "created_at": by_time(tasks.c.created_at),
+        "due_at": by_time(_DUE),
+        "priority": by_number(_RANK),
+        "title": by_text(tasks.c.title),
+    },
+    filters={
+        "status": tasks.c.status == any_(bindparam("status", type_=ARRAY(Text))),
+        "priority": tasks.c.priority == any_(bindparam("priority", type_=ARRAY(Text))),
+        "assignee_id": tasks.c.assignee_id == bindparam("assignee_id"),
+        "label": tasks.c.labels.contains(bindparam("label", type_=ARRAY(Text))),
+        "due_after": tasks.c.due_at >= bindparam("due_after"),
+        "due_before": tasks.c.due_at < bindparam("due_before"),
+        "text": _WORDS.op("@@")(
+            func.websearch_to_tsquery(literal_column("'simple'::regconfig"), bindparam("text", type_=Text))
+        ),
+    },
+    gate=seen_by_viewer(bindparam("workspace_id", type_=Uuid)),
+    missing=WorkspaceNotFound,
+)
+_view = loader(TaskView)
+
+
+class PostgresTaskQueries:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def get(self, viewer: UserId, task_id: TaskId, /) -> TaskView:
+        row = await self._database.fetchrow(_GET, {"viewer": viewer, "task_id": task_id})
+        if row is None:
+            raise TaskNotFound
+        return _view(row)
+
+    async def page(
+        self,
+        viewer: UserId,
+        workspace_id: WorkspaceId,
+        where: TaskFilter,
+        sort: Sequence[Sort[TaskSortKey]],
+        page: PageRequest,
+        /,
+    ) -> Page[TaskView]:
+        scope = {"viewer": viewer, "workspace_id": workspace_id}
+        return await _PAGE.page(self._database, scope, page, sort=sort, where=_conditions(where))
+
+
+def _conditions(where: TaskFilter) -> dict[str, Any]:
+    """The filters that are in use, with the values that they bind."""
+    given: dict[str, Any] = {}
+    if where.status:
+        given["status"] = sorted({status.value for status in where.status})
+    if where.priority:
+        given["priority"] = sorted({priority.value for priority in where.priority})
+    if where.label is not None:
+        given["label"] = [where.label]
+    for name in ("assignee_id", "due_after", "due_before", "text"):
+        if (value := getattr(where, name)) is not None:
+            given[name] = value
+    return given

@@ -1,0 +1,56 @@
+"""Units of work: the repositories on one transaction, committed when the block ends."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from adapters.postgres.auth import PostgresCredentials, PostgresSessions
+from adapters.postgres.comments import PostgresComments
+from adapters.postgres.database import Database
+from adapters.postgres.invitations import PostgresInvitations
+from adapters.postgres.memberships import PostgresMemberships
+from adapters.postgres.notifications import PostgresNotifications
+from adapters.postgres.tasks import PostgresTasks
+from adapters.postgres.transaction import Transaction
+from adapters.postgres.users import PostgresUsers
+from adapters.postgres.workspaces import PostgresWorkspaces
+from application.ports import Clock, UnitOfWork
+
+
+class PostgresTransactions:
+    """A `Begin`. READ COMMITTED: what must not change under a use case is guarded by a version or a lock."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    @asynccontextmanager
+    async def __call__(self) -> AsyncIterator[UnitOfWork]:
+        async with self.open() as transaction:
+            yield self.unit_of_work(transaction)
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[Transaction]:
+        """The transaction by itself, for who has more to do in it than a use case."""
+        async with self._database.connection() as connection:
+            transaction = Transaction(connection)
+            try:
+                yield transaction
+                await transaction.commit()
+            except BaseException:
+                await transaction.roll_back()
+                raise
+
+    def unit_of_work(self, transaction: Transaction) -> UnitOfWork:
+        """The repositories on a transaction, at this instant."""
+        return UnitOfWork(
+            now=self._clock(),
+            users=PostgresUsers(transaction),
+            credentials=PostgresCredentials(transaction),
+            sessions=PostgresSessions(transaction),
+            workspaces=PostgresWorkspaces(transaction),
+            memberships=PostgresMemberships(transaction),
+            invitations=PostgresInvitations(transaction),
+            tasks=PostgresTasks(transaction),
+            comments=PostgresComments(transaction),
+            notifications=PostgresNotifications(transaction),
+        )

@@ -1,0 +1,1 @@
+"""Access tokens: issuing our own, and finding out whom a token speaks for."""

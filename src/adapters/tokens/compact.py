@@ -1,0 +1,74 @@
+"""Reading a signed token strictly, before and after its signature is checked.
+
+Cryptographic libraries leave these checks to their callers (RFC 8725 and its successor,
+draft-ietf-oauth-rfc8725bis): which form, which bytes, which JSON.
+"""
+
+import base64
+import json
+from dataclasses import dataclass
+from typing import Any
+
+LONGEST_TOKEN = 8 * 1024  # bytes
+
+# They name keys, change what is signed, or announce another format: a bearer token needs none of them.
+REFUSED_HEADERS = frozenset({"jku", "jwk", "x5u", "x5c", "crit", "b64", "zip", "enc", "cty"})
+
+
+class BadTokenError(Exception):
+    """Why a token is refused. For the log alone: whoever sent it learns nothing (RFC 6750 §3.1)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Compact:
+    """A token in the compact form (RFC 7515 §3.1), read but not yet believed."""
+
+    header: dict[str, Any]
+    payload: dict[str, Any]
+
+
+def read_compact(token: str) -> Compact:
+    """Raises BadTokenError unless the token has three strict parts in 8 KiB, the first two JSON objects."""
+    if len(token) > LONGEST_TOKEN:
+        raise BadTokenError(f"longer than {LONGEST_TOKEN} bytes")
+    parts = token.split(".")
+    if len(parts) != 3:
+        raise BadTokenError("not of three parts")
+    header, payload, _ = map(_bytes, parts)
+    read = Compact(_object(header), _object(payload))
+    if refused := REFUSED_HEADERS & read.header.keys():
+        raise BadTokenError(f"header {min(refused)} is refused")
+    return read
+
+
+def _bytes(part: str) -> bytes:
+    """Decoded base64url without padding. Each value has one spelling: a second one is a second token."""
+    try:
+        ascii_part = part.encode("ascii")
+        decoded = base64.b64decode(ascii_part + b"=" * (-len(part) % 4), b"-_", validate=True)
+    except ValueError:
+        raise BadTokenError("a part is not base64url") from None
+    if not decoded or base64.urlsafe_b64encode(decoded).rstrip(b"=") != ascii_part:
+        raise BadTokenError("a part is empty or not canonical base64url")
+    return decoded
+
+
+def _object(text: bytes) -> dict[str, Any]:
+    try:
+        value = json.loads(text.decode("utf-8"), object_pairs_hook=_members, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:  # also a number of more digits than Python converts
+        raise BadTokenError(f"a part is not JSON: {type(error).__name__}") from None
+    if not isinstance(value, dict):
+        raise BadTokenError("a part is not a JSON object")
+    return value
+
+
+def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise BadTokenError("a JSON object names a member twice")
+    return members
+
+
+def _no_constant(name: str) -> None:
+    raise BadTokenError(f"a JSON number is {name}")

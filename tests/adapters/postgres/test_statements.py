@@ -1,0 +1,430 @@
+"""What each operation costs: its statements are counted, on little data and on more, with one connection."""
+
+import importlib
+import inspect
+import pkgutil
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, fields
+from datetime import datetime, timedelta
+
+import pytest
+
+import application.commands
+from adapters.postgres.database import Database
+from adapters.postgres.outbox import PostgresOutbox
+from adapters.postgres.queries import postgres_queries
+from adapters.postgres.transactions import PostgresTransactions
+from application.commands.auth import open_session, refresh_session, register_user, replace_hash
+from application.commands.comments import add_comment, delete_comment, edit_comment
+from application.commands.invitations import accept_invitation, invite, withdraw_invitation
+from application.commands.memberships import change_role, remove_member
+from application.commands.notifications import mark_notification
+from application.commands.tasks import (
+    cancel_task,
+    complete_task,
+    create_task,
+    delete_task,
+    edit_task,
+    reopen_task,
+    start_task,
+)
+from application.commands.users import edit_profile
+from application.commands.workspaces import (
+    archive_workspace,
+    create_workspace,
+    delete_workspace,
+    edit_workspace,
+    restore_workspace,
+)
+from application.paging import PageRequest, Sort
+from application.permissions import NotPermitted
+from application.ports import Begin, Delivery, Outbox, Queries, UnitOfWork
+from application.queries.tasks import TaskFilter, TaskSortKey
+from application.reactions import notify_assignee
+from application.run import Runner
+from application.secret_tokens import fingerprint
+from builders import (
+    NOW,
+    Team,
+    a_comment,
+    a_credential,
+    a_membership,
+    a_notification,
+    a_session,
+    a_task,
+    a_team,
+    a_user,
+    an_email,
+    an_invitation,
+    store,
+)
+from domain.aggregate import Event
+from domain.comments import Comment
+from domain.invitations import LIFETIME, Invitation
+from domain.memberships import Role
+from domain.notifications import Notification
+from domain.tasks import Status, Task, TaskAssigned
+from domain.workspaces import Workspace
+
+type Recorded = Callable[[], AbstractAsyncContextManager[list[str]]]
+
+
+@dataclass(frozen=True)
+class World:
+    """One of each thing, in a workspace with much or little else in it, and the ways to use it."""
+
+    run: Runner
+    ask: Queries
+    outbox: Outbox
+    team: Team
+    archived: Team
+    task: Task
+    done: Task
+    comment: Comment
+    notification: Notification
+    invitation: Invitation
+    token: str
+    expired: Invitation
+
+    @property
+    def workspace(self) -> Workspace:
+        return self.team.workspace
+
+
+@pytest.fixture
+def clock() -> Callable[[], datetime]:
+    return lambda: NOW
+
+
+@pytest.fixture
+async def database(empty_database_url: str, statements: list[str]) -> AsyncIterator[Database]:
+    """With one connection, for which nobody waits long: who needs a second one does not get it."""
+    database = Database(
+        empty_database_url,
+        pool_size=1,
+        wait_seconds=0.05,
+        on_connect=lambda raw: raw.add_query_logger(lambda query: statements.append(query.query)),
+    )
+    yield database
+    await database.close()
+
+
+@pytest.fixture(params=[0, 30], ids=["little data", "more data"])
+async def world(
+    request: pytest.FixtureRequest, database: Database, clock: Callable[[], datetime], begin: Begin
+) -> World:
+    transactions = PostgresTransactions(database, clock)
+    team, archived = a_team(), a_team(archived=True)
+    owner, workspace_id, many = team.owner.user_id, team.workspace.id, request.param
+    task = a_task(workspace_id=workspace_id, created_by=owner, assignee_id=team.member.user_id)
+    done = a_task(workspace_id=workspace_id, created_by=owner, status=Status.DONE)
+    comment = a_comment(
+        task_id=task.id, workspace_id=workspace_id, author_id=team.member.user_id, created_at=NOW
+    )
+    notification = a_notification(
+        user_id=team.member.user_id, task_id=task.id, workspace_id=workspace_id, caused_by=owner
+    )
+    invitation = an_invitation(
+        workspace_id=workspace_id,
+        invited_by=owner,
+        email=team.outsider.email,
+        token_hash=fingerprint("secret"),
+    )
+    expired = an_invitation(workspace_id=workspace_id, invited_by=owner, created_at=NOW - 2 * LIFETIME)
+    tasks = [
+        a_task(workspace_id=workspace_id, created_by=owner, assignee_id=team.member.user_id)
+        for _ in range(many)
+    ]
+    users = [a_user() for _ in range(many)]
+    await store(
+        begin,
+        *team.aggregates,
+        *archived.aggregates,
+        a_credential(id=owner, password_hash="$1"),
+        task,
+        done,
+        comment,
+        notification,
+        invitation,
+        expired,
+        *users,
+        *(a_membership(workspace_id=workspace_id, user_id=user.id, role=Role.OWNER) for user in users),
+        *tasks,
+        *(a_comment(task_id=task.id, workspace_id=workspace_id, author_id=owner) for _ in tasks),
+        *(
+            a_notification(
+                user_id=team.member.user_id, task_id=each.id, workspace_id=workspace_id, caused_by=owner
+            )
+            for each in tasks
+        ),
+        *(an_invitation(workspace_id=workspace_id, invited_by=owner) for _ in tasks),
+        *(a_session(user_id=owner) for _ in tasks),
+    )
+    return World(
+        run=Runner(transactions),
+        ask=postgres_queries(database),
+        outbox=PostgresOutbox(database, transactions),
+        team=team,
+        archived=archived,
+        task=task,
+        done=done,
+        comment=comment,
+        notification=notification,
+        invitation=invitation,
+        token="secret",
+        expired=expired,
+    )
+
+
+# ── commands ─────────────────────────────────────────────────────────────────────────────────────
+
+type Operation = Callable[[World], Awaitable[object]]
+
+
+async def _refresh(it: World) -> object:
+    session = await it.run(open_session, it.team.owner.user_id, token_hash="1", lifetime=timedelta(days=1))
+    return await it.run(refresh_session, session.id, presented="1", successor="2")
+
+
+async def _refused(it: World) -> object:
+    with pytest.raises(NotPermitted):
+        await it.run(create_task, it.team.viewer, it.workspace.id, title="Spin")
+    return None
+
+
+# A read or a change is one statement. BEGIN and COMMIT make two more where there is more than one change, or
+# a lock: of the owners, and of the event that is delivered.
+COMMANDS: dict[str, tuple[int, Operation]] = {
+    # user, credential
+    "register_user": (
+        4,
+        lambda it: it.run(register_user, email=an_email(), display_name="Ada", password_hash="$"),
+    ),
+    # credential, change
+    "replace_hash": (
+        2,
+        lambda it: it.run(replace_hash, it.team.owner.user_id, outdated="$1", password_hash="$2"),
+    ),
+    "replace_hash, changed meanwhile": (
+        1,
+        lambda it: it.run(replace_hash, it.team.owner.user_id, outdated="$0", password_hash="$2"),
+    ),
+    "open_session": (
+        1,
+        lambda it: it.run(open_session, it.team.owner.user_id, token_hash="1", lifetime=timedelta(days=1)),
+    ),
+    # open, then session, change
+    "refresh_session": (3, _refresh),
+    # user, change
+    "edit_profile": (2, lambda it: it.run(edit_profile, it.team.owner, display_name="Augusta")),
+    "edit_profile, the same": (
+        1,
+        lambda it: it.run(edit_profile, it.team.owner, display_name="Owner"),
+    ),
+    # workspace, membership
+    "create_workspace": (4, lambda it: it.run(create_workspace, it.team.owner, name="Looms")),
+    # standing, workspace, change
+    "edit_workspace": (
+        3,
+        lambda it: it.run(edit_workspace, it.team.admin, it.workspace.id, name="Looms"),
+    ),
+    "archive_workspace": (3, lambda it: it.run(archive_workspace, it.team.admin, it.workspace.id)),
+    "restore_workspace": (
+        3,
+        lambda it: it.run(restore_workspace, it.archived.admin, it.archived.workspace.id),
+    ),
+    "delete_workspace": (3, lambda it: it.run(delete_workspace, it.team.owner, it.workspace.id)),
+    # standing, lock, membership, change
+    "change_role": (
+        6,
+        lambda it: it.run(
+            change_role, it.team.owner, it.workspace.id, it.team.member.user_id, role=Role.ADMIN
+        ),
+    ),
+    "remove_member": (
+        6,
+        lambda it: it.run(remove_member, it.team.admin, it.workspace.id, it.team.member.user_id),
+    ),
+    "remove_member, themselves": (
+        6,
+        lambda it: it.run(remove_member, it.team.member, it.workspace.id, it.team.member.user_id),
+    ),
+    # standing, user, earlier invitation, change
+    "invite": (
+        4,
+        lambda it: it.run(invite, it.team.admin, it.workspace.id, email=an_email(), role=Role.MEMBER),
+    ),
+    # standing, user, earlier invitation, its removal, change
+    "invite, after another expired": (
+        7,
+        lambda it: it.run(invite, it.team.admin, it.workspace.id, email=it.expired.email, role=Role.MEMBER),
+    ),
+    # invitation, standing, change
+    "withdraw_invitation": (3, lambda it: it.run(withdraw_invitation, it.team.admin, it.invitation.id)),
+    # invitation, user, workspace, membership, removal
+    "accept_invitation": (7, lambda it: it.run(accept_invitation, it.team.stranger, token=it.token)),
+    # standing, change
+    "create_task": (2, lambda it: it.run(create_task, it.team.member, it.workspace.id, title="Spin")),
+    # that the assignee is a member is the foreign key's to see to
+    "create_task, assigned": (
+        2,
+        lambda it: it.run(
+            create_task, it.team.member, it.workspace.id, title="Spin", assignee_id=it.team.admin.user_id
+        ),
+    ),
+    # standing
+    "create_task, refused": (1, _refused),
+    # task, standing, change
+    "edit_task": (3, lambda it: it.run(edit_task, it.team.member, it.task.id, title="Spin")),
+    "edit_task, another assignee": (
+        3,
+        lambda it: it.run(
+            edit_task, it.team.member, it.task.id, assignee_id=it.team.admin.user_id, title="Spin"
+        ),
+    ),
+    "edit_task, the same": (
+        2,
+        lambda it: it.run(edit_task, it.team.member, it.task.id, title=it.task.title),
+    ),
+    "start_task": (3, lambda it: it.run(start_task, it.team.member, it.task.id)),
+    "complete_task": (3, lambda it: it.run(complete_task, it.team.member, it.task.id)),
+    "cancel_task": (3, lambda it: it.run(cancel_task, it.team.member, it.task.id)),
+    "reopen_task": (3, lambda it: it.run(reopen_task, it.team.member, it.done.id)),
+    "delete_task": (3, lambda it: it.run(delete_task, it.team.member, it.task.id)),
+    # task, standing, change
+    "add_comment": (3, lambda it: it.run(add_comment, it.team.member, it.task.id, body="Which wool?")),
+    # comment, standing, change
+    "edit_comment": (
+        3,
+        lambda it: it.run(edit_comment, it.team.member, it.comment.id, body="Whose wool?"),
+    ),
+    "delete_comment": (3, lambda it: it.run(delete_comment, it.team.admin, it.comment.id)),
+    # notification, change
+    "mark_notification": (
+        2,
+        lambda it: it.run(mark_notification, it.team.member, it.notification.id, read=True),
+    ),
+}
+
+
+# ── queries ──────────────────────────────────────────────────────────────────────────────────────
+
+PAGE = PageRequest(limit=20)
+BY_TITLE: list[Sort[TaskSortKey]] = [Sort("title")]
+
+QUERIES: dict[str, tuple[int, Operation]] = {
+    "auth.credential": (1, lambda it: it.ask.auth.credential(it.team.outsider.email)),
+    "users.profile": (1, lambda it: it.ask.users.profile(it.team.owner.user_id)),
+    "workspaces.get": (1, lambda it: it.ask.workspaces.get(it.team.viewer.user_id, it.workspace.id)),
+    "workspaces.page": (1, lambda it: it.ask.workspaces.page(it.team.viewer.user_id, PAGE)),
+    "memberships.page": (
+        1,
+        lambda it: it.ask.memberships.page(it.team.viewer.user_id, it.workspace.id, PAGE),
+    ),
+    "invitations.page": (
+        1,
+        lambda it: it.ask.invitations.page(it.team.admin.user_id, it.workspace.id, PAGE),
+    ),
+    "invitations.mine": (1, lambda it: it.ask.invitations.mine(it.team.stranger.user_id, PAGE)),
+    "tasks.get": (1, lambda it: it.ask.tasks.get(it.team.viewer.user_id, it.task.id)),
+    "tasks.page": (
+        1,
+        lambda it: it.ask.tasks.page(it.team.viewer.user_id, it.workspace.id, TaskFilter(), BY_TITLE, PAGE),
+    ),
+    "comments.page": (1, lambda it: it.ask.comments.page(it.team.viewer.user_id, it.task.id, PAGE)),
+    "notifications.page": (
+        1,
+        lambda it: it.ask.notifications.page(it.team.member.user_id, PAGE, unread_only=False),
+    ),
+    "dashboard.of": (2, lambda it: it.ask.dashboard.of(it.team.viewer.user_id, it.workspace.id, NOW)),
+}
+
+
+# ── the outbox ───────────────────────────────────────────────────────────────────────────────────
+
+
+async def _nothing(uow: UnitOfWork, delivery: Delivery[Event]) -> None:
+    pass
+
+
+async def _fail(uow: UnitOfWork, delivery: Delivery[Event]) -> None:
+    raise ZeroDivisionError
+
+
+async def _notify(uow: UnitOfWork, delivery: Delivery[Event]) -> None:
+    if isinstance(delivery.event, TaskAssigned):
+        await notify_assignee(uow, Delivery(id=delivery.id, event=delivery.event))
+
+
+async def _assign(it: World) -> None:
+    await it.run(create_task, it.team.owner, it.workspace.id, title="Spin", assignee_id=it.team.admin.user_id)
+
+
+OUTBOX: dict[str, tuple[int, Operation]] = {
+    # claim
+    "deliver_next, nothing": (3, lambda it: it.outbox.deliver_next(_nothing)),
+    # claim, removal
+    "deliver_next": (4, lambda it: it.outbox.deliver_next(_nothing)),
+    # claim, rollback, failure
+    "deliver_next, failing": (4, lambda it: it.outbox.deliver_next(_fail)),
+    # claim, task, notification, removal
+    "deliver_next, notifying": (6, lambda it: it.outbox.deliver_next(_notify)),
+    "entries": (1, lambda it: it.outbox.entries(parked_only=False, limit=100)),
+    "entries, parked": (1, lambda it: it.outbox.entries(parked_only=True, limit=100)),
+    "replay": (1, lambda it: it.outbox.replay(it.task.id)),
+    "replay, all": (1, lambda it: it.outbox.replay(None)),
+}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+async def test_a_command_takes_so_many_statements(world: World, recorded: Recorded, name: str) -> None:
+    count, operation = COMMANDS[name]
+    async with recorded() as sent:
+        await operation(world)
+    assert len(sent) == count, sent
+
+
+@pytest.mark.parametrize("name", QUERIES)
+async def test_a_query_takes_so_many_statements(world: World, recorded: Recorded, name: str) -> None:
+    count, operation = QUERIES[name]
+    async with recorded() as sent:
+        await operation(world)
+    assert len(sent) == count, sent
+
+
+@pytest.mark.parametrize("name", OUTBOX)
+async def test_a_delivery_takes_so_many_statements(world: World, recorded: Recorded, name: str) -> None:
+    count, operation = OUTBOX[name]
+    if name != "deliver_next, nothing":
+        await _assign(world)
+    if name == "deliver_next, notifying":
+        await world.outbox.deliver_next(_nothing)  # that it was created
+    async with recorded() as sent:
+        await operation(world)
+    assert len(sent) == count, sent
+
+
+def test_every_command_is_counted() -> None:
+    modules = [
+        importlib.import_module(f"application.commands.{each.name}")
+        for each in pkgutil.iter_modules(application.commands.__path__)
+    ]
+    commands = {
+        name
+        for module in modules
+        for name, function in inspect.getmembers(module, inspect.iscoroutinefunction)
+        if function.__module__ == module.__name__ and not name.startswith("_")
+    }
+    assert {name.split(",")[0] for name in COMMANDS} == commands
+
+
+def test_every_query_is_counted() -> None:
+    queries = {
+        f"{field.name}.{name}"
+        for field in fields(Queries)
+        if isinstance(field.type, type)
+        for name in vars(field.type)
+        if not name.startswith("_")
+    }
+    assert set(QUERIES) == queries
