@@ -1,0 +1,201 @@
+"""The service by hand: migrations, users, the outbox; the same use cases as over HTTP.
+
+`python -m entrypoints.cli COMMAND`. An error of the domain or of the world is one sentence on standard error
+and exit status 1; wrong settings end with 2.
+"""
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Annotated
+from uuid import UUID
+
+import typer
+from joserfc.jwk import ECKey
+
+from application.ports import WorldError
+from domain.errors import DomainError, Invalid
+from entrypoints.logging import configure_logging
+from entrypoints.seed import DEMO_EMAIL, DEMO_PASSWORD, seed
+from entrypoints.settings import SERVICE_NAME, Settings, load_settings
+from entrypoints.settings_text import env_example
+
+if TYPE_CHECKING:
+    from entrypoints.container import Container
+
+app = typer.Typer(
+    name=SERVICE_NAME,
+    help="The service by hand.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+user = typer.Typer(no_args_is_help=True, help="People with an account.")
+outbox = typer.Typer(no_args_is_help=True, help="Events that were committed and not yet delivered.")
+app.add_typer(user, name="user")
+app.add_typer(outbox, name="outbox")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Runs the command that the arguments, by default those of the process, name; and ends the process."""
+    try:
+        app(arguments)
+    except (DomainError, WorldError) as error:
+        sys.exit(_sentence(error))
+
+
+# ── the database's tables ────────────────────────────────────────────────────────────────────────
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database's tables up to date."""
+    migrations = _container().migrations()
+    migrations.upgrade()
+    print(f"The database is at migration {migrations.revisions()[-1]}.")
+
+
+@app.command("check-migrations")
+def check_migrations() -> None:
+    """Fail where the code has tables or columns that no migration made."""
+    _container().migrations().check()
+    print("The migrations make what the code needs.")
+
+
+@app.command()
+def migration(message: str) -> None:
+    """Write the next migration, from the difference between the code and the database."""
+    _container().migrations().make(message)
+
+
+@app.command("seed")
+def seed_() -> None:
+    """Store a demo user, a workspace and a few tasks, once."""
+    container = _container()
+    if container.settings().environment == "production":
+        sys.exit("The demo user's password is known to everybody: not in production.")
+
+    async def store() -> bool:
+        return await seed(container.run(), container.passwords())
+
+    if _finish(container, store):
+        print(f"A demo user: {DEMO_EMAIL}, password: {DEMO_PASSWORD}")
+    else:
+        print("The demo data is there already.")
+
+
+# ── people ───────────────────────────────────────────────────────────────────────────────────────
+
+
+@user.command("create")
+def create_user(email: str, display_name: Annotated[str, typer.Option()]) -> None:
+    """Register somebody; the password is asked for, or read from standard input."""
+    if sys.stdin.isatty():
+        password = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
+    else:
+        password = sys.stdin.readline().rstrip("\r\n")
+    container = _container()
+
+    async def register() -> UUID:
+        login = container.password_login()
+        return (await login.register(email=email, password=password, display_name=display_name)).id
+
+    print(_finish(container, register))
+
+
+# ── events ───────────────────────────────────────────────────────────────────────────────────────
+
+
+@outbox.command("list")
+def list_outbox(
+    *,
+    parked: Annotated[bool, typer.Option("--parked", help="Only those that failed too often.")] = False,
+    limit: Annotated[int, typer.Option(min=1, max=10_000)] = 100,
+) -> None:
+    """List the events that wait, the oldest first."""
+    container = _container()
+    entries = _finish(container, lambda: container.outbox().entries(parked_only=parked, limit=limit))
+    if not entries:
+        print("No event is parked." if parked else "No event waits.")
+    for entry in entries:
+        state = f"parked {entry.parked_at:%F %T}" if entry.parked_at else f"due {entry.available_at:%F %T}"
+        print(f"{entry.id}  {entry.type}  of {entry.aggregate_id}  {state}  after {entry.attempts} failures")
+        if entry.last_error:
+            print(f"    {entry.last_error}")
+
+
+@outbox.command("replay")
+def replay_outbox(
+    event_id: Annotated[UUID | None, typer.Argument(metavar="[ID]", help="A parked event.")] = None,
+    *,
+    all_: Annotated[bool, typer.Option("--all", help="Every parked event.")] = False,
+) -> None:
+    """Make parked events due again."""
+    if (event_id is None) != all_:
+        raise typer.BadParameter("Name one event, or say --all.")
+    container = _container()
+    count = _finish(container, lambda: container.outbox().replay(event_id))
+    if event_id is not None and not count:
+        sys.exit(f"No parked event has the id {event_id}.")
+    print("1 event is due again." if count == 1 else f"{count} events are due again.")
+
+
+# ── texts ────────────────────────────────────────────────────────────────────────────────────────
+
+
+@app.command()
+def openapi() -> None:
+    """Print the API's description as JSON; needs no database."""
+    from entrypoints.http.app import create_app  # noqa: PLC0415 (a second to import, for this command alone)
+
+    os.environ.setdefault("DATABASE_URL", "postgresql://nobody@localhost/nothing")
+    print(json.dumps(create_app(_container()).openapi(), indent=2, ensure_ascii=False))
+
+
+@app.command()
+def settings() -> None:
+    """Print .env.example: every setting, its default and what it is for."""
+    sys.stdout.write(env_example(Settings.model_fields))
+
+
+@app.command("signing-key")
+def signing_key() -> None:
+    """Print a new key for AUTH_SIGNING_KEY, on one line."""
+    pem = ECKey.generate_key("P-256").as_pem(private=True).decode()
+    print(pem.strip().replace("\n", "\\n"))
+
+
+# ── what the commands share ──────────────────────────────────────────────────────────────────────
+
+
+def _container() -> "Container":
+    from entrypoints.container import Container  # noqa: PLC0415 (a second to import, and not for every command)
+
+    settings = load_settings()
+    # What a command has to say it prints; its logs are for what it did not foresee.
+    configure_logging(settings.model_copy(update={"log_level": "error"}), stream=sys.stderr)
+    return Container(settings=settings)
+
+
+def _finish[T](container: "Container", work: Callable[[], Awaitable[T]]) -> T:
+    """Does the work in an event loop of its own, and closes what it opened."""
+
+    async def and_close() -> T:
+        try:
+            return await work()
+        finally:
+            await container.database().close()
+
+    return asyncio.run(and_close())
+
+
+def _sentence(error: DomainError | WorldError) -> str:
+    detail = str(error) or type(error).__doc__ or type(error).__name__
+    field = error.field if isinstance(error, Invalid) else None
+    return f"{field}: {detail}" if field else detail
+
+
+if __name__ == "__main__":
+    main()

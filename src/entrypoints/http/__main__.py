@@ -1,0 +1,45 @@
+"""Serves HTTP until it is told to stop: `python -m entrypoints.http [--reload]`."""
+
+import sys
+from pathlib import Path
+
+import uvicorn
+
+from entrypoints.address import obstacle
+from entrypoints.logging import configure_logging
+from entrypoints.settings import load_settings
+
+SOURCES = Path(__file__).parents[2]
+
+
+def main(arguments: list[str]) -> None:
+    if arguments not in ([], ["--reload"]):
+        sys.stderr.write("Usage: python -m entrypoints.http [--reload]\n")
+        raise SystemExit(2)
+    settings = load_settings()
+    configure_logging(settings)
+    if found := obstacle(settings.host, settings.port):
+        raise SystemExit(f"{found}. Set {found.split()[0].upper()} to another one.")
+    reload = bool(arguments)
+    uvicorn.run(
+        "entrypoints.http.app:create_app",
+        factory=True,
+        host=settings.host,
+        port=settings.port,
+        workers=None if reload else settings.workers,
+        reload=reload,
+        reload_dirs=[str(SOURCES)] if reload else None,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        log_config=None,  # its loggers go the way of all logs
+        access_log=False,  # our own layer writes a better line
+        server_header=False,
+        reset_contextvars=True,  # no request inherits what an earlier one put into the log
+        timeout_graceful_shutdown=settings.shutdown_seconds,
+    )
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,184 @@
+"""Every refusal and every failure as a problem (RFC 9457): the category gives the status, the class the rest.
+
+What can be wrong with a request before a use case sees it:
+
+    RequestError
+    ├── MalformedBody
+    ├── PathNotFound
+    ├── MethodNotAllowed
+    ├── ContentTooLarge
+    ├── UnsupportedMediaType
+    ├── InvalidRequest         with every error in it
+    └── InternalError          not the request's fault: the cause is in the log, under the trace id
+"""
+
+import inspect
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from types import MappingProxyType
+from typing import NotRequired, TypedDict
+from urllib.parse import quote
+
+import msgspec
+from starlette.types import Scope
+
+from application.paging import InvalidCursor
+from application.ports import Contention, TimedOut, Unavailable, WorldError
+from domain.errors import Conflict, DomainError, Forbidden, Invalid, NotFound, Stale, Unauthenticated
+from entrypoints.http.answers import Answer, Header
+from entrypoints.http.field_errors import MOST_ERRORS, FieldError
+
+MEDIA_TYPE = "application/problem+json"
+PAGES = "/problems"
+
+
+class Problem(TypedDict):
+    """Why a request was refused, or failed (RFC 9457). `type` is a page about problems of this kind."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str
+    trace_id: str
+    errors: NotRequired[Sequence[FieldError]]
+
+
+class RequestError(Exception):
+    """The request was refused before anything was done."""
+
+    def __init__(self, detail: str = "") -> None:
+        super().__init__(detail)
+        self.detail = detail
+
+
+class MalformedBody(RequestError):
+    """The body is not JSON in UTF-8."""
+
+
+class PathNotFound(RequestError):
+    """There is nothing under this path."""
+
+
+class MethodNotAllowed(RequestError):
+    """This method does not exist here; `Allow` names those that do."""
+
+
+class ContentTooLarge(RequestError):
+    """The body is too large."""
+
+
+class UnsupportedMediaType(RequestError):
+    """The body must be JSON, and `Content-Type` must say so."""
+
+
+class InvalidRequest(RequestError):
+    """The request is not valid; `errors` says where."""
+
+    def __init__(self, errors: Sequence[FieldError]) -> None:
+        super().__init__()
+        self.errors = errors[:MOST_ERRORS]
+
+
+class InternalError(RequestError):
+    """The service failed."""
+
+
+STATUS: Mapping[type[Exception], int] = MappingProxyType(
+    {
+        MalformedBody: 400,
+        InvalidCursor: 400,
+        Unauthenticated: 401,
+        Forbidden: 403,
+        NotFound: 404,
+        PathNotFound: 404,
+        MethodNotAllowed: 405,
+        Conflict: 409,
+        Stale: 409,
+        ContentTooLarge: 413,
+        UnsupportedMediaType: 415,
+        Invalid: 422,
+        InvalidRequest: 422,
+        InternalError: 500,
+        Unavailable: 503,
+        Contention: 503,
+        TimedOut: 504,
+    }
+)
+
+# What other layers say with a number alone.
+_BY_STATUS: Mapping[int, type[Exception]] = MappingProxyType(
+    {STATUS[error]: error for error in (PathNotFound, MethodNotAllowed, ContentTooLarge, InternalError)}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What all problems from one class of errors share."""
+
+    status: int
+    title: str
+    code: str = ""
+
+    @property
+    def type(self) -> str:
+        return f"{PAGES}/{self.code}" if self.code else "about:blank"
+
+
+def kind_of(error: type[Exception]) -> Kind:
+    """`TaskNotFound` is a 404 with the code `task-not-found`; its docstring is the title."""
+    base = next((base for base in error.__mro__ if base in STATUS), None)
+    if base is None:
+        return kind_of(InternalError)
+    code = re.sub(r"(?<!^)(?=[A-Z])", "-", error.__name__).lower()
+    return Kind(STATUS[base], (inspect.getdoc(error) or "").partition("\n")[0], code)
+
+
+def kinds() -> list[Kind]:
+    """Every kind of problem that can come from the modules imported so far, by status and code."""
+    errors = {error for root in (DomainError, WorldError, RequestError) for error in _descendants(root)}
+    return sorted({kind_of(error) for error in errors}, key=lambda kind: (kind.status, kind.code))
+
+
+def _descendants(error: type[Exception]) -> Iterator[type[Exception]]:
+    for child in error.__subclasses__():
+        yield child
+        yield from _descendants(child)
+
+
+def problem(
+    scope: Scope,
+    error: type[Exception],
+    detail: str = "",
+    *,
+    errors: Sequence[FieldError] = (),
+    headers: Iterable[Header] = (),
+) -> Answer:
+    """The answer to a request that ended in an error of this class."""
+    return _answer(scope, kind_of(error), detail, errors, headers)
+
+
+def problem_of_status(scope: Scope, status: int, headers: Iterable[Header] = ()) -> Answer:
+    """The problem in place of what another layer answers with this status."""
+    if status in _BY_STATUS:
+        return problem(scope, _BY_STATUS[status], headers=headers)
+    phrase = HTTPStatus(status).phrase if status in HTTPStatus else "Error"
+    return _answer(scope, Kind(status, phrase), "", (), headers)
+
+
+def _answer(
+    scope: Scope, kind: Kind, detail: str, errors: Sequence[FieldError], headers: Iterable[Header]
+) -> Answer:
+    body = Problem(
+        type=kind.type,
+        title=kind.title,
+        status=kind.status,
+        detail=detail or kind.title,
+        instance=quote(scope["path"], safe="/:@!$&'()*+,;=~"),
+        trace_id=scope.get("trace_id", ""),
+    )
+    if errors:
+        body["errors"] = errors
+    return Answer(kind.status, msgspec.json.encode(body), media_type=MEDIA_TYPE.encode(), headers=headers)

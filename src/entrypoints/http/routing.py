@@ -1,0 +1,162 @@
+"""Routes that read and write JSON fast, and say by themselves what can go wrong.
+
+FastAPI matches, documents and calls them. What it does for each request in between, half of what a request
+costs, is replaced by a `Reader` before the endpoint and msgspec after it (docs/decisions). An endpoint that
+needs all of FastAPI, such as cookies, forms or streams, belongs to an ordinary `fastapi.APIRouter`.
+"""
+
+from collections.abc import Awaitable, Callable, Coroutine
+from http import HTTPStatus
+from inspect import getdoc
+from typing import Any, TypedDict, Unpack, get_type_hints, override
+from urllib.parse import parse_qsl, quote, urlencode
+
+import msgspec
+from fastapi import Request, Response
+from fastapi.routing import APIRoute
+from starlette.routing import Match
+from starlette.types import Scope
+
+from application.paging import Page
+from entrypoints.http.answers import Answer, Header, NoContent
+from entrypoints.http.documentation import PUBLIC, refusals, successes
+from entrypoints.http.reading import Reader
+
+type Endpoint = Callable[..., Awaitable[object]]
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Options(TypedDict, total=False):
+    """What a route can say beside its path and its endpoint's signature."""
+
+    use_case: Endpoint
+    """What it runs, and whose docstring describes the operation; otherwise the endpoint's own does."""
+
+    response_model: type
+    """What of the returned object is shown. Needed where that is an entity, and not a view already."""
+
+    location: str
+    """The path of what it creates: `/v1/tasks/{id}`, with the answer's `id`. The status is then 201."""
+
+    public: bool
+    """Anybody may call it, without a token."""
+
+
+class Router:
+    """The routes of one resource; `app.py` takes them from here.
+
+    It is no `APIRouter`, because FastAPI looks for a request twice among routers that are nested.
+    """
+
+    def __init__(self, *, tag: str, prefix: str = "/v1", include_in_schema: bool = True) -> None:
+        self.routes: list[Route] = []
+        self._prefix = prefix
+        self._tag = tag
+        self._include_in_schema = include_in_schema
+
+    def get[E: Endpoint](self, path: str, **options: Unpack[Options]) -> Callable[[E], E]:
+        return self._adder("GET", path, options)
+
+    def post[E: Endpoint](self, path: str, **options: Unpack[Options]) -> Callable[[E], E]:
+        return self._adder("POST", path, options)
+
+    def patch[E: Endpoint](self, path: str, **options: Unpack[Options]) -> Callable[[E], E]:
+        return self._adder("PATCH", path, options)
+
+    def delete[E: Endpoint](self, path: str, **options: Unpack[Options]) -> Callable[[E], E]:
+        return self._adder("DELETE", path, options)
+
+    def _adder[E: Endpoint](self, method: str, path: str, options: Options) -> Callable[[E], E]:
+        def add(endpoint: E) -> E:
+            route = Route(
+                method,
+                self._prefix + path,
+                endpoint,
+                options,
+                tag=self._tag,
+                include_in_schema=self._include_in_schema,
+            )
+            self.routes.append(route)
+            return endpoint
+
+        return add
+
+
+class Route(APIRoute):
+    """One method of one path."""
+
+    def __init__(
+        self,
+        method: str,
+        path: str,
+        endpoint: Endpoint,
+        options: Options,
+        *,
+        tag: str,
+        include_in_schema: bool = True,
+    ) -> None:
+        self.use_case = options.get("use_case")
+        self.location = options.get("location")
+        self.returned = get_type_hints(endpoint, include_extras=True)["return"]
+        nothing = self.returned is type(None)
+        status = 204 if nothing else 201 if self.location else 200
+        super().__init__(
+            path,
+            endpoint,
+            methods=[method],
+            status_code=status,
+            response_description=HTTPStatus(status).phrase,
+            response_model=None if nothing else options.get("response_model", self.returned),
+            description=getdoc(self.use_case or endpoint),
+            openapi_extra=PUBLIC if options.get("public") else None,
+            generate_unique_id_function=lambda route: route.name,
+            tags=[tag],
+            include_in_schema=include_in_schema,
+        )
+        self.responses = {**successes(self, location=self.location), **refusals(self)}
+        self._beginning, self._ending = path.partition("{")[0], path.rpartition("}")[2]
+
+    @override
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        # Starlette asks one route after the other; most can say no without their regular expression.
+        asked = scope["path"]
+        if self._beginning not in asked or not asked.endswith(self._ending):
+            return Match.NONE, {}
+        return super().matches(scope)
+
+    @override
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        endpoint: Endpoint = self.endpoint
+        read, write = Reader(self.dependant), _writer(self)
+
+        async def handle(request: Request) -> Response:
+            return write(await endpoint(**await read(request)), request)
+
+        return handle
+
+
+def _writer(route: Route) -> Callable[[object, Request], Response]:
+    """What makes the answer out of what the endpoint returned; everything that can be is decided here."""
+    if route.response_model is None:
+        return lambda _, __: NoContent()
+    status, model = route.status_code or 200, route.response_model
+    is_model = route.returned == model
+    location = route.location.replace("{", "{0.") if route.location else None
+
+    def write(returned: object, request: Request) -> Response:
+        shown = returned if is_model else msgspec.convert(returned, model, from_attributes=True)
+        headers: list[Header] = []
+        if location is not None:
+            headers.append((b"location", location.format(shown).encode()))
+        if isinstance(shown, Page) and shown.next is not None:
+            headers.append((b"link", _link_to_next(request.scope, shown.next)))
+        return Answer(status, _encode(shown), headers=headers)
+
+    return write
+
+
+def _link_to_next(scope: Scope, cursor: str) -> bytes:
+    query = [pair for pair in parse_qsl(scope["query_string"].decode("latin-1")) if pair[0] != "cursor"]
+    target = f"{quote(scope['path'])}?{urlencode([*query, ('cursor', cursor)])}"
+    return f'<{target}>; rel="next"'.encode()

@@ -1,0 +1,69 @@
+"""Comments on a task."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, TypedDict
+
+from fastapi import Body
+
+from application.commands import comments as commands
+from application.paging import Page
+from application.queries.comments import CommentView
+from domain.comments import BODY_MOST, Comment, CommentId
+from domain.tasks import TaskId
+from domain.users import UserId
+from entrypoints.http.dependencies import Actor, Ask, Run
+from entrypoints.http.inputs import Paging, strict, text
+from entrypoints.http.routing import Router
+
+router = Router(tag="comments")
+
+
+@strict
+class CommentText(TypedDict):
+    """What a comment says."""
+
+    body: Annotated[str, text(least=1, most=BODY_MOST)]
+
+
+@dataclass(slots=True)
+class CommentAfter:
+    """A comment as a change has left it."""
+
+    id: CommentId
+    task_id: TaskId
+    author_id: UserId
+    body: str
+    created_at: datetime
+    edited_at: datetime | None
+    version: int
+
+
+@router.post(
+    "/tasks/{task_id}/comments",
+    use_case=commands.add_comment,
+    response_model=CommentAfter,
+    location="/v1/comments/{id}",
+)
+async def add_comment(
+    task_id: TaskId, actor: Actor, run: Run, body: Annotated[CommentText, Body()]
+) -> Comment:
+    return await run(commands.add_comment, actor, task_id, **body)
+
+
+@router.get("/tasks/{task_id}/comments")
+async def list_comments(task_id: TaskId, actor: Actor, ask: Ask, query: Paging) -> Page[CommentView]:
+    """Any member may list the comments on a task, the oldest first."""
+    return await ask.comments.page(actor.user_id, task_id, query.page)
+
+
+@router.patch("/comments/{comment_id}", use_case=commands.edit_comment, response_model=CommentAfter)
+async def edit_comment(
+    comment_id: CommentId, actor: Actor, run: Run, body: Annotated[CommentText, Body()]
+) -> Comment:
+    return await run(commands.edit_comment, actor, comment_id, **body)
+
+
+@router.delete("/comments/{comment_id}", use_case=commands.delete_comment)
+async def delete_comment(comment_id: CommentId, actor: Actor, run: Run) -> None:
+    await run(commands.delete_comment, actor, comment_id)

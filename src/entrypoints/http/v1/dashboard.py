@@ -1,0 +1,14 @@
+"""What a workspace looks like at a glance."""
+
+from application.queries.dashboard import Dashboard
+from domain.workspaces import WorkspaceId
+from entrypoints.http.dependencies import Actor, Ask, Now
+from entrypoints.http.routing import Router
+
+router = Router(tag="dashboard")
+
+
+@router.get("/workspaces/{workspace_id}/dashboard")
+async def get_dashboard(workspace_id: WorkspaceId, actor: Actor, ask: Ask, now: Now) -> Dashboard:
+    """Any member may see the counts over all tasks of a workspace."""
+    return await ask.dashboard.of(actor.user_id, workspace_id, now)

@@ -1,0 +1,102 @@
+"""Invitations into a workspace."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Self, TypedDict
+
+from fastapi import Body
+
+from application.commands import invitations as commands
+from application.paging import Page
+from application.queries.invitations import InvitationView
+from domain.invitations import InvitationId
+from domain.memberships import Membership, Role
+from domain.users import EMAIL_MOST, UserId
+from domain.workspaces import WorkspaceId
+from entrypoints.http.dependencies import Actor, Ask, Run
+from entrypoints.http.inputs import Paging, strict, text
+from entrypoints.http.routing import Router
+from entrypoints.http.v1.memberships import MembershipAfter
+
+router = Router(tag="invitations")
+
+
+@strict
+class NewInvitation(TypedDict):
+    """Whom to invite, and as what."""
+
+    email: Annotated[str, text(most=EMAIL_MOST, format="email", examples=["grace@example.com"])]
+    role: Role
+
+
+@strict
+class Acceptance(TypedDict):
+    """The secret of an invitation."""
+
+    token: str
+
+
+@dataclass(slots=True)
+class InvitationWithToken:
+    """A new invitation, and the token that accepts it, which is shown this once."""
+
+    id: InvitationId
+    workspace_id: WorkspaceId
+    email: str
+    role: Role
+    invited_by: UserId
+    created_at: datetime
+    expires_at: datetime
+    token: str
+
+    @classmethod
+    def of(cls, issued: commands.IssuedInvitation) -> Self:
+        invitation = issued.invitation
+        return cls(
+            id=invitation.id,
+            workspace_id=invitation.workspace_id,
+            email=invitation.email,
+            role=invitation.role,
+            invited_by=invitation.invited_by,
+            created_at=invitation.created_at,
+            expires_at=invitation.expires_at,
+            token=issued.token,
+        )
+
+
+@router.post(
+    "/workspaces/{workspace_id}/invitations", use_case=commands.invite, location="/v1/invitations/{id}"
+)
+async def invite(
+    workspace_id: WorkspaceId, actor: Actor, run: Run, body: Annotated[NewInvitation, Body()]
+) -> InvitationWithToken:
+    return InvitationWithToken.of(await run(commands.invite, actor, workspace_id, **body))
+
+
+@router.get("/workspaces/{workspace_id}/invitations")
+async def list_invitations(
+    workspace_id: WorkspaceId, actor: Actor, ask: Ask, query: Paging
+) -> Page[InvitationView]:
+    """Owners and admins may list the open invitations, expired ones too, the newest first."""
+    return await ask.invitations.page(actor.user_id, workspace_id, query.page)
+
+
+@router.delete("/invitations/{invitation_id}", use_case=commands.withdraw_invitation)
+async def withdraw_invitation(invitation_id: InvitationId, actor: Actor, run: Run) -> None:
+    await run(commands.withdraw_invitation, actor, invitation_id)
+
+
+@router.get("/invitations")
+async def list_my_invitations(actor: Actor, ask: Ask, query: Paging) -> Page[InvitationView]:
+    """Everybody may list the open invitations to their own address, the newest first."""
+    return await ask.invitations.mine(actor.user_id, query.page)
+
+
+@router.post(
+    "/invitations/acceptance",
+    use_case=commands.accept_invitation,
+    response_model=MembershipAfter,
+    location="/v1/workspaces/{workspace_id}/members/{user_id}",
+)
+async def accept_invitation(actor: Actor, run: Run, body: Annotated[Acceptance, Body()]) -> Membership:
+    return await run(commands.accept_invitation, actor, **body)

@@ -1,0 +1,63 @@
+"""What a user is told about the tasks that concern them."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, TypedDict
+
+from fastapi import Body, Query
+
+from application.commands import notifications as commands
+from application.paging import Page
+from application.queries.notifications import NotificationView
+from domain.notifications import Kind, Notification, NotificationId
+from domain.tasks import TaskId
+from domain.users import UserId
+from domain.workspaces import WorkspaceId
+from entrypoints.http.dependencies import Actor, Ask, Run
+from entrypoints.http.inputs import PageQuery, strict
+from entrypoints.http.routing import Router
+
+router = Router(tag="notifications")
+
+
+@strict
+class Reading(TypedDict):
+    """Whether it has been read."""
+
+    read: bool
+
+
+class NotificationQuery(PageQuery):
+    unread: bool = False
+    """Only those that have not been read."""
+
+
+@dataclass(slots=True)
+class NotificationAfter:
+    """A notification as a change has left it."""
+
+    id: NotificationId
+    kind: Kind
+    workspace_id: WorkspaceId
+    task_id: TaskId
+    caused_by: UserId
+    created_at: datetime
+    read_at: datetime | None
+    version: int
+
+
+@router.get("/notifications")
+async def list_notifications(
+    actor: Actor, ask: Ask, query: Annotated[NotificationQuery, Query()]
+) -> Page[NotificationView]:
+    """Everybody may list their own notifications, the newest first."""
+    return await ask.notifications.page(actor.user_id, query.page, unread_only=query.unread)
+
+
+@router.patch(
+    "/notifications/{notification_id}", use_case=commands.mark_notification, response_model=NotificationAfter
+)
+async def mark_notification(
+    notification_id: NotificationId, actor: Actor, run: Run, body: Annotated[Reading, Body()]
+) -> Notification:
+    return await run(commands.mark_notification, actor, notification_id, **body)

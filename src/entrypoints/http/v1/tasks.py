@@ -1,0 +1,151 @@
+"""Tasks: what the members of a workspace have to do."""
+
+from typing import Annotated, Required, TypedDict
+
+from fastapi import Body, Query
+from pydantic import Field
+
+from application.commands import tasks as commands
+from application.paging import Page, Sort
+from application.queries.tasks import TaskFilter, TaskSortKey, TaskView
+from domain.tasks import (
+    DESCRIPTION_MOST,
+    LABEL_MOST,
+    LABEL_PATTERN,
+    LABELS_MOST,
+    TITLE_MOST,
+    Priority,
+    Status,
+    Task,
+    TaskId,
+)
+from domain.users import UserId
+from domain.workspaces import WorkspaceId
+from entrypoints.http.dependencies import Actor, Ask, Run
+from entrypoints.http.inputs import Instant, PageQuery, sort_by, strict, text
+from entrypoints.http.routing import Router
+
+router = Router(tag="tasks")
+
+Title = Annotated[str, text(least=1, most=TITLE_MOST, examples=["Weave algebraic patterns"])]
+Description = Annotated[str, text(most=DESCRIPTION_MOST)]
+Label = Annotated[str, text(least=1, most=LABEL_MOST, pattern=f"^{LABEL_PATTERN}$", examples=["loom"])]
+Labels = Annotated[tuple[Label, ...], Field(json_schema_extra={"maxItems": LABELS_MOST})]
+
+
+@strict
+class NewTask(TypedDict, total=False):
+    """A task to create."""
+
+    title: Required[Title]
+    description: Description
+    priority: Priority
+    due_at: Instant | None
+    assignee_id: UserId | None
+    labels: Labels
+
+
+@strict
+class TaskPatch(TypedDict, total=False):
+    """What of a task is to change; `null` takes a due date or an assignee away."""
+
+    title: Title
+    description: Description
+    priority: Priority
+    due_at: Instant | None
+    assignee_id: UserId | None
+    labels: Labels
+
+
+class TaskQuery(PageQuery):
+    """Which tasks, in which order. Of a repeated filter any value will do; all filters have to hold."""
+
+    status: Annotated[tuple[Status, ...], Field(max_length=20)] = ()
+
+    priority: Annotated[tuple[Priority, ...], Field(max_length=20)] = ()
+
+    assignee_id: UserId | None = None
+
+    label: Annotated[str | None, Field(min_length=1, max_length=LABEL_MOST)] = None
+
+    due_after: Instant | None = None
+    """Due at this instant or later."""
+
+    due_before: Instant | None = None
+    """Due before this instant."""
+
+    q: Annotated[str | None, Field(max_length=200)] = None
+    """Words in title or description, in the manner of a web search: `"exact words"`, `-without`, `or`."""
+
+    sort: Annotated[tuple[Sort[TaskSortKey], ...], sort_by(TaskSortKey)] = (
+        Sort("created_at", descending=True),
+    )
+    """Names separated by commas; a minus before a name means downwards. Default: the newest first."""
+
+    @property
+    def where(self) -> TaskFilter:
+        return TaskFilter(
+            status=self.status,
+            priority=self.priority,
+            assignee_id=self.assignee_id,
+            label=self.label,
+            due_after=self.due_after,
+            due_before=self.due_before,
+            text=self.q or None,
+        )
+
+
+@router.post(
+    "/workspaces/{workspace_id}/tasks",
+    use_case=commands.create_task,
+    response_model=TaskView,
+    location="/v1/tasks/{id}",
+)
+async def create_task(
+    workspace_id: WorkspaceId, actor: Actor, run: Run, body: Annotated[NewTask, Body()]
+) -> Task:
+    return await run(commands.create_task, actor, workspace_id, **body)
+
+
+@router.get("/workspaces/{workspace_id}/tasks")
+async def list_tasks(
+    workspace_id: WorkspaceId, actor: Actor, ask: Ask, query: Annotated[TaskQuery, Query()]
+) -> Page[TaskView]:
+    """Any member may list the tasks."""
+    return await ask.tasks.page(actor.user_id, workspace_id, query.where, query.sort, query.page)
+
+
+@router.get("/tasks/{task_id}")
+async def get_task(task_id: TaskId, actor: Actor, ask: Ask) -> TaskView:
+    """Any member may see a task."""
+    return await ask.tasks.get(actor.user_id, task_id)
+
+
+@router.patch("/tasks/{task_id}", use_case=commands.edit_task, response_model=TaskView)
+async def edit_task(task_id: TaskId, actor: Actor, run: Run, body: Annotated[TaskPatch, Body()]) -> Task:
+    return await run(commands.edit_task, actor, task_id, **body)
+
+
+@router.delete("/tasks/{task_id}", use_case=commands.delete_task)
+async def delete_task(task_id: TaskId, actor: Actor, run: Run) -> None:
+    await run(commands.delete_task, actor, task_id)
+
+
+@router.post("/tasks/{task_id}/start", use_case=commands.start_task, response_model=TaskView)
+async def start_task(task_id: TaskId, actor: Actor, run: Run) -> Task:
+    return await run(commands.start_task, actor, task_id)
+
+
+@router.post("/tasks/{task_id}/completion", use_case=commands.complete_task, response_model=TaskView)
+async def complete_task(task_id: TaskId, actor: Actor, run: Run) -> Task:
+    return await run(commands.complete_task, actor, task_id)
+
+
+@router.post("/tasks/{task_id}/cancellation", use_case=commands.cancel_task, response_model=TaskView)
+async def cancel_task(task_id: TaskId, actor: Actor, run: Run) -> Task:
+    return await run(commands.cancel_task, actor, task_id)
+
+
+@router.post("/tasks/{task_id}/reopening", use_case=commands.reopen_task, response_model=TaskView)
+async def reopen_task(task_id: TaskId, actor: Actor, run: Run) -> Task:
+    return await run(commands.reopen_task, actor, task_id)

@@ -1,0 +1,75 @@
+"""What a person reads about the settings: what is wrong with theirs, and the file .env.example."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal, get_args, get_origin
+
+from pydantic import SecretStr, ValidationError
+from pydantic.fields import FieldInfo
+
+HEADER = """\
+# Every setting, with its default. Copy this file to .env and change what differs; the environment wins
+# over .env. Written by `python -m entrypoints.cli settings`, and a test keeps it current.
+"""
+
+
+def problems(invalid: ValidationError, fields: Mapping[str, FieldInfo]) -> list[str]:
+    """One line for each setting that is wrong: its name, what is wrong, and the remedy. Shows no secret."""
+    found = []
+    for error in invalid.errors(include_url=False):
+        name = str(error["loc"][0])
+        if error["type"] == "value_error":
+            problem = str(error["ctx"]["error"])
+        elif error["type"] == "missing":
+            problem = f"is missing. {_MISSING.get(name, 'Set it.')}"
+        else:
+            problem = f"{_as_given(error['input'], fields[name])}. It takes {_expected(fields[name])}."
+        found.append(f"{name.upper()} {problem}")
+    return found
+
+
+def env_example(fields: Mapping[str, FieldInfo]) -> str:
+    """The text of .env.example."""
+    return "\n".join([HEADER, *(line for name, field in fields.items() for line in _entry(name, field))])
+
+
+_MISSING = {
+    "database_url": (
+        "Set it to something like postgresql://user:password@localhost:5432/name, "
+        "or use `make run`, which brings a database of its own."
+    ),
+}
+
+
+def _as_given(value: object, field: FieldInfo) -> str:
+    return "is not right" if _is_secret(field) else f"is {str(value)[:60]!r}"
+
+
+def _expected(field: FieldInfo) -> str:
+    """What a field takes, in words: `a whole number from 1 to 65535, such as 8000`."""
+    if get_origin(field.annotation) is Literal:
+        return " or ".join(get_args(field.annotation))
+    if _is_secret(field):
+        return "text"
+    least, above, most = (_limit(field, bound) for bound in ("ge", "gt", "le"))
+    kind = "a whole number" if field.annotation is int else "a number"
+    start = f"from {least}" if least is not None else f"above {above}"
+    return f"{kind} {start} to {most}, such as {field.default}"
+
+
+def _limit(field: FieldInfo, bound: str) -> Any:  # noqa: ANN401 (a limit is as typed as its field)
+    return next((limit for rule in field.metadata if (limit := getattr(rule, bound, None)) is not None), None)
+
+
+def _is_secret(field: FieldInfo) -> bool:
+    return field.annotation is SecretStr or SecretStr in get_args(field.annotation)
+
+
+def _entry(name: str, field: FieldInfo) -> Iterator[str]:
+    for line in (field.description or "").splitlines():
+        yield f"# {line.strip()}"
+    if get_origin(field.annotation) is Literal:
+        yield f"# One of: {', '.join(get_args(field.annotation))}."
+    # What is made when the service starts, or is no single value, is told in the description.
+    default = field.default if isinstance(field.default, int | float | str) else ""
+    yield f"#{name.upper()}={default}"
+    yield ""

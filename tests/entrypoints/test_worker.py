@@ -1,0 +1,321 @@
+"""The worker: what events cause, and a loop that nothing but a signal ends."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+import time
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator, Callable, Collection
+from contextlib import asynccontextmanager
+from typing import Any, override
+from uuid import UUID
+
+import pytest
+from dependency_injector import providers
+from structlog.testing import capture_logs
+
+from application.commands.tasks import create_task
+from application.paging import PageRequest
+from application.ports import Begin, Delivery, OutboxEntry, Queries, Reaction, Unavailable, UnitOfWork
+from application.reactions import notify_assignee
+from application.run import Runner
+from builders import NOW, Team, a_task_id, a_team, a_user_id, a_workspace_id, store
+from domain.aggregate import Event, new_id
+from domain.tasks import TaskAssigned, TaskDeleted
+from entrypoints import worker
+from entrypoints.container import Container
+from entrypoints.settings import ROOT, Settings
+
+NOWHERE = "postgresql://nobody@127.0.0.1:1/nothing"
+NO_UNIT_OF_WORK: Any = None
+
+
+def an_event() -> TaskDeleted:
+    return TaskDeleted(at=NOW, task_id=a_task_id(), workspace_id=a_workspace_id(), by=a_user_id())
+
+
+def a_delivery(event: Event) -> Delivery[Event]:
+    return Delivery(id=new_id(NOW), event=event)
+
+
+class ScriptedOutbox:
+    """An Outbox to which happens what the script says: an event, `None` for nothing due, or an error."""
+
+    def __init__(self, *script: Event | Exception | None) -> None:
+        self.script = list(script)
+        self.delivered: list[Event] = []
+        self.waits = 0
+        self.idle = asyncio.Event()
+
+    async def deliver_next(self, react: Reaction[Event], /) -> bool:
+        match self.script.pop(0) if self.script else None:
+            case None:
+                return False
+            case Exception() as error:
+                raise error
+            case event:
+                await react(NO_UNIT_OF_WORK, a_delivery(event))
+                self.delivered.append(event)
+                return True
+
+    async def wait(self, seconds: float, /) -> None:
+        self.waits += 1
+        if not self.script:
+            self.idle.set()
+            await asyncio.sleep(seconds)
+
+    async def entries(self, *, parked_only: bool, limit: int) -> Collection[OutboxEntry]:
+        raise AssertionError
+
+    async def replay(self, id: UUID | None, /) -> int:
+        raise AssertionError
+
+
+async def eventually(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110 (what it asks about has no event)
+            await asyncio.sleep(0.001)
+
+
+@pytest.fixture
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker, "LONGEST_PAUSE_SECONDS", 0.01)
+
+
+async def worked_off(outbox: ScriptedOutbox) -> None:
+    """Runs the loop until nothing is left of the script, and then stops it."""
+    stop = asyncio.Event()
+    working = asyncio.create_task(worker.work(outbox, stop, poll_seconds=60))
+    async with asyncio.timeout(10):
+        await outbox.idle.wait()
+        stop.set()
+        await working
+
+
+# ── when this happens, do that ───────────────────────────────────────────────────────────────────
+
+
+def test_whoever_is_assigned_a_task_is_notified() -> None:
+    assert dict(worker.REACTIONS) == {TaskAssigned: (notify_assignee,)}
+
+
+async def test_an_event_reaches_its_reactions_in_order_and_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    reached: list[tuple[str, Event]] = []
+
+    def reaction(name: str) -> Reaction[Event]:
+        async def react(_: UnitOfWork, delivery: Delivery[Event]) -> None:
+            reached.append((name, delivery.event))
+
+        return react
+
+    table = dict(
+        [worker.when(TaskDeleted, reaction("1"), reaction("2")), worker.when(TaskAssigned, reaction("3"))]
+    )
+    monkeypatch.setattr(worker, "REACTIONS", table)
+    delivery = a_delivery(an_event())
+    with capture_logs() as logs:
+        await worker.react(NO_UNIT_OF_WORK, delivery)
+    assert reached == [("1", delivery.event), ("2", delivery.event)]
+    assert [entry["event"] for entry in logs] == ["event handled"]
+
+
+async def test_a_reaction_that_fails_is_logged_and_fails_the_delivery(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def fail(_: UnitOfWork, __: Delivery[Event]) -> None:
+        raise LookupError("not today")
+
+    monkeypatch.setattr(worker, "REACTIONS", dict([worker.when(TaskDeleted, fail)]))
+    with capture_logs() as logs, pytest.raises(LookupError):
+        await worker.react(NO_UNIT_OF_WORK, a_delivery(an_event()))
+    assert [(entry["event"], entry["log_level"]) for entry in logs] == [("event failed", "error")]
+
+
+# ── the loop ─────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_what_is_due_is_delivered_before_anything_is_waited_for() -> None:
+    events = [an_event() for _ in range(3)]
+    outbox = ScriptedOutbox(*events, None, *events)
+    await worked_off(outbox)
+    assert outbox.delivered == events * 2
+    assert outbox.waits == 2
+
+
+@pytest.mark.usefixtures("short_pauses")
+async def test_a_world_that_is_away_is_waited_for_and_said_to_be_away_once_for_each_try() -> None:
+    event = an_event()
+    outbox = ScriptedOutbox(*[Unavailable("The database does not answer.")] * 3, event, None)
+    with capture_logs() as logs:
+        await worked_off(outbox)
+    assert outbox.delivered == [event]
+    assert [entry["event"] for entry in logs] == [
+        *["cannot deliver"] * 3,
+        "event handled",
+        "can deliver again",
+    ]
+    assert (logs[0]["reason"], logs[0]["log_level"]) == ("The database does not answer.", "warning")
+    assert logs[0]["exc_info"] is None
+    assert logs[-1]["failures"] == 3
+
+
+@pytest.mark.usefixtures("short_pauses")
+async def test_a_world_that_goes_away_while_it_is_waited_for_is_said_to_be_away() -> None:
+    class Deaf(ScriptedOutbox):
+        @override
+        async def wait(self, seconds: float, /) -> None:
+            await super().wait(seconds if self.waits else 0)
+            raise Unavailable("The database does not answer.")
+
+    with capture_logs() as logs:
+        await worked_off(Deaf(None, an_event()))
+    assert [entry["event"] for entry in logs][:2] == ["cannot deliver", "event handled"]
+
+
+@pytest.mark.usefixtures("short_pauses")
+async def test_a_defect_is_logged_with_its_traceback_and_does_not_end_the_loop() -> None:
+    event, defect = an_event(), LookupError("a defect")
+    outbox = ScriptedOutbox(defect, event)
+    with capture_logs() as logs:
+        await worked_off(outbox)
+    assert outbox.delivered == [event]
+    assert logs[0]["exc_info"] is defect
+
+
+async def test_the_pauses_grow_to_a_limit_and_begin_again_after_a_success(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("random.uniform", lambda _, most: most)
+
+    async def unless(_: asyncio.Event, waiting: Any) -> None:
+        waiting.close()
+        await asyncio.sleep(0)
+
+    monkeypatch.setattr(worker, "_unless", unless)
+    away = Unavailable("away")
+    outbox, stop = ScriptedOutbox(*[away] * 7, an_event(), away), asyncio.Event()
+    with capture_logs() as logs:
+        working = asyncio.create_task(worker.work(outbox, stop, poll_seconds=60))
+        await eventually(lambda: len(outbox.script) == 0)
+        stop.set()
+        await working
+    pauses = [entry["next_try_seconds"] for entry in logs if entry["event"] == "cannot deliver"]
+    assert pauses == [1, 2, 4, 8, 16, 30, 30, 1]
+
+
+@pytest.mark.parametrize("script", [(), (Unavailable("away"),) * 9], ids=["idle", "away"])
+async def test_a_loop_that_waits_stops_at_once(script: tuple[Exception, ...]) -> None:
+    outbox, stop = ScriptedOutbox(*script), asyncio.Event()
+    working = asyncio.create_task(worker.work(outbox, stop, poll_seconds=60))
+    await asyncio.sleep(0.05)
+    assert not working.done()
+    started = time.monotonic()
+    stop.set()
+    await working
+    assert time.monotonic() - started < 1
+
+
+# ── signals ──────────────────────────────────────────────────────────────────────────────────────
+
+
+class SlowOutbox(ScriptedOutbox):
+    """Takes `seconds` for its one delivery."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self.begun = asyncio.Event()
+        self.finished = False
+        self._seconds = seconds
+
+    @override
+    async def deliver_next(self, react: Reaction[Event], /) -> bool:
+        self.begun.set()
+        await asyncio.sleep(self._seconds)
+        self.finished = True
+        return True
+
+
+@pytest.mark.parametrize(("seconds", "finished"), [(0.2, True), (60, False)])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_at_a_signal_the_delivery_at_hand_has_a_moment_to_finish(
+    number: signal.Signals, seconds: float, *, finished: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "STOP_SECONDS", 0.5)
+    outbox = SlowOutbox(seconds)
+    container = Container(settings=Settings(_env_file=None, database_url=NOWHERE))
+    container.outbox.override(providers.Object(outbox))
+    running = asyncio.create_task(worker.run(container))
+    try:
+        await outbox.begun.wait()
+        os.kill(os.getpid(), number)
+        async with asyncio.timeout(5):
+            await running
+    finally:
+        for each in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().remove_signal_handler(each)
+    assert outbox.finished == finished
+
+
+# ── as a process ─────────────────────────────────────────────────────────────────────────────────
+
+
+@asynccontextmanager
+async def a_worker(url: str) -> AsyncIterator[Process]:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "entrypoints.worker"),
+        env={**os.environ, "DATABASE_URL": url, "PYTHONPATH": str(ROOT / "src"), "LOG_FORMAT": "json"},
+        stdout=PIPE,
+        stderr=PIPE,
+    )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
+
+
+async def logged(process: Process, event: str) -> dict[str, Any]:
+    """The next line of the log that says so."""
+    assert process.stdout is not None
+    async with asyncio.timeout(60):
+        async for line in process.stdout:
+            entry: dict[str, Any] = json.loads(line)
+            if entry["event"] == event:
+                return entry
+    pytest.fail(f"The worker ended before it said {event!r}.")
+
+
+async def test_a_worker_delivers_what_is_committed_and_ends_when_told_to(
+    empty_database_url: str, begin: Begin, run: Runner, queries: Queries
+) -> None:
+    team: Team = a_team()
+    await store(begin, *team.aggregates)
+    async with a_worker(empty_database_url) as process:
+        await logged(process, "worker started")
+        await run(
+            create_task,
+            team.owner,
+            team.workspace.id,
+            title="Look at this",
+            assignee_id=team.member.user_id,
+        )
+        handled = await logged(process, "event handled")
+        while handled["event_type"] != "TaskAssigned":
+            handled = await logged(process, "event handled")
+        process.send_signal(signal.SIGTERM)
+        stopped = await logged(process, "worker stopped")
+        assert stopped["logger"] == "worker"
+        assert await process.wait() == 0
+    page = await queries.notifications.page(team.member.user_id, PageRequest(), unread_only=True)
+    assert [(str(each.id), each.task_title) for each in page.items] == [(handled["event_id"], "Look at this")]
+
+
+async def test_a_worker_without_its_database_waits_and_still_ends_when_told_to() -> None:
+    async with a_worker(NOWHERE) as process:
+        assert (await logged(process, "cannot deliver"))["reason"] == "The database does not answer."
+        process.send_signal(signal.SIGINT)
+        await logged(process, "worker stopped")
+        assert await process.wait() == 0
