@@ -5,9 +5,10 @@ way through asyncio costs several times as much for each execution (docs/decisio
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
-from typing import Any
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager, suppress
+from types import TracebackType
+from typing import Any, override
 
 import asyncpg
 from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
@@ -139,19 +140,9 @@ class Database:
         self._listeners: dict[tuple[str, Callable[[], None]], RawConnection] = {}
         self._closed = False
 
-    @asynccontextmanager
-    async def connection(self) -> AsyncIterator[Connection]:
+    def connection(self) -> AbstractAsyncContextManager[Connection]:
         """A connection, given back when the block ends; raises Unavailable."""
-        raw = await self._take()
-        try:
-            yield Connection(raw)
-        except asyncio.CancelledError:
-            self._retire(raw)
-            raise
-        except BaseException:
-            self._give_back(raw)
-            raise
-        self._give_back(raw)
+        return _Loan(self)
 
     async def fetch(self, statement: Statement, values: Mapping[str, Any]) -> list[asyncpg.Record]:
         """All rows of one statement outside of any transaction: how everything is read."""
@@ -197,7 +188,8 @@ class Database:
         if self._leaving:
             await asyncio.wait(self._leaving, timeout=2)
 
-    async def _take(self) -> RawConnection:
+    async def take(self) -> RawConnection:
+        """A connection that has to be given back; `connection()` sees to it."""
         if self._places.locked():
             try:
                 async with asyncio.timeout(self._wait_seconds):
@@ -226,10 +218,11 @@ class Database:
             self._on_connect(raw)
         return raw
 
-    def _give_back(self, raw: RawConnection) -> None:
+    def give_back(self, raw: RawConnection, *, cancelled: bool) -> None:
+        """Takes back what `take` gave."""
         if raw.is_closed():
             self._places.release()
-        elif self._closed or raw.is_in_transaction():  # nobody ended it: nothing is known about its state
+        elif cancelled or self._closed or raw.is_in_transaction():  # nothing is known about its state
             self._retire(raw)
         else:
             self._idle.append(raw)
@@ -253,3 +246,23 @@ class Database:
         task = asyncio.get_running_loop().create_task(leave())
         self._leaving.add(task)
         task.add_done_callback(self._leaving.discard)
+
+
+class _Loan(AbstractAsyncContextManager[Connection]):
+    """A block with a connection. A class, because every request enters one, and a generator costs more."""
+
+    __slots__ = ("_database", "_raw")
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @override
+    async def __aenter__(self) -> Connection:
+        self._raw = await self._database.take()
+        return Connection(self._raw)
+
+    @override
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._database.give_back(self._raw, cancelled=isinstance(error, asyncio.CancelledError))

@@ -36,12 +36,6 @@ class Transaction:
         self._begun = False
         self._held: _Change | None = None
 
-    async def fetch(self, statement: Statement, values: Mapping[str, Any]) -> list[asyncpg.Record]:
-        """All rows of a statement that reads; it sees the changes before it."""
-        if self._held is not None:
-            await self.begin()
-        return await self._connection.fetch(statement, values)
-
     async def fetchrow(self, statement: Statement, values: Mapping[str, Any]) -> asyncpg.Record | None:
         """The first row, or none, of a statement that reads; it sees the changes before it."""
         if self._held is not None:

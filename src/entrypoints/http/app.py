@@ -18,6 +18,7 @@ from entrypoints.http.dependencies import provide
 from entrypoints.http.documentation import with_problems
 from entrypoints.http.edge import Edge
 from entrypoints.http.handlers import HANDLERS
+from entrypoints.http.routing import Index
 from entrypoints.logging import configure_logging
 from entrypoints.settings import SERVICE_NAME, SERVICE_VERSION, load_settings
 
@@ -44,6 +45,7 @@ class Service(FastAPI):
         self._origins = settings.cors_origins
         provide(self, container)
         self.router.routes.extend(_routes())
+        self.router.middleware_stack = Index(self.router.middleware_stack, self.router.routes)
 
     @override
     def build_middleware_stack(self) -> ASGIApp:

@@ -5,17 +5,17 @@ costs, is replaced by a `Reader` before the endpoint and msgspec after it (docs/
 needs all of FastAPI, such as cookies, forms or streams, belongs to an ordinary `fastapi.APIRouter`.
 """
 
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from http import HTTPStatus
 from inspect import getdoc
 from typing import Any, TypedDict, Unpack, get_type_hints, override
-from urllib.parse import parse_qsl, quote, urlencode
+from urllib.parse import quote
 
 import msgspec
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
-from starlette.routing import Match
-from starlette.types import Scope
+from starlette.routing import BaseRoute, Match
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from application.paging import Page
 from entrypoints.http.answers import Answer, Header, NoContent
@@ -115,15 +115,6 @@ class Route(APIRoute):
             include_in_schema=include_in_schema,
         )
         self.responses = {**successes(self, location=self.location), **refusals(self)}
-        self._beginning, self._ending = path.partition("{")[0], path.rpartition("}")[2]
-
-    @override
-    def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        # Starlette asks one route after the other; most can say no without their regular expression.
-        asked = scope["path"]
-        if self._beginning not in asked or not asked.endswith(self._ending):
-            return Match.NONE, {}
-        return super().matches(scope)
 
     @override
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
@@ -134,6 +125,32 @@ class Route(APIRoute):
             return write(await endpoint(**await read(request)), request)
 
         return handle
+
+
+class Index:
+    """Finds the route of a request among the few with its method and its number of segments.
+
+    Starlette asks one route after the other. What is not found here, such as a path that does not exist or
+    a route that is FastAPI's own, is left to it.
+    """
+
+    def __init__(self, router: ASGIApp, routes: Iterable[BaseRoute]) -> None:
+        self._router = router
+        self._routes: dict[tuple[str, int], list[Route]] = {}
+        for route in routes:
+            if isinstance(route, Route):
+                for method in route.methods or ():
+                    self._routes.setdefault((method, route.path.count("/")), []).append(route)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            for route in self._routes.get((scope["method"], scope["path"].count("/")), ()):
+                match, found = route.matches(scope)
+                if match is Match.FULL:
+                    scope.update(found)
+                    await route.handle(scope, receive, send)
+                    return
+        await self._router(scope, receive, send)
 
 
 def _writer(route: Route) -> Callable[[object, Request], Response]:
@@ -157,6 +174,6 @@ def _writer(route: Route) -> Callable[[object, Request], Response]:
 
 
 def _link_to_next(scope: Scope, cursor: str) -> bytes:
-    query = [pair for pair in parse_qsl(scope["query_string"].decode("latin-1")) if pair[0] != "cursor"]
-    target = f"{quote(scope['path'])}?{urlencode([*query, ('cursor', cursor)])}"
-    return f'<{target}>; rel="next"'.encode()
+    asked = quote(scope["query_string"], safe="%&=+,:;@!$'()*/?")  # it comes encoded; this is for the rest
+    kept = [part for part in asked.split("&") if part and part.partition("=")[0] != "cursor"]
+    return f'<{quote(scope["path"])}?{"&".join([*kept, f"cursor={cursor}"])}>; rel="next"'.encode()

@@ -514,6 +514,26 @@ async def test_the_world_s_failures_are_not_the_event_s(
     assert await outbox.deliver_next(react)
 
 
+async def test_a_defect_that_no_event_is_to_blame_for_is_raised_and_counts_against_none(
+    new_database: Callable[..., Awaitable[str]], template_database: str, react: Reactions
+) -> None:
+    url = await new_database(template_database)
+    database = Database(url)
+    transactions = PostgresTransactions(database, present)
+    outbox = PostgresOutbox(database, transactions)
+    await store(transactions, a_workspace().edit(by=BY, at=NOW, name="a"))
+    by_hand = await asyncpg.connect(url)
+    await by_hand.execute("ALTER TABLE outbox ALTER available_at TYPE text")
+
+    with pytest.raises(asyncpg.UndefinedFunctionError):
+        await outbox.deliver_next(react)
+
+    await by_hand.execute("ALTER TABLE outbox ALTER available_at TYPE timestamptz USING now()")
+    assert await by_hand.fetchval("SELECT attempts FROM outbox") == 0
+    await by_hand.close()
+    await database.close()
+
+
 async def test_an_error_that_cannot_be_stored_as_it_is_is_recorded_in_part(
     renamed: Renamed, outbox: PostgresOutbox
 ) -> None:
@@ -690,6 +710,17 @@ async def test_a_commit_wakes_whoever_waits_and_nothing_before_it_does(
         await uow.workspaces.add(a_workspace().edit(by=BY, at=NOW, name="a"))
         await asyncio.sleep(0.05)
         assert not task.done()
+    await within_patience(task)
+
+
+async def test_who_has_been_woken_once_sleeps_again(renamed: Renamed, outbox: PostgresOutbox) -> None:
+    await outbox.wait(1000)
+    await renamed("a")
+    await within_patience(outbox.wait(1000))
+    task = asyncio.create_task(outbox.wait(1000))
+    await asyncio.sleep(0.05)
+    assert not task.done()
+    await renamed("b")
     await within_patience(task)
 
 

@@ -101,6 +101,15 @@ async def test_a_lock_begins_a_transaction_that_ends_with_the_block(
     assert verbs(sent) == ["SELECT", "BEGIN", "save", "lock", "COMMIT"]
 
 
+async def test_a_second_lock_takes_no_second_transaction(
+    begin: Begin, workspace: Workspace, recorded: Recorded
+) -> None:
+    async with recorded() as sent, begin() as uow:
+        await uow.memberships.lock_owners(workspace.id)
+        await uow.memberships.lock_owners(workspace.id)
+    assert verbs(sent) == ["BEGIN", "lock", "lock", "COMMIT"]
+
+
 async def test_a_use_case_that_is_refused_before_it_locks_sends_nothing_to_undo(
     run: Runner, workspace: Workspace, recorded: Recorded
 ) -> None:
