@@ -1,0 +1,1 @@
+"""What a request costs, measured beside a handler written by hand: `make bench`."""

@@ -1,0 +1,151 @@
+"""What was measured, as a table for people and as JSON for programs."""
+
+import os
+import platform
+import statistics
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+from bench.load import Measured
+from bench.operations import OPERATIONS
+
+
+class Figures(msgspec.Struct):
+    """One server at one operation; microseconds but for requests per second, each from its better rounds."""
+
+    rounds: int
+    requests: int
+    requests_per_second: float
+    cpu: float
+    p50: float
+    p99: float
+
+
+class Row(msgspec.Struct):
+    """One operation. `ratio` is the service's processor time in multiples of the yardstick's."""
+
+    service: Figures
+    yardstick: Figures | None
+    ratio: float | None
+    goal: float | None
+    met: bool | None
+
+
+class Probes(msgspec.Struct):
+    """What was measured without HTTP."""
+
+    token_remembered_us: float
+    token_new_us: float
+    dashboard_sql_ms: float | None
+
+
+class Report(msgspec.Struct):
+    """All of it, with what somebody has to know of the machine."""
+
+    at: datetime
+    python: str
+    system: str
+    cores: int
+    tasks: int
+    operations: dict[str, Row]
+    probes: Probes
+
+
+def figures(rounds: Sequence[Measured]) -> Figures:
+    """Quartiles on the good side: what disturbs a round only ever makes it slower."""
+
+    def low(values: list[float]) -> float:
+        return statistics.quantiles(values, n=4, method="inclusive")[0] if len(values) > 1 else values[0]
+
+    return Figures(
+        rounds=len(rounds),
+        requests=sum(one.requests for one in rounds),
+        requests_per_second=-low([-one.requests / one.seconds for one in rounds]),
+        cpu=low([one.cpu for one in rounds]),
+        p50=low([one.p50 for one in rounds]),
+        p99=low([one.p99 for one in rounds]),
+    )
+
+
+def summary(
+    service: Mapping[str, Sequence[Measured]],
+    yardstick: Mapping[str, Sequence[Measured]],
+    probes: Probes,
+    *,
+    tasks: int,
+) -> Report:
+    rows = {}
+    for name, rounds in service.items():
+        operation, ours = OPERATIONS[name], figures(rounds)
+        measured = yardstick.get(operation.against or "")
+        by_hand = figures(measured) if measured else None
+        ratio = ours.cpu / by_hand.cpu if by_hand else None
+        met = ratio <= operation.goal if ratio and operation.goal else None
+        rows[name] = Row(ours, by_hand, ratio, operation.goal, met)
+    return Report(
+        at=datetime.now(UTC),
+        python=platform.python_version(),
+        system=platform.system(),
+        cores=os.cpu_count() or 0,
+        tasks=tasks,
+        operations=rows,
+        probes=probes,
+    )
+
+
+def write(report: Report, path: Path) -> None:
+    path.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
+
+
+def as_text(report: Report) -> str:
+    """The table, aligned, and what it does not say."""
+    heads = ["req/s", "CPU µs", "p50 ms", "p99 ms"]
+    table = [["", *heads, *heads, "ratio", "goal", ""]]
+    for name, row in report.operations.items():
+        by_hand = _cells(row.yardstick) if row.yardstick else [""] * 4
+        ratio = f"{row.ratio:.2f}" if row.ratio else ""
+        goal = f"≤ {row.goal:g}" if row.goal else ""
+        verdict = {True: "met", False: "MISSED", None: ""}[row.met]
+        table.append([OPERATIONS[name].title, *_cells(row.service), *by_hand, ratio, goal, verdict])
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    widths[5] += 4  # the yardstick's figures begin here
+    lines = [
+        "".join(
+            [
+                cells[0].ljust(widths[0]),
+                *(f"  {cell:>{width}}" for cell, width in zip(cells[1:], widths[1:], strict=True)),
+            ]
+        ).rstrip()
+        for cells in table
+    ]
+    top = f"{'service':>{sum(widths[:5]) + 8}}{'by hand':>{sum(widths[5:9]) + 8}}{'CPU':>{widths[9] + 2}}"
+    return "\n".join([top, *lines, "", *_notes(report)])
+
+
+def _cells(one: Figures) -> list[str]:
+    return [
+        f"{one.requests_per_second:,.0f}",
+        f"{one.cpu:,.0f}",
+        f"{one.p50 / 1e3:.2f}",
+        f"{one.p99 / 1e3:.2f}",
+    ]
+
+
+def _notes(report: Report) -> list[str]:
+    probes = report.probes
+    notes = [
+        f"{report.tasks:,} tasks, Python {report.python}, {report.cores} cores of which the server has one.",
+        "CPU is the processor time of the server's process for each request; its ratio is what counts.",
+        f"A token is verified in {probes.token_remembered_us:.1f} µs, at first in {probes.token_new_us:.0f}.",
+    ]
+    if probes.dashboard_sql_ms is not None:
+        notes.append(f"The dashboard's SQL: {probes.dashboard_sql_ms:.1f} ms.")
+    judged = {name: row.met for name, row in report.operations.items() if row.met is not None}
+    if missed := [OPERATIONS[name].title for name, met in judged.items() if not met]:
+        notes.append(f"GOALS MISSED: {', '.join(missed)}.")
+    elif judged:
+        notes.append("All goals are met.")
+    return notes

@@ -1,0 +1,152 @@
+"""The measurement from its beginning to its end: set-up, rounds, report."""
+
+import argparse
+import asyncio
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from bench.check import ensure_alike
+from bench.load import Job, Measured
+from bench.machine import Cores, on, split_cores
+from bench.operations import OPERATIONS, completions
+from bench.probes import dashboard_millis, token_micros
+from bench.report import Probes, as_text, summary, write
+from bench.seed import TASKS
+from bench.servers import BenchError, Server
+from bench.stage import Stage, set_up
+from entrypoints.embedded import EmbeddedPostgresError
+
+RESULTS = Path(__file__).with_name("results.json")
+
+# As many rounds as begin within so many seconds, where no number is asked for.
+ROUNDS_MOST = 7
+ROUNDS_WITHIN = 140.0
+
+
+class Rounds:
+    """Service and yardstick take turns, so that both meet the machine's good and bad moments."""
+
+    def __init__(self, stage: Stage, names: Sequence[str], *, seconds: float) -> None:
+        self._stage = stage
+        self._seconds = seconds
+        self._requests = {name: OPERATIONS[name].requests(stage.world) for name in names}
+        self.of_service: dict[str, list[Measured]] = {name: [] for name in names}
+        self.of_yardstick: dict[str, list[Measured]] = {
+            name: [] for name in names if OPERATIONS[name].by_yardstick
+        }
+
+    def run(self, *, keep: bool = True) -> None:
+        """Every operation once; raises BenchError."""
+        created: Sequence[str] = ()
+        for name, prepared in self._requests.items():
+            requests = completions(self._stage.world, created) if name == "complete" else prepared
+            ours = self._measure(self._stage.service, name, requests)
+            if name == "create":
+                created = ours.created
+            if keep:
+                self.of_service[name].append(ours)
+            if name in self.of_yardstick:
+                by_hand = self._measure(self._stage.yardstick, name, requests)
+                if keep:
+                    self.of_yardstick[name].append(by_hand)
+        if "create" in self._requests:
+            self._stage.clear()
+
+    def _measure(self, server: Server, name: str, requests: list[bytes]) -> Measured:
+        operation = OPERATIONS[name]
+        job = Job(
+            port=server.port,
+            pid=server.pid,
+            seconds=self._seconds,
+            connections=operation.connections,
+            status=operation.status,
+            requests=requests,
+            once=name == "complete",
+        )
+        load = subprocess.run(
+            [sys.executable, "-m", "bench.load"],
+            input=msgspec.json.encode(job),
+            capture_output=True,
+            start_new_session=True,  # Ctrl-C is for this process, which ends the load
+            timeout=self._seconds + 60,
+            check=False,
+        )
+        if load.returncode:
+            said = load.stderr.decode(errors="replace").strip()[-2000:]
+            raise BenchError(f"The load on {operation.title!r} ended early: {said}")
+        return msgspec.json.decode(load.stdout, type=Measured)
+
+
+def measure(options: argparse.Namespace) -> None:
+    """Raises BenchError, EmbeddedPostgresError."""
+    begun = time.monotonic()
+    core, other_cores = split_cores()
+    _say(f"Storing {TASKS:,} tasks")
+    with (
+        tempfile.TemporaryDirectory(prefix="bench-") as folder,
+        set_up(Path(folder), core=core, other_cores=other_cores) as stage,
+    ):
+        ensure_alike(stage.service, stage.yardstick, stage.world)
+        rounds = Rounds(stage, options.only, seconds=options.seconds)
+        _say("Warming up")
+        rounds.run(keep=False)
+        for number in range(1, (options.rounds or ROUNDS_MOST) + 1):
+            if not options.rounds and number > 1 and time.monotonic() - begun > ROUNDS_WITHIN:
+                break
+            _say(f"Round {number}")
+            rounds.run()
+        probes = asyncio.run(_probe(stage, core, dashboard="dashboard" in options.only))
+    report = summary(rounds.of_service, rounds.of_yardstick, probes, tasks=TASKS)
+    write(report, options.out)
+    print(f"\n{as_text(report)}\n\n{time.monotonic() - begun:.0f} seconds; written to {options.out}")
+
+
+async def _probe(stage: Stage, core: Cores, *, dashboard: bool) -> Probes:
+    with on(core):
+        remembered, new = await token_micros()
+    world, millis = stage.world, None
+    if dashboard:
+        millis = await dashboard_millis(stage.url, viewer=world.owner, workspace=world.workspace)
+    return Probes(remembered, new, millis)
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _options(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=1.0, help="for each operation in each round (1)")
+    parser.add_argument("--rounds", type=int, help=f"how many (up to {ROUNDS_MOST}, as time allows)")
+    parser.add_argument("--only", default=",".join(OPERATIONS), help="%(default)s")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="where the JSON goes (bench/results.json)")
+    options = parser.parse_args(arguments)
+    wanted = options.only.split(",")
+    if unknown := sorted(set(wanted) - OPERATIONS.keys()):
+        parser.error(f"There is no {', '.join(unknown)}. There are: {', '.join(OPERATIONS)}.")
+    if "complete" in wanted:
+        wanted.append("create")  # what it completes
+    options.only = [name for name in OPERATIONS if name in wanted]
+    return options
+
+
+def main(arguments: Sequence[str]) -> int:
+    """0 when everything was measured, goals met or not."""
+    options = _options(arguments)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: sys.exit(1))  # so that whatever was started is ended
+    try:
+        measure(options)
+    except (BenchError, EmbeddedPostgresError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return 0

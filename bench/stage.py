@@ -1,0 +1,104 @@
+"""What the rounds run on: an embedded PostgreSQL with the tasks in it, the service and the yardstick."""
+
+import asyncio
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import UUID
+
+import asyncpg
+from joserfc.jwk import ECKey
+
+from bench.machine import Cores, on
+from bench.operations import World, walk_down
+from bench.seed import seed
+from bench.servers import BenchError, Server, running
+from entrypoints.embedded import embedded_postgres
+
+_OWNER = {"email": "owner@example.com", "password": "correct horse battery staple"}
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Everything is there and answers. `url` is the database's."""
+
+    url: str
+    service: Server
+    yardstick: Server
+    world: World
+
+    def clear(self) -> None:
+        """Removes what was created since, so that every round meets the same tasks."""
+        asyncio.run(self._clear())
+
+    async def _clear(self) -> None:
+        connection = await asyncpg.connect(self.url)
+        try:
+            await connection.execute("DELETE FROM tasks WHERE created_at > $1", self.world.begun)
+            await connection.execute("DELETE FROM outbox")
+            await connection.execute("VACUUM tasks")
+            await connection.execute("VACUUM outbox")
+        finally:
+            await connection.close()
+
+
+@contextmanager
+def set_up(folder: Path, *, core: Cores, other_cores: Cores) -> Iterator[Stage]:
+    """The servers get a core, PostgreSQL and whatever else is started in the block the others."""
+    with on(other_cores), embedded_postgres(None, database="bench") as url:
+        settings = _as_in_production(url)
+        migrated = subprocess.run(
+            [sys.executable, "-m", "entrypoints.cli", "migrate"],
+            env={**os.environ, **settings},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if migrated.returncode:
+            raise BenchError(f"The database could not be migrated: {migrated.stderr}")
+        with running("entrypoints.http", cores=core, log=folder / "service", environment=settings) as service:
+            world = _fill(service, url)
+            caller = {"DATABASE_URL": url, "TOKEN": world.token, "USER_ID": str(world.owner)}
+            with running(
+                "bench.yardstick", cores=core, log=folder / "yardstick", environment=caller
+            ) as yardstick:
+                yield Stage(url, service, yardstick, world)
+
+
+def _as_in_production(url: str) -> dict[str, str]:
+    """One worker that writes its access log as JSON; tokens that last as long as the measurement."""
+    return {
+        "DATABASE_URL": url,
+        "ENVIRONMENT": "production",
+        "AUTH_SIGNING_KEY": ECKey.generate_key("P-256").as_pem(private=True).decode(),
+        "AUTH_ACCESS_TOKEN_SECONDS": "7200",
+        "LOG_LEVEL": "info",
+        "LOG_FORMAT": "json",
+        "WORKERS": "1",
+    }
+
+
+def _fill(service: Server, url: str) -> World:
+    """The owner and the workspace as any client would make them, the rest by COPY."""
+    registered = service.read("POST", "/v1/auth/register", body={**_OWNER, "display_name": "Owner"})
+    token = service.read("POST", "/v1/auth/login", body=_OWNER)["access_token"]
+    made = service.read("POST", "/v1/workspaces", token=token, body={"name": "Bench"})
+    owner, workspace = UUID(registered["id"]), UUID(made["id"])
+
+    async def copy() -> list[UUID]:
+        connection = await asyncpg.connect(url)
+        try:
+            return await seed(connection, owner=owner, workspace=workspace)
+        finally:
+            await connection.close()
+
+    tasks = asyncio.run(copy())
+    deep = walk_down(service, token, workspace, len(tasks))
+    return World(
+        token=token, owner=owner, workspace=workspace, tasks=tasks, deep=deep, begun=datetime.now(UTC)
+    )
