@@ -49,6 +49,8 @@ class Report(msgspec.Struct):
     python: str
     system: str
     cores: int
+    load: float
+    """How many processes wanted a core, on average, in the minute before."""
     tasks: int
     operations: dict[str, Row]
     probes: Probes
@@ -76,6 +78,7 @@ def summary(
     probes: Probes,
     *,
     tasks: int,
+    load: float,
 ) -> Report:
     rows = {}
     for name, rounds in service.items():
@@ -90,6 +93,7 @@ def summary(
         python=platform.python_version(),
         system=platform.system(),
         cores=os.cpu_count() or 0,
+        load=load,
         tasks=tasks,
         operations=rows,
         probes=probes,
@@ -143,6 +147,10 @@ def _notes(report: Report) -> list[str]:
     ]
     if probes.dashboard_sql_ms is not None:
         notes.append(f"The dashboard's SQL: {probes.dashboard_sql_ms:.1f} ms.")
+    if report.load > report.cores / 2:
+        notes.append(
+            f"The machine was busy before (load {report.load:.1f}): a quiet one shows lower figures."
+        )
     judged = {name: row.met for name, row in report.operations.items() if row.met is not None}
     if missed := [OPERATIONS[name].title for name, met in judged.items() if not met]:
         notes.append(f"GOALS MISSED: {', '.join(missed)}.")

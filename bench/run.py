@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import os
 import signal
 import subprocess
 import sys
@@ -86,7 +87,7 @@ class Rounds:
 
 def measure(options: argparse.Namespace) -> None:
     """Raises BenchError, EmbeddedPostgresError."""
-    begun = time.monotonic()
+    begun, load = time.monotonic(), os.getloadavg()[0]
     core, other_cores = split_cores()
     _say(f"Storing {TASKS:,} tasks")
     with (
@@ -103,7 +104,7 @@ def measure(options: argparse.Namespace) -> None:
             _say(f"Round {number}")
             rounds.run()
         probes = asyncio.run(_probe(stage, core, dashboard="dashboard" in options.only))
-    report = summary(rounds.of_service, rounds.of_yardstick, probes, tasks=TASKS)
+    report = summary(rounds.of_service, rounds.of_yardstick, probes, tasks=TASKS, load=load)
     write(report, options.out)
     print(f"\n{as_text(report)}\n\n{time.monotonic() - begun:.0f} seconds; written to {options.out}")
 

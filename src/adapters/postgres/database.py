@@ -182,9 +182,8 @@ class Database:
         self._closed = True
         closing, self._idle = [*self._idle, *self._listeners.values()], []
         self._listeners.clear()
-        for raw in closing:
-            with suppress(Exception):  # it may be gone already
-                await raw.close(timeout=1)
+        # Some may be gone already, and a server out of reach answers none of them.
+        await asyncio.gather(*(raw.close(timeout=1) for raw in closing), return_exceptions=True)
         if self._leaving:
             await asyncio.wait(self._leaving, timeout=2)
 

@@ -40,6 +40,8 @@ def translated(error: Exception, *, lost: bool, conflicts: Conflicts = NO_CONFLI
         state = error.sqlstate or ""
         if state.startswith("23") and (conflict := conflicts.get(error.constraint_name or "")):
             return conflict()
+        if isinstance(error, asyncpg.InvalidCachedStatementError):  # the driver will prepare it anew
+            return Contention("A migration has just changed a table.")
         if meaning := _MEANING.get(state):
             return meaning()
         lost = lost or state.startswith(_AWAY)

@@ -1,5 +1,6 @@
 """Units of work: the repositories on one transaction, committed when the block ends."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -36,6 +37,8 @@ class PostgresTransactions:
             try:
                 yield transaction
                 await transaction.commit()
+            except asyncio.CancelledError:
+                raise  # nobody waits for a ROLLBACK: the connection is ended, and the transaction with it
             except BaseException:
                 await transaction.roll_back()
                 raise

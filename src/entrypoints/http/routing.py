@@ -1,8 +1,8 @@
 """Routes that read and write JSON fast, and say by themselves what can go wrong.
 
 FastAPI matches, documents and calls them. What it does for each request in between, half of what a request
-costs, is replaced by a `Reader` before the endpoint and msgspec after it (docs/decisions). An endpoint that
-needs all of FastAPI, such as cookies, forms or streams, belongs to an ordinary `fastapi.APIRouter`.
+costs, is replaced by a `Reader` before the endpoint and msgspec after it (docs/decisions/0011). An endpoint
+that needs all of FastAPI, such as cookies, forms or streams, belongs to an ordinary `fastapi.APIRouter`.
 """
 
 from collections.abc import Awaitable, Callable, Coroutine, Iterable

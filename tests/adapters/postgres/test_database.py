@@ -68,6 +68,8 @@ class Proxy:
         self._port = 0
         self.silent = False
         """Takes connections and never says a word."""
+        self.frozen = False
+        """Swallows whatever is said, as a network does from one moment to the next."""
         self.delay_of_cancels = 0.0
         """Seconds that a request to stop a statement is on its way."""
         self.lost_answer_to: bytes | None = None
@@ -118,6 +120,8 @@ class Proxy:
     ) -> None:
         with suppress(OSError):
             while data := await source.read(65_536):
+                if self.frozen:
+                    continue
                 if outward and data.startswith(CANCEL_REQUEST):
                     await asyncio.sleep(self.delay_of_cancels)
                 if outward and self.lost_answer_to is not None and self.lost_answer_to in data:
@@ -535,6 +539,30 @@ async def test_contention_without_an_end_is_reported(quarrelsome: Begin) -> None
     assert len(calls) == ATTEMPTS
 
 
+async def test_a_migration_under_a_running_service_is_contention_for_who_is_in_a_transaction(
+    new_database: Callable[..., Awaitable[str]], template_database: str, make_database: MakeDatabase
+) -> None:
+    """The driver has prepared statements whose answers have other types now, and prepares them anew."""
+    url = await new_database(template_database)
+    run = Runner(PostgresTransactions(make_database(url, pool_size=1), present))
+    workspace = a_workspace()
+    calls: list[int] = []
+
+    async def read(uow: UnitOfWork) -> Workspace:
+        calls.append(1)
+        await uow.memberships.lock_owners(workspace.id)
+        return await uow.workspaces.get(workspace.id)
+
+    await run(_add, workspace)
+    assert await run(read) == workspace
+    by_hand = await asyncpg.connect(url)
+    await by_hand.execute("ALTER TABLE workspaces ALTER name TYPE varchar(80)")
+    await by_hand.close()
+
+    assert await run(read) == workspace
+    assert len(calls) == 3
+
+
 # ── clients that hang up ─────────────────────────────────────────────────────────────────────────
 
 
@@ -650,6 +678,33 @@ async def test_a_client_that_hangs_up_between_two_statements_leaves_a_whole_pool
 
     async with PostgresTransactions(database, present)() as uow:
         assert await uow.workspaces.get(workspace.id) == workspace
+
+
+async def test_a_client_that_hangs_up_does_not_wait_for_a_server_that_is_out_of_reach(
+    make_database: MakeDatabase, proxy: Proxy
+) -> None:
+    database = make_database(proxy.url, pool_size=1)
+    inside = asyncio.Event()
+
+    async def slow() -> None:
+        async with PostgresTransactions(database, present)() as uow:
+            await uow.memberships.lock_owners(a_workspace().id)
+            proxy.frozen = True
+            inside.set()
+            await uow.users.by_email(an_email())
+
+    task = asyncio.create_task(slow())
+    await inside.wait()
+    await asyncio.sleep(0)
+    task.cancel()
+    done, _ = await asyncio.wait([task], timeout=PATIENCE)
+
+    assert task in done
+    assert task.cancelled()
+    await proxy.stop()
+    proxy.frozen = False
+    await proxy.start()
+    await database.ping()
 
 
 async def test_a_client_that_hangs_up_while_its_connection_is_made_keeps_no_place(

@@ -358,16 +358,17 @@ async def test_services_that_start_at_the_same_instant_migrate_one_after_the_oth
         WHERE locktype = 'advisory' AND NOT granted AND objid = $1 AND datname = current_database()
     """
 
-    async def all_wait() -> bool:
-        return bool(await connection.fetchval(waiting, LOCK) == len(migrators))
+    async def all_wait_or_one_has_failed() -> bool:
+        failed = any(migrator.returncode is not None for migrator in migrators)
+        return failed or await connection.fetchval(waiting, LOCK) == len(migrators)
 
-    await eventually(all_wait, seconds=60)  # they are whole processes
-    assert await row_counts(connection) == {}
-
+    await eventually(all_wait_or_one_has_failed, seconds=60)  # they are whole processes
+    while_they_waited = await row_counts(connection)
     await connection.execute("SELECT pg_advisory_unlock($1)", LOCK)
     outputs = [(await migrator.communicate())[0].decode() for migrator in migrators]
 
     assert [migrator.returncode for migrator in migrators] == [0, 0], outputs
+    assert while_they_waited == {}
     assert set(await row_counts(connection)) == set(metadata.tables)
 
 
