@@ -8,6 +8,7 @@ from sqlalchemy import (
     CheckConstraint,
     Column,
     ColumnElement,
+    DateTime,
     ForeignKey,
     ForeignKeyConstraint,
     Index,
@@ -51,6 +52,7 @@ from domain.workspaces import WorkspaceId, WorkspaceNotFound
 # Expressions that are indexed, so they have to be written the same wherever they stand. A far day stands for
 # no due date; infinity would do, but a datetime cannot hold it.
 _DUE: ColumnElement[datetime] = literal_column("coalesce(due_at, '9999-12-31 00:00:00+00'::timestamptz)")
+_INSTANT = DateTime(timezone=True)
 _RANK = literal_column(
     f"array_position(ARRAY[{', '.join(f"'{priority}'" for priority in Priority)}], priority)", Integer
 )
@@ -95,6 +97,13 @@ tasks = Table(
     Index(None, "workspace_id", "title", "id"),
     Index("ix_tasks_workspace_id_due", "workspace_id", _DUE, "id"),
     Index("ix_tasks_workspace_id_rank", "workspace_id", _RANK, "id"),
+    # The dashboard's last 30 days; tasks that are not done do not enter it.
+    Index(
+        "ix_tasks_workspace_id_finished_at",
+        "workspace_id",
+        "finished_at",
+        postgresql_where=literal_column("finished_at IS NOT NULL"),
+    ),
     Index("ix_tasks_labels", "labels", postgresql_using="gin"),
     Index("ix_tasks_words", _WORDS, postgresql_using="gin"),
 )
@@ -127,8 +136,9 @@ _PAGE = Listing(
         "priority": tasks.c.priority == any_(bindparam("priority", type_=ARRAY(Text))),
         "assignee_id": tasks.c.assignee_id == bindparam("assignee_id"),
         "label": tasks.c.labels.contains(bindparam("label", type_=ARRAY(Text))),
-        "due_after": tasks.c.due_at >= bindparam("due_after"),
-        "due_before": tasks.c.due_at < bindparam("due_before"),
+        # Said of the indexed expression too, or a window of time could not be read from the index.
+        "due_after": (bindparam("due_after", type_=_INSTANT) <= _DUE) & tasks.c.due_at.is_not(None),
+        "due_before": (bindparam("due_before", type_=_INSTANT) > _DUE) & tasks.c.due_at.is_not(None),
         "text": _WORDS.op("@@")(
             func.websearch_to_tsquery(literal_column("'simple'::regconfig"), bindparam("text", type_=Text))
         ),

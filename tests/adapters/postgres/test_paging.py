@@ -631,6 +631,15 @@ async def test_a_cursor_of_another_filter_is_refused(begin: Begin, queries: Quer
             )
 
 
+async def test_a_cursor_with_a_filter_that_has_no_form_in_unicode_is_refused(
+    queries: Queries, team: Team, cursor: str
+) -> None:
+    for where in (TaskFilter(text="\ud800"), TaskFilter(label="a\udfff")):
+        pages = task_pages(queries, team.owner.user_id, team.workspace.id, BY_EVERYTHING, where)
+        with pytest.raises(InvalidCursor):
+            await pages(PageRequest(cursor=cursor))
+
+
 async def test_values_of_a_filter_mean_the_same_in_any_order(
     begin: Begin, queries: Queries, team: Team
 ) -> None:

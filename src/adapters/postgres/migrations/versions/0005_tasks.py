@@ -91,6 +91,13 @@ def upgrade() -> None:
         unique=False,
     )
     op.create_index(
+        "ix_tasks_workspace_id_finished_at",
+        "tasks",
+        ["workspace_id", "finished_at"],
+        unique=False,
+        postgresql_where=sa.text("finished_at IS NOT NULL"),
+    )
+    op.create_index(
         op.f("ix_tasks_workspace_id_title_id"), "tasks", ["workspace_id", "title", "id"], unique=False
     )
     # A member who leaves is taken off their tasks by the foreign key. That is a change like any other, so
