@@ -17,7 +17,7 @@ from adapters.postgres.database import Database, Statement
 from adapters.postgres.events import CHANNEL, decode, outbox
 from adapters.postgres.mapping import loader
 from adapters.postgres.transactions import PostgresTransactions
-from application.ports import Delivery, OutboxEntry, Reaction, WorldError
+from application.ports import Contention, Delivery, OutboxEntry, Reaction, Unavailable
 from domain.aggregate import Event
 
 BACK_OFF_MOST_SECONDS = 600
@@ -101,7 +101,9 @@ class PostgresOutbox:
                 uow = self._begin.unit_of_work(transaction)
                 await react(uow, Delivery(id=claimed["id"], event=event))
                 await transaction.change(_DELIVERED, {"position": claimed["position"]})
-        except WorldError:  # the database's fault, not the event's
+        # The world's fault, not the event's. That something took too long can be the event's: uncounted,
+        # one whose reaction always does would stand before all others for ever.
+        except (Unavailable, Contention):
             raise
         except Exception as error:
             if claimed is None:

@@ -498,7 +498,7 @@ async def test_a_reaction_that_swallows_an_error_of_the_database_has_failed(
     assert (entry.attempts, (entry.last_error or "").split(":")[0]) == (1, "InFailedSQLTransactionError")
 
 
-@pytest.mark.parametrize("error", [Unavailable, TimedOut, Contention])
+@pytest.mark.parametrize("error", [Unavailable, Contention])
 async def test_the_world_s_failures_are_not_the_event_s(
     renamed: Renamed, outbox: PostgresOutbox, react: Reactions, error: type[WorldError]
 ) -> None:
@@ -512,6 +512,20 @@ async def test_the_world_s_failures_are_not_the_event_s(
 
     assert [(entry.attempts, entry.last_error) for entry in await waiting(outbox)] == [(0, None)]
     assert await outbox.deliver_next(react)
+
+
+async def test_a_reaction_that_takes_too_long_counts_so_that_others_get_their_turn(
+    renamed: Renamed, outbox: PostgresOutbox
+) -> None:
+    await renamed("a")
+
+    async def dawdle(uow: UnitOfWork, delivery: Delivery[Event]) -> None:
+        raise TimedOut("A statement took too long.")
+
+    assert await outbox.deliver_next(dawdle)
+
+    [entry] = await waiting(outbox)
+    assert (entry.attempts, entry.last_error) == (1, "TimedOut: A statement took too long.")
 
 
 async def test_a_defect_that_no_event_is_to_blame_for_is_raised_and_counts_against_none(
