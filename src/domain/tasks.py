@@ -166,7 +166,7 @@ class Task(Aggregate):
         by: UserId,
         at: datetime,
     ) -> Self:
-        """An open task. That `assignee_id` is a member is the caller's to see to."""
+        """An open task. That `assignee_id` is a member, the repository sees to: AssigneeNotMember."""
         task = cls(
             id=id,
             workspace_id=workspace_id,
