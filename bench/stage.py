@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import secrets
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,7 +13,6 @@ from pathlib import Path
 from uuid import UUID
 
 import asyncpg
-from joserfc.jwk import ECKey
 
 from bench.machine import Cores, on
 from bench.operations import World, walk_down
@@ -20,14 +20,15 @@ from bench.seed import seed
 from bench.servers import BenchError, Server, running
 from entrypoints.embedded import embedded_postgres
 
-_OWNER = {"email": "owner@example.com", "password": "correct horse battery staple"}
+_OWNER = {"email": "owner@example.com", "password": "violet kettle hums at dawn"}
 
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """Everything is there and answers. `url` is the database's."""
+    """Everything is there and answers. `url` is the database's, its signing keys are sealed with `secret`."""
 
     url: str
+    secret: str
     service: Server
     yardstick: Server
     world: World
@@ -51,7 +52,8 @@ class Stage:
 def set_up(folder: Path, *, core: Cores, other_cores: Cores) -> Iterator[Stage]:
     """The servers get a core, PostgreSQL and whatever else is started in the block the others."""
     with on(other_cores), embedded_postgres(None, database="bench") as url:
-        settings = _as_in_production(url)
+        secret = secrets.token_urlsafe(32)
+        settings = _as_in_production(url, secret)
         migrated = subprocess.run(
             [sys.executable, "-m", "entrypoints.cli", "migrate"],
             env={**os.environ, **settings},
@@ -67,16 +69,19 @@ def set_up(folder: Path, *, core: Cores, other_cores: Cores) -> Iterator[Stage]:
             with running(
                 "bench.yardstick", cores=core, log=folder / "yardstick", environment=caller
             ) as yardstick:
-                yield Stage(url, service, yardstick, world)
+                yield Stage(url, secret, service, yardstick, world)
 
 
-def _as_in_production(url: str) -> dict[str, str]:
+def _as_in_production(url: str, secret: str) -> dict[str, str]:
     """One worker that writes its access log as JSON; tokens that last as long as the measurement."""
     return {
         "DATABASE_URL": url,
         "ENVIRONMENT": "production",
-        "AUTH_SIGNING_KEY": ECKey.generate_key("P-256").as_pem(private=True).decode(),
+        "AUTH_SECRET": secret,
         "AUTH_ACCESS_TOKEN_SECONDS": "7200",
+        "MAILER": "smtp",  # nothing is sent: no worker runs
+        "SMTP_HOST": "localhost",
+        "MAIL_FROM": "bench@example.com",
         "LOG_LEVEL": "info",
         "LOG_FORMAT": "json",
         "WORKERS": "1",

@@ -8,16 +8,27 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from application.ports import Begin, Identity, Repository, UnitOfWork
+from application.grants import Permission
+from application.ports import Begin, Identity, Proof, Repository, UnitOfWork
 from application.secret_tokens import fingerprint
 from domain.aggregate import Aggregate, new_id
-from domain.auth import Credential, Session, SessionId
+from domain.auth import (
+    Credential,
+    OneTimeToken,
+    OneTimeTokenId,
+    Purpose,
+    Session,
+    SessionId,
+    SessionKind,
+)
 from domain.comments import Comment, CommentId
+from domain.identities import Link, LinkId
 from domain.invitations import LIFETIME, Invitation, InvitationId
 from domain.memberships import Membership, MembershipId, Role
 from domain.notifications import Kind, Notification, NotificationId
+from domain.signing_keys import SigningKey, SigningKeyId
 from domain.tasks import Priority, Status, Task, TaskId
-from domain.users import Email, User, UserId
+from domain.users import Email, GlobalRole, User, UserId
 from domain.workspaces import Workspace, WorkspaceId
 
 NOW = datetime(2026, 11, 2, 9, 30, 15, 123456, tzinfo=UTC)
@@ -47,20 +58,132 @@ def a_token_hash() -> str:
     return fingerprint(secrets.token_urlsafe())
 
 
-def an_identity(user_id: UserId | None = None) -> Identity:
+def an_identity(
+    user_id: UserId | None = None,
+    *,
+    permissions: frozenset[Permission] = frozenset(),
+    session_id: SessionId | None = None,
+) -> Identity:
     user_id = user_id or a_user_id()
-    return Identity(user_id=user_id, issuer="https://issuer.example", subject=str(user_id))
+    return Identity(
+        user_id=user_id,
+        issuer="https://issuer.example",
+        subject=str(user_id),
+        permissions=permissions,
+        session_id=session_id,
+    )
+
+
+def a_proof(
+    *,
+    issuer: str = "https://issuer.example",
+    subject: str | None = None,
+    client: str | None = None,
+    scopes: frozenset[str] = frozenset(),
+    roles: frozenset[str] = frozenset(),
+    email: str | None = None,
+    email_verified: bool = False,
+    name: str | None = None,
+    session_id: SessionId | None = None,
+) -> Proof:
+    return Proof(
+        issuer=issuer,
+        subject=subject or secrets.token_hex(8),
+        issued_at=NOW.timestamp(),
+        expires_at=NOW.timestamp() + 600,
+        client=client,
+        scopes=scopes,
+        roles=roles,
+        email=email,
+        email_verified=email_verified,
+        name=name,
+        session_id=session_id,
+    )
 
 
 def a_user(
     *,
     id: UserId | None = None,
     email: Email | None = None,
+    email_verified_at: datetime | None = None,
     display_name: str = "Ada Lovelace",
+    roles: tuple[GlobalRole, ...] = (),
     created_at: datetime = NOW,
+    suspended_at: datetime | None = None,
 ) -> User:
     return User(
-        id=id or a_user_id(), email=email or an_email(), display_name=display_name, created_at=created_at
+        id=id or a_user_id(),
+        email=email or an_email(),
+        email_verified_at=email_verified_at,
+        display_name=display_name,
+        roles=roles,
+        created_at=created_at,
+        suspended_at=suspended_at,
+    )
+
+
+def address_of(user: User) -> Email:
+    """The e-mail address of an example, which has one."""
+    assert user.email is not None
+    return user.email
+
+
+def a_link(
+    *,
+    id: LinkId | None = None,
+    user_id: UserId | None = None,
+    issuer: str = "https://issuer.example",
+    subject: str | None = None,
+    created_at: datetime = NOW,
+) -> Link:
+    return Link(
+        id=id or LinkId(new_id(created_at)),
+        user_id=user_id or a_user_id(),
+        issuer=issuer,
+        subject=subject or secrets.token_hex(8),
+        created_at=created_at,
+    )
+
+
+def a_one_time_token(
+    *,
+    id: OneTimeTokenId | None = None,
+    purpose: Purpose = Purpose.VERIFY_EMAIL,
+    user_id: UserId | None = None,
+    email: Email | None = None,
+    token_hash: str | None = None,
+    challenge: str | None = None,
+    created_at: datetime = NOW,
+    expires_at: datetime | None = None,
+) -> OneTimeToken:
+    return OneTimeToken(
+        id=id or OneTimeTokenId(new_id(created_at)),
+        purpose=purpose,
+        user_id=user_id,
+        email=email,
+        token_hash=token_hash,
+        challenge=challenge,
+        created_at=created_at,
+        expires_at=expires_at or created_at + timedelta(hours=1),
+    )
+
+
+def a_signing_key(
+    *,
+    id: SigningKeyId | None = None,
+    number: int = 1,
+    kid: str | None = None,
+    sealed: str = "sealed",
+    created_at: datetime = NOW,
+    signs_from: datetime | None = None,
+) -> SigningKey:
+    return SigningKey(
+        id=id or SigningKeyId(new_id(created_at)),
+        number=number,
+        kid=kid or secrets.token_urlsafe(32),
+        sealed=sealed,
+        created_at=created_at,
+        signs_from=signs_from or created_at,
     )
 
 
@@ -72,16 +195,22 @@ def a_session(
     *,
     id: SessionId | None = None,
     user_id: UserId | None = None,
+    kind: SessionKind = SessionKind.TOKENS,
     token_hash: str | None = None,
+    agent: str = "",
     created_at: datetime = NOW,
+    used_at: datetime | None = None,
     expires_at: datetime | None = None,
     ended_at: datetime | None = None,
 ) -> Session:
     return Session(
         id=id or SessionId(new_id(created_at)),
         user_id=user_id or a_user_id(),
+        kind=kind,
         token_hash=token_hash or a_token_hash(),
+        agent=agent,
         created_at=created_at,
+        used_at=used_at or created_at,
         expires_at=expires_at or created_at + timedelta(days=30),
         ended_at=ended_at,
     )
@@ -277,6 +406,9 @@ def repository_of[A: Aggregate](uow: UnitOfWork, aggregate: A) -> Repository[A, 
         User: uow.users,
         Credential: uow.credentials,
         Session: uow.sessions,
+        OneTimeToken: uow.one_time_tokens,
+        SigningKey: uow.signing_keys,
+        Link: uow.links,
         Workspace: uow.workspaces,
         Membership: uow.memberships,
         Invitation: uow.invitations,

@@ -6,24 +6,41 @@ thing: its transactions take turns, so that none ever sees another one's half-do
 
 import asyncio
 from collections import defaultdict, deque
-from collections.abc import AsyncIterator, Callable, Generator, Hashable, Mapping
+from collections.abc import AsyncIterator, Callable, Generator, Hashable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
+from math import ceil
 from operator import attrgetter
 from types import coroutine
 from typing import Any, override
 from uuid import UUID
 
-from application.ports import AccessToken, Clock, Identity, Standing, UnitOfWork
-from application.queries.auth import KnownCredential
+from application.paging import Page, PageRequest
+from application.ports import AccessToken, Clock, Identity, Limit, Mail, Proof, Standing, UnitOfWork
+from application.queries.auth import KnownCookie, KnownCredential, PasswordOwner, SessionView
+from application.queries.identities import KnownSession, KnownUser, LinkView
 from domain.aggregate import Aggregate, Event
-from domain.auth import Credential, Session, SessionId, SessionNotFound
+from domain.auth import (
+    Credential,
+    OneTimeToken,
+    OneTimeTokenId,
+    OneTimeTokenNotFound,
+    Purpose,
+    Session,
+    SessionId,
+    SessionKind,
+    SessionNotFound,
+    TooManyAttempts,
+    WrongCredentials,
+)
 from domain.comments import Comment, CommentId, CommentNotFound
 from domain.errors import Conflict, DomainError, NotFound, Stale, Unauthenticated
+from domain.identities import Link, LinkedElsewhere, LinkId, LinkNotFound
 from domain.invitations import AlreadyInvited, Invitation, InvitationId, InvitationNotFound
 from domain.memberships import AlreadyMember, MemberNotFound, Membership, MembershipId, Role
 from domain.notifications import Notification, NotificationId, NotificationNotFound
+from domain.signing_keys import KeysRotated, SigningKey, SigningKeyId, SigningKeyNotFound
 from domain.tasks import AssigneeNotMember, Task, TaskId, TaskNotFound
 from domain.users import Email, EmailTaken, User, UserId, UserNotFound
 from domain.workspaces import SlugTaken, Workspace, WorkspaceId, WorkspaceNotFound
@@ -112,7 +129,8 @@ class MemoryRepository[A: Aggregate, Id: UUID]:
     def _write(self, aggregate: A, *, version: int) -> A:
         others = [row for id, row in self._rows.items() if id != _id_of(aggregate)]
         for conflict, key in self._unique.items():
-            if any(key(other) == key(aggregate) for other in others):
+            # As in SQL, nothing equals NULL.
+            if key(aggregate) is not None and any(key(other) == key(aggregate) for other in others):
                 raise self._refusal(conflict())
         self._ensure_references(aggregate)
         self._tables.events += aggregate.events
@@ -148,6 +166,62 @@ _REFERENCES: dict[str, tuple[type[Aggregate], type[NotFound]]] = {
 class MemoryUsers(MemoryRepository[User, UserId]):
     async def by_email(self, email: Email, /) -> User | None:
         return self._first(lambda user: user.email == email)
+
+    @override
+    def _removed(self, aggregate: User) -> None:
+        self._tables.delete_where("user_id", aggregate.id)
+        self._tables.of(Credential).pop(aggregate.id, None)
+
+
+class MemorySessions(MemoryRepository[Session, SessionId]):
+    async def add_by_password(self, session: Session, /, *, password_hash: str) -> Session:
+        credential = self._tables.of(Credential).get(session.user_id)
+        if credential is None or credential.password_hash != password_hash:
+            raise self._refusal(WrongCredentials())
+        return await self.add(session)
+
+    async def end_all(self, user_id: UserId, /, *, at: datetime, but: SessionId | None = None) -> None:
+        for session in list(self._rows.values()):
+            if session.user_id == user_id and session.ended_at is None and session.id != but:
+                await self.save(replace(session, ended_at=at))
+
+
+class MemoryOneTimeTokens(MemoryRepository[OneTimeToken, OneTimeTokenId]):
+    async def with_token(self, token_hash: str, /) -> OneTimeToken:
+        found = self._first(lambda row: row.token_hash == token_hash)
+        if found is None:
+            raise OneTimeTokenNotFound
+        return found
+
+    async def remove_earlier(self, token: OneTimeToken, /) -> None:
+        for row in list(self._rows.values()):
+            if (row.user_id, row.purpose) == (token.user_id, token.purpose) and row.id != token.id:
+                await self.remove(row)
+
+
+class MemoryLinks(MemoryRepository[Link, LinkId]):
+    @override
+    def _ensure_references(self, aggregate: Link) -> None:
+        if aggregate.user_id not in self._tables.of(User):
+            raise self._refusal(UserNotFound())
+
+    async def of(self, issuer: str, subject: str, /) -> Link | None:
+        return self._first(lambda row: (row.issuer, row.subject) == (issuer, subject))
+
+    async def lock_of(self, user_id: UserId, /) -> list[Link]:
+        """Nothing to lock: transactions take turns."""
+        return sorted((row for row in self._rows.values() if row.user_id == user_id), key=_id_of)
+
+    async def remove_all(self, user_id: UserId, /) -> None:
+        for link in await self.lock_of(user_id):
+            await self.remove(link)
+
+    async def is_all_of_its_user(self, link: Link, /) -> bool:
+        columns = ("user_id", "created_by", "author_id", "invited_by", "caused_by")
+        kinds = (Link, Membership, Task, Comment, Invitation, Notification)
+        rows = (row for kind in kinds for row in self._tables.of(kind).values() if row != link)
+        written = any(getattr(row, column, None) == link.user_id for row in rows for column in columns)
+        return not written and link.user_id not in self._tables.of(Credential)
 
 
 class MemoryWorkspaces(MemoryRepository[Workspace, WorkspaceId]):
@@ -257,7 +331,14 @@ def _unit_of_work(tables: Tables, now: datetime) -> UnitOfWork:
         now=now,
         users=MemoryUsers(tables, User, UserNotFound, {EmailTaken: lambda user: user.email}),
         credentials=MemoryRepository[Credential, UserId](tables, Credential, UserNotFound),
-        sessions=MemoryRepository[Session, SessionId](tables, Session, SessionNotFound),
+        sessions=MemorySessions(tables, Session, SessionNotFound),
+        one_time_tokens=MemoryOneTimeTokens(tables, OneTimeToken, OneTimeTokenNotFound),
+        signing_keys=MemoryRepository[SigningKey, SigningKeyId](
+            tables, SigningKey, SigningKeyNotFound, {KeysRotated: lambda key: key.number}
+        ),
+        links=MemoryLinks(
+            tables, Link, LinkNotFound, {LinkedElsewhere: lambda link: (link.issuer, link.subject)}
+        ),
         workspaces=MemoryWorkspaces(
             tables, Workspace, WorkspaceNotFound, {SlugTaken: lambda workspace: workspace.slug}
         ),
@@ -282,7 +363,7 @@ def _unit_of_work(tables: Tables, now: datetime) -> UnitOfWork:
 
 
 class FakeAuthQueries:
-    """The one query that a use case depends on, answered from what was committed."""
+    """What use cases and the key ring depend on, answered from what was committed."""
 
     def __init__(self, transactions: MemoryTransactions) -> None:
         self._transactions = transactions
@@ -291,7 +372,128 @@ class FakeAuthQueries:
         tables = self._transactions.committed
         user = next((user for user in tables.of(User).values() if user.email == email), None)
         credential = tables.of(Credential).get(user.id) if user else None
-        return KnownCredential(credential.id, credential.password_hash) if credential else None
+        if user is None or credential is None:
+            return None
+        return KnownCredential(user.id, credential.password_hash, user.suspended_at is not None)
+
+    async def known(self, user_id: UserId, /) -> PasswordOwner | None:
+        tables = self._transactions.committed
+        user, credential = tables.of(User).get(user_id), tables.of(Credential).get(user_id)
+        if user is None:
+            return None
+        return PasswordOwner(user.email, user.display_name, credential.password_hash if credential else None)
+
+    async def resetting(self, token_hash: str, /) -> PasswordOwner | None:
+        for token in self._transactions.committed.of(OneTimeToken).values():
+            resets = token.purpose is Purpose.RESET_PASSWORD
+            if resets and token.token_hash == token_hash and token.user_id is not None:
+                return await self.known(token.user_id)
+        return None
+
+    async def sessions(
+        self, viewer: UserId, page: PageRequest, /, *, current: SessionId | None
+    ) -> Page[SessionView]:
+        raise NotImplementedError  # no use case asks
+
+    async def signing_keys(self) -> list[SigningKey]:
+        keys = self._transactions.committed.of(SigningKey).values()
+        return sorted(keys, key=lambda key: key.number)
+
+    async def cookie(self, session_id: SessionId, /) -> KnownCookie | None:
+        tables = self._transactions.committed
+        session = tables.of(Session).get(session_id)
+        if session is None or session.kind is not SessionKind.COOKIE:
+            return None
+        user = tables.of(User)[session.user_id]
+        return KnownCookie(
+            session.id,
+            session.token_hash,
+            session.expires_at,
+            session.ended_at,
+            user.id,
+            user.roles,
+            user.suspended_at,
+        )
+
+
+class FakeIdentityQueries:
+    """Who is behind a proof, answered from what was committed. `asked` counts the questions."""
+
+    def __init__(self, transactions: MemoryTransactions) -> None:
+        self._transactions = transactions
+        self.asked = 0
+
+    async def linked(self, issuer: str, subject: str, /) -> KnownUser | None:
+        self.asked += 1
+        tables = self._transactions.committed
+        for link in tables.of(Link).values():
+            if (link.issuer, link.subject) == (issuer, subject):
+                user = tables.of(User)[link.user_id]
+                return KnownUser(user.id, user.roles, user.suspended_at)
+        return None
+
+    async def session(self, user_id: UserId, session_id: SessionId, /) -> KnownSession | None:
+        self.asked += 1
+        tables = self._transactions.committed
+        user, session = tables.of(User).get(user_id), tables.of(Session).get(session_id)
+        if user is None or session is None or session.user_id != user_id:
+            return None
+        return KnownSession(user.id, user.roles, user.suspended_at, session.expires_at, session.ended_at)
+
+    async def page(self, viewer: UserId, page: PageRequest, /) -> Page[LinkView]:
+        links = [link for link in self._transactions.committed.of(Link).values() if link.user_id == viewer]
+        views = [LinkView(link.id, link.issuer, link.subject, link.created_at) for link in links]
+        return Page(items=views[: page.limit], next=None)
+
+
+# ── attempts and mail ────────────────────────────────────────────────────────────────────────────
+
+
+class MemoryAttempts:
+    """An `Attempts` that is forgotten with the test."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._counted: dict[str, tuple[int, datetime]] = {}
+
+    async def check(self, limits: Sequence[Limit], /) -> Sequence[Limit]:
+        counted = [(limit, *self._of(limit)) for limit in limits]
+        self._ensure([(limit.most - 1, count, end) for limit, count, end in counted])
+        return [limit for limit, count, _ in counted if count]
+
+    async def count(self, limits: Sequence[Limit], /) -> None:
+        for limit in limits:
+            count, end = self._of(limit)
+            self._counted[limit.key] = count + 1, end
+        self._ensure([(limit.most, *self._of(limit)) for limit in limits])
+
+    async def forget(self, limits: Sequence[Limit], /) -> None:
+        for limit in limits:
+            self._counted.pop(limit.key, None)
+
+    def _of(self, limit: Limit) -> tuple[int, datetime]:
+        now = self._clock()
+        count, end = self._counted.get(limit.key, (0, now))
+        return (count, end) if end > now else (0, now + limit.window)
+
+    def _ensure(self, found: Sequence[tuple[int, int, datetime]]) -> None:
+        used_up = [end for most, count, end in found if count > most]
+        if used_up:
+            left = max(used_up) - self._clock()
+            raise TooManyAttempts(retry_after=max(1, ceil(left.total_seconds())))
+
+
+class FakeMailer:
+    """Keeps what it is given. `failures` are raised by the next mails, one each."""
+
+    def __init__(self) -> None:
+        self.sent: list[Mail] = []
+        self.failures: deque[Exception] = deque()
+
+    async def send(self, mail: Mail, /) -> None:
+        if self.failures:
+            raise self.failures.popleft()
+        self.sent.append(mail)
 
 
 # ── identity ─────────────────────────────────────────────────────────────────────────────────────
@@ -302,7 +504,7 @@ ISSUER = "https://issuer.example"
 class FakeTokenIssuer:
     """A token is its user's id, plain to see."""
 
-    def issue(self, user_id: UserId, /) -> AccessToken:
+    async def issue(self, user_id: UserId, /, *, session_id: SessionId) -> AccessToken:
         return AccessToken(value=f"access:{user_id}", expires_in=600)
 
 
@@ -318,6 +520,25 @@ class FakeTokenVerifier:
         if scheme != "access":
             raise Unauthenticated
         return Identity(user_id=user_id, issuer=ISSUER, subject=subject)
+
+    async def prove(self, token: str, /) -> Proof:
+        identity = await self.verify(token)
+        return Proof(issuer=ISSUER, subject=identity.subject, issued_at=0, expires_at=float("inf"))
+
+
+class ProvingVerifier:
+    """A TokenVerifier for which a token is good if it was given a proof; it speaks for nobody here."""
+
+    def __init__(self, **proofs: Proof) -> None:
+        self._proofs = proofs
+
+    async def verify(self, token: str, /) -> Identity:
+        raise Unauthenticated("The access token is not valid.")
+
+    async def prove(self, token: str, /) -> Proof:
+        if token not in self._proofs:
+            raise Unauthenticated("The access token is not valid.")
+        return self._proofs[token]
 
 
 class FakePasswordHasher:

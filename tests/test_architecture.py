@@ -16,7 +16,7 @@ from starlette.routing import BaseRoute
 from entrypoints.container import Container
 from entrypoints.http.app import create_app
 from entrypoints.http.dependencies import Actor, Bearer
-from entrypoints.http.documentation import PUBLIC
+from entrypoints.http.documentation import is_public
 from entrypoints.http.routing import Route, Router
 from entrypoints.settings import Settings
 
@@ -40,7 +40,7 @@ def silent_about_callers(routes: list[BaseRoute]) -> Iterator[str]:
             yield str(context.path)
             continue
         asks_who = any(isinstance(found.call, Bearer) for found in context.dependant.dependencies)
-        if asks_who == (context.openapi_extra == PUBLIC):
+        if asks_who == is_public(route):
             yield f"{context.methods} {context.path}"
 
 

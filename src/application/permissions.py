@@ -1,40 +1,20 @@
-"""Which role may do what, as one table, and the check that use cases make."""
+"""The checks that use cases make before anything else; the tables are in `grants.py`."""
 
-from collections.abc import Mapping
-from enum import StrEnum
-from types import MappingProxyType
-
+from application.grants import GRANTS, Permission
 from application.ports import Identity, Standing, UnitOfWork
 from domain.errors import Forbidden, NotFound
 from domain.memberships import Role
 from domain.workspaces import WorkspaceArchived, WorkspaceId, WorkspaceNotFound
 
 
-class Permission(StrEnum):
-    EDIT_WORKSPACE = "workspace:edit"
-    DELETE_WORKSPACE = "workspace:delete"
-    MANAGE_MEMBERS = "members:manage"
-    WRITE_TASKS = "tasks:write"
-    WRITE_COMMENTS = "comments:write"
-    MODERATE_COMMENTS = "comments:moderate"
-
-
 class NotPermitted(Forbidden):
-    """Your role in this workspace does not permit it."""
+    """Your role does not permit it."""
 
 
-_MEMBER = frozenset({Permission.WRITE_TASKS, Permission.WRITE_COMMENTS})
-_ADMIN = _MEMBER | {Permission.EDIT_WORKSPACE, Permission.MANAGE_MEMBERS, Permission.MODERATE_COMMENTS}
-
-# Every member may read everything in the workspace: that is in the queries' SQL.
-GRANTS: Mapping[Role, frozenset[Permission]] = MappingProxyType(
-    {
-        Role.VIEWER: frozenset(),
-        Role.MEMBER: _MEMBER,
-        Role.ADMIN: _ADMIN,
-        Role.OWNER: _ADMIN | {Permission.DELETE_WORKSPACE},
-    }
-)
+def require(actor: Identity, permission: Permission) -> None:
+    """For what concerns the whole service: one of the actor's global roles must grant `permission`."""
+    if permission not in actor.permissions:
+        raise NotPermitted(f"You lack {permission}.")
 
 
 async def stand(

@@ -8,16 +8,18 @@ A port may raise, beside the domain's errors, what the world does to it:
     └── Contention     two transactions stood in each other's way; `Runner` tries again
 """
 
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 from uuid import UUID
 
+from application.grants import Permission
 from application.queries.auth import AuthQueries
 from application.queries.comments import CommentQueries
 from application.queries.dashboard import DashboardQueries
+from application.queries.identities import IdentityQueries
 from application.queries.invitations import InvitationQueries
 from application.queries.memberships import MembershipQueries
 from application.queries.notifications import NotificationQueries
@@ -25,11 +27,19 @@ from application.queries.tasks import TaskQueries
 from application.queries.users import UserQueries
 from application.queries.workspaces import WorkspaceQueries
 from domain.aggregate import Aggregate, Event
-from domain.auth import Credential, Session, SessionId
+from domain.auth import (
+    Credential,
+    OneTimeToken,
+    OneTimeTokenId,
+    Session,
+    SessionId,
+)
 from domain.comments import Comment, CommentId
+from domain.identities import Link, LinkId
 from domain.invitations import Invitation, InvitationId
 from domain.memberships import Membership, MembershipId, Role
 from domain.notifications import Notification, NotificationId
+from domain.signing_keys import SigningKey, SigningKeyId
 from domain.tasks import Task, TaskId
 from domain.users import Email, User, UserId
 from domain.workspaces import Workspace, WorkspaceId
@@ -104,6 +114,36 @@ class Invitations(Repository[Invitation, InvitationId], Protocol):
         """Raises InvitationNotFound."""
 
 
+class Sessions(Repository[Session, SessionId], Protocol):
+    async def add_by_password(self, session: Session, /, *, password_hash: str) -> Session:
+        """Stores a new one, if that is its user's password still; raises WrongCredentials."""
+
+    async def end_all(self, user_id: UserId, /, *, at: datetime, but: SessionId | None = None) -> None:
+        """Ends the user's open sessions, all or all but one; a refresh at the same time fails."""
+
+
+class OneTimeTokens(Repository[OneTimeToken, OneTimeTokenId], Protocol):
+    async def with_token(self, token_hash: str, /) -> OneTimeToken:
+        """Raises OneTimeTokenNotFound."""
+
+    async def remove_earlier(self, token: OneTimeToken, /) -> None:
+        """Removes its user's others with the same purpose: only the newest is good."""
+
+
+class Links(Repository[Link, LinkId], Protocol):
+    async def of(self, issuer: str, subject: str, /) -> Link | None: ...
+
+    async def lock_of(self, user_id: UserId, /) -> Collection[Link]:
+        """The user's links, of which none can change or go before this transaction ends."""
+
+    async def remove_all(self, user_id: UserId, /) -> None:
+        """Removes every link of the user."""
+
+    async def is_all_of_its_user(self, link: Link, /) -> bool:
+        """Whether its user is nothing without it: no password, no other link, no workspace, and nothing that
+        they left behind in one. No more comes to them before this transaction ends."""
+
+
 @dataclass(frozen=True, slots=True)
 class UnitOfWork:
     """One transaction: what it can reach, and the instant it happens at (aware UTC)."""
@@ -111,7 +151,10 @@ class UnitOfWork:
     now: datetime
     users: Users
     credentials: Repository[Credential, UserId]
-    sessions: Repository[Session, SessionId]
+    sessions: Sessions
+    one_time_tokens: OneTimeTokens
+    signing_keys: Repository[SigningKey, SigningKeyId]
+    links: Links
     workspaces: Repository[Workspace, WorkspaceId]
     memberships: Memberships
     invitations: Invitations
@@ -136,6 +179,7 @@ class Queries:
 
     auth: AuthQueries
     users: UserQueries
+    identities: IdentityQueries
     workspaces: WorkspaceQueries
     memberships: MembershipQueries
     invitations: InvitationQueries
@@ -197,18 +241,57 @@ class Outbox(Protocol):
 # ── identity ─────────────────────────────────────────────────────────────────────────────────────
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proof:
+    """What a good token says of its bearer, in the words of whoever issued it.
+
+    `issuer` and `subject` together name a person for good. `roles` are the provider's own (roles, groups,
+    permissions), `scopes` what the client was given. Nothing but an `email` with `email_verified` was checked
+    by the provider. `session_id` is there in the built-in provider's tokens alone. Times are Unix seconds.
+    """
+
+    issuer: str
+    subject: str
+    issued_at: float
+    expires_at: float
+    client: str | None = None
+    scopes: frozenset[str] = frozenset()
+    roles: frozenset[str] = frozenset()
+    email: str | None = None
+    email_verified: bool = False
+    name: str | None = None
+    session_id: SessionId | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """Who is asking. `issuer` and `subject` are the provider's words for the same person."""
+    """Who is asking. `issuer` and `subject` are the provider's words for the same person.
+
+    `permissions` hold in the whole service; what somebody may do in a workspace is their membership's.
+    """
 
     user_id: UserId
     issuer: str
     subject: str
+    client: str | None = None
+    scopes: frozenset[str] = frozenset()
+    permissions: frozenset[Permission] = frozenset()
+    session_id: SessionId | None = None
+
+
+class Accounts(Protocol):
+    """The people behind the proofs."""
+
+    async def recognise(self, proof: Proof, /) -> Identity:
+        """Who that is here; raises Unauthenticated when they are suspended or their session has ended."""
 
 
 class TokenVerifier(Protocol):
     async def verify(self, token: str, /) -> Identity:
         """Who the bearer is; raises Unauthenticated, without the reason, for every kind of bad token."""
+
+    async def prove(self, token: str, /) -> Proof:
+        """What the token says, whoever that may be here; raises Unauthenticated as `verify` does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,8 +303,8 @@ class AccessToken:
 
 
 class TokenIssuer(Protocol):
-    def issue(self, user_id: UserId, /) -> AccessToken:
-        """A token that is good from now on."""
+    async def issue(self, user_id: UserId, /, *, session_id: SessionId) -> AccessToken:
+        """A token that is good from now on, for as long as its session lasts."""
 
 
 class PasswordHasher(Protocol):
@@ -234,3 +317,109 @@ class PasswordHasher(Protocol):
 
     def is_outdated(self, hash: str, /) -> bool:
         """Made with weaker parameters than those of today."""
+
+
+# ── logging in elsewhere ─────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoginSecrets:
+    """What ties a provider's answer to the browser that was sent there.
+
+    The state (RFC 6749 §10.12), the nonce (OpenID Connect Core §3.1.2.1) and the code verifier of PKCE
+    (RFC 7636 §4.1).
+    """
+
+    state: str
+    nonce: str
+    verifier: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderAnswer:
+    """What a browser brings back from a provider, unchecked. `issuer` is `iss` (RFC 9207)."""
+
+    state: str
+    code: str | None = None
+    error: str | None = None
+    issuer: str | None = None
+
+
+class LoginProvider(Protocol):
+    """A provider that people log in through: the authorization code flow of OpenID Connect, with PKCE."""
+
+    @property
+    def issuer(self) -> str: ...
+
+    async def address(self, secrets: LoginSecrets, /) -> str:
+        """Where the browser has to go; raises Unavailable."""
+
+    async def redeem(self, answer: ProviderAnswer, secrets: LoginSecrets, /) -> Proof:
+        """Who logged in there; `state` is checked by then.
+
+        Raises LoginDenied, LoginRefused and Unavailable.
+        """
+
+
+class Seal(Protocol):
+    """Texts that leave the service and come back: nobody else can read them, or make one."""
+
+    def seal(self, text: str, /) -> str: ...
+
+    def unseal(self, sealed: str, /) -> str | None:
+        """`None` for whatever `seal` did not make."""
+
+
+class CookieVerifier(Protocol):
+    async def verify(self, value: str, /) -> Identity:
+        """Whose session the cookie opens; raises Unauthenticated, without the reason."""
+
+
+# ── attempts ─────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """Who is at the other end of the connection: the network address, and what the program calls itself."""
+
+    address: str = ""
+    agent: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """At most `most` attempts under one key, from the first until `window` later."""
+
+    key: str
+    most: int
+    window: timedelta
+
+
+class Attempts(Protocol):
+    """How often something was tried, forgotten when the window of its limit is over."""
+
+    async def check(self, limits: Sequence[Limit], /) -> Collection[Limit]:
+        """Those under which something is counted; raises TooManyAttempts where one is used up."""
+
+    async def count(self, limits: Sequence[Limit], /) -> None:
+        """One more under each; raises TooManyAttempts where that is more than one of them allows."""
+
+    async def forget(self, limits: Sequence[Limit], /) -> None:
+        """Begins anew."""
+
+
+# ── mail ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mail:
+    """A message in plain text to one address."""
+
+    to: Email
+    subject: str
+    text: str
+
+
+class Mailer(Protocol):
+    async def send(self, mail: Mail, /) -> None:
+        """Returns when another server has taken the mail over; raises WorldError."""

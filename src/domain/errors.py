@@ -6,6 +6,7 @@
     ├── Forbidden          we know, and they may not
     ├── NotFound           it does not exist, or not for them
     ├── Conflict           it cannot be done to the thing as it is now
+    ├── Limited            it was tried too often
     └── Stale              the thing changed since it was read
 
 A rule's error subclasses one category. Its class name becomes the problem `type`, its docstring the
@@ -48,3 +49,12 @@ class Conflict(DomainError):
 
 class Stale(DomainError):
     """Somebody else changed it in the meantime."""
+
+
+class Limited(DomainError):
+    """It was tried too often; try again later."""
+
+    def __init__(self, detail: str = "", *, retry_after: int) -> None:
+        """`retry_after` counts the seconds until another try may succeed."""
+        super().__init__(detail)
+        self.retry_after = retry_after

@@ -95,7 +95,7 @@ class Invitation(Aggregate):
     def has_expired(self, at: datetime) -> bool:
         return at >= self.expires_at
 
-    def accept(self, *, email: Email, by: UserId, at: datetime) -> Self:
+    def accept(self, *, email: Email | None, by: UserId, at: datetime) -> Self:
         """`email` is the account's own; another account's invitation looks as if it did not exist."""
         if email != self.email:
             raise InvitationNotFound

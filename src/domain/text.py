@@ -29,6 +29,13 @@ def line(text: str, *, field: str, most: int) -> str:
     return text
 
 
+def tidied(text: str, *, most: int) -> str:
+    """The text without what `line` refuses, cut to `most` code points; nothing visible may be left of it."""
+    for refused in (_NOT_IN_A_LINE, _SURROGATE, _TURNING):
+        text = refused.sub("", text)
+    return unicodedata.normalize("NFC", text).strip()[:most].strip()
+
+
 def prose(text: str, *, field: str, most: int, least: int = 0) -> str:
     """Text of `least` to `most` code points in which line breaks and tabs are welcome."""
     text = _normalised(text.replace("\r\n", "\n"), field=field, most=most)

@@ -1,4 +1,4 @@
-"""The service by hand: migrations, users, the outbox; the same use cases as over HTTP.
+"""The service by hand: migrations, users, keys, the outbox; the same use cases as over HTTP.
 
 `python -m entrypoints.cli COMMAND`. An error of the domain or of the world is one sentence on standard error
 and exit status 1; wrong settings end with 2.
@@ -7,16 +7,18 @@ and exit status 1; wrong settings end with 2.
 import asyncio
 import json
 import os
+import secrets
 import sys
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Concatenate
 from uuid import UUID
 
 import typer
-from joserfc.jwk import ECKey
 
-from application.ports import WorldError
+from application.commands import users as commands
+from application.ports import UnitOfWork, WorldError
 from domain.errors import DomainError, Invalid
+from domain.users import GlobalRole, User
 from entrypoints.logging import configure_logging
 from entrypoints.seed import DEMO_EMAIL, DEMO_PASSWORD, seed
 from entrypoints.settings import SERVICE_NAME, Settings, load_settings
@@ -33,8 +35,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 user = typer.Typer(no_args_is_help=True, help="People with an account.")
+keys = typer.Typer(no_args_is_help=True, help="What the built-in provider signs its tokens with.")
 outbox = typer.Typer(no_args_is_help=True, help="Events that were committed and not yet delivered.")
 app.add_typer(user, name="user")
+app.add_typer(keys, name="keys")
 app.add_typer(outbox, name="outbox")
 
 
@@ -105,6 +109,86 @@ def create_user(email: str, display_name: Annotated[str, typer.Option()]) -> Non
     print(_finish(container, register))
 
 
+@user.command("grant")
+def grant_role(email: str, role: GlobalRole) -> None:
+    """Give somebody a role in the whole service, beside those that they have."""
+    _operate(commands.grant_role, email=email, role=role)
+
+
+@user.command("revoke")
+def revoke_role(email: str, role: GlobalRole) -> None:
+    """Take a role in the whole service from somebody."""
+    _operate(commands.revoke_role, email=email, role=role)
+
+
+@user.command("suspend")
+def suspend_user(email: str) -> None:
+    """Let somebody in no more: their sessions end, and their tokens fail within seconds."""
+    _operate(commands.suspend_address, email=email)
+
+
+@user.command("restore")
+def restore_user(email: str) -> None:
+    """Let somebody in again who was suspended."""
+    _operate(commands.restore_address, email=email)
+
+
+def _operate[**P](
+    use_case: Callable[Concatenate[UnitOfWork, P], Awaitable[User]], *args: P.args, **kwargs: P.kwargs
+) -> None:
+    container = _container()
+    changed = _finish(container, lambda: container.run()(use_case, *args, **kwargs))
+    state = "suspended" if changed.suspended_at else "active"
+    print(f"{changed.email}: {state}, roles: {', '.join(changed.roles) or 'none'}")
+
+
+# ── signing keys ─────────────────────────────────────────────────────────────────────────────────
+
+
+@keys.command("list")
+def list_keys() -> None:
+    """List the signing keys, the oldest first, with what each is good for."""
+    container = _container()
+    listed = _finish(container, container.key_ring().overview)
+    if not listed:
+        print("There is no signing key; the service makes one when it needs it.")
+    for key, state in listed:
+        print(
+            f"{key.number:>4}  {key.kid}  {state:<9}  "
+            f"created {key.created_at:%F %T}  signs from {key.signs_from:%F %T}"
+        )
+
+
+@keys.command("rotate")
+def rotate_keys(
+    *,
+    at_once: Annotated[
+        bool, typer.Option("--now", help="It signs at once: somebody may have the present one.")
+    ] = False,
+    lost_secret: Annotated[
+        bool, typer.Option("--lost-secret", help="It replaces those that AUTH_SECRET no longer opens.")
+    ] = False,
+) -> None:
+    """Add the next signing key; tokens of the present one stay good until they expire."""
+    container = _container()
+    ring = container.key_ring()
+    key = _finish(container, lambda: ring.rotate(at_once=at_once, lost_secret=lost_secret))
+    print(f"{key.kid} signs from {key.signs_from:%F %T} UTC on.")
+    if at_once:
+        print(f"Running processes follow within {ring.reload_seconds:g} seconds.")
+        print("After that, `keys remove` ends the tokens of the former key.")
+
+
+@keys.command("remove", context_settings={"ignore_unknown_options": True})  # a name may begin with a hyphen
+def remove_key(kid: str) -> None:
+    """Take away a signing key that does not sign, before its time, and with it the tokens that it signed."""
+    container = _container()
+    ring = container.key_ring()
+    _finish(container, lambda: ring.remove(kid))
+    seconds = ring.reload_seconds + container.settings().auth_recheck_seconds
+    print(f"{kid} is gone. In running processes its tokens fail within {seconds:g} seconds.")
+
+
 # ── events ───────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -160,11 +244,10 @@ def settings() -> None:
     sys.stdout.write(env_example(Settings.model_fields))
 
 
-@app.command("signing-key")
-def signing_key() -> None:
-    """Print a new key for AUTH_SIGNING_KEY, on one line."""
-    pem = ECKey.generate_key("P-256").as_pem(private=True).decode()
-    print(pem.strip().replace("\n", "\\n"))
+@app.command()
+def secret() -> None:
+    """Print a new AUTH_SECRET."""
+    print(secrets.token_urlsafe(32))
 
 
 # ── what the commands share ──────────────────────────────────────────────────────────────────────

@@ -14,7 +14,6 @@ from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 
-from joserfc.jwk import ECKey
 from pydantic import SecretStr, ValidationError
 
 from entrypoints.address import obstacle
@@ -24,7 +23,6 @@ from entrypoints.settings_text import problems
 
 DATA = ROOT / ".postgres"
 SEEDED = DATA / "seeded"
-SIGNING_KEY = ROOT / ".signing-key.pem"
 
 API = ("entrypoints.http",)
 API_WITH_RELOAD = (*API, "--reload")
@@ -37,7 +35,7 @@ WORKER_WITH_RELOAD = (
 # Seconds that a process has to finish what it does. A second Ctrl-C ends the wait.
 STOP_TIMEOUT = 30.0
 
-DEMO_LOGIN = '{"email": "demo@example.com", "password": "correct horse battery staple"}'
+DEMO_LOGIN = '{"email": "demo@example.com", "password": "look around as long as you like"}'
 
 
 class LocalSettings(Settings):
@@ -114,23 +112,12 @@ def _check_address(host: str, port: int) -> None:
 
 @contextmanager
 def _environment(settings: LocalSettings) -> Iterator[Mapping[str, str]]:
-    """The environment for the service's processes: this one's, and what it lacks."""
-    environment = dict(os.environ)
-    if settings.environment == "development" and settings.auth_signing_key is None:
-        environment["AUTH_SIGNING_KEY"] = _signing_key()
+    """The environment for the service's processes: this one's, with a database where it names none."""
     if settings.embedded:
         with embedded_postgres(DATA, database=SERVICE_NAME) as dsn:
-            yield {**environment, "DATABASE_URL": dsn}
+            yield {**os.environ, "DATABASE_URL": dsn}
     else:
-        yield environment
-
-
-def _signing_key() -> str:
-    """A key that stays, so that whoever is logged in is so after the next start."""
-    if not SIGNING_KEY.exists():
-        SIGNING_KEY.touch(mode=0o600)
-        SIGNING_KEY.write_bytes(ECKey.generate_key("P-256").as_pem(private=True))
-    return SIGNING_KEY.read_text()
+        yield os.environ
 
 
 # --- processes ------------------------------------------------------------------------------------

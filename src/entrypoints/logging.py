@@ -34,6 +34,8 @@ def configure_logging(settings: Settings, *, stream: TextIO | None = None) -> No
     )
     logging.basicConfig(level=settings.log_level.upper(), handlers=[ToStructlog()], force=True)
     logging.captureWarnings(capture=True)
+    for chatty in ("alembic.runtime.plugins", "httpx2"):
+        logging.getLogger(chatty).setLevel(max(logging.WARNING, logging.root.level))
 
 
 def _as_json() -> list[Processor]:

@@ -16,6 +16,9 @@ def problems(invalid: ValidationError, fields: Mapping[str, FieldInfo]) -> list[
     """One line for each setting that is wrong: its name, what is wrong, and the remedy. Shows no secret."""
     found = []
     for error in invalid.errors(include_url=False):
+        if not error["loc"]:  # several settings together: the message names them
+            found += str(error["ctx"]["error"]).splitlines()
+            continue
         name = str(error["loc"][0])
         if error["type"] == "value_error":
             problem = str(error["ctx"]["error"])
@@ -50,6 +53,8 @@ def _expected(field: FieldInfo) -> str:
         return " or ".join(get_args(field.annotation))
     if _is_secret(field):
         return "text"
+    if field.annotation is bool:
+        return "true or false"
     least, above, most = (_limit(field, bound) for bound in ("ge", "gt", "le"))
     kind = "a whole number" if field.annotation is int else "a number"
     start = f"from {least}" if least is not None else f"above {above}"

@@ -13,10 +13,17 @@ from typing import cast
 import structlog
 
 from application.ports import Delivery, Outbox, Reaction, UnitOfWork, WorldError
-from application.reactions import notify_assignee
+from application.reactions import MailReactions, notify_assignee
 from domain.aggregate import Event
+from domain.auth import (
+    EmailVerificationRequested,
+    PasswordChanged,
+    PasswordResetRequested,
+    RefreshTokenReused,
+)
 from domain.tasks import TaskAssigned
-from entrypoints.container import Container
+from domain.users import EmailChanged, UserRegistered
+from entrypoints.container import Container, close
 from entrypoints.logging import configure_logging
 from entrypoints.settings import load_settings
 
@@ -25,33 +32,61 @@ log = structlog.get_logger("worker")
 LONGEST_PAUSE_SECONDS = 30.0
 STOP_SECONDS = 5.0
 
+type Table = Mapping[type[Event], Sequence[Reaction[Event]]]
+"""Which events cause what, in this order."""
+
 
 def when[E: Event](event: type[E], *reactions: Reaction[E]) -> tuple[type[Event], Sequence[Reaction[Event]]]:
     """A row of the table; mypy sees to it that each reaction takes the event it stands beside."""
     return event, cast("Sequence[Reaction[Event]]", reactions)
 
 
-REACTIONS: Mapping[type[Event], Sequence[Reaction[Event]]] = dict(
-    [
-        when(TaskAssigned, notify_assignee),
-    ]
-)
+async def log_reuse(_: UnitOfWork, delivery: Delivery[RefreshTokenReused]) -> None:
+    """For whoever watches the log: a token was stolen, or a client sent one twice. The session is over."""
+    event = delivery.event
+    log.warning("refresh token reused", user_id=str(event.user_id), session_id=str(event.session_id))
 
 
-async def react(uow: UnitOfWork, delivery: Delivery[Event], /) -> None:
-    """Everything that the event causes, in the transaction of its delivery. Most events cause nothing."""
-    event = type(delivery.event)
-    with structlog.contextvars.bound_contextvars(event_type=event.__name__, event_id=delivery.id):
-        try:
-            for reaction in REACTIONS.get(event, ()):
-                await reaction(uow, delivery)
-        except Exception:
-            log.exception("event failed")
-            raise
-        log.info("event handled")
+def reactions(mails: MailReactions) -> Table:
+    """When this happens, do that.
+
+    Mail leaves while its event's transaction waits. A worker can afford that: it does one thing at a time on
+    connections of its own, and a mail is given up before the database gives up the transaction.
+    """
+    return dict(
+        [
+            when(TaskAssigned, notify_assignee),
+            when(UserRegistered, mails.verify_address),
+            when(EmailChanged, mails.verify_address),
+            when(EmailVerificationRequested, mails.verify_again),
+            when(PasswordResetRequested, mails.reset_password),
+            when(PasswordChanged, mails.tell_of_password),
+            when(RefreshTokenReused, log_reuse),
+        ]
+    )
 
 
-async def work(outbox: Outbox, stop: asyncio.Event, *, poll_seconds: float) -> None:
+def reacting(table: Table) -> Reaction[Event]:
+    """Everything that an event causes, in the transaction of its delivery. Most events cause nothing."""
+
+    async def react(uow: UnitOfWork, delivery: Delivery[Event], /) -> None:
+        event = type(delivery.event)
+        with structlog.contextvars.bound_contextvars(event_type=event.__name__, event_id=delivery.id):
+            try:
+                for reaction in table.get(event, ()):
+                    await reaction(uow, delivery)
+            except WorldError as away:
+                log.warning("event waits", reason=str(away))
+                raise
+            except Exception:
+                log.exception("event failed")
+                raise
+            log.info("event handled")
+
+    return react
+
+
+async def work(outbox: Outbox, react: Reaction[Event], stop: asyncio.Event, *, poll_seconds: float) -> None:
     """Delivers what is due until `stop` is set. Nothing that goes wrong ends it: it tries again, later."""
     failures = 0
     while not stop.is_set():
@@ -97,7 +132,12 @@ async def run(container: Container) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     log.info("worker started")
     working = asyncio.create_task(
-        work(container.outbox(), stop, poll_seconds=container.settings().outbox_poll_seconds)
+        work(
+            container.outbox(),
+            reacting(reactions(container.mail_reactions())),
+            stop,
+            poll_seconds=container.settings().outbox_poll_seconds,
+        )
     )
     try:
         await stop.wait()
@@ -107,7 +147,7 @@ async def run(container: Container) -> None:
         working.cancel()
         with suppress(asyncio.CancelledError):
             await working
-        await container.database().close()
+        await close(container)
         log.info("worker stopped")
 
 

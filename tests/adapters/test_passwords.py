@@ -13,7 +13,7 @@ import pytest
 from adapters.passwords.argon2 import Argon2Passwords
 from application.ports import Unavailable
 
-PASSWORD = "correct horse battery staple"
+PASSWORD = "violet kettle hums at dawn"
 
 type Form = Literal["NFC", "NFD", "NFKC", "NFKD"]
 

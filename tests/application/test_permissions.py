@@ -2,11 +2,13 @@
 
 import pytest
 
-from application.permissions import GRANTS, NotPermitted, Permission, admit, stand
+from application.grants import GLOBAL_GRANTS, GRANTS, Permission
+from application.permissions import NotPermitted, admit, require, stand
 from application.ports import Standing
-from builders import Team, a_workspace_id
+from builders import Team, a_workspace_id, an_identity
 from domain.memberships import Role
 from domain.tasks import TaskNotFound
+from domain.users import GlobalRole
 from domain.workspaces import WorkspaceArchived, WorkspaceNotFound
 from fakes import MemoryTransactions
 from refusals import refused
@@ -22,7 +24,40 @@ LEAST: dict[Permission, Role] = {
 }
 
 
-@pytest.mark.parametrize("permission", Permission)
+LEAST_GLOBAL: dict[Permission, GlobalRole] = {
+    Permission.READ_USERS: GlobalRole.SUPPORT,
+    Permission.MANAGE_USERS: GlobalRole.ADMIN,
+}
+
+
+def test_a_permission_is_for_a_workspace_or_for_the_whole_service() -> None:
+    assert LEAST.keys() | LEAST_GLOBAL.keys() == set(Permission)
+    assert not LEAST.keys() & LEAST_GLOBAL.keys()
+
+
+@pytest.mark.parametrize("permission", LEAST_GLOBAL)
+def test_a_global_permission_is_granted_from_one_role_upwards_and_by_no_other(permission: Permission) -> None:
+    roles = list(GlobalRole)
+    granting = [role for role in roles if permission in GLOBAL_GRANTS[role]]
+    assert granting == roles[roles.index(LEAST_GLOBAL[permission]) :]
+    assert not any(permission in granted for granted in GRANTS.values())
+
+
+@pytest.mark.parametrize("permission", LEAST)
+def test_a_global_role_grants_nothing_in_a_workspace(permission: Permission) -> None:
+    assert not any(permission in granted for granted in GLOBAL_GRANTS.values())
+
+
+def test_a_global_permission_is_required_of_the_identity() -> None:
+    nobody, somebody = an_identity(), an_identity(permissions=frozenset({Permission.READ_USERS}))
+    require(somebody, Permission.READ_USERS)
+    with refused(NotPermitted, "You lack users:read."):
+        require(nobody, Permission.READ_USERS)
+    with refused(NotPermitted, "You lack users:manage."):
+        require(somebody, Permission.MANAGE_USERS)
+
+
+@pytest.mark.parametrize("permission", LEAST)
 def test_a_permission_is_granted_from_one_role_upwards(permission: Permission) -> None:
     roles = list(Role)
     granting = [role for role in roles if permission in GRANTS[role]]

@@ -9,7 +9,8 @@ from dataclasses import MISSING, dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 from operator import attrgetter
-from typing import Any, get_type_hints
+from types import UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
 import pytest
 
@@ -17,8 +18,8 @@ import domain
 from adapters.postgres.database import Database
 from adapters.postgres.outbox import PostgresOutbox
 from adapters.postgres.transactions import PostgresTransactions
-from application.commands.auth import refresh_session
 from application.commands.memberships import remove_member
+from application.commands.sessions import refresh_session
 from application.ports import Begin, Delivery, Standing, UnitOfWork
 from application.run import Runner
 from builders import (
@@ -26,9 +27,12 @@ from builders import (
     Team,
     a_comment,
     a_credential,
+    a_link,
     a_membership,
     a_notification,
+    a_one_time_token,
     a_session,
+    a_signing_key,
     a_task,
     a_task_id,
     a_team,
@@ -37,6 +41,7 @@ from builders import (
     a_user_id,
     a_workspace,
     a_workspace_id,
+    address_of,
     an_email,
     an_identity,
     an_invitation,
@@ -44,14 +49,16 @@ from builders import (
     store,
 )
 from domain.aggregate import Aggregate, Event, new_id
-from domain.auth import Session, SessionNotFound
+from domain.auth import OneTimeTokenNotFound, Purpose, Session, SessionKind, SessionNotFound
 from domain.comments import CommentNotFound
 from domain.errors import DomainError, NotFound, Stale
+from domain.identities import Link, LinkedElsewhere, LinkNotFound
 from domain.invitations import AlreadyInvited, InvitationNotFound
 from domain.memberships import AlreadyMember, LastOwner, MemberNotFound, Role
 from domain.notifications import NotificationNotFound
+from domain.signing_keys import KeysRotated, SigningKeyNotFound
 from domain.tasks import AssigneeNotMember, Priority, Status, Task, TaskNotFound
-from domain.users import EmailTaken, UserEdited, UserId, UserNotFound
+from domain.users import EmailTaken, GlobalRole, UserEdited, UserId, UserNotFound
 from domain.workspaces import SlugTaken, WorkspaceNotFound
 from fakes import FakeClock, MemoryTransactions
 
@@ -111,8 +118,17 @@ class Example:
 
 
 def user_example() -> Example:
-    user = a_user(display_name="Ada Ⅱ", created_at=LATER)
-    return Example((), user, replace(user, email=an_email(), display_name="Augusta"), UserNotFound)
+    user = a_user(
+        display_name="Ada Ⅱ",
+        email_verified_at=LATER,
+        roles=(GlobalRole.SUPPORT, GlobalRole.ADMIN),
+        created_at=LATER,
+        suspended_at=LATER,
+    )
+    changed = replace(
+        user, email=None, email_verified_at=None, display_name="Augusta", roles=(), suspended_at=None
+    )
+    return Example((), user, changed, UserNotFound)
 
 
 def credential_example() -> Example:
@@ -123,9 +139,41 @@ def credential_example() -> Example:
 
 def session_example() -> Example:
     user = a_user()
-    session = a_session(user_id=user.id, expires_at=LATER, ended_at=LATER)
-    changed = replace(session, token_hash=a_token_hash(), ended_at=None)
+    session = a_session(
+        user_id=user.id,
+        kind=SessionKind.COOKIE,
+        agent="Lynx",
+        used_at=LATER,
+        expires_at=LATER,
+        ended_at=LATER,
+    )
+    changed = replace(session, token_hash=a_token_hash(), used_at=NOW, ended_at=None)
     return Example((user,), session, changed, SessionNotFound)
+
+
+def one_time_token_example() -> Example:
+    user = a_user()
+    token = a_one_time_token(
+        purpose=Purpose.EXCHANGE,
+        user_id=user.id,
+        email=an_email(),
+        token_hash=a_token_hash(),
+        challenge="challenge",
+        expires_at=LATER,
+    )
+    changed = replace(token, user_id=None, email=None, token_hash=None, challenge=None)
+    return Example((user,), token, changed, OneTimeTokenNotFound)
+
+
+def signing_key_example() -> Example:
+    key = a_signing_key(number=7, signs_from=LATER)
+    return Example((), key, replace(key, sealed="sealed anew", signs_from=NOW), SigningKeyNotFound)
+
+
+def link_example() -> Example:
+    user, other = a_user(), a_user()
+    link = a_link(user_id=user.id, created_at=LATER)
+    return Example((user, other), link, replace(link, user_id=other.id), LinkNotFound)
 
 
 def workspace_example() -> Example:
@@ -204,6 +252,9 @@ def notification_example() -> Example:
         user_example,
         credential_example,
         session_example,
+        one_time_token_example,
+        signing_key_example,
+        link_example,
         workspace_example,
         membership_example,
         invitation_example,
@@ -428,14 +479,18 @@ def all_kinds_of_event() -> list[type[Event]]:
 
 def an_event(kind: type[Event]) -> Event:
     """One whose every field has a value of its own."""
-    values: dict[str, Any] = {}
-    for name, hint in get_type_hints(kind).items():
-        shape = getattr(hint, "__supertype__", hint)
-        if issubclass(shape, Enum):
-            values[name] = list(shape)[-1]
-        else:
-            values[name] = {datetime: LATER, str: f"{name} ✓"}.get(shape) or new_id(NOW)
-    return kind(**values)
+    return kind(**{name: a_value(name, hint) for name, hint in get_type_hints(kind).items()})
+
+
+def a_value(name: str, hint: Any) -> Any:
+    if get_origin(hint) is tuple:
+        return (a_value(name, get_args(hint)[0]),)
+    if get_origin(hint) in {Union, UnionType}:  # X | None
+        return a_value(name, get_args(hint)[0])
+    shape = getattr(hint, "__supertype__", hint)
+    if issubclass(shape, Enum):
+        return list(shape)[-1]
+    return {datetime: LATER, str: f"{name} ✓"}.get(shape) or new_id(NOW)
 
 
 async def test_every_kind_of_event_arrives_as_it_was_recorded(world: World) -> None:
@@ -472,8 +527,165 @@ async def test_a_user_is_found_by_address(begin: Begin) -> None:
     ada = a_user()
     await store(begin, ada, a_user())
     async with begin() as uow:
-        assert await uow.users.by_email(ada.email) == ada
+        assert await uow.users.by_email(address_of(ada)) == ada
         assert await uow.users.by_email(an_email()) is None
+
+
+async def test_of_users_without_an_address_there_may_be_many(begin: Begin) -> None:
+    nameless = [replace(a_user(), email=None) for _ in range(2)]
+    await store(begin, *nameless)
+    for user in nameless:
+        assert await stored(begin, user) == user
+
+
+async def test_all_that_belongs_to_a_user_goes_with_them_and_nothing_else(begin: Begin) -> None:
+    gone, other = a_user(), a_user()
+    of_gone, of_other = (
+        [
+            a_credential(id=user.id),
+            a_session(user_id=user.id),
+            a_one_time_token(user_id=user.id, token_hash=a_token_hash()),
+            a_link(user_id=user.id),
+        ]
+        for user in (gone, other)
+    )
+    await store(begin, gone, other, *of_gone, *of_other)
+    async with begin() as uow:
+        await uow.users.remove(gone)
+    for aggregate in of_gone:
+        with pytest.raises(NotFound):
+            await stored(begin, aggregate)
+    for aggregate in (other, *of_other):
+        assert await stored(begin, aggregate) == aggregate
+
+
+async def test_a_providers_account_is_linked_to_one_user(begin: Begin) -> None:
+    ada, charles = a_user(), a_user()
+    link = a_link(user_id=ada.id)
+    await store(begin, ada, charles, link)
+    with pytest.raises(LinkedElsewhere):
+        await store(begin, a_link(user_id=charles.id, issuer=link.issuer, subject=link.subject))
+    namesake = a_link(user_id=charles.id, issuer="https://other.example", subject=link.subject)
+    await store(begin, namesake)  # subjects are an issuer's own
+    async with begin() as uow:
+        assert await uow.links.of(link.issuer, link.subject) == link
+        assert await uow.links.of(namesake.issuer, namesake.subject) == namesake
+        assert await uow.links.of("https://third.example", link.subject) is None
+        assert await uow.links.of(link.issuer, link.subject.upper() + "x") is None
+
+
+async def test_nothing_is_linked_to_a_user_who_has_gone(begin: Begin) -> None:
+    with pytest.raises(UserNotFound):
+        await store(begin, a_link())
+
+
+async def test_a_users_links_are_locked_in_one_order(begin: Begin) -> None:
+    ada, charles = a_user(), a_user()
+    links = [a_link(user_id=ada.id, created_at=NOW + timedelta(minutes=minute)) for minute in (2, 0, 1)]
+    await store(begin, ada, charles, *links, a_link(user_id=charles.id))
+    async with begin() as uow:
+        assert list(await uow.links.lock_of(ada.id)) == sorted(links, key=id_of)
+        assert list(await uow.links.lock_of(a_user_id())) == []
+
+
+async def test_all_links_of_a_user_go_at_once_and_no_others(begin: Begin) -> None:
+    ada, grace = a_user(), a_user()
+    kept = a_link(user_id=grace.id)
+    await store(begin, ada, grace, a_link(user_id=ada.id), a_link(user_id=ada.id), kept)
+    async with begin() as uow:
+        await uow.links.remove_all(ada.id)
+        await uow.links.remove_all(a_user_id())
+    async with begin() as uow:
+        assert list(await uow.links.lock_of(ada.id)) == []
+        assert list(await uow.links.lock_of(grace.id)) == [kept]
+
+
+def nothing_more(link: Link) -> list[Aggregate]:
+    return []
+
+
+def a_password(link: Link) -> list[Aggregate]:
+    return [a_credential(id=link.user_id)]
+
+
+def another_link(link: Link) -> list[Aggregate]:
+    return [a_link(user_id=link.user_id)]
+
+
+def a_place_in_a_workspace(link: Link) -> list[Aggregate]:
+    workspace = a_workspace()
+    return [workspace, a_membership(workspace_id=workspace.id, user_id=link.user_id)]
+
+
+def a_task_they_left(link: Link) -> list[Aggregate]:
+    workspace = a_workspace()
+    return [workspace, a_task(workspace_id=workspace.id, created_by=link.user_id)]
+
+
+def a_comment_they_left(link: Link) -> list[Aggregate]:
+    team = a_team()
+    task = a_task(workspace_id=team.workspace.id, created_by=team.owner.user_id)
+    comment = a_comment(task_id=task.id, workspace_id=task.workspace_id, author_id=link.user_id)
+    return [*team.aggregates, task, comment]
+
+
+def an_invitation_they_left(link: Link) -> list[Aggregate]:
+    workspace = a_workspace()
+    return [workspace, an_invitation(workspace_id=workspace.id, invited_by=link.user_id)]
+
+
+def a_notification_they_caused(link: Link) -> list[Aggregate]:
+    team = a_team()
+    task = a_task(workspace_id=team.workspace.id, created_by=team.owner.user_id)
+    return [
+        *team.aggregates,
+        task,
+        a_notification(
+            user_id=team.owner.user_id,
+            task_id=task.id,
+            workspace_id=task.workspace_id,
+            caused_by=link.user_id,
+        ),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("more", "all_"),
+    [
+        (nothing_more, True),
+        (a_password, False),
+        (another_link, False),
+        (a_place_in_a_workspace, False),
+        (a_task_they_left, False),
+        (a_comment_they_left, False),
+        (an_invitation_they_left, False),
+        (a_notification_they_caused, False),
+    ],
+)
+async def test_a_link_is_all_of_its_user_who_did_nothing_yet(
+    begin: Begin, more: Callable[[Link], list[Aggregate]], all_: bool
+) -> None:
+    user, somebody = a_user(), a_user()
+    link = a_link(user_id=user.id)
+    others: list[Aggregate] = [a_credential(id=somebody.id), a_link(user_id=somebody.id)]
+    await store(begin, user, somebody, *others, a_session(user_id=user.id), link, *more(link))
+    async with begin() as uow:
+        assert await uow.links.is_all_of_its_user(link) is all_
+
+
+async def test_a_one_time_token_is_found_by_its_hash(begin: Begin) -> None:
+    token = a_one_time_token(token_hash=a_token_hash())
+    await store(begin, token, a_one_time_token())
+    async with begin() as uow:
+        assert await uow.one_time_tokens.with_token(token.token_hash or "") == token
+        with pytest.raises(OneTimeTokenNotFound):
+            await uow.one_time_tokens.with_token(a_token_hash())
+
+
+async def test_of_two_next_signing_keys_one_is_added(begin: Begin) -> None:
+    await store(begin, a_signing_key(number=1), a_signing_key(number=2))
+    with pytest.raises(KeysRotated):
+        await store(begin, a_signing_key(number=2))
 
 
 async def test_a_slug_belongs_to_one_workspace(begin: Begin) -> None:
@@ -626,6 +838,49 @@ async def test_of_many_uses_of_one_refresh_token_at_the_same_instant_one_succeed
     successes = [outcome for outcome in outcomes if isinstance(outcome, Session) and outcome.ended_at is None]
     assert len(successes) == 1
     assert all(isinstance(outcome, Session | DomainError) for outcome in outcomes)
+
+
+async def test_all_open_sessions_of_a_user_end_at_once(begin: Begin) -> None:
+    user, other = a_user(), a_user()
+    first, second, kept = (a_session(user_id=user.id) for _ in range(3))
+    ended = a_session(user_id=user.id, ended_at=NOW)
+    others = a_session(user_id=other.id)
+    await store(begin, user, other, first, second, kept, ended, others)
+    async with begin() as uow:
+        await uow.sessions.end_all(user.id, at=LATER, but=kept.id)
+    for session in (first, second):
+        assert await stored(begin, session) == replace(session, ended_at=LATER, version=2)
+    for session in (kept, ended, others):
+        assert await stored(begin, session) == session
+    async with begin() as uow:
+        await uow.sessions.end_all(user.id, at=LATER)
+        await uow.sessions.end_all(user.id, at=LATER)
+    assert await stored(begin, kept) == replace(kept, ended_at=LATER, version=2)
+
+
+# ── one-time tokens ──────────────────────────────────────────────────────────────────────────────
+
+
+async def test_only_the_newest_token_of_a_user_for_a_purpose_is_kept(begin: Begin) -> None:
+    user, other = a_user(), a_user()
+    earlier, newest, another, others = (
+        a_one_time_token(user_id=owner.id, purpose=purpose, token_hash=str(number))
+        for number, (owner, purpose) in enumerate(
+            [
+                (user, Purpose.VERIFY_EMAIL),
+                (user, Purpose.VERIFY_EMAIL),
+                (user, Purpose.RESET_PASSWORD),
+                (other, Purpose.VERIFY_EMAIL),
+            ]
+        )
+    )
+    await store(begin, user, other, earlier, newest, another, others)
+    async with begin() as uow:
+        await uow.one_time_tokens.remove_earlier(newest)
+    with pytest.raises(OneTimeTokenNotFound):
+        await stored(begin, earlier)
+    for token in (newest, another, others):
+        assert await stored(begin, token) == token
 
 
 # ── what belongs to what ─────────────────────────────────────────────────────────────────────────

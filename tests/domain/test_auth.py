@@ -1,67 +1,28 @@
-"""Passwords, and sessions whose tokens follow one another."""
+"""Sessions whose tokens follow one another, and secrets that are good once."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
-from builders import NOW, a_session, a_user_id
+from builders import NOW, a_one_time_token, a_session, a_user_id
 from domain.aggregate import new_id
 from domain.auth import (
+    OneTimeTokenNotFound,
+    Purpose,
     RefreshTokenReused,
     Session,
     SessionEnded,
     SessionId,
+    SessionKind,
     SessionOpened,
-    acceptable_password,
 )
-from domain.errors import Invalid
+from domain.users import Email
 from refusals import refused
 
 MONTH = timedelta(days=30)
 INSTANT = timedelta(microseconds=1)
 LATER = NOW + timedelta(hours=1)
-LENGTH = "It must have 15 to 128 characters; several words make a good one."
-
-# ── passwords ────────────────────────────────────────────────────────────────────────────────────
-
-
-@pytest.mark.parametrize(
-    "password",
-    [
-        "fifteen letters",
-        "x" * 127 + "y",
-        "ab" * 8,
-        " spaces around  ",
-        "пароль из трёх слов",
-        "😀😃😄😁😆😅😂🤣😊😇🙂🙃😉😌😍",
-    ],
-)
-def test_a_password_of_15_to_128_characters_is_accepted_unchanged(password: str) -> None:
-    assert acceptable_password(password) == password
-
-
-@pytest.mark.parametrize("password", ["", "x", "fourteen chars", "xy" * 64 + "z"])
-def test_a_shorter_or_longer_one_is_refused(password: str) -> None:
-    with refused(Invalid, LENGTH, field="password"):
-        acceptable_password(password)
-
-
-def test_one_character_over_and_over_is_no_password() -> None:
-    with refused(Invalid, "It must not repeat one single character.", field="password"):
-        acceptable_password("x" * 15)
-
-
-@pytest.mark.parametrize("surrogate", [0xD800, 0xDBFF, 0xDFFF])
-def test_a_lone_surrogate_is_no_text(surrogate: int) -> None:
-    with refused(Invalid, "It must be valid Unicode text.", field="password"):
-        acceptable_password("fifteen letters" + chr(surrogate))
-
-
-@pytest.mark.parametrize("neighbour", ["\ud7ff", "\ue000"])
-def test_the_characters_beside_the_surrogates_are_text(neighbour: str) -> None:
-    assert acceptable_password("fifteen letters" + neighbour) == "fifteen letters" + neighbour
-
 
 # ── sessions ─────────────────────────────────────────────────────────────────────────────────────
 
@@ -74,6 +35,7 @@ def test_a_session_is_open_for_its_lifetime() -> None:
         user_id=user_id,
         token_hash="first",
         created_at=NOW,
+        used_at=NOW,
         expires_at=NOW + MONTH,
         ended_at=None,
         events=(SessionOpened(at=NOW, session_id=session_id, user_id=user_id),),
@@ -83,7 +45,7 @@ def test_a_session_is_open_for_its_lifetime() -> None:
 def test_the_current_token_gives_its_successor_and_the_session_ends_no_later() -> None:
     session = a_session(token_hash="first", expires_at=NOW + MONTH)
     refreshed = session.refresh(presented="first", successor="second", at=NOW + MONTH - INSTANT)
-    assert refreshed == replace(session, token_hash="second")
+    assert refreshed == replace(session, token_hash="second", used_at=NOW + MONTH - INSTANT)
 
 
 def test_an_expired_session_cannot_be_refreshed() -> None:
@@ -104,3 +66,51 @@ def test_an_ended_session_cannot_be_refreshed_by_any_token(presented: str) -> No
     session = a_session(token_hash="second", ended_at=NOW)
     with refused(SessionEnded):
         session.refresh(presented=presented, successor="third", at=LATER)
+
+
+def test_a_cookie_cannot_be_refreshed() -> None:
+    session = a_session(token_hash="first", kind=SessionKind.COOKIE)
+    with refused(SessionEnded):
+        session.refresh(presented="first", successor="second", at=LATER)
+
+
+@pytest.mark.parametrize(
+    ("ended_at", "at", "is_open"),
+    [(None, NOW + MONTH - INSTANT, True), (None, NOW + MONTH, False), (NOW, NOW, False)],
+)
+def test_a_session_is_open_until_it_ends_or_expires(
+    ended_at: datetime | None, at: datetime, *, is_open: bool
+) -> None:
+    assert a_session(expires_at=NOW + MONTH, ended_at=ended_at).is_open(at) == is_open
+
+
+def test_what_a_client_calls_itself_is_cut_to_a_length_that_can_be_kept() -> None:
+    session = Session.open(
+        id=SessionId(new_id(NOW)), user_id=a_user_id(), token_hash="", at=NOW, lifetime=MONTH, agent="x" * 201
+    )
+    assert session.agent == "x" * 200
+
+
+# ── one-time tokens ──────────────────────────────────────────────────────────────────────────────
+
+ADA = Email("ada@example.com")
+
+
+def test_a_token_is_redeemed_for_its_purpose_by_its_address_in_its_time() -> None:
+    token = a_one_time_token(purpose=Purpose.VERIFY_EMAIL, email=ADA, expires_at=LATER)
+    token.redeem(Purpose.VERIFY_EMAIL, email=ADA, at=LATER - INSTANT)
+
+
+@pytest.mark.parametrize(
+    ("purpose", "email", "at"),
+    [
+        (Purpose.RESET_PASSWORD, ADA, NOW),
+        (Purpose.VERIFY_EMAIL, Email("eve@example.com"), NOW),
+        (Purpose.VERIFY_EMAIL, None, NOW),
+        (Purpose.VERIFY_EMAIL, ADA, LATER),
+    ],
+)
+def test_it_is_not_for_anything_else(purpose: Purpose, email: Email | None, at: datetime) -> None:
+    token = a_one_time_token(purpose=Purpose.VERIFY_EMAIL, email=ADA, expires_at=LATER)
+    with refused(OneTimeTokenNotFound):
+        token.redeem(purpose, email=email, at=at)

@@ -6,10 +6,10 @@ import pkgutil
 import pytest
 
 import domain
-from domain.errors import Conflict, DomainError, Forbidden, Invalid, NotFound, Stale, Unauthenticated
+from domain.errors import Conflict, DomainError, Forbidden, Invalid, Limited, NotFound, Stale, Unauthenticated
 from domain.workspaces import SlugTaken
 
-CATEGORIES = (Invalid, Unauthenticated, Forbidden, NotFound, Conflict, Stale)
+CATEGORIES = (Invalid, Unauthenticated, Forbidden, NotFound, Conflict, Limited, Stale)
 
 
 def all_errors() -> list[type[DomainError]]:

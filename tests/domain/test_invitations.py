@@ -85,6 +85,11 @@ def test_an_invitation_for_another_address_looks_as_if_there_were_none() -> None
         an_invitation().accept(email=an_email(), by=CHARLES, at=NOW)
 
 
+def test_to_a_user_without_an_address_every_invitation_looks_so() -> None:
+    with refused(InvitationNotFound):
+        an_invitation().accept(email=None, by=CHARLES, at=NOW)
+
+
 def test_to_another_address_not_even_its_age_shows() -> None:
     with refused(InvitationNotFound):
         an_invitation().accept(email=an_email(), by=CHARLES, at=NOW + WEEK)

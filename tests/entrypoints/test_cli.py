@@ -1,9 +1,11 @@
 """The command line: what each command does, says, and ends with."""
 
 import asyncio
+import base64
 import io
 import json
 import os
+import secrets
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable
@@ -12,16 +14,17 @@ from typing import override
 from uuid import UUID, uuid4
 
 import pytest
-from joserfc.jwk import ECKey
+from structlog.testing import capture_logs
 
 from application.commands.workspaces import create_workspace
 from application.paging import PageRequest, Sort
-from application.ports import Begin, Delivery, Queries, UnitOfWork
+from application.ports import Begin, Client, Delivery, Queries, UnitOfWork
 from application.queries.tasks import TaskFilter
 from application.run import Runner
-from builders import a_user, an_identity, store
+from builders import a_session, a_signing_key, a_user, an_identity, store
 from domain.aggregate import Event
-from domain.users import UserId
+from domain.signing_keys import PUBLISHED_AHEAD
+from domain.users import Email, GlobalRole, UserId
 from entrypoints.cli import main
 from entrypoints.container import Container
 from entrypoints.seed import COLLEAGUE_EMAIL, DEMO_EMAIL, DEMO_PASSWORD
@@ -29,6 +32,7 @@ from entrypoints.settings import ROOT, Settings
 
 NOWHERE = "postgresql://nobody@127.0.0.1:1/nothing"
 PASSWORD = "nine words are more than enough, are they not"
+CLIENT = Client(address="192.0.2.1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +53,9 @@ type Run = Callable[..., Awaitable[Outcome]]
 
 @pytest.fixture
 def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Runs a command in this process; its logs are left as pytest has them."""
+    """Runs a command in this process, and keeps its logs out of what it printed."""
     monkeypatch.setitem(Settings.model_config, "env_file", None)
     monkeypatch.setattr("entrypoints.cli.configure_logging", lambda *_, **__: None)
-    monkeypatch.setenv("AUTH_SIGNING_KEY", ECKey.generate_key("P-256").as_pem(private=True).decode())
 
     async def run(*arguments: str, on: str = NOWHERE, typed: str | io.StringIO = "") -> Outcome:
         monkeypatch.setenv("DATABASE_URL", on)
@@ -60,7 +63,8 @@ def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
         capsys.readouterr()
         status: object = 0
         try:
-            await asyncio.to_thread(main, list(arguments))
+            with capture_logs():
+                await asyncio.to_thread(main, list(arguments))
         except SystemExit as ended:
             status = ended.code
         output, errors = capsys.readouterr()
@@ -141,11 +145,12 @@ async def test_seed_stores_the_demo_once_and_says_how_to_log_in(
     again = await cli("seed", on=empty_database_url)
     assert (again.status, again.lines) == (0, ["The demo data is there already."])
 
-    pair = await container.password_login().log_in(email=DEMO_EMAIL, password=DEMO_PASSWORD)
+    pair = await container.password_login().log_in(CLIENT, email=DEMO_EMAIL, password=DEMO_PASSWORD)
     demo = (await container.tokens().verify(pair.access_token)).user_id
     assert (await queries.users.profile(demo)).display_name == "Demo User"
     (workspace,) = (await queries.workspaces.page(demo, PageRequest())).items
     assert workspace.slug == "demo"
+    assert (await queries.users.profile(demo)).roles == (GlobalRole.ADMIN,)
     members = (await queries.memberships.page(demo, workspace.id, PageRequest())).items
     assert {member.email for member in members} == {DEMO_EMAIL, COLLEAGUE_EMAIL}
     tasks = (await queries.tasks.page(demo, workspace.id, TaskFilter(), [Sort("title")], PageRequest())).items
@@ -166,7 +171,10 @@ async def test_seed_stores_all_or_nothing(
 async def test_a_login_that_everybody_knows_is_not_for_production(
     cli: Run, empty_database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("ENVIRONMENT", "production")
+    production = {"ENVIRONMENT": "production", "AUTH_SECRET": secrets.token_urlsafe(32)}
+    mail = {"MAILER": "smtp", "SMTP_HOST": "mail.example.com", "MAIL_FROM": "shop@example.com"}
+    for name, value in (production | mail).items():
+        monkeypatch.setenv(name, value)
     seeded = await cli("seed", on=empty_database_url)
     assert seeded == refused("The demo user's password is known to everybody: not in production.")
 
@@ -184,7 +192,7 @@ async def test_a_user_who_was_created_can_log_in(
     )
     assert created.status == 0
     assert (await queries.users.profile(UserId(UUID(created.lines[0])))).email == "ada@example.com"
-    pair = await container.password_login().log_in(email="ada@example.com", password=PASSWORD)
+    pair = await container.password_login().log_in(CLIENT, email="ada@example.com", password=PASSWORD)
     assert pair.token_type == "Bearer"
 
 
@@ -234,6 +242,145 @@ async def test_an_address_is_given_away_once(cli: Run, empty_database_url: str) 
     assert (await cli(*asked, on=empty_database_url, typed=PASSWORD)).status == 0
     again = await cli(*asked, on=empty_database_url, typed=PASSWORD)
     assert again == refused("The e-mail address belongs to another account.")
+
+
+async def test_roles_in_the_whole_service_are_given_and_taken_by_address(
+    cli: Run, empty_database_url: str, begin: Begin
+) -> None:
+    ada = a_user(email=Email("ada@example.com"))
+    await store(begin, ada)
+    for command, said in [
+        (("grant", "Ada@Example.com", "admin"), "ada@example.com: active, roles: admin"),
+        (("grant", "ada@example.com", "support"), "ada@example.com: active, roles: support, admin"),
+        (("revoke", "ada@example.com", "admin"), "ada@example.com: active, roles: support"),
+        (("revoke", "ada@example.com", "support"), "ada@example.com: active, roles: none"),
+    ]:
+        changed = await cli("user", *command, on=empty_database_url)
+        assert (changed.status, changed.lines) == (0, [said])
+    async with begin() as uow:
+        assert (await uow.users.get(ada.id)).roles == ()
+
+
+async def test_a_suspended_user_is_in_no_session_until_restored_and_logged_in_anew(
+    cli: Run, empty_database_url: str, begin: Begin
+) -> None:
+    ada = a_user(email=Email("ada@example.com"))
+    session = a_session(user_id=ada.id)
+    await store(begin, ada, session)
+    suspended = await cli("user", "suspend", "ada@example.com", on=empty_database_url)
+    assert suspended.lines == ["ada@example.com: suspended, roles: none"]
+    async with begin() as uow:
+        assert (await uow.users.get(ada.id)).suspended_at is not None
+        assert (await uow.sessions.get(session.id)).ended_at is not None
+    restored = await cli("user", "restore", "ada@example.com", on=empty_database_url)
+    assert restored.lines == ["ada@example.com: active, roles: none"]
+    async with begin() as uow:
+        assert (await uow.users.get(ada.id)).suspended_at is None
+        assert (await uow.sessions.get(session.id)).ended_at is not None
+
+
+@pytest.mark.parametrize("command", ["grant {} admin", "revoke {} admin", "suspend {}", "restore {}"])
+async def test_who_has_no_account_is_one_sentence(cli: Run, empty_database_url: str, command: str) -> None:
+    answer = await cli("user", *command.format("nobody@example.com").split(), on=empty_database_url)
+    assert answer == refused("There is no such user.")
+
+
+async def test_a_role_that_is_none_is_refused(cli: Run) -> None:
+    assert (await cli("user", "grant", "ada@example.com", "owner")).status == 2
+
+
+# ── signing keys ─────────────────────────────────────────────────────────────────────────────────
+
+
+async def listed(cli: Run, url: str) -> list[tuple[str, str]]:
+    """What each key is called, and its state."""
+    keys = await cli("keys", "list", on=url)
+    assert keys.status == 0
+    words = [line.split() for line in keys.lines]
+    assert [int(line[0]) for line in words] == [*range(1, len(words) + 1)]
+    return [(line[1], line[2]) for line in words]
+
+
+async def test_the_keys_are_listed_with_what_each_is_good_for(
+    cli: Run, empty_database_url: str, container: Container
+) -> None:
+    none = await cli("keys", "list", on=empty_database_url)
+    assert none == Outcome(0, "There is no signing key; the service makes one when it needs it.\n", "")
+    kid, _ = await container.key_ring().signing()
+    (line,) = (await cli("keys", "list", on=empty_database_url)).lines
+    (key,) = await container.queries().auth.signing_keys()
+    instant = f"{key.created_at:%F %T}"
+    assert line == f"   1  {kid}  signing    created {instant}  signs from {instant}"
+
+
+async def test_the_next_key_is_published_before_it_signs(
+    cli: Run, empty_database_url: str, container: Container
+) -> None:
+    first, _ = await container.key_ring().signing()
+    rotated = await cli("keys", "rotate", on=empty_database_url)
+    _, second = await container.queries().auth.signing_keys()
+    assert second.signs_from - second.created_at == PUBLISHED_AHEAD
+    assert rotated == Outcome(0, f"{second.kid} signs from {second.signs_from:%F %T} UTC on.\n", "")
+    assert await listed(cli, empty_database_url) == [(first, "signing"), (second.kid, "next")]
+
+
+async def test_a_key_that_may_be_known_is_followed_at_once_and_removed(
+    cli: Run, empty_database_url: str, container: Container
+) -> None:
+    first, _ = await container.key_ring().signing()
+    rotated = await cli("keys", "rotate", "--now", on=empty_database_url)
+    _, second = await container.queries().auth.signing_keys()
+    assert rotated.lines == [
+        f"{second.kid} signs from {second.created_at:%F %T} UTC on.",
+        "Running processes follow within 60 seconds.",
+        "After that, `keys remove` ends the tokens of the former key.",
+    ]
+    assert await listed(cli, empty_database_url) == [(first, "verifying"), (second.kid, "signing")]
+    removed = await cli("keys", "remove", first, on=empty_database_url)
+    assert removed == Outcome(
+        0, f"{first} is gone. In running processes its tokens fail within 65 seconds.\n", ""
+    )
+    keys = await container.queries().auth.signing_keys()
+    assert [key.kid for key in keys] == [second.kid]
+
+
+@pytest.mark.parametrize("kid", ["-nothing-but-a-name", "--help-is-no-key"])
+async def test_a_key_whose_name_begins_like_an_option_can_be_removed(
+    cli: Run, empty_database_url: str, begin: Begin, queries: Queries, kid: str
+) -> None:
+    await store(begin, a_signing_key(number=1, kid=kid), a_signing_key(number=2))
+    assert (await cli("keys", "remove", kid, on=empty_database_url)).status == 0
+    assert [key.number for key in await queries.auth.signing_keys()] == [2]
+
+
+async def test_the_key_that_signs_and_one_that_never_was_cannot_be_removed(
+    cli: Run, empty_database_url: str, container: Container
+) -> None:
+    kid, _ = await container.key_ring().signing()
+    signing = await cli("keys", "remove", kid, on=empty_database_url)
+    assert signing == refused("This key signs; let another one follow it first.")
+    unknown = await cli("keys", "remove", "x", on=empty_database_url)
+    assert unknown == refused("There is no such signing key.")
+
+
+async def test_another_secret_is_named_and_a_lost_one_can_be_given_up(
+    cli: Run, empty_database_url: str, container: Container, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kid, _ = await container.key_ring().signing()
+    monkeypatch.setenv("AUTH_SECRET", secrets.token_urlsafe(32))
+    for command in ("list", "rotate"):
+        refusal = await cli("keys", command, on=empty_database_url)
+        assert (refusal.status, refusal.output) == (1, "")
+        sentence = f"AUTH_SECRET is not the one that these signing keys were sealed with: 1 ({kid}). "
+        assert refusal.errors.startswith(sentence)
+        assert "`keys rotate --lost-secret`" in refusal.errors
+    assert (await cli("keys", "rotate", "--lost-secret", on=empty_database_url)).status == 0
+    (key,) = await container.queries().auth.signing_keys()
+    assert key.kid != kid
+    instant = f"{key.created_at:%F %T}"
+    assert (await cli("keys", "list", on=empty_database_url)).lines == [
+        f"   2  {key.kid}  signing    created {instant}  signs from {instant}"
+    ]
 
 
 # ── events ───────────────────────────────────────────────────────────────────────────────────────
@@ -310,18 +457,19 @@ async def test_settings_prints_the_example_file(cli: Run) -> None:
     assert (await cli("settings")).output == (ROOT / ".env.example").read_text("utf-8")
 
 
-async def test_a_signing_key_is_one_line_that_the_settings_accept(cli: Run) -> None:
-    first, second = [(await cli("signing-key")).lines for _ in range(2)]
+async def test_a_secret_is_one_line_of_32_random_bytes_that_the_settings_accept(cli: Run) -> None:
+    first, second = [(await cli("secret")).lines for _ in range(2)]
     assert len(first) == 1
     assert first != second
-    settings = Settings(_env_file=None, database_url=NOWHERE, auth_signing_key=first[0])
-    assert settings.signing_key_pem is not None
+    assert len(base64.urlsafe_b64decode(f"{first[0]}=")) == 32
+    settings = Settings(_env_file=None, database_url=NOWHERE, auth_secret=first[0])
+    assert settings.auth_secret.get_secret_value() == first[0]
 
 
 # ── what all of them do ──────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("command", ["migrate", "check-migrations", "seed", "outbox list"])
+@pytest.mark.parametrize("command", ["migrate", "check-migrations", "seed", "keys list", "outbox list"])
 async def test_a_database_that_is_away_is_one_sentence(cli: Run, command: str) -> None:
     assert await cli(*command.split()) == refused("The database does not answer.")
 
@@ -339,7 +487,7 @@ async def test_wrong_settings_end_with_2_and_name_the_variable(
 
 async def test_without_a_command_the_commands_are_listed(cli: Run) -> None:
     listed = await cli()
-    for name in ("migrate", "seed", "user", "outbox", "openapi"):
+    for name in ("migrate", "seed", "user", "keys", "outbox", "openapi"):
         assert f"│ {name} " in listed.output
 
 

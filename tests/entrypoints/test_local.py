@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from joserfc.jwk import ECKey
 
 from entrypoints import local
 
@@ -60,11 +59,9 @@ def port() -> int:
 
 @pytest.fixture
 def environment(port: int, empty_database_url: str) -> dict[str, str]:
-    key = ECKey.generate_key("P-256").as_pem(private=True).decode()
     given = {
         "DATABASE_URL": empty_database_url,
         "PORT": str(port),
-        "AUTH_SIGNING_KEY": key,
         "LOG_LEVEL": "warning",
     }
     return {**os.environ, **given}
@@ -166,19 +163,9 @@ def test_anything_else_is_answered_with_the_usage(start: Start) -> None:
     assert run.output.startswith("Usage:")
 
 
-def test_the_signing_key_stays_and_is_nobody_elses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(local, "SIGNING_KEY", tmp_path / "key.pem")
-    key = local._signing_key()
-    assert key == local._signing_key()
-    assert ECKey.import_key(key).is_private
-    assert (tmp_path / "key.pem").stat().st_mode & 0o777 == 0o600
-
-
 def test_without_a_database_the_embedded_one_is_started(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(local, "DATA", tmp_path / "postgres")
-    monkeypatch.setattr(local, "SIGNING_KEY", tmp_path / "key.pem")
     with local._environment(local._settings()) as environment:
         assert str(tmp_path) in environment["DATABASE_URL"]
-        assert environment["AUTH_SIGNING_KEY"].startswith("-----BEGIN PRIVATE KEY-----")

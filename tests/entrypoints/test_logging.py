@@ -10,12 +10,16 @@ from uuid import UUID
 
 import pytest
 import structlog
-from joserfc.jwk import ECKey
 
 from entrypoints.logging import configure_logging
 from entrypoints.settings import Settings
 
-PEM = ECKey.generate_key("P-256").as_pem(private=True).decode()
+PRODUCTION = {
+    "auth_secret": "x" * 43,
+    "mailer": "smtp",
+    "smtp_host": "localhost",
+    "mail_from": "noreply@example.com",
+}
 
 type Start = Callable[..., "Written"]
 
@@ -173,8 +177,8 @@ def test_what_is_less_serious_than_the_level_is_not_written(start: Start, level:
 def test_people_in_a_terminal_read_no_json(
     start: Start, log_format: str, environment: str, *, terminal: bool, as_json: bool
 ) -> None:
-    key = {"auth_signing_key": PEM} if environment == "production" else {}
-    written = start(terminal=terminal, log_format=log_format, environment=environment, **key)
+    more = PRODUCTION if environment == "production" else {}
+    written = start(terminal=terminal, log_format=log_format, environment=environment, **more)
     structlog.get_logger("http").info("request", status=200)
     assert written.text.startswith("{") == as_json
     assert ("\x1b[" in written.text) == (terminal and not as_json)

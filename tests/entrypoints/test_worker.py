@@ -17,16 +17,35 @@ from dependency_injector import providers
 from structlog.testing import capture_logs
 
 from application.commands.tasks import create_task
+from application.letters import Letters
 from application.paging import PageRequest
-from application.ports import Begin, Delivery, OutboxEntry, Queries, Reaction, Unavailable, UnitOfWork
-from application.reactions import notify_assignee
+from application.ports import (
+    Begin,
+    Delivery,
+    OutboxEntry,
+    Queries,
+    Reaction,
+    TimedOut,
+    Unavailable,
+    UnitOfWork,
+)
+from application.reactions import MailReactions, notify_assignee
 from application.run import Runner
 from builders import NOW, Team, a_task_id, a_team, a_user_id, a_workspace_id, store
 from domain.aggregate import Event, new_id
+from domain.auth import (
+    EmailVerificationRequested,
+    PasswordChanged,
+    PasswordResetRequested,
+    RefreshTokenReused,
+    SessionId,
+)
 from domain.tasks import TaskAssigned, TaskDeleted
+from domain.users import EmailChanged, UserRegistered
 from entrypoints import worker
 from entrypoints.container import Container
 from entrypoints.settings import ROOT, Settings
+from fakes import FakeMailer
 
 NOWHERE = "postgresql://nobody@127.0.0.1:1/nothing"
 NO_UNIT_OF_WORK: Any = None
@@ -87,7 +106,7 @@ def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 async def worked_off(outbox: ScriptedOutbox) -> None:
     """Runs the loop until nothing is left of the script, and then stops it."""
     stop = asyncio.Event()
-    working = asyncio.create_task(worker.work(outbox, stop, poll_seconds=60))
+    working = asyncio.create_task(worker.work(outbox, worker.reacting({}), stop, poll_seconds=60))
     async with asyncio.timeout(10):
         await outbox.idle.wait()
         stop.set()
@@ -97,11 +116,34 @@ async def worked_off(outbox: ScriptedOutbox) -> None:
 # ── when this happens, do that ───────────────────────────────────────────────────────────────────
 
 
-def test_whoever_is_assigned_a_task_is_notified() -> None:
-    assert dict(worker.REACTIONS) == {TaskAssigned: (notify_assignee,)}
+def test_this_is_what_events_cause() -> None:
+    mails = MailReactions(FakeMailer(), Letters(service="", app_url="", api_url=""))
+    assert dict(worker.reactions(mails)) == {
+        TaskAssigned: (notify_assignee,),
+        UserRegistered: (mails.verify_address,),
+        EmailChanged: (mails.verify_address,),
+        EmailVerificationRequested: (mails.verify_again,),
+        PasswordResetRequested: (mails.reset_password,),
+        PasswordChanged: (mails.tell_of_password,),
+        RefreshTokenReused: (worker.log_reuse,),
+    }
 
 
-async def test_an_event_reaches_its_reactions_in_order_and_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_refresh_token_that_comes_back_is_a_warning_in_the_log() -> None:
+    event = RefreshTokenReused(at=NOW, session_id=SessionId(new_id(NOW)), user_id=a_user_id())
+    with capture_logs() as logs:
+        await worker.log_reuse(NO_UNIT_OF_WORK, Delivery(id=new_id(NOW), event=event))
+    assert logs == [
+        {
+            "event": "refresh token reused",
+            "log_level": "warning",
+            "user_id": str(event.user_id),
+            "session_id": str(event.session_id),
+        }
+    ]
+
+
+async def test_an_event_reaches_its_reactions_in_order_and_no_others() -> None:
     reached: list[tuple[str, Event]] = []
 
     def reaction(name: str) -> Reaction[Event]:
@@ -113,24 +155,27 @@ async def test_an_event_reaches_its_reactions_in_order_and_no_others(monkeypatch
     table = dict(
         [worker.when(TaskDeleted, reaction("1"), reaction("2")), worker.when(TaskAssigned, reaction("3"))]
     )
-    monkeypatch.setattr(worker, "REACTIONS", table)
     delivery = a_delivery(an_event())
     with capture_logs() as logs:
-        await worker.react(NO_UNIT_OF_WORK, delivery)
+        await worker.reacting(table)(NO_UNIT_OF_WORK, delivery)
     assert reached == [("1", delivery.event), ("2", delivery.event)]
     assert [entry["event"] for entry in logs] == ["event handled"]
 
 
+@pytest.mark.parametrize(
+    ("error", "logged"),
+    [(LookupError("not today"), ("event failed", "error")), (TimedOut("slow"), ("event waits", "warning"))],
+)
 async def test_a_reaction_that_fails_is_logged_and_fails_the_delivery(
-    monkeypatch: pytest.MonkeyPatch,
+    error: Exception, logged: tuple[str, str]
 ) -> None:
     async def fail(_: UnitOfWork, __: Delivery[Event]) -> None:
-        raise LookupError("not today")
+        raise error
 
-    monkeypatch.setattr(worker, "REACTIONS", dict([worker.when(TaskDeleted, fail)]))
-    with capture_logs() as logs, pytest.raises(LookupError):
-        await worker.react(NO_UNIT_OF_WORK, a_delivery(an_event()))
-    assert [(entry["event"], entry["log_level"]) for entry in logs] == [("event failed", "error")]
+    react = worker.reacting(dict([worker.when(TaskDeleted, fail)]))
+    with capture_logs() as logs, pytest.raises(type(error)):
+        await react(NO_UNIT_OF_WORK, a_delivery(an_event()))
+    assert [(entry["event"], entry["log_level"]) for entry in logs] == [logged]
 
 
 # ── the loop ─────────────────────────────────────────────────────────────────────────────────────
@@ -197,7 +242,7 @@ async def test_the_pauses_grow_to_a_limit_and_begin_again_after_a_success(
     away = Unavailable("away")
     outbox, stop = ScriptedOutbox(*[away] * 7, an_event(), away), asyncio.Event()
     with capture_logs() as logs:
-        working = asyncio.create_task(worker.work(outbox, stop, poll_seconds=60))
+        working = asyncio.create_task(worker.work(outbox, worker.reacting({}), stop, poll_seconds=60))
         await eventually(lambda: len(outbox.script) == 0)
         stop.set()
         await working
@@ -208,7 +253,7 @@ async def test_the_pauses_grow_to_a_limit_and_begin_again_after_a_success(
 @pytest.mark.parametrize("script", [(), (Unavailable("away"),) * 9], ids=["idle", "away"])
 async def test_a_loop_that_waits_stops_at_once(script: tuple[Exception, ...]) -> None:
     outbox, stop = ScriptedOutbox(*script), asyncio.Event()
-    working = asyncio.create_task(worker.work(outbox, stop, poll_seconds=60))
+    working = asyncio.create_task(worker.work(outbox, worker.reacting({}), stop, poll_seconds=60))
     await asyncio.sleep(0.05)
     assert not working.done()
     started = time.monotonic()

@@ -43,7 +43,8 @@ def _conversion(hint: object) -> Callable[[Any], Any] | None:
         inner = next((_conversion(part) for part in get_args(hint) if part is not type(None)), None)
         return None if inner is None else lambda value: None if value is None else inner(value)
     if get_origin(hint) is tuple:
-        return tuple
+        member = _conversion(get_args(hint)[0])
+        return tuple if member is None else lambda values: tuple(map(member, values))
     if isinstance(hint, type) and issubclass(hint, Enum):
         members: dict[Any, Enum] = {member.value: member for member in hint}
         return members.__getitem__  # several times faster than calling the class

@@ -4,6 +4,7 @@ from adapters.postgres.auth import PostgresAuthQueries
 from adapters.postgres.comments import PostgresCommentQueries
 from adapters.postgres.dashboard import PostgresDashboardQueries
 from adapters.postgres.database import Database
+from adapters.postgres.identities import PostgresIdentityQueries
 from adapters.postgres.invitations import PostgresInvitationQueries
 from adapters.postgres.memberships import PostgresMembershipQueries
 from adapters.postgres.notifications import PostgresNotificationQueries
@@ -17,6 +18,7 @@ def postgres_queries(database: Database) -> Queries:
     return Queries(
         auth=PostgresAuthQueries(database),
         users=PostgresUserQueries(database),
+        identities=PostgresIdentityQueries(database),
         workspaces=PostgresWorkspaceQueries(database),
         memberships=PostgresMembershipQueries(database),
         invitations=PostgresInvitationQueries(database),

@@ -50,9 +50,9 @@ class PostgresRepository[A: Aggregate, Id]:
         row = insert(table).values(values).returning(table.c.version)
         next_row = update(table).where(*same).values(changed)
         cls._get = cls.selecting(lambda query: query.where(table.c.id == bindparam("id")))
-        cls._add = _with_events(row.cte("changed"))
-        cls._save = _with_events(next_row.returning(table.c.version).cte("changed"))
-        cls._remove = _with_events(delete(table).where(*same).returning(table.c.version).cte("changed"))
+        cls._add = with_events(row.cte("changed"))
+        cls._save = with_events(next_row.returning(table.c.version).cte("changed"))
+        cls._remove = with_events(delete(table).where(*same).returning(table.c.version).cte("changed"))
 
     @classmethod
     def selecting(cls, narrow: Callable[[Select[Any]], Select[Any]]) -> Statement:
@@ -84,10 +84,14 @@ class PostgresRepository[A: Aggregate, Id]:
         return None if row is None else self._load(row)
 
     async def _write(self, statement: Statement, aggregate: A) -> None:
+        await self._transaction.change(statement, self._values(aggregate), conflicts=self.conflicts)
+
+    def _values(self, aggregate: A) -> dict[str, Any]:
+        """What the statements bind: the row, and its events."""
         values = {name: getattr(aggregate, name) for name in self._names}
-        values.update(event_values(aggregate.events))
-        await self._transaction.change(statement, values, conflicts=self.conflicts)
+        return values | event_values(aggregate.events)
 
 
-def _with_events(changed: CTE) -> Statement:
+def with_events(changed: CTE) -> Statement:
+    """A change of one row, and its events where there was one."""
     return Statement(select(changed.c.version).add_cte(recording(changed)))

@@ -1,6 +1,6 @@
 """One transaction on one connection, begun when it has to be."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +10,11 @@ import asyncpg
 from adapters.postgres.database import Connection, Statement
 from adapters.postgres.errors import NO_CONFLICTS, Conflicts
 from application.ports import WorldError
-from domain.errors import Stale
+from domain.errors import DomainError, Stale
+
+
+def _stale() -> DomainError:
+    return Stale("Read it again and repeat your change.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +22,7 @@ class _Change:
     statement: Statement
     values: Mapping[str, Any]
     conflicts: Conflicts
+    otherwise: Callable[[], DomainError]
 
 
 class Transaction:
@@ -48,14 +53,19 @@ class Transaction:
         return await self._connection.fetch(statement, values)
 
     async def change(
-        self, statement: Statement, values: Mapping[str, Any], *, conflicts: Conflicts = NO_CONFLICTS
+        self,
+        statement: Statement,
+        values: Mapping[str, Any],
+        *,
+        conflicts: Conflicts = NO_CONFLICTS,
+        otherwise: Callable[[], DomainError] = _stale,
     ) -> None:
         """A statement that changes one row and returns something for it.
 
-        Raises, now or when the transaction ends, the conflict of a broken constraint, and Stale where there
-        was no row to change.
+        Raises, now or when the transaction ends, the conflict of a broken constraint, and `otherwise`, by
+        default Stale, where there was no row to change.
         """
-        change = _Change(statement, values, conflicts)
+        change = _Change(statement, values, conflicts, otherwise)
         if self._begun:
             await self._run(change)
         elif self._held is None:
@@ -94,4 +104,4 @@ class Transaction:
     async def _run(self, change: _Change) -> None:
         row = await self._connection.fetchrow(change.statement, change.values, conflicts=change.conflicts)
         if row is None:
-            raise Stale("Read it again and repeat your change.")
+            raise change.otherwise()

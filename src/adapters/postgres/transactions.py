@@ -4,9 +4,15 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from adapters.postgres.auth import PostgresCredentials, PostgresSessions
+from adapters.postgres.auth import (
+    PostgresCredentials,
+    PostgresOneTimeTokens,
+    PostgresSessions,
+    PostgresSigningKeys,
+)
 from adapters.postgres.comments import PostgresComments
 from adapters.postgres.database import Database
+from adapters.postgres.identities import PostgresLinks
 from adapters.postgres.invitations import PostgresInvitations
 from adapters.postgres.memberships import PostgresMemberships
 from adapters.postgres.notifications import PostgresNotifications
@@ -50,6 +56,9 @@ class PostgresTransactions:
             users=PostgresUsers(transaction),
             credentials=PostgresCredentials(transaction),
             sessions=PostgresSessions(transaction),
+            one_time_tokens=PostgresOneTimeTokens(transaction),
+            signing_keys=PostgresSigningKeys(transaction),
+            links=PostgresLinks(transaction),
             workspaces=PostgresWorkspaces(transaction),
             memberships=PostgresMemberships(transaction),
             invitations=PostgresInvitations(transaction),

@@ -9,8 +9,6 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-LONGEST_TOKEN = 8 * 1024  # bytes
-
 # They name keys, change what is signed, or announce another format: a bearer token needs none of them.
 REFUSED_HEADERS = frozenset({"jku", "jwk", "x5u", "x5c", "crit", "b64", "zip", "enc", "cty"})
 
@@ -21,21 +19,28 @@ class BadTokenError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Compact:
-    """A token in the compact form (RFC 7515 §3.1), read but not yet believed."""
+    """A token in the compact form (RFC 7515 §3.1), read but not yet believed.
+
+    `signature` has to be the issuer's over the bytes in `signed` (§5.2).
+    """
 
     header: dict[str, Any]
     payload: dict[str, Any]
+    signed: bytes
+    signature: bytes
 
 
-def read_compact(token: str) -> Compact:
-    """Raises BadTokenError unless the token has three strict parts in 8 KiB, the first two JSON objects."""
-    if len(token) > LONGEST_TOKEN:
-        raise BadTokenError(f"longer than {LONGEST_TOKEN} bytes")
+def read_compact(token: str, *, longest: int) -> Compact:
+    """Raises BadTokenError unless the token has three strict parts in `longest` bytes, the first
+    two of them JSON objects."""
+    if len(token) > longest:
+        raise BadTokenError(f"longer than {longest} bytes")
     parts = token.split(".")
     if len(parts) != 3:
         raise BadTokenError("not of three parts")
-    header, payload, _ = map(_bytes, parts)
-    read = Compact(_object(header), _object(payload))
+    header, payload, signature = map(_bytes, parts)
+    signed = token.rpartition(".")[0].encode("ascii")
+    read = Compact(strict_object(header), strict_object(payload), signed, signature)
     if refused := REFUSED_HEADERS & read.header.keys():
         raise BadTokenError(f"header {min(refused)} is refused")
     return read
@@ -53,7 +58,8 @@ def _bytes(part: str) -> bytes:
     return decoded
 
 
-def _object(text: bytes) -> dict[str, Any]:
+def strict_object(text: bytes) -> dict[str, Any]:
+    """The JSON object in `text`: strict UTF-8, no member twice, no NaN; raises BadTokenError."""
     try:
         value = json.loads(text.decode("utf-8"), object_pairs_hook=_members, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:  # also a number of more digits than Python converts

@@ -7,7 +7,7 @@ from application.ports import Identity
 
 
 class VerifiedTokens:
-    """At most `size` identities, each until its token expires; the least recently used goes first.
+    """At most `size` identities, each until an instant; the least recently used goes first.
 
     The key is the token's SHA-256, 1 µs of work: so no memory dump holds bearer tokens that are good for use,
     and an entry takes a few hundred bytes however long its token is. Only what was verified gets in, so
@@ -23,7 +23,7 @@ class VerifiedTokens:
         return sha256(token.encode("utf-8", "surrogatepass")).digest()
 
     def get(self, key: bytes, *, now: float) -> Identity | None:
-        """Whom the token speaks for, if that is known and the token is good at the instant `now`."""
+        """Whom the token speaks for, if that is still known at the instant `now`."""
         found = self._known.get(key)
         if found is None:
             return None

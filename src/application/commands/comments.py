@@ -1,6 +1,7 @@
 """What members do with comments."""
 
-from application.permissions import GRANTS, Permission, admit
+from application.grants import GRANTS, Permission
+from application.permissions import admit
 from application.ports import Identity, UnitOfWork
 from domain.aggregate import new_id
 from domain.comments import Comment, CommentId, CommentNotFound

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from application.permissions import Permission, admit
+from application.grants import Permission
+from application.permissions import admit
 from application.ports import Identity, UnitOfWork
 from application.secret_tokens import fingerprint, new_secret
 from domain.aggregate import new_id

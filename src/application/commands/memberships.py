@@ -1,6 +1,7 @@
 """What people do with the members of a workspace."""
 
-from application.permissions import Permission, admit, stand
+from application.grants import Permission
+from application.permissions import admit, stand
 from application.ports import Identity, UnitOfWork
 from domain.memberships import Membership, Role
 from domain.users import UserId

@@ -3,7 +3,8 @@
 from datetime import datetime
 from typing import Unpack
 
-from application.permissions import Permission, admit
+from application.grants import Permission
+from application.permissions import admit
 from application.ports import Identity, UnitOfWork
 from domain.aggregate import new_id
 from domain.tasks import Priority, Status, Task, TaskChanges, TaskId, TaskNotFound

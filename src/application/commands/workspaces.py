@@ -2,7 +2,8 @@
 
 from typing import Unpack
 
-from application.permissions import Permission, admit
+from application.grants import Permission
+from application.permissions import admit
 from application.ports import Identity, UnitOfWork
 from domain.aggregate import new_id
 from domain.memberships import Membership, MembershipId, Role

@@ -16,7 +16,7 @@ class MemberView:
 
     user_id: UserId
     display_name: str
-    email: str
+    email: str | None
     role: Role
     joined_at: datetime
 

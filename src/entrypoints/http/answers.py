@@ -30,8 +30,19 @@ class NoContent(Response):
     """A 204, which has neither a body nor a length."""
 
     @override
-    def __init__(self) -> None:
+    def __init__(self, headers: Iterable[Header] = ()) -> None:
         self.status_code = 204
         self.body = b""
         self.background = None
-        self.raw_headers = []
+        self.raw_headers = [*headers]
+
+
+class Redirect(Response):
+    """A 302 to an address in ASCII."""
+
+    @override
+    def __init__(self, address: str, headers: Iterable[Header] = ()) -> None:
+        self.status_code = 302
+        self.body = b""
+        self.background = None
+        self.raw_headers = [(b"location", address.encode("ascii")), (b"content-length", b"0"), *headers]

@@ -12,10 +12,12 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp
 
-from entrypoints.container import Container
-from entrypoints.http import docs, health, v1
+from entrypoints.container import Container, close
+from entrypoints.http import docs, health, login, oauth, v1, well_known
+from entrypoints.http.authorize import log_in_schemes
+from entrypoints.http.cookies import CSRF_HEADER
 from entrypoints.http.dependencies import provide
-from entrypoints.http.documentation import with_problems
+from entrypoints.http.documentation import with_log_in, with_problems
 from entrypoints.http.edge import Edge
 from entrypoints.http.handlers import HANDLERS
 from entrypoints.http.routing import Index
@@ -55,7 +57,9 @@ class Service(FastAPI):
                 stack,
                 allow_origins=self._origins,
                 allow_methods=["GET", "POST", "PATCH", "DELETE"],
-                allow_headers=["Authorization", "Content-Type", "X-Request-ID", "traceparent"],
+                allow_headers=["Authorization", "Content-Type", CSRF_HEADER, "X-Request-ID", "traceparent"],
+                # Cookies come from pages that are listed; any page at all would be a page of an attacker's.
+                allow_credentials="*" not in self._origins,
                 expose_headers=EXPOSED_TO_SCRIPTS,
             )
         return Edge(stack)
@@ -63,7 +67,8 @@ class Service(FastAPI):
     @override
     def openapi(self) -> dict[str, Any]:
         if not self.openapi_schema:
-            self.openapi_schema = with_problems(super().openapi())
+            document = with_problems(super().openapi())
+            self.openapi_schema = with_log_in(document, log_in_schemes(self.state.settings))
         return self.openapi_schema
 
 
@@ -82,8 +87,11 @@ def create_app(container: Container | None = None) -> FastAPI:
 def _routes() -> Iterator[BaseRoute]:
     for module in pkgutil.iter_modules(v1.__path__, f"{v1.__name__}."):
         yield from import_module(module.name).router.routes
+    yield from login.router.routes
     yield from health.router.routes
     yield from docs.router.routes
+    yield from well_known.router.routes
+    yield from oauth.router.routes
 
 
 @asynccontextmanager
@@ -93,4 +101,4 @@ async def _lifespan(container: Container) -> AsyncIterator[None]:
     gc.freeze()
     gc.set_threshold(50_000, *gc.get_threshold()[1:])
     yield
-    await container.database().close()
+    await close(container)

@@ -12,10 +12,19 @@ from starlette.routing import BaseRoute, Match
 from starlette.types import Scope
 
 from application.ports import Contention, TimedOut, Unavailable
-from domain.errors import Invalid, Unauthenticated
+from domain.errors import Invalid, Limited, Unauthenticated
 from entrypoints.http.answers import Answer, Header
+from entrypoints.http.dependencies import settings_of
 from entrypoints.http.field_errors import FieldError, field_errors, pointer
-from entrypoints.http.problems import STATUS, InvalidRequest, kind_of, problem, problem_of_status
+from entrypoints.http.problems import (
+    STATUS,
+    InvalidClient,
+    InvalidRequest,
+    kind_of,
+    problem,
+    problem_of_status,
+)
+from entrypoints.http.well_known import resource_metadata
 
 log = structlog.get_logger("http")
 
@@ -33,8 +42,11 @@ async def answer_error(request: Request, error: Exception) -> Answer:
         case Invalid(field=str(field)):
             errors = [FieldError(pointer=pointer([field]), code=kind_of(kind).code, detail=detail)]
         case Unauthenticated():
-            told = "authorization" in request.headers
-            headers = [(b"www-authenticate", b'Bearer error="invalid_token"' if told else b"Bearer")]
+            headers = [(b"www-authenticate", _challenge(request).encode())]
+        case InvalidClient():
+            headers = [(b"www-authenticate", b'Basic realm="introspection", charset="UTF-8"')]
+        case Limited():
+            headers = [(b"retry-after", b"%d" % error.retry_after)]
         case Unavailable() | Contention() | TimedOut():
             log.warning("the world failed", reason=detail, cause=repr(error.__cause__))
             if kind_of(kind).status == 503:
@@ -59,6 +71,12 @@ def allowed(routes: Iterable[BaseRoute], scope: Scope) -> list[str]:
         if route.matches(scope)[0] is not Match.NONE:
             found.update(getattr(route, "methods", None) or ())
     return sorted(found | {"HEAD"} if "GET" in found else found)
+
+
+def _challenge(request: Request) -> str:
+    """RFC 6750 §3, and where to learn whose tokens are good here (RFC 9728 §5.1)."""
+    error = 'error="invalid_token", ' if "authorization" in request.headers else ""
+    return f'Bearer {error}resource_metadata="{resource_metadata(settings_of(request))}"'
 
 
 def _headers(request: Request, error: HTTPException) -> list[Header]:

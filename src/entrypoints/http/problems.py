@@ -9,6 +9,11 @@ What can be wrong with a request before a use case sees it:
     ├── ContentTooLarge
     ├── UnsupportedMediaType
     ├── InvalidRequest         with every error in it
+    ├── OAuthError             with the `error` that clients of OAuth look for
+    │   ├── InvalidForm
+    │   ├── InvalidGrant
+    │   ├── UnsupportedGrantType
+    │   └── InvalidClient
     └── InternalError          not the request's fault: the cause is in the log, under the trace id
 """
 
@@ -26,7 +31,7 @@ from starlette.types import Scope
 
 from application.paging import InvalidCursor
 from application.ports import Contention, TimedOut, Unavailable, WorldError
-from domain.errors import Conflict, DomainError, Forbidden, Invalid, NotFound, Stale, Unauthenticated
+from domain.errors import Conflict, DomainError, Forbidden, Invalid, Limited, NotFound, Stale, Unauthenticated
 from entrypoints.http.answers import Answer, Header
 from entrypoints.http.field_errors import MOST_ERRORS, FieldError
 
@@ -35,7 +40,10 @@ PAGES = "/problems"
 
 
 class Problem(TypedDict):
-    """Why a request was refused, or failed (RFC 9457). `type` is a page about problems of this kind."""
+    """Why a request was refused, or failed (RFC 9457). `type` is a page about problems of this kind.
+
+    `error` is there where OAuth has a word for it (RFC 6749 §5.2).
+    """
 
     type: str
     title: str
@@ -44,6 +52,7 @@ class Problem(TypedDict):
     instance: str
     trace_id: str
     errors: NotRequired[Sequence[FieldError]]
+    error: NotRequired[str]
 
 
 class RequestError(Exception):
@@ -82,6 +91,37 @@ class InvalidRequest(RequestError):
         self.errors = errors[:MOST_ERRORS]
 
 
+class OAuthError(RequestError):
+    """The request was refused."""
+
+    code: str
+    """What RFC 6749 §5.2 calls it."""
+
+
+class InvalidForm(OAuthError):
+    """The form is not valid."""
+
+    code = "invalid_request"
+
+
+class InvalidGrant(OAuthError):
+    """What was presented is not good for a token."""
+
+    code = "invalid_grant"
+
+
+class UnsupportedGrantType(OAuthError):
+    """There is no such way to a token here."""
+
+    code = "unsupported_grant_type"
+
+
+class InvalidClient(OAuthError):
+    """The client is unknown, or its secret is wrong."""
+
+    code = "invalid_client"
+
+
 class InternalError(RequestError):
     """The service failed."""
 
@@ -90,6 +130,8 @@ STATUS: Mapping[type[Exception], int] = MappingProxyType(
     {
         MalformedBody: 400,
         InvalidCursor: 400,
+        OAuthError: 400,
+        InvalidClient: 401,
         Unauthenticated: 401,
         Forbidden: 403,
         NotFound: 404,
@@ -101,6 +143,7 @@ STATUS: Mapping[type[Exception], int] = MappingProxyType(
         UnsupportedMediaType: 415,
         Invalid: 422,
         InvalidRequest: 422,
+        Limited: 429,
         InternalError: 500,
         Unavailable: 503,
         Contention: 503,
@@ -157,7 +200,8 @@ def problem(
     headers: Iterable[Header] = (),
 ) -> Answer:
     """The answer to a request that ended in an error of this class."""
-    return _answer(scope, kind_of(error), detail, errors, headers)
+    oauth = error.code if issubclass(error, OAuthError) else None
+    return _answer(scope, kind_of(error), detail, errors, headers, oauth=oauth)
 
 
 def problem_of_status(scope: Scope, status: int, headers: Iterable[Header] = ()) -> Answer:
@@ -169,7 +213,13 @@ def problem_of_status(scope: Scope, status: int, headers: Iterable[Header] = ())
 
 
 def _answer(
-    scope: Scope, kind: Kind, detail: str, errors: Sequence[FieldError], headers: Iterable[Header]
+    scope: Scope,
+    kind: Kind,
+    detail: str,
+    errors: Sequence[FieldError],
+    headers: Iterable[Header],
+    *,
+    oauth: str | None = None,
 ) -> Answer:
     body = Problem(
         type=kind.type,
@@ -181,4 +231,6 @@ def _answer(
     )
     if errors:
         body["errors"] = errors
+    if oauth is not None:
+        body["error"] = oauth
     return Answer(kind.status, msgspec.json.encode(body), media_type=MEDIA_TYPE.encode(), headers=headers)

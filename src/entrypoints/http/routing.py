@@ -2,10 +2,10 @@
 
 FastAPI matches, documents and calls them. What it does for each request in between, half of what a request
 costs, is replaced by a `Reader` before the endpoint and msgspec after it (docs/decisions/0011). An endpoint
-that needs all of FastAPI, such as cookies, forms or streams, belongs to an ordinary `fastapi.APIRouter`.
+that needs all of FastAPI, such as forms or streams, belongs to an ordinary `fastapi.APIRouter`.
 """
 
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Mapping
 from http import HTTPStatus
 from inspect import getdoc
 from typing import Any, TypedDict, Unpack, get_type_hints, override
@@ -13,18 +13,22 @@ from urllib.parse import quote
 
 import msgspec
 from fastapi import Request, Response
+from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from application.paging import Page
-from entrypoints.http.answers import Answer, Header, NoContent
+from entrypoints.http.answers import Answer, Header, NoContent, Redirect
 from entrypoints.http.documentation import PUBLIC, refusals, successes
 from entrypoints.http.reading import Reader
 
 type Endpoint = Callable[..., Awaitable[object]]
 
 _encode = msgspec.json.Encoder().encode
+
+# What an endpoint returns that shows nothing, and the status; the last two where it sets headers of its own.
+_WITHOUT_BODY: Mapping[object, int] = {type(None): 204, NoContent: 204, Redirect: 302}
 
 
 class Options(TypedDict, total=False):
@@ -41,6 +45,9 @@ class Options(TypedDict, total=False):
 
     public: bool
     """Anybody may call it, without a token."""
+
+    refuses: Collection[int]
+    """Further statuses by which it may refuse, beside those that its shape tells."""
 
 
 class Router:
@@ -99,13 +106,14 @@ class Route(APIRoute):
         self.use_case = options.get("use_case")
         self.location = options.get("location")
         self.returned = get_type_hints(endpoint, include_extras=True)["return"]
-        nothing = self.returned is type(None)
-        status = 204 if nothing else 201 if self.location else 200
+        nothing = self.returned in _WITHOUT_BODY
+        status = _WITHOUT_BODY.get(self.returned) or (201 if self.location else 200)
         super().__init__(
             path,
             endpoint,
             methods=[method],
             status_code=status,
+            response_class=Redirect if self.returned is Redirect else JSONResponse,
             response_description=HTTPStatus(status).phrase,
             response_model=None if nothing else options.get("response_model", self.returned),
             description=getdoc(self.use_case or endpoint),
@@ -114,7 +122,10 @@ class Route(APIRoute):
             tags=[tag],
             include_in_schema=include_in_schema,
         )
-        self.responses = {**successes(self, location=self.location), **refusals(self)}
+        self.responses = {
+            **successes(self, location=self.location),
+            **refusals(self, further=options.get("refuses", ())),
+        }
 
     @override
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
@@ -156,7 +167,7 @@ class Index:
 def _writer(route: Route) -> Callable[[object, Request], Response]:
     """What makes the answer out of what the endpoint returned; everything that can be is decided here."""
     if route.response_model is None:
-        return lambda _, __: NoContent()
+        return lambda returned, _: returned if isinstance(returned, Response) else NoContent()
     status, model = route.status_code or 200, route.response_model
     is_model = route.returned == model
     location = route.location.replace("{", "{0.") if route.location else None

@@ -90,6 +90,17 @@ FILLINGS: Mapping[str, str] = {
         SELECT gen_random_uuid(), assignee_id, 'task_assigned', id, workspace_id, created_by, now(), 1
         FROM tasks
     """,
+    "0008": """
+        INSERT INTO identities (id, user_id, issuer, subject, created_at, version)
+        SELECT gen_random_uuid(), id, 'https://issuer.example', email, now(), 1 FROM users;
+        UPDATE users SET email = NULL WHERE email LIKE 'weaver-1%';
+        INSERT INTO one_time_tokens (id, purpose, user_id, email, token_hash, created_at, expires_at, version)
+        SELECT gen_random_uuid(), 'verify_email', id, email, id::text, now(), now() + interval '1 day', 1
+        FROM users;
+        INSERT INTO signing_keys (id, number, kid, sealed, created_at, signs_from, version)
+        SELECT gen_random_uuid(), n, 'kid', 'sealed', now(), now(), 1 FROM generate_series(1, 2) AS n;
+        INSERT INTO attempts (key, count, expires_at) VALUES ('digest', 3, now() + interval '1 hour')
+    """,
 }
 
 # What makes up a schema, one question each. PostgreSQL 18 counts NOT NULL among the constraints; it is asked

@@ -10,24 +10,29 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from application.grants import Permission
 from application.paging import Page, PageRequest, Sort
+from application.permissions import NotPermitted
 from application.ports import Begin, Identity, Queries
 from application.queries.auth import KnownCredential
 from application.queries.comments import CommentView
 from application.queries.dashboard import DAYS, LOAD_MOST, FinishedOn, Load
+from application.queries.identities import KnownSession, KnownUser, LinkView
 from application.queries.invitations import InvitationView
 from application.queries.memberships import MemberView
 from application.queries.notifications import NotificationView
 from application.queries.tasks import TaskFilter, TaskSortKey, TaskView
-from application.queries.users import Profile
+from application.queries.users import Profile, UserFilter, UserView
 from application.queries.workspaces import WorkspaceView
 from builders import (
     NOW,
     Team,
     a_comment,
     a_credential,
+    a_link,
     a_membership,
     a_notification,
+    a_session,
     a_task,
     a_task_id,
     a_team,
@@ -35,7 +40,9 @@ from builders import (
     a_user_id,
     a_workspace,
     a_workspace_id,
+    address_of,
     an_email,
+    an_identity,
     an_invitation,
     store,
 )
@@ -44,7 +51,7 @@ from domain.errors import Invalid, NotFound
 from domain.memberships import Role
 from domain.notifications import Kind, Notification
 from domain.tasks import Priority, Status, Task, TaskId, TaskNotFound
-from domain.users import UserNotFound
+from domain.users import GlobalRole, UserNotFound
 from domain.workspaces import WorkspaceId, WorkspaceNotFound
 from refusals import refused
 
@@ -83,7 +90,16 @@ async def test_a_credential_is_found_by_its_address(begin: Begin, queries: Queri
     credential = a_credential(id=user.id, password_hash="$argon2id$another")
     await store(begin, user, a_user(), credential)
 
-    assert await queries.auth.credential(user.email) == KnownCredential(user.id, "$argon2id$another")
+    known = KnownCredential(user.id, "$argon2id$another", suspended=False)
+    assert await queries.auth.credential(address_of(user)) == known
+
+
+async def test_a_credential_says_whether_its_user_is_suspended(begin: Begin, queries: Queries) -> None:
+    user = a_user(suspended_at=LATER)
+    await store(begin, user, a_credential(id=user.id))
+    known = await queries.auth.credential(address_of(user))
+    assert known is not None
+    assert known.suspended
 
 
 async def test_there_is_no_credential_for_an_unknown_address_nor_for_a_user_without_one(
@@ -93,17 +109,86 @@ async def test_there_is_no_credential_for_an_unknown_address_nor_for_a_user_with
     await store(begin, user)
 
     assert await queries.auth.credential(an_email()) is None
-    assert await queries.auth.credential(user.email) is None
+    assert await queries.auth.credential(address_of(user)) is None
 
 
 async def test_a_profile_shows_its_user(begin: Begin, queries: Queries) -> None:
-    user = a_user(display_name="Augusta")
+    user = a_user(display_name="Augusta", email_verified_at=LATER, roles=(GlobalRole.ADMIN,))
     await store(begin, user, a_user())
     async with begin() as uow:
         user = await uow.users.save(user)
 
     assert await queries.users.profile(user.id) == Profile(
-        id=user.id, email=user.email, display_name="Augusta", created_at=user.created_at, version=2
+        id=user.id,
+        email=user.email,
+        email_verified=True,
+        display_name="Augusta",
+        roles=(GlobalRole.ADMIN,),
+        created_at=user.created_at,
+        version=2,
+    )
+
+
+async def test_users_are_answered_to_whoever_may_read_them(begin: Begin, queries: Queries) -> None:
+    user = a_user(roles=(GlobalRole.SUPPORT,), suspended_at=LATER)
+    await store(begin, user)
+    actor = an_identity(permissions=frozenset({Permission.READ_USERS}))
+    view = UserView(
+        id=user.id,
+        email=user.email,
+        email_verified=False,
+        display_name=user.display_name,
+        roles=(GlobalRole.SUPPORT,),
+        created_at=user.created_at,
+        suspended_at=LATER,
+        version=1,
+    )
+    assert await queries.users.get(actor, user.id) == view
+    page = await queries.users.page(actor, UserFilter(), [Sort("created_at")], FIRST_PAGE)
+    assert page == Page(items=[view], next=None)
+    with refused(UserNotFound):
+        await queries.users.get(actor, a_user_id())
+
+
+async def test_users_are_answered_to_nobody_else(begin: Begin, queries: Queries) -> None:
+    user = a_user()
+    await store(begin, user)
+    actor = an_identity(user.id, permissions=frozenset(Permission) - {Permission.READ_USERS})
+    with refused(NotPermitted, "You lack users:read."):
+        await queries.users.get(actor, user.id)
+    with refused(NotPermitted, "You lack users:read."):
+        await queries.users.page(actor, UserFilter(), [Sort("created_at")], FIRST_PAGE)
+
+
+async def test_whom_a_provider_names_is_found_by_issuer_and_subject(begin: Begin, queries: Queries) -> None:
+    user, other = a_user(roles=(GlobalRole.ADMIN,), suspended_at=LATER), a_user()
+    link = a_link(user_id=user.id, subject="7")
+    await store(begin, user, other, link, a_link(user_id=other.id, issuer="https://o.example", subject="7"))
+    known = KnownUser(user.id, (GlobalRole.ADMIN,), LATER)
+    assert await queries.identities.linked(link.issuer, "7") == known
+    assert await queries.identities.linked(link.issuer, "8") is None
+    assert await queries.identities.linked(link.issuer + "/", "7") is None
+
+
+async def test_a_session_is_found_for_its_own_user_only(begin: Begin, queries: Queries) -> None:
+    user, other = a_user(roles=(GlobalRole.SUPPORT,)), a_user()
+    session = a_session(user_id=user.id, expires_at=LATER, ended_at=LATER)
+    await store(begin, user, other, session)
+    known = KnownSession(user.id, (GlobalRole.SUPPORT,), None, LATER, LATER)
+    assert await queries.identities.session(user.id, session.id) == known
+    assert await queries.identities.session(other.id, session.id) is None
+    assert await queries.identities.session(user.id, a_session().id) is None
+
+
+async def test_links_are_shown_to_their_user_in_the_order_of_linking(begin: Begin, queries: Queries) -> None:
+    user, other = a_user(), a_user()
+    late = a_link(user_id=user.id, created_at=LATER)
+    early = a_link(user_id=user.id)
+    await store(begin, user, other, late, early, a_link(user_id=other.id))
+    page = await queries.identities.page(user.id, FIRST_PAGE)
+    assert page == Page(
+        items=[LinkView(link.id, link.issuer, link.subject, link.created_at) for link in (early, late)],
+        next=None,
     )
 
 
@@ -179,7 +264,7 @@ async def test_an_invitation_is_shown_to_who_manages_members_and_to_who_was_invi
         id=invitation.id,
         workspace_id=team.workspace.id,
         workspace_name=team.workspace.name,
-        email=team.outsider.email,
+        email=address_of(team.outsider),
         role=Role.ADMIN,
         invited_by=team.owner.user_id,
         created_at=invitation.created_at,
@@ -421,7 +506,7 @@ async def test_a_stranger_finds_nothing_not_even_an_owner_of_another_workspace(
 ) -> None:
     elsewhere = a_team()
     await store(begin, *elsewhere.aggregates, a_task_of(elsewhere))
-    for stranger in (team.stranger, elsewhere.owner, Identity(a_user_id(), "", "")):
+    for stranger in (team.stranger, elsewhere.owner, an_identity()):
         with refused(MISSING[ask]):
             await ask(queries, stranger, team.workspace.id, task.id)
 

@@ -3,10 +3,12 @@
 import importlib
 import inspect
 import pkgutil
+from base64 import urlsafe_b64encode
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
+from hashlib import sha256
 
 import pytest
 
@@ -15,11 +17,30 @@ from adapters.postgres.database import Database
 from adapters.postgres.outbox import PostgresOutbox
 from adapters.postgres.queries import postgres_queries
 from adapters.postgres.transactions import PostgresTransactions
-from application.commands.auth import open_session, refresh_session, register_user, replace_hash
+from application.commands.auth import (
+    change_password,
+    confirm_email,
+    register_user,
+    replace_hash,
+    request_email_verification,
+    request_password_reset,
+    reset_password,
+)
 from application.commands.comments import add_comment, delete_comment, edit_comment
+from application.commands.identities import admit_stranger, link_identity, unlink_identity
 from application.commands.invitations import accept_invitation, invite, withdraw_invitation
 from application.commands.memberships import change_role, remove_member
 from application.commands.notifications import mark_notification
+from application.commands.provider_login import make_exchange_code, redeem_exchange_code
+from application.commands.sessions import (
+    end_session,
+    log_out,
+    log_out_everywhere,
+    open_session,
+    refresh_session,
+    revoke_session,
+)
+from application.commands.signing_keys import add_signing_key, remove_signing_key
 from application.commands.tasks import (
     cancel_task,
     complete_task,
@@ -29,7 +50,16 @@ from application.commands.tasks import (
     reopen_task,
     start_task,
 )
-from application.commands.users import edit_profile
+from application.commands.users import (
+    change_roles,
+    edit_profile,
+    grant_role,
+    restore_address,
+    restore_user,
+    revoke_role,
+    suspend_address,
+    suspend_user,
+)
 from application.commands.workspaces import (
     archive_workspace,
     create_workspace,
@@ -37,10 +67,12 @@ from application.commands.workspaces import (
     edit_workspace,
     restore_workspace,
 )
+from application.grants import GLOBAL_GRANTS
 from application.paging import PageRequest, Sort
 from application.permissions import NotPermitted
-from application.ports import Begin, Delivery, Outbox, Queries, UnitOfWork
+from application.ports import Begin, Delivery, Identity, Outbox, Queries, UnitOfWork
 from application.queries.tasks import TaskFilter, TaskSortKey
+from application.queries.users import UserFilter
 from application.reactions import notify_assignee
 from application.run import Runner
 from application.secret_tokens import fingerprint
@@ -49,22 +81,32 @@ from builders import (
     Team,
     a_comment,
     a_credential,
+    a_link,
     a_membership,
     a_notification,
+    a_one_time_token,
+    a_proof,
     a_session,
+    a_signing_key,
     a_task,
     a_team,
     a_user,
+    address_of,
     an_email,
+    an_identity,
     an_invitation,
     store,
 )
 from domain.aggregate import Event
+from domain.auth import Purpose, Session
 from domain.comments import Comment
+from domain.identities import Link
 from domain.invitations import LIFETIME, Invitation
 from domain.memberships import Role
 from domain.notifications import Notification
+from domain.signing_keys import SigningKey
 from domain.tasks import Status, Task, TaskAssigned
+from domain.users import GlobalRole
 from domain.workspaces import Workspace
 
 type Recorded = Callable[[], AbstractAsyncContextManager[list[str]]]
@@ -86,6 +128,13 @@ class World:
     invitation: Invitation
     token: str
     expired: Invitation
+    session: Session
+    link: Link
+    shell: Link
+
+    @property
+    def root(self) -> Identity:
+        return an_identity(permissions=GLOBAL_GRANTS[GlobalRole.ADMIN])
 
     @property
     def workspace(self) -> Workspace:
@@ -115,6 +164,7 @@ async def world(
     request: pytest.FixtureRequest, database: Database, clock: Callable[[], datetime], begin: Begin
 ) -> World:
     transactions = PostgresTransactions(database, clock)
+    challenge = urlsafe_b64encode(sha256(b"v" * 43).digest()).rstrip(b"=").decode()
     team, archived = a_team(), a_team(archived=True)
     owner, workspace_id, many = team.owner.user_id, team.workspace.id, request.param
     task = a_task(workspace_id=workspace_id, created_by=owner, assignee_id=team.member.user_id)
@@ -132,6 +182,9 @@ async def world(
         token_hash=fingerprint("secret"),
     )
     expired = an_invitation(workspace_id=workspace_id, invited_by=owner, created_at=NOW - 2 * LIFETIME)
+    session = a_session(user_id=owner, token_hash="current")
+    unlinked = a_user()
+    link, shell = a_link(user_id=owner), a_link(user_id=unlinked.id)
     tasks = [
         a_task(workspace_id=workspace_id, created_by=owner, assignee_id=team.member.user_id)
         for _ in range(many)
@@ -142,6 +195,23 @@ async def world(
         *team.aggregates,
         *archived.aggregates,
         a_credential(id=owner, password_hash="$1"),
+        session,
+        a_one_time_token(
+            purpose=Purpose.EXCHANGE, user_id=owner, token_hash=fingerprint("exchange"), challenge=challenge
+        ),
+        unlinked,
+        link,
+        shell,
+        *(a_link(user_id=owner) for _ in range(many + 1)),
+        *(
+            a_one_time_token(
+                purpose=purpose,
+                user_id=owner,
+                email=team.users[Role.OWNER].email,
+                token_hash=fingerprint(secret),
+            )
+            for purpose, secret in ((Purpose.RESET_PASSWORD, "reset"), (Purpose.VERIFY_EMAIL, "verify"))
+        ),
         task,
         done,
         comment,
@@ -174,6 +244,9 @@ async def world(
         invitation=invitation,
         token="secret",
         expired=expired,
+        session=session,
+        link=link,
+        shell=shell,
     )
 
 
@@ -182,15 +255,19 @@ async def world(
 type Operation = Callable[[World], Awaitable[object]]
 
 
-async def _refresh(it: World) -> object:
-    session = await it.run(open_session, it.team.owner.user_id, token_hash="1", lifetime=timedelta(days=1))
-    return await it.run(refresh_session, session.id, presented="1", successor="2")
-
-
 async def _refused(it: World) -> object:
     with pytest.raises(NotPermitted):
         await it.run(create_task, it.team.viewer, it.workspace.id, title="Spin")
     return None
+
+
+async def _add_key(it: World) -> SigningKey:
+    return await it.run(add_signing_key, [], kid="1", sealed="1", ahead=timedelta(0))
+
+
+async def _remove_key(it: World) -> object:
+    key = await _add_key(it)
+    return await it.run(remove_signing_key, key, keys=[key, a_signing_key(number=2)])
 
 
 # A read or a change is one statement. BEGIN and COMMIT make two more where there is more than one change, or
@@ -214,14 +291,112 @@ COMMANDS: dict[str, tuple[int, Operation]] = {
         1,
         lambda it: it.run(open_session, it.team.owner.user_id, token_hash="1", lifetime=timedelta(days=1)),
     ),
-    # open, then session, change
-    "refresh_session": (3, _refresh),
+    "open_session, by password": (
+        1,
+        lambda it: it.run(
+            open_session,
+            it.team.owner.user_id,
+            token_hash="1",
+            lifetime=timedelta(days=1),
+            password_hash="$1",
+        ),
+    ),
+    # session, user, change
+    "refresh_session": (
+        3,
+        lambda it: it.run(refresh_session, it.session.id, presented="current", successor="next"),
+    ),
+    # session, change
+    "refresh_session, reused": (
+        2,
+        lambda it: it.run(refresh_session, it.session.id, presented="earlier", successor="next"),
+    ),
+    "revoke_session": (2, lambda it: it.run(revoke_session, it.session.id, presented="current")),
+    "end_session": (2, lambda it: it.run(end_session, it.team.owner, it.session.id)),
+    "log_out": (
+        2,
+        lambda it: it.run(log_out, an_identity(it.team.owner.user_id, session_id=it.session.id)),
+    ),
+    "log_out_everywhere": (1, lambda it: it.run(log_out_everywhere, it.team.owner)),
+    # credential, change, sessions
+    "change_password": (
+        5,
+        lambda it: it.run(change_password, it.team.owner, outdated="$1", password_hash="$2"),
+    ),
+    # token
+    "request_password_reset": (1, lambda it: it.run(request_password_reset, email=an_email())),
+    # token, user, credential; credential, sessions, user, token
+    "reset_password": (10, lambda it: it.run(reset_password, token="reset", password_hash="$2")),
+    # user, token
+    "request_email_verification": (2, lambda it: it.run(request_email_verification, it.team.owner)),
+    # token, user; token, user
+    "confirm_email": (6, lambda it: it.run(confirm_email, it.team.owner, token="verify")),
+    "add_signing_key": (1, _add_key),
+    # add, then removal
+    "remove_signing_key": (2, _remove_key),
     # user, change
     "edit_profile": (2, lambda it: it.run(edit_profile, it.team.owner, display_name="Augusta")),
     "edit_profile, the same": (
         1,
         lambda it: it.run(edit_profile, it.team.owner, display_name="Owner"),
     ),
+    # user, change
+    "change_roles": (
+        2,
+        lambda it: it.run(change_roles, it.root, it.team.owner.user_id, roles=[GlobalRole.SUPPORT]),
+    ),
+    "change_roles, the same": (
+        1,
+        lambda it: it.run(change_roles, it.root, it.team.owner.user_id, roles=[]),
+    ),
+    "grant_role": (
+        2,
+        lambda it: it.run(grant_role, email=address_of(it.team.outsider), role=GlobalRole.ADMIN),
+    ),
+    "revoke_role, which they have not": (
+        1,
+        lambda it: it.run(revoke_role, email=address_of(it.team.outsider), role=GlobalRole.ADMIN),
+    ),
+    # user, change, sessions
+    "suspend_user": (5, lambda it: it.run(suspend_user, it.root, it.team.owner.user_id)),
+    "suspend_address": (5, lambda it: it.run(suspend_address, email=address_of(it.team.outsider))),
+    "restore_user, who is active": (1, lambda it: it.run(restore_user, it.root, it.team.owner.user_id)),
+    "restore_address, which is active": (
+        1,
+        lambda it: it.run(restore_address, email=address_of(it.team.outsider)),
+    ),
+    # by address, user, link
+    "admit_stranger": (
+        5,
+        lambda it: it.run(admit_stranger, a_proof(email="new@example.com"), email_trusted=True),
+    ),
+    "admit_stranger, without an address": (
+        4,
+        lambda it: it.run(admit_stranger, a_proof(), email_trusted=True),
+    ),
+    # link, change
+    "link_identity": (2, lambda it: it.run(link_identity, it.team.owner, a_proof())),
+    "link_identity, again": (
+        1,
+        lambda it: it.run(
+            link_identity, it.team.owner, a_proof(issuer=it.link.issuer, subject=it.link.subject)
+        ),
+    ),
+    # link, its user, lock, whether there is more, change, removal
+    "link_identity, of a user who is nothing else": (
+        8,
+        lambda it: it.run(
+            link_identity, it.team.owner, a_proof(issuer=it.shell.issuer, subject=it.shell.subject)
+        ),
+    ),
+    # lock, change
+    "unlink_identity": (4, lambda it: it.run(unlink_identity, it.team.owner, it.link.id)),
+    "make_exchange_code": (
+        1,
+        lambda it: it.run(make_exchange_code, it.team.owner.user_id, code="code", challenge="c"),
+    ),
+    # token, removal
+    "redeem_exchange_code": (2, lambda it: it.run(redeem_exchange_code, code="exchange", verifier="v" * 43)),
     # workspace, membership
     "create_workspace": (4, lambda it: it.run(create_workspace, it.team.owner, name="Looms")),
     # standing, workspace, change
@@ -314,7 +489,23 @@ PAGE = PageRequest(limit=20)
 BY_TITLE: list[Sort[TaskSortKey]] = [Sort("title")]
 
 QUERIES: dict[str, tuple[int, Operation]] = {
-    "auth.credential": (1, lambda it: it.ask.auth.credential(it.team.outsider.email)),
+    "auth.known": (1, lambda it: it.ask.auth.known(it.team.owner.user_id)),
+    "auth.resetting": (1, lambda it: it.ask.auth.resetting(fingerprint("reset"))),
+    "auth.sessions": (
+        1,
+        lambda it: it.ask.auth.sessions(it.team.owner.user_id, PAGE, current=it.session.id),
+    ),
+    "auth.credential": (1, lambda it: it.ask.auth.credential(address_of(it.team.outsider))),
+    "auth.signing_keys": (1, lambda it: it.ask.auth.signing_keys()),
+    "auth.cookie": (1, lambda it: it.ask.auth.cookie(it.session.id)),
+    "identities.linked": (1, lambda it: it.ask.identities.linked(it.link.issuer, it.link.subject)),
+    "identities.session": (1, lambda it: it.ask.identities.session(it.session.user_id, it.session.id)),
+    "identities.page": (1, lambda it: it.ask.identities.page(it.team.owner.user_id, PAGE)),
+    "users.get": (1, lambda it: it.ask.users.get(it.root, it.team.owner.user_id)),
+    "users.page": (
+        1,
+        lambda it: it.ask.users.page(it.root, UserFilter(text="a", suspended=False), [Sort("email")], PAGE),
+    ),
     "users.profile": (1, lambda it: it.ask.users.profile(it.team.owner.user_id)),
     "workspaces.get": (1, lambda it: it.ask.workspaces.get(it.team.viewer.user_id, it.workspace.id)),
     "workspaces.page": (1, lambda it: it.ask.workspaces.page(it.team.viewer.user_id, PAGE)),

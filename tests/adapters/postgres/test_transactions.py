@@ -11,7 +11,7 @@ from adapters.postgres.transactions import PostgresTransactions
 from application.ports import Begin, UnitOfWork
 from application.run import Runner
 from backends import ByHand
-from builders import NOW, a_membership, a_user, a_workspace, store
+from builders import NOW, a_membership, a_user, a_workspace, address_of, store
 from domain.errors import Stale
 from domain.users import EmailTaken, UserEdited, UserId
 from domain.workspaces import SlugTaken, Workspace
@@ -179,7 +179,7 @@ async def test_a_use_case_sees_what_it_has_changed(begin: Begin, workspace: Work
         await uow.memberships.remove(joined)
         assert await uow.memberships.standing(workspace.id, UserId(user.id)) is None
         another = await uow.users.save(user.edit(at=NOW, display_name="Augusta"))
-        assert await uow.users.by_email(user.email) == another
+        assert await uow.users.by_email(address_of(user)) == another
 
 
 async def test_a_lock_is_taken_after_the_change_before_it(begin: Begin, workspace: Workspace) -> None:

@@ -21,6 +21,7 @@ from builders import (
     a_membership,
     a_team,
     a_user,
+    address_of,
     an_email,
     an_identity,
     an_invitation,
@@ -151,7 +152,9 @@ async def test_the_inviter_gets_a_secret_of_which_only_the_fingerprint_is_kept(
 
 
 async def test_whoever_has_an_account_but_no_membership_can_be_invited(run: Runner, team: Team) -> None:
-    issued = await run(invite, team.admin, team.workspace.id, email=team.outsider.email, role=Role.MEMBER)
+    issued = await run(
+        invite, team.admin, team.workspace.id, email=address_of(team.outsider), role=Role.MEMBER
+    )
     assert issued.invitation.email == team.outsider.email
 
 
@@ -161,7 +164,7 @@ async def test_only_an_address_can_be_invited(run: Runner, team: Team) -> None:
 
 
 async def test_a_member_cannot_be_invited(run: Runner, team: Team) -> None:
-    email = team.users[Role.VIEWER].email.upper()
+    email = address_of(team.users[Role.VIEWER]).upper()
     with refused(AlreadyMember):
         await run(invite, team.admin, team.workspace.id, email=email, role=Role.MEMBER)
 

@@ -1,16 +1,18 @@
 """What the tests over HTTP share: people who speak, and a contract that every answer is held against."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AsyncExitStack
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, override
 
+import httpx2
 import pytest
 from fastapi import FastAPI
-from httpx2 import ASGITransport, AsyncClient, Response
+from httpx2 import ASGITransport, AsyncClient, Request, Response
 from pydantic import SecretStr
 
 from application.ports import Begin, Identity
-from builders import Team, a_task, a_team, store
+from builders import Team, a_session, a_task, a_team, store
 from documented import Contract
 from domain.tasks import Task
 from entrypoints.container import Container
@@ -34,9 +36,28 @@ def contract(app: FastAPI, document: dict[str, Any]) -> Contract:
     return Contract(app, document)
 
 
+class LoggedIn(httpx2.Auth):
+    """A session of its own for each client, opened when the client first asks for something."""
+
+    def __init__(self, container: Container, identity: Identity) -> None:
+        self._container = container
+        self._user_id = identity.user_id
+        self._header: str | None = None
+
+    @override
+    async def async_auth_flow(self, request: Request) -> AsyncGenerator[Request, Response]:
+        if self._header is None:
+            session = a_session(user_id=self._user_id, created_at=datetime.now(UTC))
+            await store(self._container.begin(), session)
+            token = await self._container.token_issuer().issue(self._user_id, session_id=session.id)
+            self._header = f"Bearer {token.value}"
+        request.headers["authorization"] = self._header
+        yield request
+
+
 @pytest.fixture
 async def as_(app: FastAPI, container: Container, contract: Contract) -> AsyncIterator[As]:
-    """A client of somebody who has logged in, or of nobody. A defect is a 500, as for a real client."""
+    """A client of a user who has logged in, or of nobody. A defect is a 500, as for a real client."""
 
     async def check(response: Response) -> None:
         contract.check(response, await response.aread())
@@ -45,12 +66,12 @@ async def as_(app: FastAPI, container: Container, contract: Contract) -> AsyncIt
         transport = await stack.enter_async_context(ASGITransport(app=app, raise_app_exceptions=False))
 
         def make(identity: Identity | None) -> AsyncClient:
-            headers = {}
-            if identity is not None:
-                token = container.token_issuer().issue(identity.user_id)
-                headers["authorization"] = f"Bearer {token.value}"
-            hooks = {"response": [check]}
-            client = AsyncClient(transport=transport, base_url=BASE_URL, headers=headers, event_hooks=hooks)
+            client = AsyncClient(
+                transport=transport,
+                base_url=BASE_URL,
+                auth=LoggedIn(container, identity) if identity else None,
+                event_hooks={"response": [check]},
+            )
             stack.push_async_callback(client.aclose)
             return client
 

@@ -30,6 +30,7 @@ async def test_its_policy_allows_this_service_and_its_own_script_alone(client: A
     assert policy["default-src"] == "'none'"
     assert policy["script-src"] == f"'self' 'sha256-{digest}'"
     assert policy["connect-src"] == "'self'"
+    assert page.headers["cross-origin-opener-policy"] == "same-origin-allow-popups"
     assert "unsafe" not in page.headers["content-security-policy"]
     assert '"validatorUrl": null' in page.text
 
@@ -55,3 +56,17 @@ async def test_every_problem_has_a_page_and_the_list_leads_to_it(client: AsyncCl
 async def test_the_type_of_a_problem_leads_to_its_page(client: AsyncClient) -> None:
     problem = (await client.get("/nowhere")).json()
     assert (await client.get(problem["type"])).status_code == 200
+
+
+async def test_the_page_to_return_to_talks_to_the_one_that_opened_it_and_nothing_else(
+    client: AsyncClient,
+) -> None:
+    docs = await client.get("/v1/docs")
+    (path,) = re.findall(r"oauth2RedirectUrl: window.location.origin \+ '([^']+)'", docs.text)
+    page = await client.get(path)
+    policy = dict(part.strip().split(" ", 1) for part in page.headers["content-security-policy"].split(";"))
+    (script,) = re.findall(r"<script>(.*?)</script>", page.text, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert policy["script-src"] == f"'self' 'sha256-{digest}'"
+    assert policy["connect-src"] == "'self'"
+    assert page.headers["cross-origin-opener-policy"] == "unsafe-none"

@@ -13,7 +13,16 @@ from structlog.testing import capture_logs
 
 from application.paging import InvalidCursor
 from application.ports import Contention, TimedOut, Unavailable, WorldError
-from domain.errors import Conflict, DomainError, Forbidden, Invalid, NotFound, Stale, Unauthenticated
+from domain.errors import (
+    Conflict,
+    DomainError,
+    Forbidden,
+    Invalid,
+    Limited,
+    NotFound,
+    Stale,
+    Unauthenticated,
+)
 from domain.tasks import TaskNotFound
 from entrypoints.http.field_errors import field_errors, pointer
 from entrypoints.http.problems import RequestError, kind_of, kinds
@@ -49,6 +58,7 @@ def raised(app: FastAPI, client: AsyncClient) -> Answer:
         (TaskNotFound("no"), 404, "task-not-found"),
         (Conflict("no"), 409, "conflict"),
         (Stale("no"), 409, "stale"),
+        (Limited("no", retry_after=7), 429, "limited"),
         (Unavailable("no"), 503, "unavailable"),
         (Contention("no"), 503, "contention"),
         (TimedOut("no"), 504, "timed-out"),
@@ -67,8 +77,9 @@ async def test_the_category_gives_the_status_and_the_class_the_rest(
         "instance": "/raises",
         "trace_id": body["trace_id"],
     }
-    assert headers.get("www-authenticate") == ("Bearer" if status == 401 else None)
-    assert headers.get("retry-after") == ("1" if status == 503 else None)
+    scheme, _, _ = headers.get("www-authenticate", "").partition(" ")
+    assert scheme == ("Bearer" if status == 401 else "")
+    assert headers.get("retry-after") == {429: "7", 503: "1"}.get(status)
 
 
 async def test_what_the_world_did_is_logged_with_its_cause(raised: Answer) -> None:

@@ -1,21 +1,28 @@
-"""Registering, logging in and refreshing, with the built-in provider."""
+"""The built-in provider: registering, logging in and out, sessions, passwords, and whose an address is."""
 
 from typing import Annotated, TypedDict
 
 from fastapi import Body
 
-from application.commands.auth import PasswordLogin, TokenPair
+from application.commands import sessions as commands
+from application.commands.auth import PasswordLogin
+from application.commands.sessions import TokenPair, TokenSessions
+from application.paging import Page
+from application.queries.auth import SessionView
 from application.queries.users import Profile
-from domain.auth import PASSWORD_LEAST, PASSWORD_MOST
+from domain.auth import SessionId
+from domain.passwords import PASSWORD_LEAST, PASSWORD_MOST
 from domain.users import DISPLAY_NAME_MOST, EMAIL_MOST, User
-from entrypoints.http.dependencies import Login
-from entrypoints.http.inputs import strict, text
+from entrypoints.http.dependencies import Actor, Ask, FromClient, Login, Run, Tokens
+from entrypoints.http.inputs import Paging, strict, text
 from entrypoints.http.routing import Router
 
 router = Router(tag="auth")
 
-_PHRASE = "correct horse battery staple"
+_PHRASE = "violet kettle hums at dawn"
 EmailText = Annotated[str, text(most=EMAIL_MOST, format="email", examples=["ada@example.com"])]
+PasswordText = Annotated[str, text(most=PASSWORD_MOST, examples=[_PHRASE])]
+NewPasswordText = Annotated[str, text(least=PASSWORD_LEAST, most=PASSWORD_MOST, examples=[_PHRASE])]
 
 
 @strict
@@ -23,8 +30,8 @@ class Registration(TypedDict):
     """Who wants an account."""
 
     email: EmailText
-    password: Annotated[str, text(least=PASSWORD_LEAST, most=PASSWORD_MOST, examples=[_PHRASE])]
-    """Anything long enough: several words make a good one."""
+    password: NewPasswordText
+    """Anything long enough that not everybody knows: several words make a good one."""
     display_name: Annotated[str, text(least=1, most=DISPLAY_NAME_MOST, examples=["Ada Lovelace"])]
 
 
@@ -33,7 +40,7 @@ class Credentials(TypedDict):
     """Who wants to log in."""
 
     email: EmailText
-    password: Annotated[str, text(most=PASSWORD_MOST, examples=[_PHRASE])]
+    password: PasswordText
 
 
 @strict
@@ -43,22 +50,114 @@ class Refreshing(TypedDict):
     refresh_token: str
 
 
+@strict
+class PasswordChange(TypedDict):
+    """The password so far, and from now on."""
+
+    current_password: PasswordText
+    new_password: NewPasswordText
+
+
+@strict
+class Forgetting(TypedDict):
+    """Whose password is to be reset."""
+
+    email: EmailText
+
+
+@strict
+class PasswordReset(TypedDict):
+    """The secret that was mailed, and the password from now on."""
+
+    token: str
+    password: NewPasswordText
+
+
+@strict
+class Proof(TypedDict):
+    """The secret that was mailed."""
+
+    token: str
+
+
 @router.post(
     "/auth/register",
     use_case=PasswordLogin.register,
     response_model=Profile,
     location="/v1/me",
     public=True,
+    refuses=(403,),
 )
 async def register(login: Login, body: Annotated[Registration, Body()]) -> User:
     return await login.register(**body)
 
 
-@router.post("/auth/login", use_case=PasswordLogin.log_in, public=True)
-async def log_in(login: Login, body: Annotated[Credentials, Body()]) -> TokenPair:
-    return await login.log_in(**body)
+@router.post("/auth/login", use_case=PasswordLogin.log_in, public=True, refuses=(403, 429))
+async def log_in(login: Login, client: FromClient, body: Annotated[Credentials, Body()]) -> TokenPair:
+    return await login.log_in(client, **body)
 
 
-@router.post("/auth/refresh", use_case=PasswordLogin.refresh, public=True)
-async def refresh(login: Login, body: Annotated[Refreshing, Body()]) -> TokenPair:
-    return await login.refresh(**body)
+@router.post("/auth/refresh", use_case=TokenSessions.refresh, public=True)
+async def refresh(sessions: Tokens, body: Annotated[Refreshing, Body()]) -> TokenPair:
+    return await sessions.refresh(**body)
+
+
+@router.get("/auth/sessions")
+async def list_sessions(actor: Actor, ask: Ask, query: Paging) -> Page[SessionView]:
+    """Everybody may list their own open sessions, the newest first."""
+    return await ask.auth.sessions(actor.user_id, query.page, current=actor.session_id)
+
+
+@router.delete("/auth/sessions/{session_id}", use_case=commands.end_session)
+async def end_session(session_id: SessionId, actor: Actor, run: Run) -> None:
+    await run(commands.end_session, actor, session_id)
+
+
+@router.post("/auth/logout", use_case=commands.log_out)
+async def log_out(actor: Actor, run: Run) -> None:
+    await run(commands.log_out, actor)
+
+
+@router.post("/auth/logout/all", use_case=commands.log_out_everywhere)
+async def log_out_everywhere(actor: Actor, run: Run) -> None:
+    await run(commands.log_out_everywhere, actor)
+
+
+@router.post("/me/password", use_case=PasswordLogin.change_password, refuses=(429,))
+async def change_password(actor: Actor, login: Login, body: Annotated[PasswordChange, Body()]) -> None:
+    await login.change_password(actor, **body)
+
+
+@router.post(
+    "/auth/password-reset",
+    use_case=PasswordLogin.request_password_reset,
+    public=True,
+    refuses=(403, 429),
+)
+async def request_password_reset(
+    login: Login, client: FromClient, body: Annotated[Forgetting, Body()]
+) -> None:
+    await login.request_password_reset(client, **body)
+
+
+@router.post(
+    "/auth/password-reset/confirmation",
+    use_case=PasswordLogin.reset_password,
+    public=True,
+    refuses=(403, 404),
+)
+async def reset_password(login: Login, body: Annotated[PasswordReset, Body()]) -> None:
+    await login.reset_password(**body)
+
+
+@router.post("/auth/email-verification", use_case=PasswordLogin.request_email_verification, refuses=(429,))
+async def request_email_verification(actor: Actor, login: Login) -> None:
+    await login.request_email_verification(actor)
+
+
+@router.post(
+    "/auth/email-verification/confirmation",
+    use_case=PasswordLogin.confirm_email,
+)
+async def confirm_email(actor: Actor, login: Login, body: Annotated[Proof, Body()]) -> None:
+    await login.confirm_email(actor, **body)

@@ -1,14 +1,16 @@
-"""The user who is logged in."""
+"""The user who is logged in, and all users for those who look after the service."""
 
 from typing import Annotated, TypedDict
 
-from fastapi import Body
+from fastapi import Body, Query
+from pydantic import Field
 
 from application.commands import users as commands
-from application.queries.users import Profile
-from domain.users import DISPLAY_NAME_MOST, EMAIL_MOST, User
+from application.paging import Page, Sort
+from application.queries.users import Profile, UserFilter, UserSortKey, UserView
+from domain.users import DISPLAY_NAME_MOST, EMAIL_MOST, GlobalRole, User, UserId
 from entrypoints.http.dependencies import Actor, Ask, Run
-from entrypoints.http.inputs import strict, text
+from entrypoints.http.inputs import PageQuery, sort_by, strict, text
 from entrypoints.http.routing import Router
 
 router = Router(tag="users")
@@ -22,6 +24,33 @@ class ProfilePatch(TypedDict, total=False):
     email: Annotated[str, text(most=EMAIL_MOST, format="email", examples=["ada@example.com"])]
 
 
+@strict
+class RolesChange(TypedDict):
+    """What a user is to be in the whole service: these roles and no others."""
+
+    roles: Annotated[tuple[GlobalRole, ...], Field(max_length=20)]
+
+
+class UserQuery(PageQuery):
+    """Which users, in which order; all filters have to hold."""
+
+    q: Annotated[str | None, Field(max_length=EMAIL_MOST)] = None
+    """How the e-mail address or the name begins, in capital or small letters."""
+
+    suspended: bool | None = None
+
+    role: GlobalRole | None = None
+
+    sort: Annotated[tuple[Sort[UserSortKey], ...], sort_by(UserSortKey)] = (
+        Sort("created_at", descending=True),
+    )
+    """Names separated by commas; a minus before a name means downwards. Default: the newest first."""
+
+    @property
+    def where(self) -> UserFilter:
+        return UserFilter(text=self.q or None, suspended=self.suspended, role=self.role)
+
+
 @router.get("/me")
 async def get_profile(actor: Actor, ask: Ask) -> Profile:
     """Everybody may see their own profile."""
@@ -31,3 +60,30 @@ async def get_profile(actor: Actor, ask: Ask) -> Profile:
 @router.patch("/me", use_case=commands.edit_profile, response_model=Profile)
 async def edit_profile(actor: Actor, run: Run, body: Annotated[ProfilePatch, Body()]) -> User:
     return await run(commands.edit_profile, actor, **body)
+
+
+@router.get("/admin/users", refuses=(403,))
+async def list_users(actor: Actor, ask: Ask, query: Annotated[UserQuery, Query()]) -> Page[UserView]:
+    """Support and administrators may list all users."""
+    return await ask.users.page(actor, query.where, query.sort, query.page)
+
+
+@router.get("/admin/users/{user_id}", refuses=(403,))
+async def get_user(user_id: UserId, actor: Actor, ask: Ask) -> UserView:
+    """Support and administrators may see any user."""
+    return await ask.users.get(actor, user_id)
+
+
+@router.patch("/admin/users/{user_id}", use_case=commands.change_roles, response_model=UserView)
+async def change_roles(user_id: UserId, actor: Actor, run: Run, body: Annotated[RolesChange, Body()]) -> User:
+    return await run(commands.change_roles, actor, user_id, **body)
+
+
+@router.post("/admin/users/{user_id}/suspension", use_case=commands.suspend_user, response_model=UserView)
+async def suspend_user(user_id: UserId, actor: Actor, run: Run) -> User:
+    return await run(commands.suspend_user, actor, user_id)
+
+
+@router.delete("/admin/users/{user_id}/suspension", use_case=commands.restore_user)
+async def restore_user(user_id: UserId, actor: Actor, run: Run) -> None:
+    await run(commands.restore_user, actor, user_id)

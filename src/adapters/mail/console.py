@@ -1,0 +1,15 @@
+"""Mail for development: it stays on this terminal, secrets and all, for the developer to use."""
+
+import sys
+
+from application.ports import Mail
+
+
+class ConsoleMailer:
+    """A Mailer that prints. Nothing is redacted: the link in the mail is what it is read for."""
+
+    async def send(self, mail: Mail, /) -> None:
+        lines = [f"To: {mail.to}", f"Subject: {mail.subject}", "", *mail.text.splitlines()]
+        frame = "─" * 72
+        sys.stdout.write("\n".join([frame, *lines, frame, ""]))
+        sys.stdout.flush()

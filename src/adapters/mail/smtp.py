@@ -1,0 +1,100 @@
+"""Mail by SMTP (RFC 5321), to the server that the settings name."""
+
+import asyncio
+import ssl
+from email.message import EmailMessage
+from email.policy import SMTP
+from email.utils import format_datetime, make_msgid
+from typing import Literal
+
+import aiosmtplib
+import structlog
+from aiosmtplib import (
+    SMTPDataError,
+    SMTPException,
+    SMTPRecipientsRefused,
+    SMTPTimeoutError,
+)
+
+from application.ports import Clock, Mail, TimedOut, Unavailable
+
+log = structlog.get_logger(__name__)
+
+type Security = Literal["starttls", "tls", "none"]
+
+PERMANENT = 500  # RFC 5321 §4.2.1: the same again will be refused again
+
+
+class SmtpMailer:
+    """A Mailer. It takes `seconds` at most for a mail, from the connection to the server's receipt.
+
+    `starttls` and `tls` send nothing to a server whose certificate does not prove its name; `starttls` is
+    required, not tried. Without `username` it does not log in.
+    """
+
+    def __init__(
+        self,
+        *,
+        host: str,
+        port: int,
+        security: Security,
+        username: str,
+        password: str,
+        sender: str,
+        clock: Clock,
+        seconds: float = 5.0,
+        trusted: ssl.SSLContext | None = None,
+    ) -> None:
+        """`trusted` says whose certificates are good, by default those of the machine's authorities."""
+        self._host = host
+        self._port = port
+        self._security = security
+        self._username = username
+        self._password = password
+        self._sender = sender
+        self._clock = clock
+        self._seconds = seconds
+        self._trusted = trusted
+
+    async def send(self, mail: Mail, /) -> None:
+        """Raises Unavailable and TimedOut. A mail that this server will never take is logged and dropped."""
+        try:
+            async with asyncio.timeout(self._seconds):
+                await self._hand_over(self._message(mail))
+        except (TimeoutError, SMTPTimeoutError) as error:
+            raise TimedOut("The mail server took too long.") from error
+        except (SMTPRecipientsRefused, SMTPDataError) as error:
+            refusals = error.recipients if isinstance(error, SMTPRecipientsRefused) else [error]
+            codes = sorted(refusal.code for refusal in refusals)
+            if codes[0] < PERMANENT:
+                raise Unavailable("The mail server does not take the mail now.") from error
+            # Neither the address nor what the server said of it: the log is no list of people.
+            log.warning("mail refused for good", subject=mail.subject, codes=codes)
+        except (SMTPException, OSError, ssl.SSLError) as error:
+            raise Unavailable("The mail server does not take the mail.") from error
+
+    async def _hand_over(self, message: EmailMessage) -> None:
+        client = aiosmtplib.SMTP(
+            hostname=self._host,
+            port=self._port,
+            username=self._username or None,
+            password=self._password or None,
+            use_tls=self._security == "tls",
+            start_tls=self._security == "starttls",
+            tls_context=self._trusted,
+            timeout=self._seconds,
+        )
+        async with client:
+            await client.send_message(message)
+
+    def _message(self, mail: Mail) -> EmailMessage:
+        """The policy refuses line breaks in headers, so no value can add a header."""
+        message = EmailMessage(policy=SMTP)
+        message["From"] = self._sender
+        message["To"] = mail.to
+        message["Subject"] = mail.subject
+        message["Date"] = format_datetime(self._clock())
+        message["Message-ID"] = make_msgid(domain=self._sender.rpartition("@")[2].rstrip("> "))
+        message["Auto-Submitted"] = "auto-generated"  # RFC 3834: no automatic replies, please
+        message.set_content(mail.text)
+        return message

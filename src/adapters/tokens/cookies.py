@@ -1,0 +1,84 @@
+"""Whose session a cookie opens."""
+
+import hmac
+from uuid import UUID
+
+import structlog
+
+from adapters.tokens.verified import VerifiedTokens
+from application.grants import GLOBAL_GRANTS
+from application.ports import Clock, Identity
+from application.queries.auth import AuthQueries, KnownCookie
+from application.secret_tokens import fingerprint
+from domain.auth import SessionId
+from domain.errors import Unauthenticated
+
+log = structlog.get_logger(__name__)
+
+
+class StoredCookieVerifier:
+    """A CookieVerifier that asks the database once for each cookie.
+
+    What it said is remembered for `recheck_seconds`, as with tokens. `issuer` names the built-in provider;
+    where its sessions are not `trusted` any more, no cookie is good.
+    """
+
+    def __init__(
+        self,
+        queries: AuthQueries,
+        *,
+        issuer: str,
+        cached: int,
+        recheck_seconds: float,
+        clock: Clock,
+        trusted: bool = True,
+    ) -> None:
+        self._trusted = trusted
+        self._queries = queries
+        self._issuer = issuer
+        self._verified = VerifiedTokens(cached)
+        self._recheck_seconds = recheck_seconds
+        self._clock = clock
+
+    async def verify(self, value: str, /) -> Identity:
+        """Whose session it is; raises Unauthenticated, with the same words for every kind of bad cookie."""
+        if not self._trusted:
+            raise _refused("the built-in issuer is not trusted")
+        now = self._clock()
+        key = self._verified.key(value)
+        identity = self._verified.get(key, now=now.timestamp())
+        if identity is None:
+            session_id, secret = _parse(value)
+            known = await self._queries.cookie(session_id) if session_id is not None else None
+            if known is None or not hmac.compare_digest(known.token_hash, fingerprint(secret)):
+                raise _refused("no such session")
+            if known.ended_at is not None or now >= known.expires_at:
+                raise _refused("its session has ended")
+            if known.suspended_at is not None:
+                raise _refused("its user is suspended")
+            identity = self._identity(known)
+            until = min(known.expires_at.timestamp(), now.timestamp() + self._recheck_seconds)
+            self._verified.put(key, identity, expires=until)
+        return identity
+
+    def _identity(self, known: KnownCookie) -> Identity:
+        return Identity(
+            user_id=known.user_id,
+            issuer=self._issuer,
+            subject=str(known.user_id),
+            permissions=frozenset().union(*(GLOBAL_GRANTS[role] for role in known.roles)),
+            session_id=known.session_id,
+        )
+
+
+def _parse(value: str) -> tuple[SessionId | None, str]:
+    session_id, _, secret = value.partition(".")
+    try:
+        return SessionId(UUID(hex=session_id)), secret
+    except ValueError:
+        return None, ""
+
+
+def _refused(reason: str) -> Unauthenticated:
+    log.info("session cookie refused", reason=reason)
+    return Unauthenticated("The session cookie is not valid.")

@@ -1,0 +1,102 @@
+"""Reading a provider's documents over the network, without trusting it to be quick, small or honest."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from httpx2 import AsyncClient, HTTPError, InvalidURL, Response
+
+from adapters.tokens.compact import BadTokenError, strict_object
+from adapters.tokens.key_sets import KeySet, read_key_set
+from adapters.tokens.providers import Provider, check_address
+
+LONGEST_DOCUMENT: Final = 1024 * 1024  # bytes
+
+_MAX_AGE: Final = re.compile(r"(?:^|[\s,])max-age=(\d{1,9})(?=$|[\s,;])", re.IGNORECASE)
+
+
+class ProviderError(Exception):
+    """Why a provider's documents cannot be had or used. For the log, and whoever runs the service."""
+
+
+class _Unreachable(ProviderError):
+    """There was no answer; the provider's next address would have none either."""
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What a provider says of itself, and its keys. `max_age` is how long it vouches for them, in seconds."""
+
+    metadata: Mapping[str, Any]
+    keys: KeySet
+    max_age: float
+
+
+async def fetch_published(client: AsyncClient, provider: Provider, *, allow_loopback_http: bool) -> Published:
+    """What `provider` publishes now; raises ProviderError. It has no limit in time: set one around it."""
+    if provider.kind.jwks is not None:
+        metadata = {"issuer": provider.issuer, "jwks_uri": provider.issuer.rstrip("/") + provider.kind.jwks}
+    else:
+        metadata = await _fetch_metadata(client, provider)
+    jwks_uri = metadata.get("jwks_uri")
+    if not isinstance(jwks_uri, str):
+        raise ProviderError("the discovery document names no jwks_uri")
+    try:
+        check_address(jwks_uri, allow_loopback_http=allow_loopback_http)
+        document, max_age = await _fetch_object(client, jwks_uri)
+        keys = read_key_set(document)
+    except ValueError as error:
+        raise ProviderError(str(error)) from None
+    if not keys.keys:
+        raise ProviderError("the key set has no key that is fit to verify a signature")
+    return Published(metadata, keys, max_age)
+
+
+async def _fetch_metadata(client: AsyncClient, provider: Provider) -> dict[str, Any]:
+    """The document at the first of the well-known addresses that has a good one."""
+    first: ProviderError | None = None
+    for url in provider.discovery_urls:
+        try:
+            document, _ = await _fetch_object(client, url)
+        except _Unreachable:
+            raise
+        except ProviderError as error:
+            first = first or error
+            continue
+        # Whoever can answer for another issuer's name can take its users over (RFC 8414 §3.3).
+        if document.get("issuer") != provider.issuer:
+            raise ProviderError(f"{url} says it is the issuer {str(document.get('issuer'))[:200]!r}")
+        return document
+    raise first or ProviderError("there is no address to ask")
+
+
+async def _fetch_object(client: AsyncClient, url: str) -> tuple[dict[str, Any], float]:
+    """The JSON object at `url`, and for how many seconds it may be kept; raises ProviderError."""
+    try:
+        # Compression would let a small answer become a large one after it was measured.
+        headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
+        async with client.stream("GET", url, headers=headers, follow_redirects=False) as response:
+            body = await _read(response, url)
+            max_age = _MAX_AGE.search(response.headers.get("cache-control", ""))
+    except (HTTPError, InvalidURL, OSError) as error:
+        raise _Unreachable(f"{url} does not answer: {type(error).__name__}") from None
+    if body.lstrip()[:1] == b"<":
+        raise ProviderError(f"{url} answers with a page of HTML")
+    try:
+        return strict_object(body), float(max_age[1]) if max_age else 0
+    except BadTokenError as error:
+        raise ProviderError(f"{url} answers with no JSON object that can be used: {error}") from None
+
+
+async def _read(response: Response, url: str) -> bytes:
+    if response.status_code != 200:
+        raise ProviderError(f"{url} answers {response.status_code}")
+    if response.headers.get("content-encoding", "identity") != "identity":
+        raise ProviderError(f"{url} answers in another encoding than asked for")
+    body = bytearray()
+    async for chunk in response.aiter_raw():
+        body += chunk
+        if len(body) > LONGEST_DOCUMENT:
+            raise ProviderError(f"{url} answers with more than {LONGEST_DOCUMENT} bytes")
+    return bytes(body)

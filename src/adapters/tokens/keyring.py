@@ -1,0 +1,301 @@
+"""The built-in provider's signing keys: read from the database, unsealed, published, and rotated by age.
+
+A key is stored sealed, so that neither the database nor a copy of it can sign: a JWE (RFC 7516) whose key
+comes from AUTH_SECRET. Nor can whoever writes there smuggle in a key of their own.
+"""
+
+import asyncio
+import hmac
+import json
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Final
+
+import structlog
+from joserfc import jwe
+from joserfc.errors import JoseError
+from joserfc.jwk import ECKey, OctKey
+
+from adapters.tokens.claims import LEEWAY_SECONDS
+from adapters.tokens.key_sets import VerificationKey
+from application.commands.signing_keys import add_signing_key, remove_signing_key
+from application.ports import Clock, Unavailable, WorldError
+from application.queries.auth import AuthQueries
+from application.run import Runner
+from domain.errors import Stale
+from domain.signing_keys import (
+    PUBLISHED_AHEAD,
+    KeysRotated,
+    KeyState,
+    SigningKey,
+    SigningKeyNotFound,
+    is_next_due,
+    signing_key,
+    state_of,
+)
+
+ALGORITHM: Final = "ES256"
+
+RELOAD_SECONDS: Final = 60.0  # so long, at most, is a key that was removed or added elsewhere not noticed
+RETRY_SECONDS: Final = 5.0  # after the database has failed
+COOL_DOWN_SECONDS: Final = 3.0  # after a token named a key that nobody has: anybody can write such tokens
+
+_SEAL: Final = {"alg": "dir", "enc": "A256GCM"}
+_SEALING: Final = jwe.JWERegistry(algorithms=list(_SEAL.values()))
+
+log = structlog.get_logger(__name__)
+
+
+class Seal:
+    """Encrypts private keys under AUTH_SECRET, each bound to its `kid`."""
+
+    def __init__(self, secret: str) -> None:
+        # One secret has several uses; none of them can be turned against another.
+        self._key = OctKey.import_key(hmac.digest(secret.encode(), b"signing keys", "sha256"))
+
+    def close(self, key: ECKey) -> str:
+        """The private key, sealed. Its name is in the protected header, which the seal covers."""
+        header = {**_SEAL, "kid": key.thumbprint()}
+        return jwe.encrypt_compact(
+            header, json.dumps(key.as_dict(private=True)), self._key, registry=_SEALING
+        )
+
+    def open(self, record: SigningKey) -> ECKey | None:
+        """The private key; None where it was sealed with another secret, or is not the one it is called."""
+        try:
+            opened = jwe.decrypt_compact(record.sealed, self._key, registry=_SEALING)
+            key = ECKey.import_key(json.loads(opened.plaintext or b""))
+        except (JoseError, ValueError):
+            return None
+        named = opened.protected.get("kid")
+        return key if named == record.kid == key.thumbprint() else None
+
+
+@dataclass(frozen=True, slots=True)
+class Unsealed:
+    """A key that is fit for use: to sign with, to verify with, and as the others see it (RFC 7517)."""
+
+    private: ECKey
+    verification: VerificationKey
+    published: dict[str, Any]
+
+    @classmethod
+    def of(cls, kid: str, private: ECKey) -> "Unsealed":
+        public = private.as_dict(private=False, kid=kid, alg=ALGORITHM, use="sig")
+        verification = VerificationKey(kid, frozenset({ALGORITHM}), ECKey.import_key(public))
+        return cls(private, verification, public)
+
+
+class KeyRing:
+    """The signing keys, as this process knows them. Not for use inside a transaction: it opens its own.
+
+    They are read when first needed, and again after RELOAD_SECONDS, or when a token names one that is
+    unknown. Whoever reads them also sees to it that there is one, that the next one is added in time, and
+    that those whose tokens have all expired go. While the database is away, the keys read last serve on.
+    """
+
+    reload_seconds = RELOAD_SECONDS
+
+    def __init__(
+        self,
+        run: Runner,
+        queries: AuthQueries,
+        *,
+        secret: str,
+        key_days: int,
+        token_seconds: int,
+        clock: Clock,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._run = run
+        self._queries = queries
+        self._seal = Seal(secret)
+        self._lasts = timedelta(days=key_days)
+        # Another process may sign with a key until it reads that there is a newer one; and the clocks differ.
+        self._kept = timedelta(seconds=token_seconds + RELOAD_SECONDS + 2 * LEEWAY_SECONDS)
+        self._clock = clock
+        self._monotonic = monotonic
+        self._records: Sequence[SigningKey] = ()
+        self._unsealed: dict[str, Unsealed] = {}
+        self._failure: WorldError | None = None
+        self._stale_at = self._search_at = float("-inf")
+        self._loading: asyncio.Task[None] | None = None
+
+    # ── what tokens need ─────────────────────────────────────────────────────────────────────────
+
+    async def signing(self) -> tuple[str, ECKey]:
+        """The key that signs at this moment, with its `kid` first; raises Unavailable."""
+        await self._ensure_fresh()
+        return self._signing()
+
+    async def verifying(self, kid: str) -> VerificationKey | None:
+        """The public key of that name, unless there is none or it has served its time; raises Unavailable."""
+        await self._ensure_fresh()
+        if (record := self._find(kid)) is None:
+            await self._search(kid)
+            record = self._find(kid)
+        if record is None:
+            if self._failure is not None:
+                raise Unavailable("The signing keys cannot be read.") from self._failure
+            return None
+        if self._state(record, self._records) is KeyState.RETIRED:
+            return None
+        return self._known(record).verification
+
+    async def public_keys(self) -> dict[str, list[dict[str, Any]]]:
+        """The key set to publish (RFC 7517 §5), without any private part; raises Unavailable."""
+        await self._ensure_fresh()
+        self._signing()
+        published = [
+            self._unsealed[record.kid].published
+            for record in self._records
+            if record.kid in self._unsealed and self._state(record, self._records) is not KeyState.RETIRED
+        ]
+        return {"keys": published}
+
+    # ── what operators do ────────────────────────────────────────────────────────────────────────
+
+    async def overview(self) -> list[tuple[SigningKey, KeyState]]:
+        """Every key that is stored, the oldest first; raises WorldError where one cannot be unsealed."""
+        records = await self._queries.signing_keys()
+        self._ensure_unsealable(records)
+        return [(record, self._state(record, records)) for record in records]
+
+    async def rotate(self, *, at_once: bool = False, lost_secret: bool = False) -> SigningKey:
+        """Adds the next key. With `lost_secret` it takes the place of those that cannot be unsealed.
+
+        Raises KeysRotated, and WorldError where a key cannot be unsealed and is not given up.
+        """
+        records = await self._queries.signing_keys()
+        if not lost_secret:
+            self._ensure_unsealable(records)
+        ahead = timedelta(0) if at_once or lost_secret or not records else PUBLISHED_AHEAD
+        return await self._add(records, ahead=ahead, in_place_of=self._unreadable(records))
+
+    async def remove(self, kid: str) -> None:
+        """Takes a key away before its time; raises SigningKeyNotFound, KeyInUse."""
+        records = await self._queries.signing_keys()
+        record = next((record for record in records if record.kid == kid), None)
+        if record is None:
+            raise SigningKeyNotFound
+        await self._run(remove_signing_key, record, keys=records)
+
+    # ── reading ──────────────────────────────────────────────────────────────────────────────────
+
+    async def _ensure_fresh(self) -> None:
+        if not self._records or self._monotonic() >= self._stale_at:
+            await self._load()
+        if not self._records:
+            raise Unavailable("The signing keys cannot be read.") from self._failure
+
+    async def _search(self, kid: str) -> None:
+        """Reads the keys once more for a token of an unknown one, unless that was in vain a moment ago."""
+        if self._loading is not None and not self._loading.done():
+            await self._load()  # which began before this token came, perhaps also before its key was there
+        if self._find(kid) is None and self._monotonic() >= self._search_at:
+            await self._load(searching=True)
+
+    async def _load(self, *, searching: bool = False) -> None:
+        """Reads the keys, once for all who wait for it, and to the end even where they all leave."""
+        if self._loading is None or self._loading.done():
+            self._loading = asyncio.create_task(self._read(searching=searching))
+        await asyncio.shield(self._loading)
+
+    async def _read(self, *, searching: bool) -> None:
+        began, known = self._monotonic(), {record.kid for record in self._records}
+        try:
+            records = await self._queries.signing_keys()
+            if await self._tend(records):
+                records = await self._queries.signing_keys()
+            self._take(records)
+            self._failure, self._stale_at = None, began + RELOAD_SECONDS
+        except WorldError as failure:
+            log.warning("the signing keys could not be read", reason=str(failure))
+            self._failure, self._stale_at = failure, self._monotonic() + RETRY_SECONDS
+        if searching and known.issuperset(record.kid for record in self._records):
+            self._search_at = self._monotonic() + COOL_DOWN_SECONDS
+
+    def _take(self, records: Sequence[SigningKey]) -> None:
+        self._records = records
+        opened = {record.kid: self._seal.open(record) for record in records}
+        self._unsealed = {kid: Unsealed.of(kid, key) for kid, key in opened.items() if key is not None}
+        if unreadable := [record for record in records if opened[record.kid] is None]:
+            log.error(_sealed_otherwise(unreadable))
+
+    # ── tending ──────────────────────────────────────────────────────────────────────────────────
+
+    async def _tend(self, records: Sequence[SigningKey]) -> bool:
+        """Adds the first key or the next, and removes those that are retired; whether one was added.
+
+        Where that fails, what there is still serves; but there has to be something.
+        """
+        now = self._clock()
+        if records and self._seal.open(signing_key(records, at=now)) is None:
+            return False  # whoever has another secret than the rest must not rotate their keys away
+        due = is_next_due(records, at=now, lasts=self._lasts)
+        retired = [record for record in records if self._state(record, records) is KeyState.RETIRED]
+        try:
+            if due:
+                with suppress(KeysRotated):  # another process was first
+                    await self._add(records, ahead=PUBLISHED_AHEAD if records else timedelta(0))
+            for key in retired:
+                with suppress(Stale):  # as before
+                    await self._run(remove_signing_key, key, keys=records)
+                    log.info("signing key removed", kid=key.kid)
+        except WorldError as failure:
+            if not records:
+                raise
+            log.warning("the signing keys were not rotated", reason=str(failure))
+        return due
+
+    async def _add(
+        self, records: Sequence[SigningKey], *, ahead: timedelta, in_place_of: Sequence[SigningKey] = ()
+    ) -> SigningKey:
+        key = ECKey.generate_key("P-256")
+        added = await self._run(
+            add_signing_key,
+            records,
+            kid=key.thumbprint(),
+            sealed=self._seal.close(key),
+            ahead=ahead,
+            in_place_of=in_place_of,
+        )
+        log.info("signing key added", kid=added.kid, signs_from=added.signs_from.isoformat())
+        return added
+
+    # ── what is known ────────────────────────────────────────────────────────────────────────────
+
+    def _find(self, kid: str) -> SigningKey | None:
+        return next((record for record in self._records if record.kid == kid), None)
+
+    def _state(self, record: SigningKey, records: Sequence[SigningKey]) -> KeyState:
+        return state_of(record, records, at=self._clock(), kept=self._kept)
+
+    def _signing(self) -> tuple[str, ECKey]:
+        record = signing_key(self._records, at=self._clock())
+        return record.kid, self._known(record).private
+
+    def _known(self, record: SigningKey) -> Unsealed:
+        known = self._unsealed.get(record.kid)
+        if known is None:  # the log has told the operator; a client can do nothing about it
+            raise Unavailable("The signing keys cannot be unsealed.")
+        return known
+
+    def _unreadable(self, records: Sequence[SigningKey]) -> list[SigningKey]:
+        return [record for record in records if self._seal.open(record) is None]
+
+    def _ensure_unsealable(self, records: Sequence[SigningKey]) -> None:
+        if unreadable := self._unreadable(records):
+            raise WorldError(_sealed_otherwise(unreadable))
+
+
+def _sealed_otherwise(keys: Sequence[SigningKey]) -> str:
+    names = ", ".join(f"{key.number} ({key.kid})" for key in keys)
+    return (
+        f"AUTH_SECRET is not the one that these signing keys were sealed with: {names}. "
+        "Set it to what it was. If that is lost, `keys rotate --lost-secret` replaces them: access tokens "
+        "end, sessions stay."
+    )

@@ -1,0 +1,103 @@
+"""Whom a bearer token speaks for: the issuer that it names decides, among those that are trusted."""
+
+import hashlib
+from collections.abc import Collection, Mapping
+from typing import Any, Protocol
+
+import structlog
+
+from adapters.tokens.compact import BadTokenError, Compact, read_compact
+from adapters.tokens.verified import VerifiedTokens
+from application.ports import Accounts, Clock, Identity, Proof
+from domain.errors import Unauthenticated
+
+log = structlog.get_logger(__name__)
+
+
+class Issuer(Protocol):
+    """One issuer that is trusted: its keys, its algorithms, and how its access tokens are known."""
+
+    @property
+    def names(self) -> Collection[str]:
+        """What its tokens have as `iss`, to the letter."""
+
+    async def prove(self, token: str, read: Compact, /, *, now: float) -> Proof:
+        """What the token says, once its signature and its claims were found good at `now` (Unix seconds).
+
+        `read` is the token, read strictly and not yet believed. Raises BadTokenError, and Unavailable where
+        the issuer's keys cannot be had.
+        """
+
+
+class IssuedTokenVerifier:
+    """A TokenVerifier for the tokens of one or several issuers.
+
+    What was verified is remembered for `recheck_seconds`, and never past the token's expiry: so long, at
+    most, does a token outlive its session, its key, or its user's suspension.
+    """
+
+    def __init__(
+        self,
+        issuers: Collection[Issuer],
+        accounts: Accounts,
+        *,
+        longest_token: int,
+        cached: int,
+        recheck_seconds: float,
+        clock: Clock,
+    ) -> None:
+        self._issuers = {name: issuer for issuer in issuers for name in issuer.names}
+        self._accounts = accounts
+        self._longest_token = longest_token
+        self._verified = VerifiedTokens(cached)
+        self._recheck_seconds = recheck_seconds
+        self._clock = clock
+
+    async def verify(self, token: str, /) -> Identity:
+        """Who the bearer is; raises Unauthenticated, with the same words for every kind of bad token."""
+        now = self._clock().timestamp()
+        if len(token) > self._longest_token:  # before anything is done that takes longer with its length
+            raise self._refused(f"longer than {self._longest_token} bytes", {})
+        key = self._verified.key(token)
+        identity = self._verified.get(key, now=now)
+        if identity is None:
+            proof = await self._prove(token, now)
+            try:
+                identity = await self._accounts.recognise(proof)
+            except Unauthenticated as error:
+                log.info(
+                    "access token refused",
+                    reason=repr(error.__cause__),
+                    subject_sha256=_hashed(proof.subject),
+                )
+                raise
+            self._verified.put(key, identity, expires=min(proof.expires_at, now + self._recheck_seconds))
+        return identity
+
+    async def prove(self, token: str, /) -> Proof:
+        """What the token says, whoever that may be here; raises Unauthenticated as `verify` does."""
+        return await self._prove(token, self._clock().timestamp())
+
+    async def _prove(self, token: str, now: float) -> Proof:
+        claims: dict[str, Any] = {}
+        try:
+            read = read_compact(token, longest=self._longest_token)
+            claims = read.payload
+            issuer = claims.get("iss")
+            trusted = self._issuers.get(issuer) if isinstance(issuer, str) else None
+            if trusted is None:
+                raise BadTokenError("another issuer")
+            return await trusted.prove(token, read, now=now)
+        except BadTokenError as reason:
+            raise self._refused(str(reason), claims) from None
+
+    def _refused(self, reason: str, claims: Mapping[str, Any]) -> Unauthenticated:
+        # Never the token, and of its name a digest: the log must not become a way in.
+        log.info("access token refused", reason=reason, jti_sha256=_hashed(claims.get("jti")))
+        return Unauthenticated("The access token is not valid.")
+
+
+def _hashed(name: object) -> str | None:
+    if not isinstance(name, str):
+        return None
+    return hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
