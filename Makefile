@@ -1,7 +1,7 @@
 # The commands of this repository. Each makes the environment first where it is missing or out of date.
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev test check fmt migration cli lock bench mutants doctor clean
+.PHONY: help run dev test test-providers check fmt migration cli lock bench mutants doctor clean
 .PHONY: check-format check-lint check-types check-imports check-dependencies check-lock check-migrations
 
 PY := .venv/bin/python
@@ -12,7 +12,7 @@ CODE := $(wildcard src tests bench scripts)
 export UV_PYTHON_DOWNLOADS := never
 
 help: ## print this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
 
 run: $(ENV) ## serve on http://localhost:8000 with an embedded PostgreSQL (PORT=8001 for another port)
 	@$(PY) -m entrypoints.local
@@ -22,6 +22,9 @@ dev: $(ENV) ## the same, and reload when a file changes
 
 test: $(ENV) ## run every test, measure coverage (ARGS="-k word" runs a part, without coverage)
 	@$(PY) -m pytest -n logical --maxprocesses=4 $(if $(ARGS),$(ARGS),--cov)
+
+test-providers: $(ENV) tests/providers/node_modules/.complete ## run the tests with a certified OpenID provider and a browser (needs Node 20)
+	@$(PY) -m pytest tests/providers $(ARGS)
 
 check: check-format check-lint check-types check-imports check-dependencies check-lock check-migrations ## format, lint, types, import rules, dependencies, lock files, migrations
 
@@ -55,6 +58,11 @@ doctor: ## say what on this machine would stop run or test, and the remedy
 clean: ## remove the environment and the caches (the database in .postgres stays)
 	@rm -rf .venv .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache .coverage .coverage.* mutants
 	@find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +
+
+tests/providers/node_modules/.complete: tests/providers/package-lock.json
+	@command -v npm >/dev/null || { echo 'Install Node 20 or newer, with npm (Debian, Ubuntu: apt install nodejs npm).'; exit 1; }
+	@cd tests/providers && npm ci --no-audit --no-fund --loglevel=error
+	@touch $@
 
 # --- the parts of `check` -----------------------------------------------------------------------
 

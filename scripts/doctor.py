@@ -24,6 +24,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # The embedded PostgreSQL is a wheel for these: CPython, glibc or macOS, and these processors.
 NEWEST_PYTHON = (3, 14)
 OLDEST_GLIBC = (2, 27)
+OLDEST_NODE = 20
 PROCESSORS = {"x86_64", "amd64", "aarch64", "arm64"}
 
 GIB = 2**30
@@ -63,6 +64,7 @@ def main() -> int:
     if brings_database:
         check_database("DATABASE_URL", settings["DATABASE_URL"], "run", report)
     check_port(settings, report)
+    check_node(report)
     tests_embedded = check_test_database(report)
     embedded = [step for step, needed in (("run", not brings_database), ("test", tests_embedded)) if needed]
     if embedded:
@@ -138,6 +140,20 @@ def check_python(report: Report) -> None:
         )
     else:
         report.fine(f"Python {number} ({name})")
+
+
+def check_node(report: Report) -> None:
+    """Only `make test-providers` needs it, so nothing is stopped."""
+    remedy = "make test-providers needs it (Debian: apt install nodejs npm; macOS: brew install node)."
+    if not shutil.which("node") or not shutil.which("npm"):
+        report.note(f"There is no Node with npm: {remedy}")
+        return
+    done = subprocess.run(["node", "--version"], capture_output=True, text=True, check=False)
+    major = done.stdout.strip().lstrip("v").partition(".")[0]
+    if not major.isdecimal() or int(major) < OLDEST_NODE:
+        report.note(f"Node {done.stdout.strip()} is older than {OLDEST_NODE}: {remedy}")
+    else:
+        report.fine(f"Node {done.stdout.strip().lstrip('v')}")
 
 
 def _find_python() -> tuple[str, tuple[int, int]] | None:
