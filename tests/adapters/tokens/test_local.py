@@ -211,3 +211,10 @@ async def test_what_cannot_be_judged_is_not_refused(processes: Processes, issuer
     processes.queries.away = True
     with pytest.raises(Unavailable):
         await prove(issuer, forger.token())
+
+
+async def test_a_token_of_another_issuer_is_refused_also_where_it_was_brought_here_by_mistake(
+    issuer: LocalIssuer,
+) -> None:
+    with pytest.raises(BadTokenError, match="another issuer"):
+        await prove(issuer, forger.with_claim(iss=f"{ISSUER}/"))
