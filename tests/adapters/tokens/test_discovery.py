@@ -304,6 +304,31 @@ async def test_the_figures_count_the_fetches_by_result(
     assert figures.age_seconds == 30
 
 
+@pytest.mark.parametrize("variable", ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"])
+async def test_no_proxy_of_the_environment_comes_between(
+    server: ProviderServer, seconds: Seconds, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(variable, "http://127.0.0.1:1")  # nothing listens there
+    discovery = a_discovery(server, seconds)
+    assert ids(await discovery.keys()) == ["first"]
+    await discovery.close()
+
+
+async def test_a_defect_of_ours_is_a_failure_too_and_does_not_end_the_service(
+    discovery: Discovery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def break_(*_: object, **__: object) -> None:
+        raise RuntimeError("a defect")
+
+    monkeypatch.setattr("adapters.tokens.discovery.fetch_published", break_)
+    with capture_logs() as logs, pytest.raises(Unavailable):
+        await discovery.keys()
+    assert discovery.figures().refreshes["failed"] == 1
+    assert [line["log_level"] for line in logs] == ["warning", "error"]
+
+
 async def test_closing_ends_a_fetch_and_none_begins_after_it(
     server: ProviderServer, discovery: Discovery
 ) -> None:

@@ -180,6 +180,17 @@ async def test_what_is_too_long_is_not_read(
     assert here.asked == []
 
 
+async def test_what_is_too_long_is_not_even_looked_up(
+    verifier: IssuedTokenVerifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        pytest.fail("A digest takes the longer, the longer the token is.")
+
+    monkeypatch.setattr("adapters.tokens.verifier.VerifiedTokens.key", fail)
+    with refused(Unauthenticated, "The access token is not valid."):
+        await verifier.verify("x" * 2**20)
+
+
 async def test_an_issuer_whose_keys_cannot_be_had_refuses_nobody(
     verifier: IssuedTokenVerifier, here: PlainIssuer
 ) -> None:
