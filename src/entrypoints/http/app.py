@@ -100,5 +100,7 @@ async def _lifespan(container: Container) -> AsyncIterator[None]:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, *gc.get_threshold()[1:])
+    for there in container.provider_checks().values():
+        await there()  # begins to fetch a provider's keys, so that the first request need not wait for them
     yield
     await close(container)

@@ -1,5 +1,6 @@
 """The application as a whole: its document, CORS, and life without a database."""
 
+import asyncio
 import gc
 import json
 from base64 import urlsafe_b64encode
@@ -14,6 +15,7 @@ from builders import a_task_id
 from entrypoints.container import Container
 from entrypoints.http.app import create_app
 from entrypoints.settings import SERVICE_NAME, SERVICE_VERSION, Settings
+from provider import ProviderServer
 
 type Operation = tuple[str, dict[str, Any]]
 
@@ -188,3 +190,19 @@ async def test_it_closes_the_database_when_it_ends(container: Container) -> None
         gc.unfreeze()
         gc.set_threshold(*threshold)
     await container.database().ping()  # it opens again where somebody still asks
+
+
+async def test_the_keys_of_a_provider_are_fetched_before_anybody_asks_for_them() -> None:
+    provider = ProviderServer()
+    await provider.start()
+    trusting: Any = {"auth_provider": "oidc", "oidc_issuer": provider.issuer, "oidc_audience": "shop"}
+    app = create_app(Container(settings=Settings(_env_file=None, database_url=NOWHERE, **trusting)))
+    threshold = gc.get_threshold()
+    try:
+        async with app.router.lifespan_context(app), asyncio.timeout(5):
+            while not provider.asked:  # noqa: ASYNC110 (it is asked on the other side of a socket)
+                await asyncio.sleep(0.01)
+    finally:
+        gc.unfreeze()
+        gc.set_threshold(*threshold)
+        await provider.stop()
