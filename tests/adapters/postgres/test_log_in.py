@@ -106,6 +106,18 @@ async def test_of_twenty_uses_of_one_mailed_secret_one_succeeds(
     await log_in(login, password=NEXT)
 
 
+async def test_of_twenty_confirmations_with_one_mailed_secret_one_succeeds(
+    login: PasswordLogin, ada: User, begin: Begin
+) -> None:
+    await store(begin, mailed(ada, purpose=Purpose.VERIFY_EMAIL))
+    outcomes = await asyncio.gather(
+        *(login.confirm_email(an_identity(ada.id), token="secret") for _ in range(20)),
+        return_exceptions=True,
+    )
+    assert outcomes.count(None) == 1
+    assert {type(outcome) for outcome in outcomes if outcome is not None} == {OneTimeTokenNotFound}
+
+
 def mailed(user: User, *, purpose: Purpose = Purpose.RESET_PASSWORD, secret: str = "secret") -> OneTimeToken:
     """A token whose secret went by mail."""
     return a_one_time_token(
