@@ -2,7 +2,8 @@
 
 .DEFAULT_GOAL := help
 .PHONY: help run dev test test-providers check fmt migration cli lock bench mutants doctor clean
-.PHONY: check-format check-lint check-types check-imports check-dependencies check-lock check-migrations
+.PHONY: openapi lint-openapi client test-client test-contract fuzz
+.PHONY: check-format check-lint check-types check-imports check-dependencies check-lock check-migrations check-openapi
 
 PY := .venv/bin/python
 ENV := .venv/.complete
@@ -26,11 +27,32 @@ test: $(ENV) ## run every test, measure coverage (ARGS="-k word" runs a part, wi
 test-providers: $(ENV) tests/providers/node_modules/.complete ## run the tests with a certified OpenID provider and a browser (needs Node 20)
 	@$(PY) -m pytest tests/providers $(ARGS)
 
-check: check-format check-lint check-types check-imports check-dependencies check-lock check-migrations ## format, lint, types, import rules, dependencies, lock files, migrations
+test-contract: $(ENV) ## hold the running service against its OpenAPI document, whoever asks (SEED=7 EXAMPLES=50 for other requests)
+	@$(PY) -m pytest tests/openapi -p schemathesis -n logical --maxprocesses=4 $(ARGS)
+
+fuzz: $(ENV) ## the same for a night, with other requests in each round (HOURS=8); what failed is told in .fuzz
+	@$(PY) scripts/fuzz.py $(or $(HOURS),8)
+
+check: check-format check-lint check-types check-imports check-dependencies check-lock check-migrations check-openapi ## format, lint, types, import rules, dependencies, lock files, migrations, OpenAPI documents
 
 fmt: $(ENV) ## format the code and mend what the linter can mend
 	@.venv/bin/ruff check --fix-only --quiet $(CODE)
 	@.venv/bin/ruff format $(CODE)
+
+openapi: $(ENV) ## store the OpenAPI documents, unless clients would break (BREAKING=allowed where nobody minds)
+	@$(PY) -m entrypoints.cli openapi --write $(if $(filter allowed,$(BREAKING)),--breaking)
+
+lint-openapi: openapi/node_modules/.complete ## hold the stored OpenAPI documents against Spectral and Redocly (needs Node 20)
+	@cd openapi && node_modules/.bin/spectral lint --ruleset spectral.yaml --fail-severity hint v*.json
+	@cd openapi && REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE_NOTICE=true \
+	    node_modules/.bin/redocly lint --config redocly.yaml v*.json
+
+client: $(ENV) clients/typescript/node_modules/.complete ## write the TypeScript client from the stored OpenAPI document (needs Node 20)
+	@cd clients/typescript && npm run --silent generate && npm run --silent build
+
+test-client: $(ENV) clients/typescript/node_modules/.complete ## see that the client is current, and run its tests on the real service (needs Node 20)
+	@cd clients/typescript && npm run --silent check && npm run --silent build
+	@$(PY) -m entrypoints.embedded -- sh -c '$(PY) -m entrypoints.cli migrate && cd clients/typescript && PYTHON=$(CURDIR)/$(PY) npm test --silent'
 
 migration: $(ENV) ## write a migration from what the tables have become (m="add labels")
 	@test -n "$$m" || { echo 'Say what changes: make migration m="add labels to tasks"'; exit 2; }
@@ -59,9 +81,9 @@ clean: ## remove the environment and the caches (the database in .postgres stays
 	@rm -rf .venv .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache .coverage .coverage.* mutants
 	@find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +
 
-tests/providers/node_modules/.complete: tests/providers/package-lock.json
+%/node_modules/.complete: %/package-lock.json
 	@command -v npm >/dev/null || { echo 'Install Node 20 or newer, with npm (Debian, Ubuntu: apt install nodejs npm).'; exit 1; }
-	@cd tests/providers && npm ci --no-audit --no-fund --loglevel=error
+	@cd $* && npm ci --no-audit --no-fund --loglevel=error
 	@touch $@
 
 # --- the parts of `check` -----------------------------------------------------------------------
@@ -89,6 +111,9 @@ check-lock: $(ENV)
 	for lock in requirements.lock requirements-dev.lock; do \
 	    cmp -s $$lock "$$folder/$$lock" || { echo "$$lock does not follow from pyproject.toml: run make lock"; exit 1; }; \
 	done && echo 'The lock files are up to date.'
+
+check-openapi: $(ENV)
+	@$(PY) -m entrypoints.cli openapi --check
 
 check-migrations: $(ENV)
 	@$(PY) -m entrypoints.embedded -- sh -c '$(PY) -m entrypoints.cli migrate && $(PY) -m entrypoints.cli check-migrations'

@@ -1,7 +1,13 @@
-"""The server's processes as they are seen from outside: which there are, what they do, how they end."""
+"""The server's processes as they are seen from outside: which there are, what they do, how they end.
+
+And a proxy on the way to them, by which a network fails when a test says so.
+"""
 
 import asyncio
+from asyncio import StreamReader, StreamWriter
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
 
@@ -48,3 +54,87 @@ async def terminate(by_hand: ByHand, application: str, *, state: str | None = No
         return not {*pids} & {*await backends(by_hand, application)}
 
     await eventually(gone)
+
+
+CANCEL_REQUEST = b"\0\0\0\x10\x04\xd2\x16\x2e"  # how its one message begins, on a connection of its own
+
+
+class Proxy:
+    """Stands between a `Database` and the server, on a TCP port of its own, and can be cruel."""
+
+    def __init__(self, dsn: str) -> None:
+        self._dsn = urlsplit(dsn)
+        self._server: asyncio.Server | None = None
+        self._open: set[StreamWriter] = set()
+        self._serving: set[asyncio.Task[None]] = set()
+        self._port = 0
+        self.silent = False
+        """Takes connections and never says a word."""
+        self.frozen = False
+        """Swallows whatever is said, as a network does from one moment to the next."""
+        self.delay_of_cancels = 0.0
+        """Seconds that a request to stop a statement is on its way."""
+        self.lost_answer_to: bytes | None = None
+        """Cuts the connection when the server answers the statement that contains this."""
+
+    @property
+    def url(self) -> str:
+        user = self._dsn.netloc.rpartition("@")[0]
+        return f"postgresql://{user}@127.0.0.1:{self._port}{self._dsn.path}?sslmode=disable"
+
+    async def start(self) -> None:
+        self._server = await asyncio.start_server(self._accepted, "127.0.0.1", self._port)
+        self._port = self._server.sockets[0].getsockname()[1]
+
+    async def stop(self) -> None:
+        """Nobody listens on the port from now on, and every connection is cut."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        for writer in self._open:
+            writer.transport.abort()
+        if self._serving:
+            await asyncio.wait(self._serving)
+
+    def _accepted(self, reader: StreamReader, writer: StreamWriter) -> None:
+        task = asyncio.create_task(self._serve(reader, writer))
+        self._serving.add(task)
+        task.add_done_callback(self._serving.discard)
+
+    async def _serve(self, reader: StreamReader, writer: StreamWriter) -> None:
+        self._open.add(writer)
+        with suppress(OSError):
+            if self.silent:
+                await reader.read()
+                return
+            there, here = await self._dial()
+            self._open.add(here)
+            lose = asyncio.Event()
+            await asyncio.wait(
+                [
+                    asyncio.create_task(self._pass(reader, here, lose, outward=True)),
+                    asyncio.create_task(self._pass(there, writer, lose, outward=False)),
+                ]
+            )
+
+    async def _pass(
+        self, source: StreamReader, sink: StreamWriter, lose: asyncio.Event, *, outward: bool
+    ) -> None:
+        with suppress(OSError):
+            while data := await source.read(65_536):
+                if self.frozen:
+                    continue
+                if outward and data.startswith(CANCEL_REQUEST):
+                    await asyncio.sleep(self.delay_of_cancels)
+                if outward and self.lost_answer_to is not None and self.lost_answer_to in data:
+                    lose.set()
+                if not outward and lose.is_set():
+                    break
+                sink.write(data)
+                await sink.drain()
+        sink.transport.abort()
+
+    async def _dial(self) -> tuple[StreamReader, StreamWriter]:
+        if folder := parse_qs(self._dsn.query).get("host"):
+            return await asyncio.open_unix_connection(f"{folder[0]}/.s.PGSQL.5432")
+        return await asyncio.open_connection(self._dsn.hostname, self._dsn.port)

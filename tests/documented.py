@@ -24,6 +24,17 @@ ON_EVERY_ANSWER = {
     "x-frame-options",
     "x-request-id",
 }
+# Headers that tell a client something which the answer's body does not.
+TELLING = {
+    "deprecation",
+    "etag",
+    "idempotency-replayed",
+    "link",
+    "location",
+    "retry-after",
+    "sunset",
+    "www-authenticate",
+}
 
 
 class Contract:
@@ -43,16 +54,21 @@ class Contract:
         if response.request.method == "HEAD":
             assert body == b""
             return
-        if response.status_code >= 400:
-            problem = json.loads(body)
+        problem = json.loads(body) if response.status_code >= 400 else {}
+        if problem:
             self.conforms(problem, {"$ref": "#/components/schemas/Problem"})
             assert problem["status"] == response.status_code
         operation = self._operation(response)
         if operation is None:
             return
-        documented = operation["responses"]
-        assert str(response.status_code) in {*documented, "500"}, f"{response.status_code} is not documented"
-        content = documented.get(str(response.status_code), {}).get("content", {})
+        documented = operation["responses"].get(str(response.status_code))
+        assert documented is not None, f"{response.status_code} is not documented"
+        announced = {name.lower() for name in documented.get("headers", ())}
+        assert not TELLING & response.headers.keys() - announced
+        content = documented.get("content", {})
+        if problem:
+            kinds = content[PROBLEM]["examples"]
+            assert problem["type"].removeprefix("/problems/") in kinds, f"{problem['type']} is not documented"
         if response.status_code == 204 or (response.status_code < 400 and response.is_redirect):
             assert (body, content) == (b"", {})
         elif response.status_code < 400:

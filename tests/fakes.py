@@ -6,7 +6,7 @@ thing: its transactions take turns, so that none ever sees another one's half-do
 
 import asyncio
 from collections import defaultdict, deque
-from collections.abc import AsyncIterator, Callable, Generator, Hashable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Generator, Hashable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -16,8 +16,20 @@ from types import coroutine
 from typing import Any, override
 from uuid import UUID
 
+from application.idempotency import IdempotencyKeyInUse
 from application.paging import Page, PageRequest
-from application.ports import AccessToken, Clock, Identity, Limit, Mail, Proof, Standing, UnitOfWork
+from application.ports import (
+    AccessToken,
+    Clock,
+    Contention,
+    Identity,
+    KeptAnswer,
+    Limit,
+    Mail,
+    Proof,
+    Standing,
+    UnitOfWork,
+)
 from application.queries.auth import KnownCookie, KnownCredential, PasswordOwner, SessionView
 from application.queries.identities import KnownSession, KnownUser, LinkView
 from domain.aggregate import Aggregate, Event
@@ -63,11 +75,13 @@ class FakeClock:
 
 
 class Tables:
-    """What is stored: the rows of each kind of aggregate, by id, and the events in the order they came."""
+    """What is stored: the rows of each kind of aggregate, by id, the events in the order they came, and the
+    kept answers, by their keys, with the instant of each."""
 
     def __init__(self) -> None:
         self._rows: defaultdict[type[Aggregate], dict[UUID, Any]] = defaultdict(dict)
         self.events: list[Event] = []
+        self.answers: dict[bytes, tuple[KeptAnswer, datetime]] = {}
         self.refused = False
 
     def of[A: Aggregate](self, kind: type[A]) -> dict[UUID, A]:
@@ -77,6 +91,7 @@ class Tables:
         copied = Tables()
         copied._rows.update({kind: dict(rows) for kind, rows in self._rows.items()})
         copied.events = list(self.events)
+        copied.answers = dict(self.answers)
         return copied
 
     def delete_where(self, column: str, value: UUID) -> None:
@@ -290,14 +305,44 @@ class MemoryTasks(MemoryRepository[Task, TaskId]):
         self._tables.delete_where("task_id", aggregate.id)
 
 
+class MemoryKeptAnswers:
+    """A `KeptAnswers`. Transactions take turns, so a test says which keys are `claimed` by another one."""
+
+    def __init__(
+        self, tables: Tables, *, now: datetime, lifetime: timedelta, claimed: Collection[bytes]
+    ) -> None:
+        self._tables = tables
+        self._now = now
+        self._lifetime = lifetime
+        self._claimed = claimed
+
+    async def claim(self, key: bytes, /) -> KeptAnswer | None:
+        if key in self._claimed:
+            raise IdempotencyKeyInUse
+        return self._kept(key)
+
+    async def keep(self, key: bytes, kept: KeptAnswer, /) -> None:
+        if self._kept(key):
+            self._tables.refused = True
+            raise Contention("The same request was answered meanwhile.")
+        self._tables.answers[key] = kept, self._now
+
+    def _kept(self, key: bytes) -> KeptAnswer | None:
+        kept, at = self._tables.answers.get(key, (None, self._now))
+        return kept if self._now < at + self._lifetime else None
+
+
 class MemoryTransactions:
     """A `Begin`. A transaction works on a copy of the tables, which takes their place when it commits.
 
-    `failures` are raised by the next transactions, one each, in place of committing.
+    `failures` are raised by the next transactions, one each, in place of committing; `claimed` are the
+    idempotency keys that a transaction elsewhere has.
     """
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, *, answers_kept: timedelta = timedelta(hours=24)) -> None:
         self._clock = clock
+        self._answers_kept = answers_kept
+        self.claimed: set[bytes] = set()
         self._turn = asyncio.Lock()
         self.committed = Tables()
         self.failures: deque[Exception] = deque()
@@ -312,7 +357,11 @@ class MemoryTransactions:
         async with self._turn:
             tables = self.committed.copy()
             await _interruption()
-            yield _unit_of_work(tables, self._clock())
+            now = self._clock()
+            kept_answers = MemoryKeptAnswers(
+                tables, now=now, lifetime=self._answers_kept, claimed=self.claimed
+            )
+            yield _unit_of_work(tables, now, kept_answers)
             if tables.refused:
                 raise RuntimeError("Nothing was committed: somebody caught a conflict.")
             if self.failures:
@@ -326,7 +375,7 @@ def _interruption() -> Generator[None]:
     yield
 
 
-def _unit_of_work(tables: Tables, now: datetime) -> UnitOfWork:
+def _unit_of_work(tables: Tables, now: datetime, kept_answers: MemoryKeptAnswers) -> UnitOfWork:
     return UnitOfWork(
         now=now,
         users=MemoryUsers(tables, User, UserNotFound, {EmailTaken: lambda user: user.email}),
@@ -356,6 +405,7 @@ def _unit_of_work(tables: Tables, now: datetime) -> UnitOfWork:
         notifications=MemoryRepository[Notification, NotificationId](
             tables, Notification, NotificationNotFound
         ),
+        kept_answers=kept_answers,
     )
 
 
@@ -389,6 +439,11 @@ class FakeAuthQueries:
             if resets and token.token_hash == token_hash and token.user_id is not None:
                 return await self.known(token.user_id)
         return None
+
+    async def session(
+        self, viewer: UserId, session_id: SessionId, /, *, current: SessionId | None
+    ) -> SessionView:
+        raise NotImplementedError  # no use case asks
 
     async def sessions(
         self, viewer: UserId, page: PageRequest, /, *, current: SessionId | None
@@ -440,10 +495,15 @@ class FakeIdentityQueries:
             return None
         return KnownSession(user.id, user.roles, user.suspended_at, session.expires_at, session.ended_at)
 
+    async def get(self, viewer: UserId, link_id: LinkId, /) -> LinkView:
+        raise NotImplementedError  # no use case asks
+
     async def page(self, viewer: UserId, page: PageRequest, /) -> Page[LinkView]:
         links = [link for link in self._transactions.committed.of(Link).values() if link.user_id == viewer]
-        views = [LinkView(link.id, link.issuer, link.subject, link.created_at) for link in links]
-        return Page(items=views[: page.limit], next=None)
+        views = [
+            LinkView(link.id, link.issuer, link.subject, link.created_at, link.version) for link in links
+        ]
+        return Page(items=views[: page.limit], next=None, total=len(views) if page.counted else None)
 
 
 # ── attempts and mail ────────────────────────────────────────────────────────────────────────────
@@ -524,6 +584,20 @@ class FakeTokenVerifier:
     async def prove(self, token: str, /) -> Proof:
         identity = await self.verify(token)
         return Proof(issuer=ISSUER, subject=identity.subject, issued_at=0, expires_at=float("inf"))
+
+
+class FakeSeal:
+    """Hides nothing, but knows its own."""
+
+    def seal(self, text: str, /, *, name: str = "") -> str:
+        return self._mark(name) + text
+
+    def unseal(self, sealed: str, /, *, name: str = "") -> str | None:
+        mark = self._mark(name)
+        return sealed.removeprefix(mark) if sealed.startswith(mark) else None
+
+    def _mark(self, name: str) -> str:
+        return f"sealed as {name}:" if name else "sealed:"
 
 
 class ProvingVerifier:

@@ -5,8 +5,9 @@ from typing import override
 
 from joserfc.jwk import ECKey
 
-from adapters.tokens.keyring import KeyRing, Seal
+from adapters.tokens.keyring import KeyRing, seal_key
 from adapters.tokens.local import LocalIssuer, LocalTokenIssuer
+from adapters.tokens.sealing import SIGNING_KEYS, JweSeal
 from application.ports import Unavailable
 from application.run import Runner
 from builders import NOW, a_signing_key, store
@@ -18,6 +19,11 @@ AUDIENCE = "shop"
 LIFETIME = 600  # seconds
 KEY_DAYS = 90
 SECRET = "a secret of thirty-two characters"
+
+
+def seal_of(secret: str) -> JweSeal:
+    """The seal of signing keys under a secret."""
+    return JweSeal(secret, SIGNING_KEYS)
 
 
 class SwitchedQueries(FakeAuthQueries):
@@ -53,7 +59,7 @@ class Processes:
         return KeyRing(
             Runner(self.transactions),
             self.queries,
-            secret=secret,
+            seal=seal_of(secret),
             key_days=KEY_DAYS,
             token_seconds=LIFETIME,
             clock=self.clock,
@@ -67,7 +73,7 @@ class Processes:
 
     async def add(self, key: ECKey, *, number: int = 1, secret: str = SECRET) -> SigningKey:
         """A key that a test has itself, so that it can sign with it whatever it likes."""
-        record = a_signing_key(number=number, kid=key.thumbprint(), sealed=Seal(secret).close(key))
+        record = a_signing_key(number=number, kid=key.thumbprint(), sealed=seal_key(seal_of(secret), key))
         await store(self.transactions, record)
         return record
 

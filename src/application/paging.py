@@ -22,15 +22,24 @@ class Sort[Key: str]:
 
 @dataclass(frozen=True, slots=True)
 class PageRequest:
-    """At most `limit` items (1 to 100) after `cursor`, which came with the page before."""
+    """At most `limit` items (1 to 100) after `cursor`, which came with the page before.
+
+    With `counted` the page says how many there are in all. Both may differ from one page to the next.
+    """
 
     limit: int = 50
     cursor: str | None = None
+    counted: bool = False
 
 
 @dataclass(slots=True)
 class Page[Item]:
-    """One page. `next` is the cursor of the page after it; `null` on the last one."""
+    """One page. `next` is the cursor of the page after it; `null` on the last one.
+
+    `total` counts what is in the whole list with its filters, at the instant of this page; `null` unless it
+    was asked for.
+    """
 
     items: Sequence[Item]
     next: str | None
+    total: int | None

@@ -2,13 +2,17 @@
 
 from application.grants import GRANTS, Permission
 from application.ports import Identity, Standing, UnitOfWork
-from domain.errors import Forbidden, NotFound
+from domain.errors import DomainError, Forbidden, NotFound
 from domain.memberships import Role
 from domain.workspaces import WorkspaceArchived, WorkspaceId, WorkspaceNotFound
 
 
 class NotPermitted(Forbidden):
     """Your role does not permit it."""
+
+
+NOT_ADMITTED: tuple[type[DomainError], ...] = (NotPermitted, WorkspaceArchived)
+"""How `admit` refuses whom it knows."""
 
 
 def require(actor: Identity, permission: Permission) -> None:

@@ -145,6 +145,27 @@ class Links(Repository[Link, LinkId], Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class KeptAnswer:
+    """What was answered under an idempotency key: to which request, by its fingerprint, and what, sealed."""
+
+    fingerprint: bytes
+    answer: str
+
+
+class KeptAnswers(Protocol):
+    """The answers to requests that came with an idempotency key, each until it expires."""
+
+    async def claim(self, key: bytes, /) -> KeptAnswer | None:
+        """What is kept under the key, which nobody else can claim before this transaction ends.
+
+        Raises IdempotencyKeyInUse, without waiting, where another transaction has claimed it.
+        """
+
+    async def keep(self, key: bytes, kept: KeptAnswer, /) -> None:
+        """Keeps it under a key that was claimed; raises Contention where another was first after all."""
+
+
+@dataclass(frozen=True, slots=True)
 class UnitOfWork:
     """One transaction: what it can reach, and the instant it happens at (aware UTC)."""
 
@@ -161,6 +182,7 @@ class UnitOfWork:
     tasks: Repository[Task, TaskId]
     comments: Repository[Comment, CommentId]
     notifications: Repository[Notification, NotificationId]
+    kept_answers: KeptAnswers
 
 
 type Begin = Callable[[], AbstractAsyncContextManager[UnitOfWork]]
@@ -236,6 +258,25 @@ class Outbox(Protocol):
 
     async def replay(self, id: UUID | None, /) -> int:
         """Makes one parked event, or with `None` all of them, due again; how many there were."""
+
+
+# ── what has had its time ────────────────────────────────────────────────────────────────────────
+
+
+class Expiry(Protocol):
+    """What nobody can use any more, to be deleted: at most so many at a time, and how many there were.
+
+    Any number of processes may delete side by side. None waits for another, and they share what there is.
+    """
+
+    async def delete_kept_answers(self, most: int, /) -> int:
+        """The answers under idempotency keys whose time is over."""
+
+    async def delete_one_time_tokens(self, most: int, /) -> int:
+        """Those that have expired."""
+
+    async def delete_sessions(self, most: int, /) -> int:
+        """Those that ended or expired 30 days ago: until then they tell whoever looks into a misuse."""
 
 
 # ── identity ─────────────────────────────────────────────────────────────────────────────────────
@@ -362,12 +403,15 @@ class LoginProvider(Protocol):
 
 
 class Seal(Protocol):
-    """Texts that leave the service and come back: nobody else can read them, or make one."""
+    """Texts that are kept elsewhere and come back: nobody else can read one, make one, or change its name.
 
-    def seal(self, text: str, /) -> str: ...
+    `name` says whose or which text it is, so that one cannot be put in another's place.
+    """
 
-    def unseal(self, sealed: str, /) -> str | None:
-        """`None` for whatever `seal` did not make."""
+    def seal(self, text: str, /, *, name: str = "") -> str: ...
+
+    def unseal(self, sealed: str, /, *, name: str = "") -> str | None:
+        """`None` for whatever `seal` did not make under this name."""
 
 
 class CookieVerifier(Protocol):

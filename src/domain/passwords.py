@@ -17,6 +17,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 _PERIOD_MOST = 8  # the old short one twice is no better than once
 _DIFFERENT_LEAST = 5  # characters
+_WORD_MOST = 256  # no name and no address is longer; whoever registers can write a megabyte
 _WORD_LEAST = 3  # a shorter part of a name stands in too many phrases by chance
 _OWN_LEAST = 8  # characters that have to be left when the words that anybody could guess are taken out
 
@@ -164,6 +165,7 @@ def _without_words(plain: str, words: Collection[str]) -> str:
 
 def _parts(word: str) -> Iterator[str]:
     """The word as a whole, and what stands in it between spaces and punctuation."""
+    word = word[:_WORD_MOST]
     for part in (word, *re.split(r"[\W_]+", word)):
         plain = _plain(part)
         if len(plain) >= _WORD_LEAST:

@@ -5,8 +5,6 @@ and exit status 1; wrong settings end with 2.
 """
 
 import asyncio
-import json
-import os
 import secrets
 import sys
 from collections.abc import Awaitable, Callable
@@ -14,18 +12,22 @@ from typing import TYPE_CHECKING, Annotated, Concatenate
 from uuid import UUID
 
 import typer
+from pydantic import SecretStr
 
 from application.commands import users as commands
 from application.ports import UnitOfWork, WorldError
 from domain.errors import DomainError, Invalid
 from domain.users import GlobalRole, User
+from entrypoints import stored
 from entrypoints.logging import configure_logging
 from entrypoints.seed import DEMO_EMAIL, DEMO_PASSWORD, seed
-from entrypoints.settings import SERVICE_NAME, Settings, load_settings
+from entrypoints.settings import ROOT, SERVICE_NAME, DefaultSettings, Settings, load_settings
 from entrypoints.settings_text import env_example
 
 if TYPE_CHECKING:
     from entrypoints.container import Container
+
+DOCUMENTS = ROOT / "openapi"
 
 app = typer.Typer(
     name=SERVICE_NAME,
@@ -230,12 +232,36 @@ def replay_outbox(
 
 
 @app.command()
-def openapi() -> None:
-    """Print the API's description as JSON; needs no database."""
-    from entrypoints.http.app import create_app  # noqa: PLC0415 (a second to import, for this command alone)
+def openapi(
+    *,
+    write: Annotated[bool, typer.Option("--write", help="Store it, if it breaks no client.")] = False,
+    breaking: Annotated[bool, typer.Option("--breaking", help="Store it whatever it breaks.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Fail where it is not as it is stored.")] = False,
+) -> None:
+    """Print the API's description as JSON, as it is with no settings; needs no database."""
+    from entrypoints.container import Container  # noqa: PLC0415 (a second to import, and not for every command)
+    from entrypoints.http.app import VERSIONS, create_app  # noqa: PLC0415 (likewise)
 
-    os.environ.setdefault("DATABASE_URL", "postgresql://nobody@localhost/nothing")
-    print(json.dumps(create_app(_container()).openapi(), indent=2, ensure_ascii=False))
+    nowhere = SecretStr("postgresql://nobody@localhost/nothing")
+    served = create_app(Container(settings=DefaultSettings(database_url=nowhere)))
+    versions = [package.__name__.rpartition(".")[2] for package in VERSIONS]
+    documents = {version: served.openapi(version) for version in versions}
+    try:
+        if check:
+            stored.check(documents, DOCUMENTS)
+            print("The stored OpenAPI documents are up to date.")
+        elif write or breaking:
+            for path in stored.write(documents, DOCUMENTS, breaking=breaking):
+                print(f"Wrote {path.parent.name}/{path.name}.")
+        else:
+            sys.stdout.write(stored.text_of(documents[versions[-1]]))
+    except stored.Broken as broken:
+        sys.exit(
+            f"Clients would break:\n\n{broken}\n\nMake it a new version's, or an addition; "
+            "where nobody relies on it: make openapi BREAKING=allowed"
+        )
+    except stored.Outdated as outdated:
+        sys.exit(f"Not as it is served: {outdated}. Nothing breaks: run make openapi.")
 
 
 @app.command()

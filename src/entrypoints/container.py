@@ -18,6 +18,7 @@ from adapters.mail.smtp import SmtpMailer
 from adapters.passwords.argon2 import Argon2Passwords
 from adapters.postgres.attempts import PostgresAttempts
 from adapters.postgres.database import Database
+from adapters.postgres.expiry import PostgresExpiry
 from adapters.postgres.migrating import Migrations
 from adapters.postgres.outbox import PostgresOutbox
 from adapters.postgres.queries import postgres_queries
@@ -29,7 +30,7 @@ from adapters.tokens.login import OidcLogin
 from adapters.tokens.oidc import OidcIssuer
 from adapters.tokens.presets import PRESETS
 from adapters.tokens.providers import Provider
-from adapters.tokens.sealing import LoginSeal
+from adapters.tokens.sealing import ANSWERS, LOGINS, SIGNING_KEYS, JweSeal
 from adapters.tokens.verifier import IssuedTokenVerifier, Issuer
 from application.accounts import KnownAccounts, Linking
 from application.commands.auth import PasswordLogin
@@ -43,10 +44,12 @@ from application.ports import (
     Begin,
     Clock,
     CookieVerifier,
+    Expiry,
     Mailer,
     Outbox,
     PasswordHasher,
     Queries,
+    Seal,
     TokenIssuer,
     TokenVerifier,
 )
@@ -170,6 +173,7 @@ class Container(containers.DeclarativeContainer):
 
     settings = providers.Dependency(instance_of=Settings)
     clock: providers.Provider[Clock] = providers.Object(present_instant)
+    _secret = settings.provided.auth_secret.get_secret_value.call()
 
     # ── PostgreSQL ───────────────────────────────────────────────────────────────────────────────
     _url = settings.provided.database_url.get_secret_value.call()
@@ -183,14 +187,21 @@ class Container(containers.DeclarativeContainer):
         lock_seconds=settings.provided.database_lock_seconds,
         application_name=SERVICE_NAME,
     )
-    begin: providers.Provider[Begin] = providers.Singleton(PostgresTransactions, database, clock)
+    _answers_kept = providers.Singleton(timedelta, hours=settings.provided.idempotency_hours)
+    begin: providers.Provider[Begin] = providers.Singleton(
+        PostgresTransactions, database, clock, answers_kept=_answers_kept
+    )
     queries: providers.Provider[Queries] = providers.Singleton(postgres_queries, database)
     outbox: providers.Provider[Outbox] = providers.Singleton(
         PostgresOutbox, database, begin, attempts=settings.provided.outbox_attempts
     )
+    expiry: providers.Provider[Expiry] = providers.Singleton(
+        PostgresExpiry, database, clock, answers_kept=_answers_kept
+    )
     migrations = providers.Singleton(Migrations, _url)
 
     run = providers.Singleton(Runner, begin)
+    answer_seal: providers.Provider[Seal] = providers.Singleton(JweSeal, _secret, ANSWERS)
 
     # ── who is asking ────────────────────────────────────────────────────────────────────────────
     openid_issuers = providers.Singleton(openid_issuers, settings)
@@ -207,7 +218,7 @@ class Container(containers.DeclarativeContainer):
         KeyRing,
         run,
         queries.provided.auth,
-        secret=settings.provided.auth_secret.get_secret_value.call(),
+        seal=providers.Singleton(JweSeal, _secret, SIGNING_KEYS),
         key_days=settings.provided.auth_key_days,
         token_seconds=settings.provided.auth_access_token_seconds,
         clock=clock,
@@ -319,7 +330,7 @@ class Container(containers.DeclarativeContainer):
         accounts=accounts,
         token_sessions=token_sessions,
         cookie_sessions=cookie_sessions,
-        seal=providers.Singleton(LoginSeal, settings.provided.auth_secret.get_secret_value.call()),
+        seal=providers.Singleton(JweSeal, _secret, LOGINS),
         clock=clock,
         origins=settings.provided.browser_origins,
     )

@@ -5,11 +5,11 @@ import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, override
 from urllib.parse import SplitResult, urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from entrypoints.providers import (
     Preset,
@@ -25,6 +25,8 @@ ROOT = Path(__file__).parents[2]
 _PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 SERVICE_NAME: str = _PROJECT["name"]
 SERVICE_VERSION: str = _PROJECT["version"]
+SERVICE_DESCRIPTION: str = _PROJECT["description"]
+SERVICE_LICENSE: str = _PROJECT["license"]  # by its SPDX identifier
 
 DEVELOPMENT_SECRET = "for development alone, and known to everybody"  # noqa: S105
 
@@ -106,8 +108,9 @@ class Settings(BaseSettings):
     people move."""
 
     auth_secret: SecretStr = SecretStr(DEVELOPMENT_SECRET)
-    """Encrypts the signing keys in the database and log-ins that are under way, and protects cookies against
-    forged requests. Make one with `python -m entrypoints.cli secret`. Required in production."""
+    """Encrypts signing keys and kept answers in the database, and log-ins that are under way, and protects
+    cookies against forged requests. Make one with `python -m entrypoints.cli secret`. Required in
+    production."""
 
     auth_audience: Annotated[str, Field(default_factory=lambda: SERVICE_NAME)]
     """The `aud` of the built-in provider's access tokens. Default: the service's name."""
@@ -214,6 +217,9 @@ class Settings(BaseSettings):
 
     password_queue: Annotated[int, Field(ge=0, le=10_000)] = 50
     """Passwords that may wait to be hashed; then the answer is 503."""
+
+    idempotency_hours: Annotated[float, Field(gt=0, le=720, allow_inf_nan=False)] = 24
+    """How long the answer to a request with an `Idempotency-Key` is kept, to be given again."""
 
     outbox_attempts: Annotated[int, Field(ge=1, le=100)] = 10
     """Deliveries of an event that may fail before it is parked for an operator."""
@@ -437,6 +443,22 @@ class Settings(BaseSettings):
                 yield "SMTP_SECURITY is none. In production that is for a mail server on this machine only."
             if bool(self.smtp_username) != bool(self.smtp_password.get_secret_value()):
                 yield "SMTP_USERNAME and SMTP_PASSWORD belong together: set both, or neither."
+
+
+class DefaultSettings(Settings):
+    """What holds where neither the environment nor `.env` says anything."""
+
+    @override
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return (init_settings,)
 
 
 def _in_production(info: ValidationInfo) -> bool:

@@ -7,10 +7,11 @@ import pytest
 from structlog.testing import capture_logs
 
 from application.ports import Contention, TimedOut, Unavailable, UnitOfWork, WorldError
+from application.preconditions import Expected, PreconditionFailed
 from application.run import Runner
 from builders import a_user
 from domain.errors import DomainError, Stale
-from domain.users import UserNotFound
+from domain.users import User, UserId, UserNotFound
 from fakes import MemoryTransactions
 from refusals import refused
 
@@ -149,3 +150,103 @@ async def test_a_use_case_without_a_name_is_logged_by_its_looks(run: Runner) -> 
     with capture_logs() as logs:
         await run(use, "Hello", name="Ada")
     assert logs[0]["use_case"] == repr(use)
+
+
+# ── what is expected of the thing that is changed ────────────────────────────────────────────────
+
+
+async def rename(uow: UnitOfWork, user_id: UserId, *, name: str) -> User:
+    user = await uow.users.get(user_id)
+    return await uow.users.save(user.edit(display_name=name, at=uow.now))
+
+
+def versions(user: User, *versions: int) -> Expected:
+    return Expected(User, {"id": user.id}, frozenset(versions))
+
+
+async def test_a_change_to_an_expected_version_is_made(run: Runner) -> None:
+    use = Use()
+    await run(use, "Hello", name="Ada")
+    changed = await run.expecting(versions(use.user, 7, 1))(rename, use.user.id, name="Augusta")
+    assert (changed.display_name, changed.version) == ("Augusta", 2)
+
+
+async def test_a_change_to_any_other_version_is_not(run: Runner, transactions: MemoryTransactions) -> None:
+    use = Use()
+    await run(use, "Hello", name="Ada")
+    expecting = run.expecting(versions(use.user, 2))
+    with refused(PreconditionFailed):
+        await expecting(rename, use.user.id, name="Augusta")
+    async with transactions() as uow:
+        assert await uow.users.get(use.user.id) == use.user
+
+
+async def test_a_use_case_that_never_saw_the_thing_changes_nothing(
+    run: Runner, transactions: MemoryTransactions
+) -> None:
+    use, other = Use(), a_user()
+    with refused(PreconditionFailed):
+        await run.expecting(versions(other, 1))(use, "Hello", name="Ada")
+    async with transactions() as uow:
+        with refused(UserNotFound):
+            await uow.users.get(use.user.id)
+
+
+async def test_what_has_changed_after_it_was_read_is_not_as_expected_either(run: Runner) -> None:
+    use = Use()
+    await run(use, "Hello", name="Ada")
+
+    async def too_late(uow: UnitOfWork, user_id: UserId) -> None:
+        await uow.users.get(user_id)
+        raise Stale
+
+    with refused(Stale):
+        await run(too_late, use.user.id)
+    with refused(PreconditionFailed):
+        await run.expecting(versions(use.user, 1))(too_late, use.user.id)
+
+
+async def test_a_condition_is_looked_at_again_when_the_use_case_runs_again(run: Runner) -> None:
+    use = Use()
+    await run(use, "Hello", name="Ada")
+    failures = [Contention()]
+
+    async def once_more(uow: UnitOfWork, user_id: UserId) -> int:
+        if not failures:
+            return 0  # this time without a look
+        await uow.users.get(user_id)
+        raise failures.pop()
+
+    with refused(PreconditionFailed):
+        await run.expecting(versions(use.user, 1))(once_more, use.user.id)
+
+
+# ── in somebody else's transaction ───────────────────────────────────────────────────────────────
+
+
+async def test_within_a_transaction_nothing_is_committed(
+    run: Runner, transactions: MemoryTransactions
+) -> None:
+    use = Use()
+
+    async def outer(uow: UnitOfWork) -> None:
+        await run.within(uow)(use, "Hello", name="Ada")
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await run(outer)
+    async with transactions() as uow:
+        with refused(UserNotFound):
+            await uow.users.get(use.user.id)
+
+
+async def test_within_a_transaction_contention_is_for_whoever_has_begun_it(run: Runner) -> None:
+    use = Use(Contention())
+    outer_runs = []
+
+    async def outer(uow: UnitOfWork) -> str:
+        outer_runs.append(use.runs)
+        return await run.within(uow)(use, "Hello,", name="Ada")
+
+    assert await run(outer) == "Hello, Ada"
+    assert outer_runs == [0, 1]

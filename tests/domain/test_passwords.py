@@ -135,3 +135,9 @@ def test_a_lone_surrogate_is_no_text(surrogate: int) -> None:
 @pytest.mark.parametrize("neighbour", ["\ud7ff", "\ue000"])
 def test_the_characters_beside_the_surrogates_are_text(neighbour: str) -> None:
     assert acceptable_password("fifteen letters" + neighbour) == "fifteen letters" + neighbour
+
+
+def test_of_a_name_of_a_megabyte_only_the_beginning_is_looked_at() -> None:
+    marks = "x" + "\u0316\u0301" * 250_000  # to fold all of them would take minutes
+    words = (marks, "ab " * 300_000, "Ada " * 2 + marks)
+    assert acceptable_password("violet kettle hums at dawn", words=words)

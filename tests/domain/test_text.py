@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.errors import Invalid
-from domain.text import line, prose
+from domain.text import line, prose, tidied
 from refusals import refused
 
 anything = st.text(alphabet=st.characters(exclude_categories=()), max_size=30)
@@ -73,6 +73,32 @@ def test_text_may_be_exactly_as_long_as_the_limit_and_no_longer() -> None:
         line("x" * 11, field="name", most=10)
     with refused(Invalid, "It must have at most 10 characters.", field="body"):
         prose("x" * 11, field="body", most=10)
+
+
+# Normalising the second of these would take minutes.
+@pytest.mark.parametrize("marks", [31, 500_000])
+@pytest.mark.parametrize("pair", ["\u0316\u0301", "\u0f73", "\u0344"])
+def test_no_letter_has_more_marks_than_languages_need(pair: str, marks: int) -> None:
+    text = "x" * 17 + pair * marks + "x"
+    with refused(Invalid, "It must have at most 30 marks on one letter.", field="body"):
+        prose(text, field="body", most=len(text))
+    with refused(Invalid, "It must have at most 30 marks on one letter.", field="name"):
+        line(text, field="name", most=len(text))
+    assert len(tidied(text, most=80)) <= 80
+
+
+@pytest.mark.parametrize("before", range(31))
+def test_wherever_it_stands_a_letter_may_have_30_marks_and_no_more(before: int) -> None:
+    text = "x" * before + "\u0316" * 30
+    assert line("o" + text, field="name", most=80) == "o" + text
+    with refused(Invalid, "It must have at most 30 marks on one letter.", field="name"):
+        line("o" + text + "\u0316", field="name", most=80)
+
+
+def test_what_is_too_long_in_any_spelling_is_not_normalised() -> None:
+    with refused(Invalid, "It must have at most 10 characters.", field="name"):
+        line("x" + "\u0316\u0301" * 500_000, field="name", most=10)
+    assert line("\u03b1\u0313\u0300\u0345" * 10, field="name", most=10) == "\u1f82" * 10
 
 
 @pytest.mark.parametrize("text", ["", " ", "\n\t\u00a0"])

@@ -10,8 +10,9 @@ from dependency_injector import providers
 from dependency_injector.errors import Error
 
 from adapters.tokens.providers import Provider
-from application.ports import Begin
-from builders import a_session, a_user, store
+from adapters.tokens.sealing import ANSWERS, JweSeal
+from application.ports import Begin, KeptAnswer
+from builders import NOW, a_session, a_user, store
 from domain.auth import SessionEnded
 from domain.errors import Unauthenticated
 from domain.users import GlobalRole
@@ -24,6 +25,7 @@ from entrypoints.container import (
     trusted_for_email,
 )
 from entrypoints.settings import Settings
+from fakes import FakeClock
 
 DATABASE_URL = "postgresql://nobody@127.0.0.1:1/nothing"  # nothing listens there, and nothing asks
 
@@ -151,6 +153,30 @@ async def test_once_the_built_in_issuer_is_not_trusted_its_sessions_are_over() -
         await container.token_sessions().refresh(refresh_token=f"{'0' * 32}.secret")
     with pytest.raises(Unauthenticated):
         await container.cookie_verifier().verify(f"{'0' * 32}.secret")
+
+
+async def test_an_answer_is_kept_for_as_long_as_the_settings_say_and_then_deleted(
+    empty_database_url: str,
+) -> None:
+    clock = FakeClock(NOW)
+    container = Container(settings=settings(database_url=empty_database_url, idempotency_hours=0.5))
+    container.clock.override(providers.Object(clock))
+    begin, expiry, key = container.begin(), container.expiry(), bytes(32)
+    async with begin() as uow:
+        await uow.kept_answers.keep(key, KeptAnswer(bytes(32), "sealed"))
+    for minutes, kept in ((29, True), (1, False)):
+        clock.advance(timedelta(minutes=minutes))
+        async with begin() as uow:
+            assert (await uow.kept_answers.claim(key) is not None) is kept
+        assert await expiry.delete_kept_answers(1) == (0 if kept else 1)
+    await close(container)
+
+
+def test_answers_are_sealed_with_the_secret_and_for_their_purpose() -> None:
+    container = Container(settings=settings())
+    sealed = container.answer_seal().seal("an answer")
+    assert container.answer_seal().unseal(sealed) == "an answer"
+    assert JweSeal(container.settings().auth_secret.get_secret_value(), ANSWERS).unseal(sealed) == "an answer"
 
 
 def test_a_mail_leaves_within_half_of_what_the_database_waits_for_a_transaction() -> None:

@@ -9,10 +9,13 @@ import time
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import Any, override
 from uuid import UUID
 
+import asyncpg
 import pytest
+import structlog
 from dependency_injector import providers
 from structlog.testing import capture_logs
 
@@ -29,6 +32,7 @@ from application.ports import (
     Unavailable,
     UnitOfWork,
 )
+from application.queries.notifications import NotificationFilter
 from application.reactions import MailReactions, notify_assignee
 from application.run import Runner
 from builders import NOW, Team, a_task_id, a_team, a_user_id, a_workspace_id, store
@@ -262,6 +266,129 @@ async def test_a_loop_that_waits_stops_at_once(script: tuple[Exception, ...]) ->
     assert time.monotonic() - started < 1
 
 
+# ── every so often, do that ──────────────────────────────────────────────────────────────────────
+
+
+class ScriptedExpiry:
+    """An Expiry whose rows are counted and not there."""
+
+    def __init__(self, *, answers: int = 0) -> None:
+        self.answers = answers
+        self.asked: list[tuple[str, int]] = []
+
+    async def delete_kept_answers(self, most: int, /) -> int:
+        self.asked.append(("kept answers", most))
+        deleted = min(most, self.answers)
+        self.answers -= deleted
+        return deleted
+
+    async def delete_one_time_tokens(self, most: int, /) -> int:
+        self.asked.append(("one-time tokens", most))
+        return 0
+
+    async def delete_sessions(self, most: int, /) -> int:
+        self.asked.append(("sessions", most))
+        return 0
+
+
+class ScriptedJob:
+    """A Job to which happens what the script says: there is more, there is no more, or an error."""
+
+    def __init__(self, *script: bool | Exception) -> None:
+        self.script = list(script)
+        self.runs = 0
+
+    async def __call__(self) -> bool:
+        self.runs += 1
+        match self.script.pop(0) if self.script else False:
+            case Exception() as error:
+                raise error
+            case more:
+                return more
+
+
+async def repeated(job: ScriptedJob, *, runs: int, pause: timedelta) -> None:
+    """Repeats the job until it has run so often, and then stops it."""
+    stop = asyncio.Event()
+    repeating = asyncio.create_task(worker.repeat(worker.every(pause, "sweep", job), stop))
+    await eventually(lambda: job.runs == runs)
+    await asyncio.sleep(0.05)  # it could run once more
+    stop.set()
+    async with asyncio.timeout(1):
+        await repeating
+    assert job.runs == runs
+
+
+async def test_these_are_the_jobs_and_each_is_done() -> None:
+    expiry = ScriptedExpiry()
+    table = worker.jobs(expiry)
+    assert [(each.name, each.pause) for each in table] == [
+        ("delete kept answers", timedelta(minutes=10)),
+        ("delete one-time tokens", timedelta(hours=1)),
+        ("delete sessions", timedelta(hours=1)),
+    ]
+    assert [await each.job() for each in table] == [False] * 3
+    assert expiry.asked == [("kept answers", 1000), ("one-time tokens", 1000), ("sessions", 1000)]
+
+
+async def test_rows_are_deleted_a_thousand_at_a_time_until_there_are_fewer() -> None:
+    expiry = ScriptedExpiry(answers=2500)
+    job = worker.deleting(expiry.delete_kept_answers)
+    with capture_logs() as logs:
+        assert [await job() for _ in range(4)] == [True, True, False, False]
+    assert expiry.answers == 0
+    assert [(entry["event"], entry["count"]) for entry in logs] == [
+        ("rows deleted", 1000),
+        ("rows deleted", 1000),
+        ("rows deleted", 500),
+    ]
+
+
+async def test_a_job_is_done_at_once_and_again_while_there_is_more() -> None:
+    await repeated(ScriptedJob(True, True, False), runs=3, pause=timedelta(hours=1))
+
+
+async def test_a_job_is_done_again_after_its_pause() -> None:
+    await repeated(ScriptedJob(*[False] * 4), runs=1, pause=timedelta(minutes=1))
+    stop, job = asyncio.Event(), ScriptedJob()
+    repeating = asyncio.create_task(worker.repeat(worker.every(timedelta(milliseconds=20), "", job), stop))
+    started = time.monotonic()
+    await eventually(lambda: job.runs == 4)
+    stop.set()
+    await repeating
+    assert time.monotonic() - started >= 0.06
+
+
+@pytest.mark.usefixtures("short_pauses")
+@pytest.mark.parametrize("error", [Unavailable("The database does not answer."), LookupError("a defect")])
+async def test_a_job_that_fails_is_logged_and_tried_again_soon(error: Exception) -> None:
+    with capture_logs() as logs:
+        await repeated(ScriptedJob(error, error, True, False), runs=4, pause=timedelta(hours=1))
+    assert [(entry["event"], entry["log_level"]) for entry in logs] == [
+        ("job failed", "warning"),
+        ("job failed", "warning"),
+        ("job works again", "info"),
+    ]
+    assert logs[0]["reason"] == str(error)
+    assert logs[0]["exc_info"] is (error if isinstance(error, LookupError) else None)
+
+
+async def test_the_log_says_which_job_it_is() -> None:
+    said: list[object] = []
+
+    async def job() -> bool:
+        said.append(structlog.contextvars.get_contextvars().get("job"))
+        return False
+
+    stop = asyncio.Event()
+    repeating = asyncio.create_task(worker.repeat(worker.every(timedelta(hours=1), "sweep", job), stop))
+    await eventually(lambda: bool(said))
+    stop.set()
+    await repeating
+    assert said == ["sweep"]
+    assert "job" not in structlog.contextvars.get_contextvars()
+
+
 # ── signals ──────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -291,6 +418,7 @@ async def test_at_a_signal_the_delivery_at_hand_has_a_moment_to_finish(
     outbox = SlowOutbox(seconds)
     container = Container(settings=Settings(_env_file=None, database_url=NOWHERE))
     container.outbox.override(providers.Object(outbox))
+    container.expiry.override(providers.Object(ScriptedExpiry()))
     running = asyncio.create_task(worker.run(container))
     try:
         await outbox.begun.wait()
@@ -354,8 +482,31 @@ async def test_a_worker_delivers_what_is_committed_and_ends_when_told_to(
         stopped = await logged(process, "worker stopped")
         assert stopped["logger"] == "worker"
         assert await process.wait() == 0
-    page = await queries.notifications.page(team.member.user_id, PageRequest(), unread_only=True)
+    page = await queries.notifications.page(
+        team.member.user_id, NotificationFilter(unread=True), PageRequest()
+    )
     assert [(str(each.id), each.task_title) for each in page.items] == [(handled["event_id"], "Look at this")]
+
+
+async def test_a_worker_deletes_answers_whose_time_is_over(empty_database_url: str) -> None:
+    connection = await asyncpg.connect(empty_database_url)
+    await connection.execute(
+        """
+        INSERT INTO idempotency_keys (key, fingerprint, answer, created_at)
+        SELECT int4send(n), '', '', now() - CASE WHEN n > 3 THEN 25 ELSE 23 END * interval '1 hour'
+        FROM generate_series(1, 1503) AS n
+        """
+    )
+    async with a_worker(empty_database_url) as process:
+        entries = [await logged(process, "rows deleted") for _ in range(2)]
+        process.send_signal(signal.SIGTERM)
+        await logged(process, "worker stopped")
+    assert [(entry["job"], entry["count"]) for entry in entries] == [
+        ("delete kept answers", 1000),
+        ("delete kept answers", 500),
+    ]
+    assert await connection.fetchval("SELECT count(*) FROM idempotency_keys") == 3
+    await connection.close()
 
 
 async def test_a_worker_without_its_database_waits_and_still_ends_when_told_to() -> None:

@@ -37,13 +37,13 @@ async def open_dialog(browser: Browser, service: Service, *, flow: str) -> Page:
     return page
 
 
-async def ask_who_i_am(page: Page) -> str:
-    """Tries GET /v1/me out, and returns what the page shows of the answer."""
-    operation = "document.querySelector('#operations-users-get_profile')"
-    await page.click(f"{operation}.querySelector('.opblock-summary-control')")
-    await page.click(f"{operation}.querySelector('.try-out__btn')")
-    await page.click(f"{operation}.querySelector('.execute')")
-    answer = f"{operation}.querySelector('.live-responses-table .response')"
+async def try_out(page: Page, operation: str) -> str:
+    """Sends what the page suggests, and returns what it shows of the answer: `tag-operation_id`."""
+    shown = f"document.querySelector('#operations-{operation}')"
+    await page.click(f"{shown}.querySelector('.opblock-summary-control')")
+    await page.click(f"{shown}.querySelector('.try-out__btn')")
+    await page.click(f"{shown}.querySelector('.execute')")
+    answer = f"{shown}.querySelector('.live-responses-table .response')"
     await page.until(f"{answer}?.innerText")
     return str(await page.value(f"{answer}.innerText"))
 
@@ -65,10 +65,31 @@ async def test_it_logs_in_with_the_built_in_provider(empty_database_url: str, br
         await page.click(f"{password}.querySelector('button.authorize')")
         await page.until(f"{password}.innerText.includes('Logout')")
         await page.click("document.querySelector('.btn-done')")
-        shown = await ask_who_i_am(page)
+        shown = await try_out(page, "users-get_profile")
         await keep(page, "password-done")
         assert shown.startswith("200"), shown
         assert '"email": "ada@example.com"' in shown
+        created = await try_out(page, "workspaces-create_workspace")
+        await keep(page, "example-done")
+        assert created.startswith("201"), created
+        assert '"slug": "analytical-engines"' in created
+        assert page.complaints == []
+
+
+async def test_pages_about_problems_are_as_they_are_meant_to_be(
+    empty_database_url: str, browser: Browser
+) -> None:
+    async with a_service(empty_database_url) as service:
+        page = await browser.open(f"{service.url}/problems")
+        await page.until("document.querySelector('h1')?.innerText == 'Problems'")
+        await keep(page, "problems")
+        await page.click("[...document.querySelectorAll('a')].find(e => e.innerText == 'move-not-allowed')")
+        await page.until("document.querySelector('h1')?.innerText == 'move-not-allowed'")
+        await keep(page, "problem")
+        assert await page.value("getComputedStyle(document.querySelector('pre')).overflow") == "auto"
+        await page.click("[...document.querySelectorAll('a')].find(e => e.innerText == 'Complete task')")
+        await page.until("document.querySelector('#operations-tasks-complete_task.is-open')")
+        await keep(page, "operation")
         assert page.complaints == []
 
 
@@ -86,7 +107,7 @@ async def test_it_logs_in_at_an_external_provider(empty_database_url: str, brows
             await log_in_there(browser, provider)
             await page.until(f"{code}.innerText.includes('Logout')")
             await page.click("document.querySelector('.btn-done')")
-            shown = await ask_who_i_am(page)
+            shown = await try_out(page, "users-get_profile")
             await keep(page, "oidc-done")
             assert shown.startswith("200"), shown
             assert '"display_name": "Ada"' in shown

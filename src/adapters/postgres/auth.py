@@ -19,6 +19,7 @@ from sqlalchemy import (
     delete,
     func,
     insert,
+    literal_column,
     select,
     update,
 )
@@ -69,6 +70,7 @@ sessions = Table(
     instant("ended_at", nullable=True),
     version(),
     Index(None, "user_id"),
+    Index("ix_sessions_over", literal_column("LEAST(expires_at, ended_at)")),
     one_of("kind", SessionKind),
     CheckConstraint("expires_at > created_at", name="lifetime"),
 )
@@ -227,25 +229,29 @@ _RESETTING = Statement(
 )
 _known = loader(PasswordOwner)
 
+_OPEN = select(
+    sessions.c.id,
+    sessions.c.kind,
+    sessions.c.agent,
+    sessions.c.created_at,
+    sessions.c.used_at,
+    sessions.c.expires_at,
+    sessions.c.id.is_not_distinct_from(bindparam("current", type_=Uuid)).label("current"),
+    sessions.c.version,
+).where(
+    sessions.c.user_id == bindparam("viewer"),
+    sessions.c.ended_at.is_(None),
+    sessions.c.expires_at > func.now(),
+)
+_OPEN_SESSION = Statement(_OPEN.where(sessions.c.id == bindparam("session_id")))
 _SESSIONS = Listing(
     SessionView,
-    select(
-        sessions.c.id,
-        sessions.c.kind,
-        sessions.c.agent,
-        sessions.c.created_at,
-        sessions.c.used_at,
-        sessions.c.expires_at,
-        sessions.c.id.is_not_distinct_from(bindparam("current", type_=Uuid)).label("current"),
-    ).where(
-        sessions.c.user_id == bindparam("viewer"),
-        sessions.c.ended_at.is_(None),
-        sessions.c.expires_at > func.now(),
-    ),
+    _OPEN,
     id=sessions.c.id,
     sorts={"created_at": by_time(sessions.c.created_at)},
 )
 _NEWEST_FIRST = (Sort("created_at", descending=True),)
+_session = loader(SessionView)
 
 _COOKIE = Statement(
     select(
@@ -278,6 +284,15 @@ class PostgresAuthQueries:
     async def resetting(self, token_hash: str, /) -> PasswordOwner | None:
         row = await self._database.fetchrow(_RESETTING, {"token_hash": token_hash})
         return None if row is None else _known(row)
+
+    async def session(
+        self, viewer: UserId, session_id: SessionId, /, *, current: SessionId | None
+    ) -> SessionView:
+        scope = {"viewer": viewer, "session_id": session_id, "current": current}
+        row = await self._database.fetchrow(_OPEN_SESSION, scope)
+        if row is None:
+            raise SessionNotFound
+        return _session(row)
 
     async def sessions(
         self, viewer: UserId, page: PageRequest, /, *, current: SessionId | None

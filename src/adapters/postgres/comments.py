@@ -4,8 +4,9 @@ from typing import ClassVar
 
 from sqlalchemy import Column, ForeignKey, Index, Table, Uuid, bindparam, select
 
-from adapters.postgres.database import Database
+from adapters.postgres.database import Database, Statement
 from adapters.postgres.errors import Conflicts
+from adapters.postgres.mapping import loader
 from adapters.postgres.memberships import seen_by_viewer
 from adapters.postgres.paging import Listing, by_time
 from adapters.postgres.repository import PostgresRepository
@@ -45,31 +46,40 @@ class PostgresComments(PostgresRepository[Comment, CommentId]):
     }
 
 
+_VIEW = select(
+    comments.c.id,
+    comments.c.task_id,
+    comments.c.author_id,
+    users.c.display_name.label("author_name"),
+    comments.c.body,
+    comments.c.created_at,
+    comments.c.edited_at,
+    comments.c.version,
+).join(users, users.c.id == comments.c.author_id)
+_GET = Statement(
+    _VIEW.where(comments.c.id == bindparam("comment_id"), seen_by_viewer(comments.c.workspace_id).exists())
+)
 _PAGE = Listing(
     CommentView,
-    select(
-        comments.c.id,
-        comments.c.task_id,
-        comments.c.author_id,
-        users.c.display_name.label("author_name"),
-        comments.c.body,
-        comments.c.created_at,
-        comments.c.edited_at,
-        comments.c.version,
-    )
-    .join(users, users.c.id == comments.c.author_id)
-    .where(comments.c.task_id == bindparam("task_id")),
+    _VIEW.where(comments.c.task_id == bindparam("task_id")),
     id=comments.c.id,
     sorts={"created_at": by_time(comments.c.created_at)},
     gate=seen_by_viewer(tasks.c.workspace_id, tasks.c.id == bindparam("task_id")),
     missing=TaskNotFound,
 )
 _OLDEST_FIRST = (Sort("created_at"),)
+_view = loader(CommentView)
 
 
 class PostgresCommentQueries:
     def __init__(self, database: Database) -> None:
         self._database = database
+
+    async def get(self, viewer: UserId, comment_id: CommentId, /) -> CommentView:
+        row = await self._database.fetchrow(_GET, {"viewer": viewer, "comment_id": comment_id})
+        if row is None:
+            raise CommentNotFound
+        return _view(row)
 
     async def page(self, viewer: UserId, task_id: TaskId, page: PageRequest, /) -> Page[CommentView]:
         scope = {"viewer": viewer, "task_id": task_id}

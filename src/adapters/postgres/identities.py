@@ -24,7 +24,7 @@ from sqlalchemy import (
 from adapters.postgres.auth import one_time_tokens, sessions
 from adapters.postgres.database import Database, Statement
 from adapters.postgres.errors import Conflicts
-from adapters.postgres.mapping import loader
+from adapters.postgres.mapping import column_names, loader
 from adapters.postgres.paging import Listing, by_time
 from adapters.postgres.repository import PostgresRepository
 from adapters.postgres.schema import instant, key, metadata, text, version
@@ -114,15 +114,18 @@ _SESSION = Statement(
 )
 _known_user, _known_session = loader(KnownUser), loader(KnownSession)
 
+_VIEW = select(*(links.c[name] for name in column_names(LinkView))).where(
+    links.c.user_id == bindparam("viewer")
+)
+_GET = Statement(_VIEW.where(links.c.id == bindparam("link_id")))
 _PAGE = Listing(
     LinkView,
-    select(links.c.id, links.c.issuer, links.c.subject, links.c.created_at).where(
-        links.c.user_id == bindparam("viewer")
-    ),
+    _VIEW,
     id=links.c.id,
     sorts={"created_at": by_time(links.c.created_at)},
 )
 _IN_ORDER_OF_LINKING = (Sort("created_at"),)
+_view = loader(LinkView)
 
 
 class PostgresIdentityQueries:
@@ -136,6 +139,12 @@ class PostgresIdentityQueries:
     async def session(self, user_id: UserId, session_id: SessionId, /) -> KnownSession | None:
         row = await self._database.fetchrow(_SESSION, {"user_id": user_id, "session_id": session_id})
         return None if row is None else _known_session(row)
+
+    async def get(self, viewer: UserId, link_id: LinkId, /) -> LinkView:
+        row = await self._database.fetchrow(_GET, {"viewer": viewer, "link_id": link_id})
+        if row is None:
+            raise LinkNotFound
+        return _view(row)
 
     async def page(self, viewer: UserId, page: PageRequest, /) -> Page[LinkView]:
         return await _PAGE.page(self._database, {"viewer": viewer}, page, sort=_IN_ORDER_OF_LINKING)

@@ -11,12 +11,14 @@ from sqlalchemy import (
     UniqueConstraint,
     Uuid,
     bindparam,
+    exists,
     or_,
     select,
 )
 
-from adapters.postgres.database import Database
+from adapters.postgres.database import Database, Statement
 from adapters.postgres.errors import Conflicts
+from adapters.postgres.mapping import loader
 from adapters.postgres.memberships import memberships, seen_by_viewer
 from adapters.postgres.paging import Listing, by_time
 from adapters.postgres.repository import PostgresRepository
@@ -45,6 +47,7 @@ invitations = Table(
     UniqueConstraint("workspace_id", "email"),
     UniqueConstraint("token_hash"),
     Index(None, "email"),
+    Index(None, "workspace_id", "created_at", "id"),
     Index(None, "invited_by"),
     between("email", 3, EMAIL_MOST),
     CheckConstraint("email = lower(email)", name="email_lower_case"),
@@ -88,6 +91,7 @@ _VIEW = select(
     invitations.c.invited_by,
     invitations.c.created_at,
     invitations.c.expires_at,
+    invitations.c.version,
 ).join(workspaces, workspaces.c.id == invitations.c.workspace_id)
 _SORTS = {"created_at": by_time(invitations.c.created_at)}
 _NEWEST_FIRST = (Sort("created_at", descending=True),)
@@ -101,17 +105,34 @@ _OF_WORKSPACE = Listing(
     gate=seen_by_viewer(bindparam("workspace_id", type_=Uuid), _MANAGERS),
     missing=WorkspaceNotFound,
 )
+_INVITED = users.c.email == invitations.c.email
+_GET = Statement(
+    _VIEW.where(
+        invitations.c.id == bindparam("invitation_id"),
+        or_(
+            seen_by_viewer(invitations.c.workspace_id, _MANAGERS).exists(),
+            exists().where(users.c.id == bindparam("viewer"), _INVITED),
+        ),
+    )
+)
 _MINE = Listing(
     InvitationView,
-    _VIEW.join(users, users.c.email == invitations.c.email).where(users.c.id == bindparam("viewer")),
+    _VIEW.join(users, _INVITED).where(users.c.id == bindparam("viewer")),
     id=invitations.c.id,
     sorts=_SORTS,
 )
+_view = loader(InvitationView)
 
 
 class PostgresInvitationQueries:
     def __init__(self, database: Database) -> None:
         self._database = database
+
+    async def get(self, viewer: UserId, invitation_id: InvitationId, /) -> InvitationView:
+        row = await self._database.fetchrow(_GET, {"viewer": viewer, "invitation_id": invitation_id})
+        if row is None:
+            raise InvitationNotFound
+        return _view(row)
 
     async def page(
         self, viewer: UserId, workspace_id: WorkspaceId, page: PageRequest, /

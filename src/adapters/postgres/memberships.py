@@ -17,10 +17,12 @@ from sqlalchemy import (
     literal_column,
     select,
     table,
+    true,
 )
 
 from adapters.postgres.database import Database, Statement
 from adapters.postgres.errors import Conflicts
+from adapters.postgres.mapping import loader
 from adapters.postgres.paging import Listing, by_time
 from adapters.postgres.repository import PostgresRepository
 from adapters.postgres.schema import instant, key, metadata, one_of, text, version
@@ -43,6 +45,7 @@ memberships = Table(
     version(),
     UniqueConstraint("workspace_id", "user_id"),  # tasks refer to it: an assignee is a member
     Index(None, "user_id"),
+    Index(None, "workspace_id", "joined_at", "id"),
     one_of("role", Role),
 )
 
@@ -101,28 +104,46 @@ _LOCK_OWNERS = PostgresMemberships.selecting(
     )
 )
 
-_PAGE = Listing(
-    MemberView,
+_HERE = seen_by_viewer(bindparam("workspace_id", type_=Uuid))
+_VIEW = (
     select(
         memberships.c.user_id,
         users.c.display_name,
         users.c.email,
         memberships.c.role,
         memberships.c.joined_at,
+        memberships.c.version,
     )
     .join(users, users.c.id == memberships.c.user_id)
-    .where(memberships.c.workspace_id == bindparam("workspace_id")),
+    .where(memberships.c.workspace_id == bindparam("workspace_id"))
+)
+_member = _VIEW.where(memberships.c.user_id == bindparam("user_id")).subquery("member")
+# A row without a member tells the viewer who belongs here from the one who does not.
+_GET = Statement(select(*_member.c).select_from(_HERE.subquery("gate").outerjoin(_member, true())))
+_PAGE = Listing(
+    MemberView,
+    _VIEW,
     id=memberships.c.id,
     sorts={"joined_at": by_time(memberships.c.joined_at)},
-    gate=seen_by_viewer(bindparam("workspace_id", type_=Uuid)),
+    gate=_HERE,
     missing=WorkspaceNotFound,
 )
 _IN_ORDER_OF_JOINING = (Sort("joined_at"),)
+_view = loader(MemberView)
 
 
 class PostgresMembershipQueries:
     def __init__(self, database: Database) -> None:
         self._database = database
+
+    async def get(self, viewer: UserId, workspace_id: WorkspaceId, user_id: UserId, /) -> MemberView:
+        scope = {"viewer": viewer, "workspace_id": workspace_id, "user_id": user_id}
+        row = await self._database.fetchrow(_GET, scope)
+        if row is None:
+            raise WorkspaceNotFound
+        if row["user_id"] is None:
+            raise MemberNotFound
+        return _view(row)
 
     async def page(self, viewer: UserId, workspace_id: WorkspaceId, page: PageRequest, /) -> Page[MemberView]:
         scope = {"viewer": viewer, "workspace_id": workspace_id}

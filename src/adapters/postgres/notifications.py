@@ -2,10 +2,11 @@
 
 from typing import ClassVar
 
-from sqlalchemy import Column, ForeignKey, Index, Table, Uuid, bindparam, select
+from sqlalchemy import Boolean, Column, ForeignKey, Index, Table, Uuid, bindparam, select
 
-from adapters.postgres.database import Database
+from adapters.postgres.database import Database, Statement
 from adapters.postgres.errors import Conflicts
+from adapters.postgres.mapping import loader
 from adapters.postgres.memberships import memberships
 from adapters.postgres.paging import Listing, by_time
 from adapters.postgres.repository import PostgresRepository
@@ -14,7 +15,7 @@ from adapters.postgres.tasks import tasks
 from adapters.postgres.users import users
 from adapters.postgres.workspaces import workspaces
 from application.paging import Page, PageRequest, Sort
-from application.queries.notifications import NotificationView
+from application.queries.notifications import NotificationFilter, NotificationView
 from domain.notifications import Kind, Notification, NotificationId, NotificationNotFound
 from domain.tasks import TaskNotFound
 from domain.users import UserId
@@ -47,8 +48,7 @@ class PostgresNotifications(PostgresRepository[Notification, NotificationId]):
     }
 
 
-_PAGE = Listing(
-    NotificationView,
+_VIEW = (
     select(
         notifications.c.id,
         notifications.c.kind,
@@ -69,20 +69,32 @@ _PAGE = Listing(
         (memberships.c.workspace_id == notifications.c.workspace_id)
         & (memberships.c.user_id == notifications.c.user_id),
     )
-    .where(notifications.c.user_id == bindparam("viewer")),
+    .where(notifications.c.user_id == bindparam("viewer"))
+)
+_GET = Statement(_VIEW.where(notifications.c.id == bindparam("notification_id")))
+_PAGE = Listing(
+    NotificationView,
+    _VIEW,
     id=notifications.c.id,
     sorts={"created_at": by_time(notifications.c.created_at)},
-    filters={"unread": notifications.c.read_at.is_(None)},
+    filters={"unread": notifications.c.read_at.is_(None) == bindparam("unread", type_=Boolean)},
+    filtered_by=NotificationFilter,
 )
 _NEWEST_FIRST = (Sort("created_at", descending=True),)
+_view = loader(NotificationView)
 
 
 class PostgresNotificationQueries:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    async def get(self, viewer: UserId, notification_id: NotificationId, /) -> NotificationView:
+        row = await self._database.fetchrow(_GET, {"viewer": viewer, "notification_id": notification_id})
+        if row is None:
+            raise NotificationNotFound
+        return _view(row)
+
     async def page(
-        self, viewer: UserId, page: PageRequest, /, *, unread_only: bool
+        self, viewer: UserId, where: NotificationFilter, page: PageRequest, /
     ) -> Page[NotificationView]:
-        where = {"unread": True} if unread_only else {}
         return await _PAGE.page(self._database, {"viewer": viewer}, page, sort=_NEWEST_FIRST, where=where)

@@ -1,7 +1,12 @@
 """Keyset pages: a list that can be filtered, sorted and continued, as one statement a page.
 
-A page continues after the sort values and the id of its last row, which are the cursor. So it costs the
-same at any depth, and rows that come or go in between neither repeat nor hide another one.
+A page continues after the sort values and the id of its last row, which are the cursor. So rows that come or
+go in between neither repeat nor hide another one, and where an index has the order, a page costs the same at
+any depth. Of several sorts the index has the first: the rows that share its value are read, and sorted, for
+each page. What a filter refuses is read too, until the page is full.
+
+A total is counted where it is asked for, in the same statement and from the same snapshot. All that the
+filters let through is read for it, anew for each page.
 """
 
 import base64
@@ -9,10 +14,10 @@ import binascii
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeAliasType, get_args
 from uuid import UUID
 
 import msgspec
@@ -23,6 +28,7 @@ from sqlalchemy import (
     Uuid,
     and_,
     bindparam,
+    func,
     literal_column,
     or_,
     select,
@@ -38,7 +44,7 @@ from application.paging import InvalidCursor, Page, PageRequest, Sort
 from domain.errors import NotFound
 
 SHAPES = 512
-"""How many different statements one list keeps: which filters, which sort, cursor or not, which limit."""
+"""How many different statements one list keeps: which filters, sort, limit; cursor or total or not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,18 +70,25 @@ def by_number(expression: ColumnElement[Any]) -> _Column:
 
 @dataclass(frozen=True, slots=True)
 class _Shape:
-    """A statement, and where in its rows the values of a cursor stand: those sorted by, then the id."""
+    """A statement, and where in its rows the values of a cursor stand: those sorted by, then the id.
+
+    `whole` where a row has nothing but the view's columns.
+    """
 
     statement: Statement
     places: Sequence[int]
+    whole: bool
 
 
 class Listing[View]:
-    """One list: `source` selects what a `View` shows; its sorts and filters are the whitelists.
+    """One list: `source` selects what a `View` shows, a column for each of its fields, in their order.
 
-    `source` has a column for each field of the view, in their order. `gate`, where given, selects one
-    row for a viewer who may see the list and none for others, so that an empty page and a list that is
-    not theirs can be told apart in the same statement.
+    What can be asked for is declared with the query: `sorted_by` is the Literal of the sorts, `filtered_by`
+    the dataclass of the filters. Here stands what each of their names means in SQL: every one, and no other,
+    or it is a TypeError when the module is imported.
+
+    `gate`, where given, selects one row for a viewer who may see the list and none for others, so that an
+    empty page and a list that is not theirs can be told apart in the same statement.
     """
 
     def __init__(
@@ -85,10 +98,17 @@ class Listing[View]:
         *,
         id: ColumnElement[Any],
         sorts: Mapping[str, _Column],
+        sorted_by: TypeAliasType | None = None,
         filters: Mapping[str, ColumnElement[bool]] | None = None,
+        filtered_by: type[Any] | None = None,
         gate: Select[Any] | None = None,
         missing: type[NotFound] = NotFound,
     ) -> None:
+        self.sorted_by, self.filtered_by = sorted_by, filtered_by
+        if sorted_by is not None:
+            _ensure_all(f"{view.__name__} is sorted", sorts, get_args(sorted_by.__value__))
+        names = [] if filtered_by is None else [field.name for field in fields(filtered_by)]
+        _ensure_all(f"{view.__name__} is filtered", filters or {}, names)
         self._load = loader(view)
         self._width = len(column_names(view))
         self._source = source
@@ -106,37 +126,49 @@ class Listing[View]:
         request: PageRequest,
         *,
         sort: Sequence[Sort[Any]],
-        where: Mapping[str, Any] | None = None,
+        where: object = None,
     ) -> Page[View]:
-        """One page. `scope` binds what `source` and `gate` name, `where` the filters that are in use.
+        """One page. `scope` binds what `source` and `gate` name; `where` is a `filtered_by`.
 
         Raises InvalidCursor for a cursor of another list, filter or sort, and `missing` where the gate
         is shut.
         """
-        where = where or {}
+        given = self._given(where)
         order = tuple((key.key, key.descending) for key in sort)
         after = None
         if request.cursor is not None:
-            after = self._read_cursor(request.cursor, order, _mark(scope, where, order))
-        shape = self._shape(tuple(where), order, after is not None, request.limit)
-        rows = await database.fetch(shape.statement, {**scope, **where, **(after or {})})
-        if self._gate is not None:
+            after = self._read_cursor(request.cursor, order, _mark(scope, given, order))
+        shape = self._shape(tuple(given), order, after is not None, request.limit, request.counted)
+        rows = await database.fetch(shape.statement, {**scope, **given, **(after or {})})
+        total = None
+        if request.counted or self._gate is not None:
             if not rows:
                 raise self._missing
-            if rows[0][shape.places[-1]] is None:  # the outer join's row for a list without an item
-                return Page(items=[], next=None)
+            if request.counted:
+                total = rows[0][-1]
+            if rows[0][shape.places[-1]] is None:  # the outer join's row for a page without an item
+                return Page(items=[], next=None, total=total)
         load, width = self._load, self._width
         more = len(rows) > request.limit
         if more:
             del rows[request.limit :]
-        if max(shape.places) < width:  # nothing was selected but the view
-            items = [load(row) for row in rows]
-        else:
-            items = [load(row[:width]) for row in rows]
+        items = [load(row) for row in rows] if shape.whole else [load(row[:width]) for row in rows]
         if not more:
-            return Page(items=items, next=None)
+            return Page(items=items, next=None, total=total)
         values = [rows[-1][place] for place in shape.places]
-        return Page(items=items, next=_write_cursor(values, _mark(scope, where, order)))
+        return Page(items=items, next=_write_cursor(values, _mark(scope, given, order)), total=total)
+
+    def _given(self, where: object) -> dict[str, Any]:
+        """The filters that are in use, with the values that they bind; several have no order and no twins."""
+        given: dict[str, Any] = {}
+        for name in self._filters:
+            value = getattr(where, name)
+            if isinstance(value, (list, tuple)):
+                if value:
+                    given[name] = sorted({*value})
+            elif value is not None:
+                given[name] = value
+        return given
 
     def _columns(self, order: Sequence[tuple[str, bool]]) -> list[tuple[_Column, bool]]:
         """What is sorted by, and whether downwards; the id, last, makes every place unique."""
@@ -144,10 +176,15 @@ class Listing[View]:
         return [*columns, (self._id, bool(columns) and columns[0][1])]
 
     def _build(
-        self, filters: Sequence[str], order: Sequence[tuple[str, bool]], continued: bool, limit: int
+        self,
+        filters: Sequence[str],
+        order: Sequence[tuple[str, bool]],
+        continued: bool,
+        limit: int,
+        counted: bool,
     ) -> _Shape:
         columns = self._columns(order)
-        query = self._source.where(*(self._filters[name] for name in filters))
+        everything = query = self._source.where(*(self._filters[name] for name in filters))
         selected = list(query.selected_columns)
         places = []
         for column, _ in columns:
@@ -163,13 +200,19 @@ class Listing[View]:
         # A limit that is part of the text lets PostgreSQL plan once for it; one more row tells
         # whether there is another page.
         query = query.limit(literal_column(str(limit + 1), Integer))
-        if self._gate is None:
-            return _Shape(Statement(query), places)
+        whole = len(selected) == self._width and not counted
+        if self._gate is None and not counted:
+            return _Shape(Statement(query), places, whole)
         items = query.subquery("items")
         found = list(items.c)
-        whole = select(*found).select_from(self._gate.subquery("gate").outerjoin(items, true()))
         order_by = (_towards(found[place], down) for place, (_, down) in zip(places, columns, strict=True))
-        return _Shape(Statement(whole.order_by(*order_by)), places)
+        if counted:
+            total = everything.with_only_columns(func.count(), maintain_column_froms=True)
+            found.append(total.scalar_subquery().label("total"))
+        # Without a gate, one that is always open: an empty page has a total, too.
+        gate = select(literal_column("1").label("seen")) if self._gate is None else self._gate
+        page = select(*found).select_from(gate.subquery("gate").outerjoin(items, true()))
+        return _Shape(Statement(page.order_by(*order_by)), places, whole)
 
     def _read_cursor(self, cursor: str, order: Sequence[tuple[str, bool]], mark: str) -> dict[str, Any]:
         columns = self._columns(order)
@@ -189,26 +232,29 @@ def _towards(expression: ColumnElement[Any], down: bool) -> ColumnElement[Any]:
 
 
 def _after(columns: Sequence[tuple[_Column, bool]]) -> ColumnElement[bool]:
-    """Rows behind the cursor: one comparison of rows where all go one way, which an index can answer."""
+    """Rows behind the cursor: one comparison of rows where all go one way, which an index can answer.
+
+    Where they do not, it is said such that an index on the first column can begin at the cursor's value, and
+    the planner need not guess how many rows are left.
+    """
     bound = [
         bindparam(f"after_{position}", type_=column.type) for position, (column, _) in enumerate(columns)
     ]
     expressions = [column.expression for column, _ in columns]
-    directions = {down for _, down in columns}
-    if len(directions) == 1:
-        here, there = tuple_(*expressions), tuple_(*bound)
-        return here < there if directions.pop() else here > there
-    return or_(
-        *(
-            and_(
-                *(expressions[before] == bound[before] for before in range(position)),
-                expressions[position] < bound[position]
-                if columns[position][1]
-                else expressions[position] > bound[position],
-            )
-            for position in range(len(columns))
-        )
-    )
+    directions = [down for _, down in columns]
+    if len({*directions}) == 1:
+        row, cursor = tuple_(*expressions), tuple_(*bound)
+        return row < cursor if directions[0] else row > cursor
+    *firsts, (here, there, down) = zip(expressions, bound, directions, strict=True)
+    behind = here < there if down else here > there
+    for here, there, down in reversed(firsts):
+        behind = and_(here <= there if down else here >= there, or_(here != there, behind))
+    return behind
+
+
+def _ensure_all(what: str, meant: Mapping[str, object], declared: Sequence[str]) -> None:
+    if meant.keys() != {*declared}:
+        raise TypeError(f"{what} by {sorted(meant)} in SQL, but is declared with {sorted(declared)}.")
 
 
 def _mark(scope: Mapping[str, Any], where: Mapping[str, Any], order: Sequence[tuple[str, bool]]) -> str:

@@ -18,11 +18,12 @@ from sqlalchemy import (
     Uuid,
     any_,
     bindparam,
+    cast,
     func,
     literal_column,
     select,
 )
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql import ARRAY, array
 
 from adapters.postgres.database import Database, Statement
 from adapters.postgres.errors import Conflicts
@@ -131,11 +132,12 @@ _PAGE = Listing(
         "priority": by_number(_RANK),
         "title": by_text(tasks.c.title),
     },
+    sorted_by=TaskSortKey,
     filters={
         "status": tasks.c.status == any_(bindparam("status", type_=ARRAY(Text))),
         "priority": tasks.c.priority == any_(bindparam("priority", type_=ARRAY(Text))),
         "assignee_id": tasks.c.assignee_id == bindparam("assignee_id"),
-        "label": tasks.c.labels.contains(bindparam("label", type_=ARRAY(Text))),
+        "label": tasks.c.labels.contains(cast(array([bindparam("label", type_=Text)]), ARRAY(Text))),
         # Said of the indexed expression too, or a window of time could not be read from the index.
         "due_after": (bindparam("due_after", type_=_INSTANT) <= _DUE) & tasks.c.due_at.is_not(None),
         "due_before": (bindparam("due_before", type_=_INSTANT) > _DUE) & tasks.c.due_at.is_not(None),
@@ -143,6 +145,7 @@ _PAGE = Listing(
             func.websearch_to_tsquery(literal_column("'simple'::regconfig"), bindparam("text", type_=Text))
         ),
     },
+    filtered_by=TaskFilter,
     gate=seen_by_viewer(bindparam("workspace_id", type_=Uuid)),
     missing=WorkspaceNotFound,
 )
@@ -169,19 +172,4 @@ class PostgresTaskQueries:
         /,
     ) -> Page[TaskView]:
         scope = {"viewer": viewer, "workspace_id": workspace_id}
-        return await _PAGE.page(self._database, scope, page, sort=sort, where=_conditions(where))
-
-
-def _conditions(where: TaskFilter) -> dict[str, Any]:
-    """The filters that are in use, with the values that they bind."""
-    given: dict[str, Any] = {}
-    if where.status:
-        given["status"] = sorted({status.value for status in where.status})
-    if where.priority:
-        given["priority"] = sorted({priority.value for priority in where.priority})
-    if where.label is not None:
-        given["label"] = [where.label]
-    for name in ("assignee_id", "due_after", "due_before", "text"):
-        if (value := getattr(where, name)) is not None:
-            given[name] = value
-    return given
+        return await _PAGE.page(self._database, scope, page, sort=sort, where=where)

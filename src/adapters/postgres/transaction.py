@@ -22,7 +22,7 @@ class _Change:
     statement: Statement
     values: Mapping[str, Any]
     conflicts: Conflicts
-    otherwise: Callable[[], DomainError]
+    otherwise: Callable[[], DomainError | WorldError]
 
 
 class Transaction:
@@ -48,7 +48,7 @@ class Transaction:
         return await self._connection.fetchrow(statement, values)
 
     async def lock(self, statement: Statement, values: Mapping[str, Any]) -> list[asyncpg.Record]:
-        """All rows of a SELECT … FOR UPDATE, which stay locked until the transaction ends."""
+        """All rows of a SELECT that locks, until the transaction ends: FOR UPDATE, or an advisory lock."""
         await self.begin()
         return await self._connection.fetch(statement, values)
 
@@ -58,7 +58,7 @@ class Transaction:
         values: Mapping[str, Any],
         *,
         conflicts: Conflicts = NO_CONFLICTS,
-        otherwise: Callable[[], DomainError] = _stale,
+        otherwise: Callable[[], DomainError | WorldError] = _stale,
     ) -> None:
         """A statement that changes one row and returns something for it.
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 
 from adapters.postgres.auth import (
     PostgresCredentials,
@@ -12,6 +13,7 @@ from adapters.postgres.auth import (
 )
 from adapters.postgres.comments import PostgresComments
 from adapters.postgres.database import Database
+from adapters.postgres.idempotency import PostgresKeptAnswers
 from adapters.postgres.identities import PostgresLinks
 from adapters.postgres.invitations import PostgresInvitations
 from adapters.postgres.memberships import PostgresMemberships
@@ -26,9 +28,12 @@ from application.ports import Clock, UnitOfWork
 class PostgresTransactions:
     """A `Begin`. READ COMMITTED: what must not change under a use case is guarded by a version or a lock."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
+    def __init__(
+        self, database: Database, clock: Clock, *, answers_kept: timedelta = timedelta(hours=24)
+    ) -> None:
         self._database = database
         self._clock = clock
+        self._answers_kept = answers_kept
 
     @asynccontextmanager
     async def __call__(self) -> AsyncIterator[UnitOfWork]:
@@ -51,8 +56,9 @@ class PostgresTransactions:
 
     def unit_of_work(self, transaction: Transaction) -> UnitOfWork:
         """The repositories on a transaction, at this instant."""
+        now = self._clock()
         return UnitOfWork(
-            now=self._clock(),
+            now=now,
             users=PostgresUsers(transaction),
             credentials=PostgresCredentials(transaction),
             sessions=PostgresSessions(transaction),
@@ -65,4 +71,5 @@ class PostgresTransactions:
             tasks=PostgresTasks(transaction),
             comments=PostgresComments(transaction),
             notifications=PostgresNotifications(transaction),
+            kept_answers=PostgresKeptAnswers(transaction, now=now, lifetime=self._answers_kept),
         )

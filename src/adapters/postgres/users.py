@@ -1,7 +1,7 @@
 """Users in PostgreSQL: the table, the repository, the queries."""
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from sqlalchemy import (
     Boolean,
@@ -96,6 +96,7 @@ _PAGE = Listing(
     _VIEW,
     id=users.c.id,
     sorts={"created_at": by_time(users.c.created_at), "email": by_text(_ADDRESS)},
+    sorted_by=UserSortKey,
     filters={
         "text": or_(
             func.starts_with(users.c.email, func.lower(_begins)),
@@ -104,6 +105,7 @@ _PAGE = Listing(
         "suspended": users.c.suspended_at.is_not(None) == bindparam("suspended", type_=Boolean),
         "role": bindparam("role", type_=Text) == any_(users.c.roles),
     },
+    filtered_by=UserFilter,
 )
 _profile, _view = loader(Profile), loader(UserView)
 
@@ -131,10 +133,4 @@ class PostgresUserQueries:
         self, actor: Identity, where: UserFilter, sort: Sequence[Sort[UserSortKey]], page: PageRequest, /
     ) -> Page[UserView]:
         require(actor, Permission.READ_USERS)
-        return await _PAGE.page(self._database, {}, page, sort=sort, where=_conditions(where))
-
-
-def _conditions(where: UserFilter) -> dict[str, Any]:
-    """The filters that are in use, with the values that they bind."""
-    given = {"text": where.text, "suspended": where.suspended, "role": where.role}
-    return {name: value for name, value in given.items() if value is not None}
+        return await _PAGE.page(self._database, {}, page, sort=sort, where=where)

@@ -1,11 +1,10 @@
 """The built-in provider's signing keys: read from the database, unsealed, published, and rotated by age.
 
-A key is stored sealed, so that neither the database nor a copy of it can sign: a JWE (RFC 7516) whose key
-comes from AUTH_SECRET. Nor can whoever writes there smuggle in a key of their own.
+A key is stored sealed with AUTH_SECRET, so that neither the database nor a copy of it can sign. Nor can
+whoever writes there smuggle in a key of their own.
 """
 
 import asyncio
-import hmac
 import json
 import time
 from collections.abc import Callable, Sequence
@@ -15,14 +14,13 @@ from datetime import timedelta
 from typing import Any, Final
 
 import structlog
-from joserfc import jwe
 from joserfc.errors import JoseError
-from joserfc.jwk import ECKey, OctKey
+from joserfc.jwk import ECKey
 
 from adapters.tokens.claims import LEEWAY_SECONDS
 from adapters.tokens.key_sets import VerificationKey
 from application.commands.signing_keys import add_signing_key, remove_signing_key
-from application.ports import Clock, Unavailable, WorldError
+from application.ports import Clock, Seal, Unavailable, WorldError
 from application.queries.auth import AuthQueries
 from application.run import Runner
 from domain.errors import Stale
@@ -43,35 +41,22 @@ RELOAD_SECONDS: Final = 60.0  # so long, at most, is a key that was removed or a
 RETRY_SECONDS: Final = 5.0  # after the database has failed
 COOL_DOWN_SECONDS: Final = 3.0  # after a token named a key that nobody has: anybody can write such tokens
 
-_SEAL: Final = {"alg": "dir", "enc": "A256GCM"}
-_SEALING: Final = jwe.JWERegistry(algorithms=list(_SEAL.values()))
-
 log = structlog.get_logger(__name__)
 
 
-class Seal:
-    """Encrypts private keys under AUTH_SECRET, each bound to its `kid`."""
+def seal_key(seal: Seal, key: ECKey) -> str:
+    """The private key as it is stored, sealed under its own name."""
+    return seal.seal(json.dumps(key.as_dict(private=True)), name=key.thumbprint())
 
-    def __init__(self, secret: str) -> None:
-        # One secret has several uses; none of them can be turned against another.
-        self._key = OctKey.import_key(hmac.digest(secret.encode(), b"signing keys", "sha256"))
 
-    def close(self, key: ECKey) -> str:
-        """The private key, sealed. Its name is in the protected header, which the seal covers."""
-        header = {**_SEAL, "kid": key.thumbprint()}
-        return jwe.encrypt_compact(
-            header, json.dumps(key.as_dict(private=True)), self._key, registry=_SEALING
-        )
-
-    def open(self, record: SigningKey) -> ECKey | None:
-        """The private key; None where it was sealed with another secret, or is not the one it is called."""
-        try:
-            opened = jwe.decrypt_compact(record.sealed, self._key, registry=_SEALING)
-            key = ECKey.import_key(json.loads(opened.plaintext or b""))
-        except (JoseError, ValueError):
-            return None
-        named = opened.protected.get("kid")
-        return key if named == record.kid == key.thumbprint() else None
+def unseal_key(seal: Seal, record: SigningKey) -> ECKey | None:
+    """The private key; None where it was sealed with another secret, or is not the one it is called."""
+    text = seal.unseal(record.sealed, name=record.kid)
+    try:
+        key = None if text is None else ECKey.import_key(json.loads(text))
+    except (JoseError, ValueError):
+        return None
+    return key if key is not None and key.thumbprint() == record.kid else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +89,7 @@ class KeyRing:
         run: Runner,
         queries: AuthQueries,
         *,
-        secret: str,
+        seal: Seal,
         key_days: int,
         token_seconds: int,
         clock: Clock,
@@ -112,7 +97,7 @@ class KeyRing:
     ) -> None:
         self._run = run
         self._queries = queries
-        self._seal = Seal(secret)
+        self._seal = seal
         self._lasts = timedelta(days=key_days)
         # Another process may sign with a key until it reads that there is a newer one; and the clocks differ.
         self._kept = timedelta(seconds=token_seconds + RELOAD_SECONDS + 2 * LEEWAY_SECONDS)
@@ -220,7 +205,7 @@ class KeyRing:
 
     def _take(self, records: Sequence[SigningKey]) -> None:
         self._records = records
-        opened = {record.kid: self._seal.open(record) for record in records}
+        opened = {record.kid: unseal_key(self._seal, record) for record in records}
         self._unsealed = {kid: Unsealed.of(kid, key) for kid, key in opened.items() if key is not None}
         if unreadable := [record for record in records if opened[record.kid] is None]:
             log.error(_sealed_otherwise(unreadable))
@@ -233,7 +218,7 @@ class KeyRing:
         Where that fails, what there is still serves; but there has to be something.
         """
         now = self._clock()
-        if records and self._seal.open(signing_key(records, at=now)) is None:
+        if records and unseal_key(self._seal, signing_key(records, at=now)) is None:
             return False  # whoever has another secret than the rest must not rotate their keys away
         due = is_next_due(records, at=now, lasts=self._lasts)
         retired = [record for record in records if self._state(record, records) is KeyState.RETIRED]
@@ -259,7 +244,7 @@ class KeyRing:
             add_signing_key,
             records,
             kid=key.thumbprint(),
-            sealed=self._seal.close(key),
+            sealed=seal_key(self._seal, key),
             ahead=ahead,
             in_place_of=in_place_of,
         )
@@ -285,7 +270,7 @@ class KeyRing:
         return known
 
     def _unreadable(self, records: Sequence[SigningKey]) -> list[SigningKey]:
-        return [record for record in records if self._seal.open(record) is None]
+        return [record for record in records if unseal_key(self._seal, record) is None]
 
     def _ensure_unsealable(self, records: Sequence[SigningKey]) -> None:
         if unreadable := self._unreadable(records):

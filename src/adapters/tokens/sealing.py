@@ -1,28 +1,46 @@
-"""What a browser keeps of a log-in that it has begun: encrypted, so that nobody else can read or make one."""
+"""Texts that this service alone can read and make: what it stores, or has others keep for it, encrypted."""
 
 import hmac
+from typing import Final
 
 from joserfc import jwe
 from joserfc.errors import JoseError
 from joserfc.jwk import OctKey
 
-_HEADER = {"alg": "dir", "enc": "A256GCM"}
-_PURPOSE = b"log-in under way"  # the same secret seals other things under other keys
+# One secret has several uses; none of them can be turned against another. What is sealed under a purpose is
+# read by its name for ever, so these stay as they are.
+SIGNING_KEYS: Final = "signing keys"
+LOGINS: Final = "log-in under way"
+ANSWERS: Final = "kept answers"
+
+_HEADER: Final = {"alg": "dir", "enc": "A256GCM"}
 
 
-class LoginSeal:
-    """A Seal: JWE with a key that follows from the service's secret (RFC 7516)."""
+class _Registry(jwe.JWERegistry):
+    # The library's 64 KiB hold for reading alone: a longer text could be sealed and never read again. What
+    # strangers send is bounded by the size of a request.
+    max_ciphertext_length = 64 * 1024**2
 
-    def __init__(self, secret: str) -> None:
-        self._key = OctKey.import_key(hmac.digest(secret.encode(), _PURPOSE, "sha256"))
 
-    def seal(self, text: str, /) -> str:
-        return jwe.encrypt_compact(dict(_HEADER), text, self._key, algorithms=list(_HEADER.values()))
+_REGISTRY: Final = _Registry(algorithms=list(_HEADER.values()))
 
-    def unseal(self, sealed: str, /) -> str | None:
-        """`None` for whatever `seal` did not make."""
+
+class JweSeal:
+    """A `Seal`: JSON Web Encryption (RFC 7516) with a key that follows from AUTH_SECRET and a purpose."""
+
+    def __init__(self, secret: str, purpose: str) -> None:
+        self._key = OctKey.import_key(hmac.digest(secret.encode(), purpose.encode(), "sha256"))
+
+    def seal(self, text: str, /, *, name: str = "") -> str:
+        # The encryption covers the header, so the name cannot be changed either.
+        header = {**_HEADER, "kid": name} if name else dict(_HEADER)
+        return jwe.encrypt_compact(header, text.encode(), self._key, registry=_REGISTRY)
+
+    def unseal(self, sealed: str, /, *, name: str = "") -> str | None:
         try:
-            read = jwe.decrypt_compact(sealed, self._key, algorithms=list(_HEADER.values()))
+            opened = jwe.decrypt_compact(sealed, self._key, registry=_REGISTRY)
         except (JoseError, ValueError):
             return None
-        return read.plaintext.decode() if read.plaintext is not None else None
+        if opened.protected.get("kid", "") != name or opened.plaintext is None:
+            return None
+        return opened.plaintext.decode()

@@ -42,6 +42,7 @@ class SessionView:
     used_at: datetime
     expires_at: datetime
     current: bool
+    version: int
 
 
 @dataclass(slots=True)
@@ -64,6 +65,11 @@ class AuthQueries(Protocol):
 
     async def resetting(self, token_hash: str, /) -> PasswordOwner | None:
         """Whose password a mailed secret may reset, be it expired or not."""
+
+    async def session(
+        self, viewer: UserId, session_id: SessionId, /, *, current: SessionId | None
+    ) -> SessionView:
+        """One of the viewer's own that goes on; raises SessionNotFound."""
 
     async def sessions(
         self, viewer: UserId, page: PageRequest, /, *, current: SessionId | None

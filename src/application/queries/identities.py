@@ -38,6 +38,7 @@ class LinkView:
     issuer: str
     subject: str
     created_at: datetime
+    version: int
 
 
 class IdentityQueries(Protocol):
@@ -45,6 +46,9 @@ class IdentityQueries(Protocol):
 
     async def session(self, user_id: UserId, session_id: SessionId, /) -> KnownSession | None:
         """`None` where the user has no such session, or is no user."""
+
+    async def get(self, viewer: UserId, link_id: LinkId, /) -> LinkView:
+        """One of the viewer's own; raises LinkNotFound."""
 
     async def page(self, viewer: UserId, page: PageRequest, /) -> Page[LinkView]:
         """The viewer's own, in the order in which they were linked; raises InvalidCursor."""

@@ -23,9 +23,13 @@ class InvitationView:
     invited_by: UserId
     created_at: datetime
     expires_at: datetime
+    version: int
 
 
 class InvitationQueries(Protocol):
+    async def get(self, viewer: UserId, invitation_id: InvitationId, /) -> InvitationView:
+        """For owners and admins, and for who has the invited address; to others InvitationNotFound."""
+
     async def page(
         self, viewer: UserId, workspace_id: WorkspaceId, page: PageRequest, /
     ) -> Page[InvitationView]:

@@ -19,8 +19,12 @@ class MemberView:
     email: str | None
     role: Role
     joined_at: datetime
+    version: int
 
 
 class MembershipQueries(Protocol):
+    async def get(self, viewer: UserId, workspace_id: WorkspaceId, user_id: UserId, /) -> MemberView:
+        """Raises MemberNotFound, and to somebody who is no member themselves WorkspaceNotFound."""
+
     async def page(self, viewer: UserId, workspace_id: WorkspaceId, page: PageRequest, /) -> Page[MemberView]:
         """The members, in the order they joined; raises WorkspaceNotFound, InvalidCursor."""

@@ -27,8 +27,18 @@ class NotificationView:
     version: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotificationFilter:
+    """Which notifications; what is absent does not matter."""
+
+    unread: bool | None = None
+
+
 class NotificationQueries(Protocol):
+    async def get(self, viewer: UserId, notification_id: NotificationId, /) -> NotificationView:
+        """One of the viewer's own; raises NotificationNotFound."""
+
     async def page(
-        self, viewer: UserId, page: PageRequest, /, *, unread_only: bool
+        self, viewer: UserId, where: NotificationFilter, page: PageRequest, /
     ) -> Page[NotificationView]:
         """The viewer's own, the newest first; raises InvalidCursor."""

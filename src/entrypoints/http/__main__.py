@@ -30,7 +30,7 @@ def main(arguments: list[str]) -> None:
         reload=reload,
         reload_dirs=[str(SOURCES)] if reload else None,
         loop="uvloop",
-        http="httptools",
+        http="entrypoints.http.protocol:Protocol",  # httptools, and problems where it answers by itself
         ws="none",
         lifespan="on",
         log_config=None,  # its loggers go the way of all logs

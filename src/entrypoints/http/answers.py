@@ -1,7 +1,6 @@
 """Responses that are finished bytes."""
 
 from collections.abc import Iterable
-from typing import override
 
 from fastapi import Response
 
@@ -10,39 +9,43 @@ JSON = b"application/json"
 type Header = tuple[bytes, bytes]
 
 
-class Answer(Response):
+class Finished(Response):
     """Starlette's response, without the work that finished bytes and headers do not need."""
 
-    def __init__(
-        self, status: int, body: bytes, *, media_type: bytes = JSON, headers: Iterable[Header] = ()
-    ) -> None:
+    def __init__(self, status: int, body: bytes, headers: Iterable[Header]) -> None:
         self.status_code = status
         self.body = body
-        self.background = None
-        self.raw_headers = [
-            (b"content-type", media_type),
-            (b"content-length", b"%d" % len(body)),
-            *headers,
-        ]
-
-
-class NoContent(Response):
-    """A 204, which has neither a body nor a length."""
-
-    @override
-    def __init__(self, headers: Iterable[Header] = ()) -> None:
-        self.status_code = 204
-        self.body = b""
         self.background = None
         self.raw_headers = [*headers]
 
 
-class Redirect(Response):
+class Answer(Finished):
+    """A body, with its type and its length."""
+
+    def __init__(
+        self, status: int, body: bytes, *, media_type: bytes = JSON, headers: Iterable[Header] = ()
+    ) -> None:
+        described = [(b"content-type", media_type), (b"content-length", b"%d" % len(body))]
+        super().__init__(status, body, [*described, *headers])
+
+
+class NoContent(Finished):
+    """A 204, which has neither a body nor a length."""
+
+    def __init__(self, headers: Iterable[Header] = ()) -> None:
+        super().__init__(204, b"", headers)
+
+
+class NotModified(Finished):
+    """A 304: the client has it already (RFC 9110 §15.4.5)."""
+
+    def __init__(self, headers: Iterable[Header]) -> None:
+        super().__init__(304, b"", headers)
+
+
+class Redirect(Finished):
     """A 302 to an address in ASCII."""
 
-    @override
     def __init__(self, address: str, headers: Iterable[Header] = ()) -> None:
-        self.status_code = 302
-        self.body = b""
-        self.background = None
-        self.raw_headers = [(b"location", address.encode("ascii")), (b"content-length", b"0"), *headers]
+        where = [(b"location", address.encode("ascii")), (b"content-length", b"0")]
+        super().__init__(302, b"", [*where, *headers])

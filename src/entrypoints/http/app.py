@@ -2,9 +2,10 @@
 
 import gc
 import pkgutil
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from importlib import import_module
+from types import ModuleType
 from typing import Any, override
 
 from fastapi import FastAPI
@@ -13,29 +14,50 @@ from starlette.routing import BaseRoute
 from starlette.types import ASGIApp
 
 from entrypoints.container import Container, close
-from entrypoints.http import docs, health, login, oauth, v1, well_known
-from entrypoints.http.authorize import log_in_schemes
+from entrypoints.http import docs, health, login, oauth, problem_pages, v1, well_known
 from entrypoints.http.cookies import CSRF_HEADER
 from entrypoints.http.dependencies import provide
-from entrypoints.http.documentation import with_log_in, with_problems
+from entrypoints.http.document import openapi_document
 from entrypoints.http.edge import Edge
 from entrypoints.http.handlers import HANDLERS
-from entrypoints.http.routing import Index
+from entrypoints.http.routing import Index, Route, Router
 from entrypoints.logging import configure_logging
 from entrypoints.settings import SERVICE_NAME, SERVICE_VERSION, load_settings
 
-EXPOSED_TO_SCRIPTS = ("ETag", "Link", "Location", "Retry-After", "X-Request-ID")
+VERSIONS: Sequence[ModuleType] = (v1,)
+"""The packages of the API's versions. A later one has only what differs, and inherits the other routes."""
+
+READ_FROM_SCRIPTS = (
+    "Authorization",
+    "Content-Type",
+    "Idempotency-Key",
+    "If-Match",
+    "If-None-Match",
+    CSRF_HEADER,
+    "X-Request-ID",
+    "traceparent",
+)
+EXPOSED_TO_SCRIPTS = (
+    "Deprecation",
+    "ETag",
+    "Idempotency-Replayed",
+    "Link",
+    "Location",
+    "Retry-After",
+    "Sunset",
+    "X-Request-ID",
+)
 
 
 class Service(FastAPI):
     """FastAPI with our layers outside of its own, and problems in its document."""
 
-    def __init__(self, container: Container) -> None:
+    def __init__(self, container: Container, versions: Sequence[ModuleType]) -> None:
         settings = container.settings()
         super().__init__(
             title=SERVICE_NAME.title(),
             version=SERVICE_VERSION,
-            openapi_url="/v1/openapi.json",
+            openapi_url=None,
             docs_url=None,
             redoc_url=None,
             redirect_slashes=False,
@@ -46,7 +68,8 @@ class Service(FastAPI):
         )
         self._origins = settings.cors_origins
         provide(self, container)
-        self.router.routes.extend(_routes())
+        self.router.routes.extend(_routes(versions))
+        self._documents: dict[str, dict[str, Any]] = {}
         self.router.middleware_stack = Index(self.router.middleware_stack, self.router.routes)
 
     @override
@@ -57,7 +80,7 @@ class Service(FastAPI):
                 stack,
                 allow_origins=self._origins,
                 allow_methods=["GET", "POST", "PATCH", "DELETE"],
-                allow_headers=["Authorization", "Content-Type", CSRF_HEADER, "X-Request-ID", "traceparent"],
+                allow_headers=READ_FROM_SCRIPTS,
                 # Cookies come from pages that are listed; any page at all would be a page of an attacker's.
                 allow_credentials="*" not in self._origins,
                 expose_headers=EXPOSED_TO_SCRIPTS,
@@ -65,14 +88,14 @@ class Service(FastAPI):
         return Edge(stack)
 
     @override
-    def openapi(self) -> dict[str, Any]:
-        if not self.openapi_schema:
-            document = with_problems(super().openapi())
-            self.openapi_schema = with_log_in(document, log_in_schemes(self.state.settings))
-        return self.openapi_schema
+    def openapi(self, version: str = "v1") -> dict[str, Any]:
+        """The document of one version."""
+        if version not in self._documents:
+            self._documents[version] = openapi_document(version, self.routes, self.state.settings)
+        return self._documents[version]
 
 
-def create_app(container: Container | None = None) -> FastAPI:
+def create_app(container: Container | None = None, *, versions: Sequence[ModuleType] = VERSIONS) -> Service:
     """The application on what the container provides, by default on what this process's settings say.
 
     It starts also where the database cannot be reached: then requests are 503 problems until it can.
@@ -81,17 +104,42 @@ def create_app(container: Container | None = None) -> FastAPI:
         settings = load_settings()
         configure_logging(settings)
         container = Container(settings=settings)
-    return Service(container)
+    return Service(container, versions)
 
 
-def _routes() -> Iterator[BaseRoute]:
-    for module in pkgutil.iter_modules(v1.__path__, f"{v1.__name__}."):
-        yield from import_module(module.name).router.routes
-    yield from login.router.routes
+def _routes(versions: Sequence[ModuleType]) -> Iterator[BaseRoute]:
+    yield from versioned_routes(versions)
     yield from health.router.routes
     yield from docs.router.routes
+    yield from problem_pages.router.routes
+    for version in versions:
+        yield from docs.pages(_prefix(version)).routes
     yield from well_known.router.routes
     yield from oauth.router.routes
+
+
+def versioned_routes(versions: Sequence[ModuleType]) -> Iterator[Route]:
+    """All routes of all versions: each has those of the one before, and its own in place of some of them."""
+    routes: dict[tuple[str, str], Route] = {}
+    for package in versions:
+        prefix = _prefix(package)
+        routes = {name: route.under(prefix) for name, route in routes.items()}
+        for router in _routers(package):
+            if router.prefix != prefix:
+                raise TypeError(f"{package.__name__} has a Router with the prefix {router.prefix}.")
+            routes |= {route.name_in_version: route for route in router.routes}
+        yield from routes.values()
+
+
+def _routers(package: ModuleType) -> Iterator[Router]:
+    for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+        yield import_module(module.name).router
+    if package is v1:
+        yield login.router
+
+
+def _prefix(package: ModuleType) -> str:
+    return f"/{package.__name__.rpartition('.')[2]}"
 
 
 @asynccontextmanager

@@ -25,7 +25,7 @@ def log_in_schemes(settings: Settings) -> dict[str, Any]:
         schemes["password"] = {
             "type": "oauth2",
             "description": "The built-in provider: the e-mail address is the username.",
-            "flows": {"password": {"tokenUrl": "/v1/auth/token", "scopes": {}}},
+            "flows": {"password": {"tokenUrl": f"{settings.public_url}/v1/auth/token", "scopes": {}}},
         }
     provider = docs_provider(settings)
     if provider is not None:

@@ -16,9 +16,10 @@ from application.commands.auth import PasswordLogin
 from application.commands.cookie_sessions import CookieSessions
 from application.commands.provider_login import ProviderLogin
 from application.commands.sessions import TokenSessions
-from application.ports import Client, Clock, CookieVerifier, Identity, Queries, TokenVerifier
+from application.ports import Client, Clock, CookieVerifier, Identity, Queries, Seal, TokenVerifier
 from application.run import Runner
 from domain.errors import Unauthenticated
+from domain.users import UserId
 from entrypoints.container import Container
 from entrypoints.http.cookies import CSRF_HEADER, SESSION, check_forgery, check_origin
 from entrypoints.http.documentation import COOKIE_SCHEME
@@ -45,6 +46,7 @@ class Provided:
     cookies: CookieVerifier
     cookie_login: CookieSessions
     provider_login: ProviderLogin
+    answer_seal: Seal
     origins: frozenset[str]
     clock: Clock
     readiness: Readiness
@@ -66,6 +68,7 @@ def provide(app: FastAPI, container: Container) -> None:
         cookies=container.cookie_verifier(),
         cookie_login=container.cookie_sessions(),
         provider_login=container.provider_login(),
+        answer_seal=container.answer_seal(),
         origins=container.settings().browser_origins,
         clock=container.clock(),
         readiness=Readiness(
@@ -80,7 +83,7 @@ def provide(app: FastAPI, container: Container) -> None:
     )
 
 
-def _provided(request: Request) -> Provided:
+def provided(request: Request) -> Provided:
     return cast("Provided", request.app.state.provided)
 
 
@@ -108,9 +111,7 @@ class Bearer(SecurityBase):
         scheme, _, token = (authorization or "").partition(" ")
         if scheme.lower() != "bearer" or not token:
             raise Unauthenticated("Send an access token: `Authorization: Bearer …`.")
-        identity = await _provided(request).tokens.verify(token.strip())
-        bind_contextvars(user_id=str(identity.user_id))
-        return identity
+        return _known(request, await provided(request).tokens.verify(token.strip()))
 
 
 class CookieBearer(Bearer):
@@ -129,34 +130,44 @@ class CookieBearer(Bearer):
 
 
 async def _of_cookie(request: Request) -> Identity:
-    provided, cookie = _provided(request), request.cookies[SESSION]
-    identity = await provided.cookies.verify(cookie)
-    check_forgery(request, cookie, provided.origins)
+    there, cookie = provided(request), request.cookies[SESSION]
+    identity = await there.cookies.verify(cookie)
+    check_forgery(request, cookie, there.origins)
+    return _known(request, identity)
+
+
+def _known(request: Request, identity: Identity) -> Identity:
+    request.scope["user_id"] = identity.user_id
     bind_contextvars(user_id=str(identity.user_id))
     return identity
 
 
+def user_id_of(request: Request) -> UserId:
+    """Who is asking, on a route that asks for an Actor."""
+    return cast("UserId", request.scope["user_id"])
+
+
 async def _run(request: Request) -> Runner:
-    return _provided(request).run
+    return provided(request).run
 
 
 async def _ask(request: Request) -> Queries:
-    return _provided(request).queries
+    return provided(request).queries
 
 
 async def _login(request: Request) -> PasswordLogin:
-    return _provided(request).login
+    return provided(request).login
 
 
 async def _cookie_login(request: Request) -> CookieSessions:
     """Whoever could log a browser in as somebody else would read along with what its user does there."""
-    provided = _provided(request)
-    check_origin(request, provided.origins)
-    return provided.cookie_login
+    there = provided(request)
+    check_origin(request, there.origins)
+    return there.cookie_login
 
 
 async def _provider_login(request: Request) -> ProviderLogin:
-    return _provided(request).provider_login
+    return provided(request).provider_login
 
 
 async def _cookies(request: Request) -> Mapping[str, str]:
@@ -168,15 +179,15 @@ async def _same_site(request: Request) -> str:
 
 
 async def _links(request: Request) -> Linking:
-    return _provided(request).linking
+    return provided(request).linking
 
 
 async def _sessions(request: Request) -> TokenSessions:
-    return _provided(request).sessions
+    return provided(request).sessions
 
 
 async def _verify(request: Request) -> TokenVerifier:
-    return _provided(request).tokens
+    return provided(request).tokens
 
 
 async def _client(request: Request) -> Client:
@@ -186,19 +197,19 @@ async def _client(request: Request) -> Client:
 
 
 async def _now(request: Request) -> datetime:
-    return _provided(request).clock()
+    return provided(request).clock()
 
 
 async def _readiness(request: Request) -> Readiness:
-    return _provided(request).readiness
+    return provided(request).readiness
 
 
 async def _public_keys(request: Request) -> Callable[[], Awaitable[Document]]:
-    return _provided(request).public_keys
+    return provided(request).public_keys
 
 
 async def _provider_metadata(request: Request) -> Callable[[str], Awaitable[Document]]:
-    return _provided(request).provider_metadata
+    return provided(request).provider_metadata
 
 
 Actor = Annotated[Identity, Depends(Bearer())]

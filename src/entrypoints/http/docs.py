@@ -1,25 +1,27 @@
-"""Pages for people: the API to try out, and what each kind of problem means. They need no network."""
+"""The page for people on which to read about the API and to try it out. It needs no network."""
 
 import re
 from asyncio import timeout
 from base64 import b64encode
 from collections.abc import Iterable
 from contextlib import suppress
+from functools import cache
 from hashlib import sha256
-from html import escape
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import fastapi_offline
-from fastapi import APIRouter, Request
+import msgspec
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.openapi.docs import get_swagger_ui_html, get_swagger_ui_oauth2_redirect_html
 from fastapi.responses import FileResponse, HTMLResponse
 
 from application.ports import Unavailable
+from entrypoints.http.answers import Answer
 from entrypoints.http.authorize import authorization, docs_provider, origins_of
 from entrypoints.http.dependencies import ProviderMetadata, settings_of
 from entrypoints.http.documentation import PUBLIC
-from entrypoints.http.problems import PAGES, PathNotFound, kinds
+from entrypoints.http.problems import PathNotFound
 
 # The package brings Swagger UI's files along; its own page is not used.
 ASSETS = Path(fastapi_offline.__file__).parent / "static"
@@ -29,9 +31,27 @@ _RETURN = "/v1/docs/oauth2-redirect.html"
 _METADATA_SECONDS = 1.0  # the page is there without a provider, too
 
 router = APIRouter(include_in_schema=False)
+"""The pages that all versions share."""
 
 
-@router.get("/v1/docs", openapi_extra=PUBLIC)
+def pages(prefix: str) -> APIRouter:
+    """A version's document, and its page."""
+    version = APIRouter(prefix=prefix, include_in_schema=False)
+
+    @cache
+    def document(app: FastAPI) -> bytes:
+        return msgspec.json.encode(app.openapi(prefix.removeprefix("/")))  # type: ignore[call-arg] # ours takes it
+
+    async def get_document(request: Request) -> Answer:
+        """The OpenAPI document."""
+        return Answer(200, document(request.app))
+
+    version.add_api_route("/openapi.json", get_document, openapi_extra=PUBLIC, response_model=None)
+    version.add_api_route("/docs", get_documentation, openapi_extra=PUBLIC)
+    version.add_api_route("/docs/{name}", get_asset, openapi_extra=PUBLIC)
+    return version
+
+
 async def get_documentation(request: Request, metadata: ProviderMetadata) -> HTMLResponse:
     """Swagger UI. It works behind any prefix: only the address that a provider is told is not relative."""
     settings = settings_of(request)
@@ -68,37 +88,11 @@ async def get_return_page() -> HTMLResponse:
     return page
 
 
-@router.get("/v1/docs/{name}", openapi_extra=PUBLIC)
 async def get_asset(name: str) -> FileResponse:
     """A file that the documentation needs."""
     if name not in _NAMES:
         raise PathNotFound
     return FileResponse(ASSETS / name, headers={"cache-control": "public, max-age=86400"})
-
-
-@router.get(PAGES, openapi_extra=PUBLIC)
-async def list_problems() -> HTMLResponse:
-    """Every kind of problem."""
-    rows = (
-        f'<tr><td>{kind.status}<td><a href="{PAGES}/{kind.code}">{kind.code}</a><td>{escape(kind.title)}'
-        for kind in kinds()
-    )
-    return _page("Problems", f"<table><tr><th>Status<th>Code<th>Meaning{''.join(rows)}</table>")
-
-
-@router.get(PAGES + "/{code}", openapi_extra=PUBLIC)
-async def get_problem(code: str) -> HTMLResponse:
-    """One kind of problem: where `type` in a problem points to."""
-    kind = next((kind for kind in kinds() if kind.code == code), None)
-    if kind is None:
-        raise PathNotFound
-    return _page(
-        kind.code, f'<p>{escape(kind.title)}<p>HTTP status {kind.status}<p><a href="{PAGES}">All</a>'
-    )
-
-
-def _page(title: str, body: str) -> HTMLResponse:
-    return HTMLResponse(f'<!doctype html><html lang="en"><title>{title}</title><h1>{title}</h1>{body}')
 
 
 def _policy(page: str, *, talks_to: Iterable[str] = ()) -> str:

@@ -8,7 +8,7 @@ here: the domain does, after it has trimmed and normalised the text.
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Annotated, TypeAliasType, get_args
+from typing import Annotated, Literal, TypeAliasType, get_args
 
 from fastapi import Query
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema, with_config
@@ -55,9 +55,12 @@ class PageQuery(BaseModel):
     cursor: Annotated[str | None, Field(max_length=2000)] = None
     """`next` of the page before, which had the same filters and sort."""
 
+    count: Literal["exact"] | None = None
+    """With `exact` the answer's `total` says how many items there are on all pages; it takes longer then."""
+
     @property
     def page(self) -> PageRequest:
-        return PageRequest(self.limit, self.cursor)
+        return PageRequest(self.limit, self.cursor, counted=self.count is not None)
 
 
 Paging = Annotated[PageQuery, Query()]

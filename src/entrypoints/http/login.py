@@ -29,9 +29,27 @@ from application.commands.provider_login import (
 )
 from application.commands.sessions import TokenPair, log_out
 from application.ports import ProviderAnswer
-from domain.auth import SessionEnded
+from domain.auth import (
+    ExchangeRefused,
+    LoginNotBegun,
+    LoginProviderNotFound,
+    NoSession,
+    PasswordsDisabled,
+    SessionEnded,
+    SessionNotFound,
+    TooManyAttempts,
+    WrongCredentials,
+)
+from domain.errors import Invalid
 from entrypoints.http.answers import Header, NoContent, Redirect
-from entrypoints.http.cookies import SESSION, clear_cookie, log_in_cookie, log_ins_too_many, set_cookie
+from entrypoints.http.cookies import (
+    SESSION,
+    ForeignOrigin,
+    clear_cookie,
+    log_in_cookie,
+    log_ins_too_many,
+    set_cookie,
+)
 from entrypoints.http.dependencies import (
     Ask,
     ByCookie,
@@ -92,9 +110,16 @@ class Answer(BaseModel):
     model_config = ConfigDict(extra="ignore", hide_input_in_errors=True, use_attribute_docstrings=True)
 
     state: str
+    """What the log-in began with."""
+
     code: str | None = None
+    """What proves to the provider that it let somebody in."""
+
     error: str | None = None
+    """Why it did not."""
+
     iss: str | None = None
+    """Which provider answers (RFC 9207)."""
 
 
 @strict
@@ -121,14 +146,24 @@ async def get_login_providers(providers: Providers) -> LoginProviders:
     )
 
 
-@router.get("/auth/providers/{name}/authorize", use_case=ProviderLogin.begin, public=True)
+@router.get(
+    "/auth/providers/{name}/authorize",
+    use_case=ProviderLogin.begin,
+    public=True,
+    refuses=(LoginProviderNotFound, Invalid),
+)
 async def begin_login(
     name: str, providers: Providers, cookies: Cookies, query: Annotated[Beginning, Query()]
 ) -> Redirect:
     return _depart(await providers.begin(name, **query.model_dump()), cookies)
 
 
-@router.get("/auth/providers/{name}/callback", use_case=ProviderLogin.finish, public=True)
+@router.get(
+    "/auth/providers/{name}/callback",
+    use_case=ProviderLogin.finish,
+    public=True,
+    refuses=(LoginProviderNotFound, LoginNotBegun),
+)
 async def finish_login(
     name: str,
     providers: Providers,
@@ -144,14 +179,26 @@ async def finish_login(
     return _arrive(name, arrived, kept, same_site)
 
 
-@router.post("/auth/exchange", use_case=ProviderLogin.exchange, public=True)
+@router.post(
+    "/auth/exchange",
+    use_case=ProviderLogin.exchange,
+    public=True,
+    unkeyed="the code is good once",
+    refuses=(ExchangeRefused,),
+)
 async def exchange_code(
     providers: Providers, client: FromClient, body: Annotated[Exchange, Body()]
 ) -> TokenPair:
     return await providers.exchange(client, **body)
 
 
-@router.post("/auth/cookie", use_case=CookieSessions.log_in, public=True, refuses=(403, 429))
+@router.post(
+    "/auth/cookie",
+    use_case=CookieSessions.log_in,
+    public=True,
+    unkeyed="its answer is a cookie, which is kept nowhere",
+    refuses=(WrongCredentials, PasswordsDisabled, ForeignOrigin, TooManyAttempts),
+)
 async def open_cookie_session(
     login: CookieLogin,
     client: FromClient,
@@ -161,13 +208,13 @@ async def open_cookie_session(
     return NoContent([_session(await login.log_in(client, **body), same_site)])
 
 
-@router.get("/auth/cookie")
+@router.get("/auth/cookie", refuses=(SessionEnded,))
 async def get_csrf_token(actor: ByCookie, cookies: Cookies, ask: Ask) -> CsrfToken:
     """For pages of the origins that CORS allows: what shows that a change was asked for by one of them."""
     return CsrfToken(csrf_token(cookies[SESSION]), await _expiry(actor, ask))
 
 
-@router.delete("/auth/cookie")
+@router.delete("/auth/cookie", refuses=(SessionEnded, SessionNotFound, NoSession))
 async def end_cookie_session(actor: ByCookie, run: Run, same_site: SameSite) -> NoContent:
     """Logs out: ends the cookie's session, and has the browser forget the cookie."""
     await run(log_out, actor)

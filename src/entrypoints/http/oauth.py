@@ -30,12 +30,19 @@ from fastapi.security.base import SecurityBase
 
 from application.commands.sessions import TokenPair, log_out
 from application.ports import Proof
-from domain.auth import PasswordsDisabled, SessionEnded, SessionNotFound, WrongCredentials
-from domain.errors import Unauthenticated
+from domain.auth import PasswordsDisabled, SessionEnded, SessionNotFound, TooManyAttempts, WrongCredentials
+from domain.errors import Stale, Unauthenticated
 from entrypoints.http.answers import Answer
 from entrypoints.http.dependencies import FromClient, Login, Run, Tokens, Verify, settings_of
-from entrypoints.http.documentation import PUBLIC, refusal
-from entrypoints.http.problems import InvalidClient, InvalidForm, InvalidGrant, UnsupportedGrantType
+from entrypoints.http.documentation import PUBLIC, refused_by
+from entrypoints.http.examples import PASSWORD, TOKEN
+from entrypoints.http.problems import (
+    ContentTooLarge,
+    InvalidClient,
+    InvalidForm,
+    InvalidGrant,
+    UnsupportedGrantType,
+)
 from entrypoints.settings import Settings
 
 router = APIRouter(tags=["oauth"], generate_unique_id_function=lambda route: route.name)
@@ -72,19 +79,19 @@ def _digest(secret: str) -> bytes:
     return sha256(secret.encode("utf-8", "surrogatepass")).digest()
 
 
-def _documented(required: list[str], properties: Mapping[str, Any]) -> dict[str, Any]:
+def _documented(required: list[str], properties: Mapping[str, Any], **example: str) -> dict[str, Any]:
     """The part of the document that FastAPI cannot know, as it does not read the form."""
-    schema = {"type": "object", "required": required, "properties": properties}
+    more = {"additionalProperties": _TEXT, "maxProperties": _FIELDS_MOST}  # each of them once
+    schema = {"type": "object", "required": required, "properties": properties, **more, "examples": [example]}
     body = {"required": True, "content": {FORM: {"schema": schema}}}
     return {**PUBLIC, "requestBody": body}
 
 
-def _refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    return {status: refusal(status) for status in (*statuses, 413, 503, 504)}
-
-
 _TEXT = {"type": "string"}
-_TOKEN = {"token": _TEXT, "token_type_hint": {**_TEXT, "description": "It is not needed."}}
+_TOKEN = {
+    "token": {**_TEXT, "minLength": 1},
+    "token_type_hint": {**_TEXT, "description": "It is not needed."},
+}
 
 
 @router.post(
@@ -98,8 +105,11 @@ _TOKEN = {"token": _TEXT, "token_type_hint": {**_TEXT, "description": "It is not
             "password": {**_TEXT, "format": "password"},
             "refresh_token": _TEXT,
         },
+        grant_type="password",
+        username="ada@example.com",
+        password=PASSWORD,
     ),
-    responses=_refusals(400, 409, 429),
+    responses=refused_by(InvalidForm, InvalidGrant, UnsupportedGrantType, ContentTooLarge, TooManyAttempts),
 )
 async def issue_token(request: Request, login: Login, sessions: Tokens, client: FromClient) -> Answer:
     """The same as logging in and refreshing, for tools that speak OAuth; for first-party clients alone.
@@ -125,14 +135,14 @@ async def issue_token(request: Request, login: Login, sessions: Tokens, client: 
 
 @router.post(
     "/v1/auth/revoke",
-    openapi_extra=_documented(["token"], _TOKEN),
+    openapi_extra=_documented(["token"], _TOKEN, token=TOKEN),
     response_model=None,
     responses={
         200: {
             "description": "It is good no more, or never was.",
             "content": {"application/json": {"schema": {"type": "object"}}},
         },
-        **_refusals(400, 409),
+        **refused_by(InvalidForm, Stale, ContentTooLarge),
     },
 )
 async def revoke_token(request: Request, sessions: Tokens, verify: Verify, run: Run) -> Answer:
@@ -168,8 +178,8 @@ class Introspection:
 @router.post(
     "/v1/auth/introspect",
     response_model=Introspection,
-    openapi_extra=_documented(["token"], _TOKEN),
-    responses=_refusals(400, 401),
+    openapi_extra=_documented(["token"], _TOKEN, token=TOKEN),
+    responses=refused_by(InvalidForm, InvalidClient, ContentTooLarge),
 )
 async def introspect_token(
     request: Request, verify: Verify, _client: Annotated[str, Depends(IntrospectionClient())]

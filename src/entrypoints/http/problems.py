@@ -3,7 +3,14 @@
 What can be wrong with a request before a use case sees it:
 
     RequestError
+    ├── MalformedRequest       from the server itself, as the next three are (protocol.py)
+    ├── RequestTimedOut
+    ├── UriTooLong
+    ├── HeadersTooLarge
     ├── MalformedBody
+    ├── InvalidPrecondition
+    ├── InvalidIdempotencyKey
+    ├── PreconditionRequired
     ├── PathNotFound
     ├── MethodNotAllowed
     ├── ContentTooLarge
@@ -31,6 +38,7 @@ from starlette.types import Scope
 
 from application.paging import InvalidCursor
 from application.ports import Contention, TimedOut, Unavailable, WorldError
+from application.preconditions import PreconditionFailed
 from domain.errors import Conflict, DomainError, Forbidden, Invalid, Limited, NotFound, Stale, Unauthenticated
 from entrypoints.http.answers import Answer, Header
 from entrypoints.http.field_errors import MOST_ERRORS, FieldError
@@ -63,8 +71,36 @@ class RequestError(Exception):
         self.detail = detail
 
 
+class MalformedRequest(RequestError):
+    """This is not HTTP."""
+
+
+class RequestTimedOut(RequestError):
+    """The request did not arrive in time."""
+
+
+class UriTooLong(RequestError):
+    """The address is too long."""
+
+
+class HeadersTooLarge(RequestError):
+    """The headers are too large."""
+
+
 class MalformedBody(RequestError):
     """The body is not JSON in UTF-8."""
+
+
+class InvalidPrecondition(RequestError):
+    """`If-Match` must name entity tags."""
+
+
+class InvalidIdempotencyKey(RequestError):
+    """This is no idempotency key."""
+
+
+class PreconditionRequired(RequestError):
+    """A change here must say which version it is made to."""
 
 
 class PathNotFound(RequestError):
@@ -128,7 +164,10 @@ class InternalError(RequestError):
 
 STATUS: Mapping[type[Exception], int] = MappingProxyType(
     {
+        MalformedRequest: 400,
         MalformedBody: 400,
+        InvalidPrecondition: 400,
+        InvalidIdempotencyKey: 400,
         InvalidCursor: 400,
         OAuthError: 400,
         InvalidClient: 401,
@@ -137,13 +176,18 @@ STATUS: Mapping[type[Exception], int] = MappingProxyType(
         NotFound: 404,
         PathNotFound: 404,
         MethodNotAllowed: 405,
+        RequestTimedOut: 408,
         Conflict: 409,
         Stale: 409,
+        PreconditionFailed: 412,
         ContentTooLarge: 413,
+        UriTooLong: 414,
         UnsupportedMediaType: 415,
         Invalid: 422,
         InvalidRequest: 422,
+        PreconditionRequired: 428,
         Limited: 429,
+        HeadersTooLarge: 431,
         InternalError: 500,
         Unavailable: 503,
         Contention: 503,

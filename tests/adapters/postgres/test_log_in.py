@@ -23,12 +23,14 @@ from domain.auth import (
     OneTimeTokenNotFound,
     Purpose,
     SessionEnded,
+    SessionNotFound,
     TooManyAttempts,
     WrongCredentials,
 )
 from domain.users import User
 from fakes import FakePasswordHasher, FakeTokenIssuer
 from people import CLIENT, EMAIL, PASSWORD
+from refusals import refused
 
 type Recorded = Callable[[], AbstractAsyncContextManager[list[str]]]
 type ByHand = asyncpg.Connection[asyncpg.Record]
@@ -233,9 +235,15 @@ async def test_a_user_sees_their_open_sessions_the_newest_first(
             used_at=each.used_at,
             expires_at=each.expires_at,
             current=each is old,
+            version=1,
         )
         for each in (new, old)
     ]
+    for shown in page.items:
+        assert await queries.auth.session(user.id, shown.id, current=old.id) == shown
+    for nobody, hidden in ((user, closed), (user, expired), (other, old), (user, a_session())):
+        with refused(SessionNotFound):
+            await queries.auth.session(nobody.id, hidden.id, current=None)
     first = await queries.auth.sessions(user.id, PageRequest(limit=1), current=None)
     assert [view.current for view in first.items] == [False]
     second = await queries.auth.sessions(user.id, PageRequest(limit=1, cursor=first.next), current=None)

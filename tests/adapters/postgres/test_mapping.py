@@ -1,9 +1,12 @@
 """Rows become dataclasses by the names and the types of their fields."""
 
+import importlib
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from enum import Enum, StrEnum
+from types import ModuleType
 from typing import Any, ClassVar, NewType, Optional
 from uuid import UUID
 
@@ -11,10 +14,12 @@ import pytest
 from sqlalchemy import Column, MetaData, Table, Text, UniqueConstraint, Uuid
 from sqlalchemy.dialects import postgresql
 
+from adapters.postgres.database import Statement
 from adapters.postgres.mapping import column_names, loader
 from adapters.postgres.repository import PostgresRepository
 from adapters.postgres.schema import metadata, version
 from application.ports import Begin
+from backends import ByHand
 from builders import (
     NOW,
     Team,
@@ -227,6 +232,39 @@ def test_every_table_of_an_aggregate_has_a_column_for_each_of_its_fields() -> No
         assert kind.table is metadata.tables[kind.table.name]
 
 
+async def test_a_row_that_the_database_changes_by_itself_has_its_version_raised(by_hand: ByHand) -> None:
+    """By a foreign key that sets columns to null or to another value, a trigger has to."""
+    changed_by_themselves = await by_hand.fetch(
+        """
+        SELECT conrelid::regclass::text AS name, array(
+            SELECT prosrc FROM pg_trigger JOIN pg_proc ON pg_proc.oid = tgfoid WHERE tgrelid = conrelid
+        ) AS triggers
+        FROM pg_constraint WHERE contype = 'f' AND (confdeltype IN ('n', 'd') OR confupdtype <> 'a')
+        """
+    )
+    aggregates = {kind.table.name for kind in repositories()}
+    found = [row for row in changed_by_themselves if row["name"] in aggregates]
+    assert {row["name"] for row in found} == {"tasks"}
+    for row in found:
+        assert any("NEW.version := OLD.version + 1" in source for source in row["triggers"]), row["name"]
+
+
+def test_a_statement_that_changes_an_aggregate_raises_its_version() -> None:
+    aggregates = {kind.table.name for kind in repositories()}
+    updates = 0
+    for kind in repositories():
+        for statement in _statements_of(importlib.import_module(kind.__module__)) | {kind._save}:
+            for table in re.findall(r"UPDATE (\w+) SET", statement.sql):
+                if table in aggregates:
+                    assert re.search(rf"version=\({table}\.version \+ ", statement.sql), statement.sql
+                    updates += 1
+    assert updates > len(aggregates)
+
+
+def _statements_of(module: ModuleType) -> set[Statement]:
+    return {thing for thing in vars(module).values() if isinstance(thing, Statement)}
+
+
 @pytest.mark.parametrize("more", [[], [Column("shape", Text)]], ids=["too few", "too many"])
 def test_a_table_that_differs_from_its_entity_is_refused_at_once(more: list[Column[Any]]) -> None:
     @dataclass(frozen=True, slots=True, kw_only=True)
@@ -270,4 +308,13 @@ def test_every_conflict_names_a_constraint_of_its_table_and_no_uniqueness_is_lef
 def test_the_database_holds_no_type_that_the_code_does_not_name() -> None:
     dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
     found = {column.type.compile(dialect=dialect) for table in metadata.tables.values() for column in table.c}
-    assert found == {"UUID", "TEXT", "TIMESTAMP WITH TIME ZONE", "INTEGER", "BIGINT", "TEXT[]", "JSONB"}
+    assert found == {
+        "UUID",
+        "TEXT",
+        "TIMESTAMP WITH TIME ZONE",
+        "INTEGER",
+        "BIGINT",
+        "TEXT[]",
+        "JSONB",
+        "BYTEA",
+    }

@@ -101,6 +101,10 @@ FILLINGS: Mapping[str, str] = {
         SELECT gen_random_uuid(), n, 'kid', 'sealed', now(), now(), 1 FROM generate_series(1, 2) AS n;
         INSERT INTO attempts (key, count, expires_at) VALUES ('digest', 3, now() + interval '1 hour')
     """,
+    "0009": """
+        INSERT INTO idempotency_keys (key, fingerprint, answer, created_at)
+        VALUES ('\\x01', '\\x02', 'sealed', now())
+    """,
 }
 
 # What makes up a schema, one question each. PostgreSQL 18 counts NOT NULL among the constraints; it is asked

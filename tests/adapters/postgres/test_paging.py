@@ -1,8 +1,12 @@
 """Keyset pages: every way of walking a list shows all of it, once, and no cursor does harm."""
 
+import asyncio
 import base64
 import json
+import random
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
 from itertools import count, cycle, permutations, product
 from typing import Any, Protocol
@@ -11,9 +15,14 @@ from uuid import UUID
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from sqlalchemy import select
 
+from adapters.postgres.mapping import column_names
+from adapters.postgres.paging import Listing, by_text
+from adapters.postgres.tasks import tasks as tasks_table
 from application.paging import InvalidCursor, Page, PageRequest, Sort
 from application.ports import Begin, Queries
+from application.queries.notifications import NotificationFilter
 from application.queries.tasks import TaskFilter, TaskSortKey, TaskView
 from backends import ByHand
 from builders import (
@@ -32,7 +41,7 @@ from builders import (
 from domain.memberships import Role
 from domain.tasks import Priority, Status, Task
 from domain.users import UserId
-from domain.workspaces import WorkspaceId
+from domain.workspaces import WorkspaceId, WorkspaceNotFound
 from refusals import refused
 
 type Order = Sequence[Sort[TaskSortKey]]
@@ -42,7 +51,7 @@ DAMAGED = "It is damaged; start at the first page."
 FAR = datetime(9999, 12, 31, tzinfo=UTC)
 RANK = {priority: rank for rank, priority in enumerate(Priority)}
 KEYS: tuple[TaskSortKey, ...] = ("created_at", "due_at", "priority", "title")
-VALUES: dict[TaskSortKey, Callable[[Task], Any]] = {
+VALUES: dict[TaskSortKey, Callable[[Task | TaskView], Any]] = {
     "created_at": lambda task: task.created_at,
     "due_at": lambda task: task.due_at or FAR,
     "priority": lambda task: RANK[task.priority],
@@ -72,7 +81,7 @@ orders = st.lists(
 page_sizes = st.lists(st.integers(1, 6), min_size=1, max_size=5)
 
 
-def in_order(tasks: Sequence[Task], order: Order) -> list[Task]:
+def in_order[T: (Task, TaskView)](tasks: Sequence[T], order: Order) -> list[T]:
     """What the database should do: the sort is stable, so the last key is sorted by first."""
     ordered = sorted(tasks, key=lambda task: task.id, reverse=order[0].descending)
     for by in reversed(order):
@@ -296,7 +305,238 @@ async def test_the_page_after_the_last_row_is_empty_when_the_rest_has_gone(
     async with begin() as uow:
         await uow.tasks.remove(in_order(tasks, [Sort("created_at")])[2])
 
-    assert await pages(PageRequest(limit=2, cursor=cursor)) == Page(items=[], next=None)
+    assert await pages(PageRequest(limit=2, cursor=cursor)) == Page(items=[], next=None, total=None)
+
+
+# ── a list that others write to meanwhile ────────────────────────────────────────────────────────
+
+STAYING = 40
+COMING_AND_GOING = 8  # at most, of each writer
+WRITERS = 3
+FIVE_DAYS = [NOW + timedelta(days=days) for days in range(5)]
+
+
+def matches(where: TaskFilter, task: Task | TaskView) -> bool:
+    """The filters of the test below, once more."""
+    due = task.due_at is not None and (where.due_before is None or task.due_at < where.due_before)
+    return (not where.priority or task.priority in where.priority) and (where.due_before is None or due)
+
+
+class Meddlers:
+    """Others who write to a workspace's tasks, over their own connections, until they are told to stop."""
+
+    def __init__(self, begin: Begin, team: Team, seed: int) -> None:
+        self._begin, self._team = begin, team
+        self._chance = random.Random(seed)
+        self._wrote = asyncio.Condition()
+        self.writes = 0
+        self.moved: set[UUID] = set()
+        self.stopped = False
+
+    def anything(self) -> dict[str, Any]:
+        """A few values, so that many rows share them."""
+        return {
+            "title": self._chance.choice("abc") + self._chance.choice("ab"),
+            "priority": self._chance.choice(list(Priority)),
+            "due_at": self._chance.choice([None, *FIVE_DAYS]),
+            "created_at": self._chance.choice(FIVE_DAYS),
+        }
+
+    async def write(self) -> None:
+        mine: list[Task] = []
+        while not self.stopped:
+            self._chance.shuffle(mine)
+            deed = self._chance.choice(("add", "move", "remove"))
+            async with self._begin() as uow:
+                if not mine or (deed == "add" and len(mine) < COMING_AND_GOING):
+                    mine += [
+                        await uow.tasks.add(
+                            tasks_of(self._team, self._team.workspace.id, [self.anything()])[0]
+                        )
+                    ]
+                elif deed == "remove":
+                    await uow.tasks.remove(mine.pop())
+                else:
+                    mine.append(await uow.tasks.save(replace(mine.pop(), **self.anything())))
+                    self.moved.add(mine[-1].id)
+            async with self._wrote:
+                self.writes += 1
+                self._wrote.notify_all()
+
+    async def await_write(self) -> None:
+        """Returns when one more of their writes was committed."""
+        async with self._wrote:
+            await self._wrote.wait()
+
+
+WALKS: dict[str, tuple[Order, TaskFilter]] = {
+    "-created_at": ([Sort("created_at", descending=True)], EVERYTHING),
+    "due_at": ([Sort("due_at")], EVERYTHING),
+    "-due_at, filtered": (
+        [Sort("due_at", descending=True)],
+        TaskFilter(priority=[Priority.LOW, Priority.URGENT]),
+    ),
+    "title, filtered": ([Sort("title")], TaskFilter(due_before=FIVE_DAYS[3])),
+    "priority,title": ([Sort("priority"), Sort("title")], EVERYTHING),
+    "-priority,due_at": ([Sort("priority", descending=True), Sort("due_at")], EVERYTHING),
+    "title,-due_at, filtered": (
+        [Sort("title"), Sort("due_at", descending=True)],
+        TaskFilter(priority=[Priority.NORMAL]),
+    ),
+    "due_at,-priority,title,created_at": (
+        [Sort("due_at"), Sort("priority", descending=True), Sort("title"), Sort("created_at")],
+        EVERYTHING,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WALKS)
+async def test_while_others_write_a_walk_shows_once_what_stays_and_nothing_out_of_order(
+    begin: Begin, queries: Queries, team: Team, name: str
+) -> None:
+    """Between any two pages somebody writes. A row that somebody moves meanwhile may be met at both places,
+    and one that moves the other way at none; but nothing comes twice at the same place.
+    """
+    order, where = WALKS[name]
+    meddlers = Meddlers(begin, team, seed=len(name))
+    staying = tasks_of(team, team.workspace.id, [meddlers.anything() for _ in range(STAYING)])
+    await store(begin, *staying)
+    pages = task_pages(queries, team.owner.user_id, team.workspace.id, order, where)
+
+    async def then_let_them_write(page: PageRequest) -> Page[TaskView]:
+        answer = await pages(page)
+        await meddlers.await_write()
+        return answer
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(WRITERS):
+            group.create_task(meddlers.write())
+        walks = [group.create_task(walk(then_let_them_write, [limit], most=1000)) for limit in (1, 2, 7, 100)]
+        try:
+            walked = [await each for each in walks]
+        finally:
+            meddlers.stopped = True
+
+    expected = [task.id for task in in_order(staying, order) if matches(where, task)]
+    for found in walked:
+        assert [view.id for view in found if view.id in {*expected}] == expected
+        assert found == in_order(found, order)
+        assert all(matches(where, view) for view in found)
+        places = Counter((view.id, *(VALUES[by.key](view) for by in order)) for view in found)
+        assert max(places.values()) == 1
+        twice = {id for id, times in Counter(view.id for view in found).items() if times > 1}
+        assert twice <= meddlers.moved
+    assert meddlers.writes >= len(walked[0])
+
+
+# ── how many there are ───────────────────────────────────────────────────────────────────────────
+
+
+@given(
+    specified=st.lists(specifications, max_size=12),
+    order=orders,
+    limit=st.integers(1, 5),
+    where=st.sampled_from(
+        [EVERYTHING, TaskFilter(priority=[Priority.LOW]), TaskFilter(due_before=NOW + timedelta(days=1))]
+    ),
+)
+async def test_the_total_is_of_the_whole_list_on_every_page(
+    *,
+    begin: Begin,
+    queries: Queries,
+    team: Team,
+    specified: list[dict[str, Any]],
+    order: Order,
+    limit: int,
+    where: TaskFilter,
+) -> None:
+    workspace_id = await another_workspace(begin, team)
+    tasks = tasks_of(team, workspace_id, specified)
+    await store(begin, *tasks)
+    pages = task_pages(queries, team.owner.user_id, workspace_id, order, where)
+    matching = [task.id for task in in_order(tasks, order) if matches(where, task)]
+
+    async def counted(page: PageRequest) -> Page[TaskView]:
+        answer = await pages(replace(page, counted=True))
+        assert answer.total == len(matching)
+        return answer
+
+    assert [view.id for view in await walk(counted, [limit])] == matching
+
+
+async def test_a_total_can_be_asked_for_on_any_page_and_the_limit_can_change(
+    begin: Begin, queries: Queries, team: Team
+) -> None:
+    await store(begin, *tasks_of(team, team.workspace.id, [{}] * 5))
+    pages = task_pages(queries, team.owner.user_id, team.workspace.id, [Sort("title")])
+
+    first = await pages(PageRequest(limit=2))
+    second = await pages(PageRequest(limit=1, cursor=first.next, counted=True))
+    third = await pages(PageRequest(limit=100, cursor=second.next))
+
+    assert [page.total for page in (first, second, third)] == [None, 5, None]
+    assert [len(page.items) for page in (first, second, third)] == [2, 1, 2]
+
+
+async def test_a_page_beyond_the_end_has_a_total_and_so_has_a_list_of_nothing(
+    begin: Begin, queries: Queries, team: Team
+) -> None:
+    tasks = tasks_of(team, team.workspace.id, [{}] * 3)
+    await store(begin, *tasks)
+    pages = task_pages(queries, team.owner.user_id, team.workspace.id, [Sort("created_at")])
+    cursor = (await pages(PageRequest(limit=2))).next
+    async with begin() as uow:
+        await uow.tasks.remove(in_order(tasks, [Sort("created_at")])[2])
+
+    counted = PageRequest(limit=2, cursor=cursor, counted=True)
+    assert await pages(counted) == Page(items=[], next=None, total=2)
+    nothing = Page[Any](items=[], next=None, total=0)
+    assert await queries.workspaces.page(a_user().id, PageRequest(counted=True)) == nothing
+    assert (
+        await queries.invitations.page(team.owner.user_id, team.workspace.id, PageRequest(counted=True))
+        == nothing
+    )
+
+
+async def test_to_a_stranger_nothing_is_counted(queries: Queries, team: Team) -> None:
+    pages = task_pages(queries, team.stranger.user_id, team.workspace.id, [Sort("title")])
+    with refused(WorkspaceNotFound):
+        await pages(PageRequest(counted=True))
+
+
+async def test_the_total_and_the_page_are_of_the_same_instant(
+    begin: Begin, queries: Queries, team: Team
+) -> None:
+    meddlers = Meddlers(begin, team, seed=0)
+    pages = task_pages(queries, team.owner.user_id, team.workspace.id, [Sort("title")])
+    async with asyncio.TaskGroup() as group:
+        for _ in range(WRITERS):
+            group.create_task(meddlers.write())
+        try:
+            for _ in range(100):
+                page = await pages(PageRequest(limit=100, counted=True))
+                assert page.total == len(page.items)
+        finally:
+            meddlers.stopped = True
+    assert meddlers.writes > 20
+
+
+@pytest.mark.parametrize("counted", [False, True])
+async def test_counting_is_part_of_the_one_statement_and_is_not_done_unasked(
+    queries: Queries, team: Team, statements: list[str], *, counted: bool
+) -> None:
+    team_page = PageRequest(counted=counted)
+    pages = [
+        queries.tasks.page(team.owner.user_id, team.workspace.id, EVERYTHING, [Sort("title")], team_page),
+        queries.workspaces.page(team.owner.user_id, team_page),
+    ]
+    for page in pages:
+        await asyncio.sleep(0)  # the driver tells of a statement a moment after it ended
+        statements.clear()
+        await page
+        await asyncio.sleep(0)
+        assert len(statements) == 1
+        assert ("count(" in statements[0].lower()) is counted
 
 
 # ── every other list ─────────────────────────────────────────────────────────────────────────────
@@ -394,7 +634,7 @@ async def its_notifications(begin: Begin, queries: Queries, team: Team) -> "Foun
     await store(begin, task, *notifications)
     newest_first = sorted(notifications, key=lambda each: (each.created_at, each.id), reverse=True)
     return (
-        lambda page: queries.notifications.page(team.member.user_id, page, unread_only=False),
+        lambda page: queries.notifications.page(team.member.user_id, NotificationFilter(), page),
         [each.id for each in newest_first],
     )
 
@@ -425,7 +665,35 @@ async def test_the_pages_of_every_other_list_together_are_the_list(
 
     found = await walk(ask, sizes)
 
+    assert (await ask(PageRequest(limit=1, counted=True))).total == len(expected)
     assert [getattr(view, "user_id" if prepared is its_members else "id") for view in found] == expected
+
+
+# ── what is declared, and what is written ────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("change", ["too few", "too many"])
+@pytest.mark.parametrize("what", ["sorts", "filters"])
+def test_a_list_whose_sql_differs_from_what_is_declared_is_refused_at_once(what: str, change: str) -> None:
+    sorts: dict[str, Any] = {key: by_text(tasks_table.c.title) for key in KEYS}
+    filters: dict[str, Any] = {field.name: tasks_table.c.title == "a" for field in fields(TaskFilter)}
+    changed = {"sorts": sorts, "filters": filters}[what]
+    if change == "too few":
+        changed.popitem()
+    else:
+        changed["colour"] = next(iter(changed.values()))
+
+    verb = {"sorts": "sorted", "filters": "filtered"}[what]
+    with pytest.raises(TypeError, match=rf"TaskView is {verb} by .* in SQL, but is declared with"):
+        Listing(
+            TaskView,
+            select(*(tasks_table.c[name] for name in column_names(TaskView))),
+            id=tasks_table.c.id,
+            sorts=sorts,
+            sorted_by=TaskSortKey,
+            filters=filters,
+            filtered_by=TaskFilter,
+        )
 
 
 # ── cursors that are not what we gave out ────────────────────────────────────────────────────────
@@ -523,6 +791,21 @@ async def test_a_cursor_with_a_flipped_bit_is_refused_or_points_elsewhere(
     flipped = chr(ord(cursor[position]) ^ 1 << bit)
     try:
         page = await pages(PageRequest(limit=1, cursor=cursor[:position] + flipped + cursor[position + 1 :]))
+    except InvalidCursor:
+        return
+    assert len(page.items) <= 1
+
+
+@given(edits=st.lists(st.tuples(st.integers(0), st.binary(max_size=3), st.integers(0, 2)), min_size=1))
+async def test_a_cursor_with_bytes_put_in_and_taken_out_is_refused_or_points_elsewhere(
+    pages: Pages, cursor: str, edits: list[tuple[int, bytes, int]]
+) -> None:
+    raw = json.dumps(opened(cursor)).encode()
+    for number, put_in, taken_out in edits:
+        position = number % (len(raw) or 1)
+        raw = raw[:position] + put_in + raw[position + taken_out :]
+    try:
+        page = await pages(PageRequest(limit=1, cursor=encoded(raw)))
     except InvalidCursor:
         return
     assert len(page.items) <= 1

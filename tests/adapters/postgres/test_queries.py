@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
@@ -20,7 +21,7 @@ from application.queries.dashboard import DAYS, LOAD_MOST, FinishedOn, Load
 from application.queries.identities import KnownSession, KnownUser, LinkView
 from application.queries.invitations import InvitationView
 from application.queries.memberships import MemberView
-from application.queries.notifications import NotificationView
+from application.queries.notifications import NotificationFilter, NotificationView
 from application.queries.tasks import TaskFilter, TaskSortKey, TaskView
 from application.queries.users import Profile, UserFilter, UserView
 from application.queries.workspaces import WorkspaceView
@@ -46,10 +47,12 @@ from builders import (
     an_invitation,
     store,
 )
-from domain.comments import Comment
+from domain.comments import Comment, CommentNotFound
 from domain.errors import Invalid, NotFound
-from domain.memberships import Role
-from domain.notifications import Kind, Notification
+from domain.identities import LinkNotFound
+from domain.invitations import InvitationNotFound
+from domain.memberships import MemberNotFound, Role
+from domain.notifications import Kind, Notification, NotificationNotFound
 from domain.tasks import Priority, Status, Task, TaskId, TaskNotFound
 from domain.users import GlobalRole, UserNotFound
 from domain.workspaces import WorkspaceId, WorkspaceNotFound
@@ -145,7 +148,7 @@ async def test_users_are_answered_to_whoever_may_read_them(begin: Begin, queries
     )
     assert await queries.users.get(actor, user.id) == view
     page = await queries.users.page(actor, UserFilter(), [Sort("created_at")], FIRST_PAGE)
-    assert page == Page(items=[view], next=None)
+    assert page == Page(items=[view], next=None, total=None)
     with refused(UserNotFound):
         await queries.users.get(actor, a_user_id())
 
@@ -183,13 +186,21 @@ async def test_a_session_is_found_for_its_own_user_only(begin: Begin, queries: Q
 async def test_links_are_shown_to_their_user_in_the_order_of_linking(begin: Begin, queries: Queries) -> None:
     user, other = a_user(), a_user()
     late = a_link(user_id=user.id, created_at=LATER)
-    early = a_link(user_id=user.id)
-    await store(begin, user, other, late, early, a_link(user_id=other.id))
+    early, anothers = a_link(user_id=user.id), a_link(user_id=other.id)
+    await store(begin, user, other, late, early, anothers)
     page = await queries.identities.page(user.id, FIRST_PAGE)
     assert page == Page(
-        items=[LinkView(link.id, link.issuer, link.subject, link.created_at) for link in (early, late)],
+        items=[
+            LinkView(link.id, link.issuer, link.subject, link.created_at, link.version)
+            for link in (early, late)
+        ],
         next=None,
+        total=None,
     )
+    for shown in page.items:
+        assert await queries.identities.get(user.id, shown.id) == shown
+    with refused(LinkNotFound):
+        await queries.identities.get(user.id, anothers.id)
 
 
 async def test_a_profile_of_nobody_is_not_found(queries: Queries) -> None:
@@ -222,14 +233,16 @@ async def test_a_workspace_is_shown_with_the_viewer_s_own_role(
     )
 
     assert await queries.workspaces.get(user.id, workspace.id) == view
-    assert await queries.workspaces.page(user.id, FIRST_PAGE) == Page(items=[view], next=None)
+    assert await queries.workspaces.page(user.id, FIRST_PAGE) == Page(items=[view], next=None, total=None)
 
 
 async def test_the_workspaces_of_somebody_without_any_are_an_empty_list(
     begin: Begin, queries: Queries, team: Team
 ) -> None:
-    assert await queries.workspaces.page(team.stranger.user_id, FIRST_PAGE) == Page(items=[], next=None)
-    assert await queries.workspaces.page(a_user_id(), FIRST_PAGE) == Page(items=[], next=None)
+    assert await queries.workspaces.page(team.stranger.user_id, FIRST_PAGE) == Page(
+        items=[], next=None, total=None
+    )
+    assert await queries.workspaces.page(a_user_id(), FIRST_PAGE) == Page(items=[], next=None, total=None)
 
 
 async def test_members_are_shown_with_their_names_and_roles(queries: Queries, team: Team) -> None:
@@ -242,9 +255,34 @@ async def test_members_are_shown_with_their_names_and_roles(queries: Queries, te
             email=team.users[role].email,
             role=role,
             joined_at=team.memberships[role].joined_at,
+            version=1,
         )
         for role in sorted(Role)
     ]
+    for shown in page.items:
+        found = await queries.memberships.get(team.viewer.user_id, team.workspace.id, shown.user_id)
+        assert found == shown
+
+
+async def test_somebody_who_is_no_member_is_not_found_among_them(
+    begin: Begin, queries: Queries, team: Team
+) -> None:
+    elsewhere = a_team()
+    await store(begin, *elsewhere.aggregates)
+    for nobody in (team.stranger, elsewhere.owner, an_identity()):
+        with refused(MemberNotFound):
+            await queries.memberships.get(team.owner.user_id, team.workspace.id, nobody.user_id)
+
+
+async def test_the_version_of_a_membership_rises_with_its_role(
+    begin: Begin, queries: Queries, team: Team
+) -> None:
+    async with begin() as uow:
+        await uow.memberships.save(replace(team.memberships[Role.VIEWER], role=Role.ADMIN))
+
+    found = await queries.memberships.get(team.owner.user_id, team.workspace.id, team.viewer.user_id)
+
+    assert (found.role, found.version) == (Role.ADMIN, 2)
 
 
 async def test_an_invitation_is_shown_to_who_manages_members_and_to_who_was_invited(
@@ -269,14 +307,38 @@ async def test_an_invitation_is_shown_to_who_manages_members_and_to_who_was_invi
         invited_by=team.owner.user_id,
         created_at=invitation.created_at,
         expires_at=LATER,
+        version=1,
     )
 
     for manager in (team.owner, team.admin):
         assert await queries.invitations.page(manager.user_id, team.workspace.id, FIRST_PAGE) == Page(
-            items=[view], next=None
+            items=[view], next=None, total=None
         )
-    assert await queries.invitations.mine(team.stranger.user_id, FIRST_PAGE) == Page(items=[view], next=None)
-    assert await queries.invitations.mine(team.admin.user_id, FIRST_PAGE) == Page(items=[], next=None)
+    assert await queries.invitations.mine(team.stranger.user_id, FIRST_PAGE) == Page(
+        items=[view], next=None, total=None
+    )
+    assert await queries.invitations.mine(team.admin.user_id, FIRST_PAGE) == Page(
+        items=[], next=None, total=None
+    )
+
+
+async def test_an_invitation_is_found_by_who_could_list_it(
+    begin: Begin, queries: Queries, team: Team
+) -> None:
+    invitation = an_invitation(
+        workspace_id=team.workspace.id, email=team.outsider.email, invited_by=team.owner.user_id
+    )
+    elsewhere = a_team()
+    await store(begin, *elsewhere.aggregates, invitation)
+    [view] = (await queries.invitations.mine(team.stranger.user_id, FIRST_PAGE)).items
+
+    for somebody in (team.owner, team.admin, team.stranger):
+        assert await queries.invitations.get(somebody.user_id, invitation.id) == view
+    for nobody in (team.member, team.viewer, elsewhere.owner, elsewhere.stranger):
+        with refused(InvitationNotFound):
+            await queries.invitations.get(nobody.user_id, invitation.id)
+    with refused(InvitationNotFound):
+        await queries.invitations.get(team.owner.user_id, an_invitation().id)
 
 
 async def test_an_address_that_changes_takes_its_invitations_along(
@@ -327,7 +389,7 @@ async def test_a_task_is_shown_with_every_field(begin: Begin, queries: Queries, 
     assert await queries.tasks.get(team.viewer.user_id, task.id) == view
     assert await queries.tasks.page(
         team.viewer.user_id, team.workspace.id, EVERYTHING, OLDEST_FIRST, FIRST_PAGE
-    ) == Page(items=[view], next=None)
+    ) == Page(items=[view], next=None, total=None)
 
 
 async def test_a_task_without_due_date_assignee_and_labels_is_shown_without(
@@ -375,7 +437,23 @@ async def test_a_comment_is_shown_with_its_author_s_present_name(
             )
         ],
         next=None,
+        total=None,
     )
+
+
+async def test_a_comment_is_found_by_members_alone(begin: Begin, queries: Queries, team: Team) -> None:
+    task, elsewhere = a_task_of(team), a_team()
+    comment = a_comment_on(task)
+    await store(begin, *elsewhere.aggregates, task, comment)
+    [shown] = (await queries.comments.page(team.viewer.user_id, task.id, FIRST_PAGE)).items
+
+    for role in Role:
+        assert await queries.comments.get(team[role].user_id, comment.id) == shown
+    for nobody in (team.stranger, elsewhere.owner):
+        with refused(CommentNotFound):
+            await queries.comments.get(nobody.user_id, comment.id)
+    with refused(CommentNotFound):
+        await queries.comments.get(team.owner.user_id, a_comment().id)
 
 
 async def test_a_comment_stays_when_its_author_has_left(begin: Begin, queries: Queries, team: Team) -> None:
@@ -413,22 +491,38 @@ async def test_a_notification_is_shown_with_the_names_of_its_task_and_its_cause(
         for notification, by in ((unread, "Admin"), (read, "Owner"))
     ]
 
-    for unread_only, expected in ((False, views), (True, views[:1])):
-        assert await queries.notifications.page(
-            team.member.user_id, FIRST_PAGE, unread_only=unread_only
-        ) == Page(items=expected, next=None)
+    for wanted, expected in ((None, views), (True, views[:1]), (False, views[1:])):
+        where = NotificationFilter(unread=wanted)
+        assert await queries.notifications.page(team.member.user_id, where, FIRST_PAGE) == Page(
+            items=expected, next=None, total=None
+        )
+
+
+async def test_a_notification_is_found_by_its_user_alone(begin: Begin, queries: Queries, team: Team) -> None:
+    task = a_task_of(team)
+    notification = a_notification_of(task, user_id=team.member.user_id)
+    await store(begin, task, notification)
+    [shown] = (await queries.notifications.page(team.member.user_id, NotificationFilter(), FIRST_PAGE)).items
+
+    assert await queries.notifications.get(team.member.user_id, notification.id) == shown
+    for nobody in (team.owner, team.stranger):
+        with refused(NotificationNotFound):
+            await queries.notifications.get(nobody.user_id, notification.id)
 
 
 async def test_whoever_has_left_a_workspace_keeps_no_notification_of_it(
     begin: Begin, queries: Queries, team: Team
 ) -> None:
     task = a_task_of(team)
-    await store(begin, task, a_notification_of(task, user_id=team.member.user_id))
+    notification = a_notification_of(task, user_id=team.member.user_id)
+    await store(begin, task, notification)
     await remove_from(team, Role.MEMBER, begin)
 
-    page = await queries.notifications.page(team.member.user_id, FIRST_PAGE, unread_only=False)
+    page = await queries.notifications.page(team.member.user_id, NotificationFilter(), FIRST_PAGE)
 
-    assert page == Page(items=[], next=None)
+    assert page == Page(items=[], next=None, total=None)
+    with refused(NotificationNotFound):
+        await queries.notifications.get(team.member.user_id, notification.id)
 
 
 # ── whom they are given ──────────────────────────────────────────────────────────────────────────
@@ -443,6 +537,12 @@ async def the_workspace(queries: Queries, who: Identity, workspace_id: Workspace
 
 async def its_members(queries: Queries, who: Identity, workspace_id: WorkspaceId, task_id: TaskId) -> Any:
     return await queries.memberships.page(who.user_id, workspace_id, FIRST_PAGE)
+
+
+async def oneself_among_them(
+    queries: Queries, who: Identity, workspace_id: WorkspaceId, task_id: TaskId
+) -> Any:
+    return await queries.memberships.get(who.user_id, workspace_id, who.user_id)
 
 
 async def its_invitations(queries: Queries, who: Identity, workspace_id: WorkspaceId, task_id: TaskId) -> Any:
@@ -465,7 +565,14 @@ async def its_comments(queries: Queries, who: Identity, workspace_id: WorkspaceI
     return await queries.comments.page(who.user_id, task_id, FIRST_PAGE)
 
 
-ABOUT_WORKSPACES: list[Ask] = [the_workspace, its_members, its_invitations, its_tasks, its_dashboard]
+ABOUT_WORKSPACES: list[Ask] = [
+    the_workspace,
+    its_members,
+    oneself_among_them,
+    its_invitations,
+    its_tasks,
+    its_dashboard,
+]
 ABOUT_TASKS: list[Ask] = [the_task, its_comments]
 MISSING: dict[Ask, type[NotFound]] = {
     **dict.fromkeys(ABOUT_WORKSPACES, WorkspaceNotFound),
@@ -540,7 +647,7 @@ async def test_an_archived_workspace_can_be_read(begin: Begin, queries: Queries,
 
 
 async def test_an_empty_workspace_is_empty_to_its_members(queries: Queries, team: Team) -> None:
-    empty = Page[Any](items=[], next=None)
+    empty = Page[Any](items=[], next=None, total=None)
     viewer, workspace_id = team.viewer.user_id, team.workspace.id
 
     assert await queries.tasks.page(viewer, workspace_id, EVERYTHING, OLDEST_FIRST, FIRST_PAGE) == empty
@@ -558,7 +665,7 @@ async def test_a_filter_that_nothing_meets_gives_a_member_an_empty_list_and_a_st
 
     page = await queries.tasks.page(team.viewer.user_id, team.workspace.id, nothing, OLDEST_FIRST, FIRST_PAGE)
 
-    assert page == Page(items=[], next=None)
+    assert page == Page(items=[], next=None, total=None)
     with refused(WorkspaceNotFound):
         await queries.tasks.page(team.stranger.user_id, team.workspace.id, nothing, OLDEST_FIRST, FIRST_PAGE)
 
@@ -774,6 +881,7 @@ async def test_the_first_and_the_last_instant_can_be_asked_for(
 type Recorded = Callable[[], AbstractAsyncContextManager[list[str]]]
 
 
+@pytest.mark.parametrize("counted", [False, True], ids=["", "counted"])
 @pytest.mark.parametrize("limit", [1, 10, 100])
 @pytest.mark.parametrize(
     "ask",
@@ -795,7 +903,7 @@ type Recorded = Callable[[], AbstractAsyncContextManager[list[str]]]
         ),
         lambda queries, team, task, page: queries.comments.page(team.owner.user_id, task.id, page),
         lambda queries, team, task, page: queries.notifications.page(
-            team.owner.user_id, page, unread_only=True
+            team.owner.user_id, NotificationFilter(unread=True), page
         ),
     ],
     ids=["workspaces", "members", "invitations", "my invitations", "tasks", "comments", "notifications"],
@@ -807,6 +915,7 @@ async def test_a_page_is_one_statement_whatever_its_size(
     team: Team,
     recorded: Recorded,
     limit: int,
+    counted: bool,
     ask: Callable[[Queries, Team, Task, PageRequest], Awaitable[Page[Any]]],
 ) -> None:
     owner, workspace_id = team.users[Role.OWNER], team.workspace.id
@@ -828,15 +937,16 @@ async def test_a_page_is_one_statement_whatever_its_size(
         *(a_notification_of(each, user_id=owner.id) for each in tasks),
     )
     async with recorded() as sent:
-        page = await ask(queries, team, task, PageRequest(limit=limit))
+        page = await ask(queries, team, task, PageRequest(limit=limit, counted=counted))
     assert len(sent) == 1
 
     assert len(page.items) == limit if limit < 100 else 20 <= len(page.items) < 30
     assert (page.next is None) is (limit == 100)
+    assert page.total is None if not counted else 20 <= (page.total or 0) < 30
 
     if page.next is not None:
         async with recorded() as sent:
-            await ask(queries, team, task, PageRequest(limit=limit, cursor=page.next))
+            await ask(queries, team, task, PageRequest(limit=limit, cursor=page.next, counted=counted))
         assert len(sent) == 1
 
 

@@ -71,6 +71,7 @@ from application.grants import GLOBAL_GRANTS
 from application.paging import PageRequest, Sort
 from application.permissions import NotPermitted
 from application.ports import Begin, Delivery, Identity, Outbox, Queries, UnitOfWork
+from application.queries.notifications import NotificationFilter
 from application.queries.tasks import TaskFilter, TaskSortKey
 from application.queries.users import UserFilter
 from application.reactions import notify_assignee
@@ -491,6 +492,10 @@ BY_TITLE: list[Sort[TaskSortKey]] = [Sort("title")]
 QUERIES: dict[str, tuple[int, Operation]] = {
     "auth.known": (1, lambda it: it.ask.auth.known(it.team.owner.user_id)),
     "auth.resetting": (1, lambda it: it.ask.auth.resetting(fingerprint("reset"))),
+    "auth.session": (
+        1,
+        lambda it: it.ask.auth.session(it.team.owner.user_id, it.session.id, current=None),
+    ),
     "auth.sessions": (
         1,
         lambda it: it.ask.auth.sessions(it.team.owner.user_id, PAGE, current=it.session.id),
@@ -500,6 +505,7 @@ QUERIES: dict[str, tuple[int, Operation]] = {
     "auth.cookie": (1, lambda it: it.ask.auth.cookie(it.session.id)),
     "identities.linked": (1, lambda it: it.ask.identities.linked(it.link.issuer, it.link.subject)),
     "identities.session": (1, lambda it: it.ask.identities.session(it.session.user_id, it.session.id)),
+    "identities.get": (1, lambda it: it.ask.identities.get(it.team.owner.user_id, it.link.id)),
     "identities.page": (1, lambda it: it.ask.identities.page(it.team.owner.user_id, PAGE)),
     "users.get": (1, lambda it: it.ask.users.get(it.root, it.team.owner.user_id)),
     "users.page": (
@@ -509,9 +515,17 @@ QUERIES: dict[str, tuple[int, Operation]] = {
     "users.profile": (1, lambda it: it.ask.users.profile(it.team.owner.user_id)),
     "workspaces.get": (1, lambda it: it.ask.workspaces.get(it.team.viewer.user_id, it.workspace.id)),
     "workspaces.page": (1, lambda it: it.ask.workspaces.page(it.team.viewer.user_id, PAGE)),
+    "memberships.get": (
+        1,
+        lambda it: it.ask.memberships.get(it.team.viewer.user_id, it.workspace.id, it.team.member.user_id),
+    ),
     "memberships.page": (
         1,
         lambda it: it.ask.memberships.page(it.team.viewer.user_id, it.workspace.id, PAGE),
+    ),
+    "invitations.get": (
+        1,
+        lambda it: it.ask.invitations.get(it.team.admin.user_id, it.invitation.id),
     ),
     "invitations.page": (
         1,
@@ -523,10 +537,15 @@ QUERIES: dict[str, tuple[int, Operation]] = {
         1,
         lambda it: it.ask.tasks.page(it.team.viewer.user_id, it.workspace.id, TaskFilter(), BY_TITLE, PAGE),
     ),
+    "comments.get": (1, lambda it: it.ask.comments.get(it.team.viewer.user_id, it.comment.id)),
     "comments.page": (1, lambda it: it.ask.comments.page(it.team.viewer.user_id, it.task.id, PAGE)),
+    "notifications.get": (
+        1,
+        lambda it: it.ask.notifications.get(it.team.member.user_id, it.notification.id),
+    ),
     "notifications.page": (
         1,
-        lambda it: it.ask.notifications.page(it.team.member.user_id, PAGE, unread_only=False),
+        lambda it: it.ask.notifications.page(it.team.member.user_id, NotificationFilter(), PAGE),
     ),
     "dashboard.of": (2, lambda it: it.ask.dashboard.of(it.team.viewer.user_id, it.workspace.id, NOW)),
 }

@@ -8,8 +8,7 @@ from datetime import datetime, timedelta
 
 import asyncpg
 import pytest
-from joserfc import jwe
-from joserfc.jwk import ECKey, OctKey
+from joserfc.jwk import ECKey
 from structlog.testing import capture_logs
 
 from adapters.postgres.database import Database
@@ -17,7 +16,14 @@ from adapters.postgres.queries import postgres_queries
 from adapters.postgres.transactions import PostgresTransactions
 from adapters.tokens.compact import BadTokenError, read_compact
 from adapters.tokens.key_sets import read_key_set
-from adapters.tokens.keyring import COOL_DOWN_SECONDS, RELOAD_SECONDS, RETRY_SECONDS, KeyRing, Seal
+from adapters.tokens.keyring import (
+    COOL_DOWN_SECONDS,
+    RELOAD_SECONDS,
+    RETRY_SECONDS,
+    KeyRing,
+    seal_key,
+    unseal_key,
+)
 from adapters.tokens.local import LocalTokenIssuer
 from application.ports import Begin, Proof, Queries, Unavailable, WorldError
 from application.run import Runner
@@ -26,7 +32,7 @@ from domain.auth import SessionId
 from domain.signing_keys import PUBLISHED_AHEAD, KeyInUse, SigningKeyNotFound
 from fakes import FakeClock
 from refusals import refused
-from rings import AUDIENCE, ISSUER, KEY_DAYS, LIFETIME, SECRET, Processes, local_issuer
+from rings import AUDIENCE, ISSUER, KEY_DAYS, LIFETIME, SECRET, Processes, local_issuer, seal_of
 
 KEPT = timedelta(seconds=LIFETIME + RELOAD_SECONDS + 60)
 LATER = timedelta(seconds=RELOAD_SECONDS)
@@ -333,6 +339,7 @@ async def test_the_key_that_signs_and_one_that_never_was_cannot_be_removed(proce
 # ── the seal ─────────────────────────────────────────────────────────────────────────────────────
 
 ANOTHER = "another secret of thirty-two characters"
+SEAL = seal_of(SECRET)
 
 
 async def test_what_is_stored_is_not_the_private_key(processes: Processes) -> None:
@@ -340,46 +347,32 @@ async def test_what_is_stored_is_not_the_private_key(processes: Processes) -> No
     (record,) = await processes.stored()
     private = key.as_dict(private=True)
     assert str(private["d"]) not in str(record)
-    assert Seal(SECRET).open(record) == key
-    assert len({Seal(SECRET).close(key) for _ in range(3)}) == 3
+    assert unseal_key(SEAL, record) == key
 
 
 async def test_a_key_is_bound_to_its_name_and_to_the_secret() -> None:
     key, other = ECKey.generate_key("P-256"), ECKey.generate_key("P-256")
-    record = a_signing_key(kid=key.thumbprint(), sealed=Seal(SECRET).close(key))
-    assert Seal(SECRET).open(record) == key
-    assert Seal(ANOTHER).open(record) is None
-    assert Seal(SECRET).open(replace(record, kid=other.thumbprint())) is None
-    assert Seal(SECRET).open(replace(record, sealed=Seal(SECRET).close(other))) is None
+    record = a_signing_key(kid=key.thumbprint(), sealed=seal_key(SEAL, key))
+    assert unseal_key(SEAL, record) == key
+    assert unseal_key(seal_of(ANOTHER), record) is None
+    assert unseal_key(SEAL, replace(record, kid=other.thumbprint())) is None
+    assert unseal_key(SEAL, replace(record, sealed=seal_key(SEAL, other))) is None
 
 
-@pytest.mark.parametrize("named", ["header", "key"])
+@pytest.mark.parametrize("named", ["seal", "key"])
 async def test_a_key_under_another_one_s_name_is_none(named: str) -> None:
     """Whoever has the secret could make either; each is refused for itself."""
     key, other = ECKey.generate_key("P-256"), ECKey.generate_key("P-256")
-    kid = key.thumbprint()
-    sealed = jwe.encrypt_compact(
-        {"alg": "dir", "enc": "A256GCM", "kid": other.thumbprint() if named == "header" else kid},
+    sealed = SEAL.seal(
         json.dumps((other if named == "key" else key).as_dict(private=True)),
-        Seal(SECRET)._key,
+        name=(other if named == "seal" else key).thumbprint(),
     )
-    assert Seal(SECRET).open(a_signing_key(kid=kid, sealed=sealed)) is None
+    assert unseal_key(SEAL, a_signing_key(kid=key.thumbprint(), sealed=sealed)) is None
 
 
-@pytest.mark.parametrize("sealed", ["", "sealed", "a.b.c.d.e", "e30.e30.e30.e30.e30", "\ud800"])
-async def test_what_was_never_sealed_opens_to_nothing(sealed: str) -> None:
-    assert Seal(SECRET).open(a_signing_key(sealed=sealed)) is None
-
-
-async def test_a_key_that_was_not_sealed_with_this_algorithm_is_none() -> None:
-    key = ECKey.generate_key("P-256")
-    half = OctKey.import_key(Seal(SECRET)._key.raw_value[:16])
-    sealed = jwe.encrypt_compact(
-        {"alg": "dir", "enc": "A128GCM", "kid": key.thumbprint()}, json.dumps(key.as_dict(private=True)), half
-    )
-    seal = Seal(SECRET)
-    seal._key = half
-    assert seal.open(a_signing_key(kid=key.thumbprint(), sealed=sealed)) is None
+@pytest.mark.parametrize("text", ["", "{}", "[]", '{"kty": "EC"}', "\0"])
+async def test_what_is_sealed_and_no_key_is_none(text: str) -> None:
+    assert unseal_key(SEAL, a_signing_key(kid="kid", sealed=SEAL.seal(text, name="kid"))) is None
 
 
 async def test_with_another_secret_nothing_works_and_the_log_names_the_remedy(processes: Processes) -> None:
@@ -474,7 +467,7 @@ def a_ring(begin: Begin, queries: Queries, clock: FakeClock) -> KeyRing:
     return KeyRing(
         Runner(begin),
         queries.auth,
-        secret=SECRET,
+        seal=SEAL,
         key_days=KEY_DAYS,
         token_seconds=LIFETIME,
         clock=clock,

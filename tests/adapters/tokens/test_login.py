@@ -15,7 +15,6 @@ from structlog.testing import capture_logs
 from adapters.tokens.login import LONGEST_ANSWER, OidcLogin
 from adapters.tokens.oidc import OidcIssuer
 from adapters.tokens.providers import Provider
-from adapters.tokens.sealing import LoginSeal
 from application.ports import LoginSecrets, Proof, ProviderAnswer, Unavailable
 from builders import NOW
 from domain.auth import LoginDenied, LoginRefused
@@ -477,28 +476,3 @@ async def test_whoever_is_introduced_badly_is_logged_in_without_a_name(
 async def test_nobody_else_is_shown_an_access_token(server: ProviderServer) -> None:
     proof = await introduced(server, answer(ADA), userinfo_endpoint="http://login.example.com/userinfo")
     assert (proof.subject, proof.email) == ("ada", None)
-
-
-# ── what the browser keeps meanwhile ─────────────────────────────────────────────────────────────
-
-
-def test_what_is_sealed_is_read_by_nobody_else_and_comes_back() -> None:
-    seal = LoginSeal("a secret of a test")
-    sealed = seal.seal("a verifier")
-    assert "verifier" not in sealed
-    assert seal.unseal(sealed) == "a verifier"
-    assert LoginSeal("another secret").unseal(sealed) is None
-    assert seal.seal("a verifier") != sealed
-
-
-@pytest.mark.parametrize("position", range(5))
-def test_what_was_sealed_cannot_be_changed(position: int) -> None:
-    seal = LoginSeal("a secret of a test")
-    parts = seal.seal("a verifier").split(".")
-    parts[position] = f"{parts[position][:-2]}AA" if parts[position] else "AAAA"
-    assert seal.unseal(".".join(parts)) is None
-
-
-@pytest.mark.parametrize("sealed", ["", "x", "....", "a.b.c.d.e", "\udfff", "é" * 100, "." * 10_000])
-def test_what_was_never_sealed_is_nothing(sealed: str) -> None:
-    assert LoginSeal("a secret of a test").unseal(sealed) is None

@@ -42,7 +42,7 @@ from domain.auth import (
 )
 from domain.errors import Invalid, Unauthenticated
 from domain.users import User
-from fakes import FakeClock, MemoryTransactions
+from fakes import FakeClock, FakeSeal, MemoryTransactions
 from people import CLIENT, EMAIL, PASSWORD
 from refusals import refused
 
@@ -81,16 +81,6 @@ class FakeAccounts:
         if self.refusal is not None:
             raise self.refusal
         return self.identity
-
-
-class FakeSeal:
-    """Hides nothing, but knows its own."""
-
-    def seal(self, text: str, /) -> str:
-        return f"sealed:{text}"
-
-    def unseal(self, sealed: str, /) -> str | None:
-        return sealed.removeprefix("sealed:") if sealed.startswith("sealed:") else None
 
 
 @pytest.fixture

@@ -43,27 +43,31 @@ async def test_the_document_is_served(client: AsyncClient, document: dict[str, A
     served = await client.get("/v1/openapi.json")
     assert served.status_code == 200
     assert served.json()["paths"].keys() == document["paths"].keys()
-    assert served.json()["info"] == {"title": SERVICE_NAME.title(), "version": SERVICE_VERSION}
+    info = served.json()["info"]
+    assert (info["title"], info["version"]) == (SERVICE_NAME.title(), SERVICE_VERSION)
 
 
 def test_the_document_is_valid_and_refers_to_what_is_there(document: dict[str, Any]) -> None:
     OpenAPI.model_validate(document)
     schemas = document["components"]["schemas"]
     used = set(references(document))
-    assert used <= {f"#/components/schemas/{name}" for name in schemas}
+    assert used <= {
+        f"#/components/{kind}/{name}"
+        for kind in ("schemas", "examples")
+        for name in document["components"][kind]
+    }
     assert "HTTPValidationError" not in schemas
 
 
 def test_every_operation_says_what_it_is_for_and_how_it_refuses(document: dict[str, Any]) -> None:
-    problem = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
     for name, operation in operations(document):
         assert operation["description"].endswith("."), name
         refusals = {code: response for code, response in operation["responses"].items() if code >= "4"}
-        assert refusals.keys() >= {"503", "504"}, name
-        assert all(response["content"] == problem for response in refusals.values()), name
-        # OAuth says 400 where a grant is refused, and nothing at all of a token that is unknown.
-        without = ("GET", "POST /v1/auth/token", "POST /v1/auth/revoke")
-        assert ("401" in refusals) or name.startswith(without), name
+        assert refusals.keys() >= {"500", "503", "504"}, name
+        for response in refusals.values():
+            content = response["content"]["application/problem+json"]
+            assert content["schema"] == {"$ref": "#/components/schemas/Problem"}, name
+        assert ("401" in refusals) or operation["security"] == [], name
 
 
 def test_operations_are_named_after_their_functions(document: dict[str, Any]) -> None:
@@ -107,7 +111,7 @@ def test_no_answer_documents_a_secret(document: dict[str, Any]) -> None:
 def test_created_things_are_located_and_lists_are_linked(document: dict[str, Any]) -> None:
     for name, operation in operations(document):
         if created := operation["responses"].get("201"):
-            assert created["headers"].keys() == {"Location"}, name
+            assert "Location" in created["headers"], name
         if name.startswith("GET") and operation["operationId"].startswith("list_"):
             assert operation["responses"]["200"]["headers"].keys() == {"Link"}, name
 

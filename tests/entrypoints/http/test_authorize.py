@@ -23,7 +23,7 @@ KEYCLOAK = {
     "oidc_audience": "https://api.example.com",
     "oidc_docs_client_id": "docs",
 }
-PASSWORD = {"password": {"tokenUrl": "/v1/auth/token", "scopes": {}}}
+PASSWORD = {"password": {"tokenUrl": "http://localhost:8000/v1/auth/token", "scopes": {}}}
 
 
 def settings(**given: Any) -> Settings:

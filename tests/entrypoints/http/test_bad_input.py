@@ -71,6 +71,43 @@ async def test_a_bad_body_is_a_problem(member: AsyncClient, tasks: str, body: by
     assert len(refused.content) < 10_000
 
 
+@pytest.mark.parametrize("bracket", ["[]", "{}"])
+async def test_a_body_has_64_levels_at_most(member: AsyncClient, tasks: str, bracket: str) -> None:
+    opening, closing = ("[", "]") if bracket == "[]" else ('{"a":', "}")
+    for levels, status, said in ((64, 422, "The request is not valid"), (65, 400, "at most 64 levels")):
+        body = '{"]": "\\\\", "\\"[":' + opening * (levels - 1) + "1" + closing * (levels - 1) + "}"
+        refused = await member.post(tasks, content=body.encode(), headers=JSON)
+        assert refused.status_code == status
+        assert said in refused.json()["detail"]
+
+
+async def test_a_body_has_10_000_members_and_items_at_most(member: AsyncClient, tasks: str) -> None:
+    for items, code in ((9_998, "string-type"), (9_999, "too-many")):  # beside the braces and a comma
+        body = json.dumps({"title": "x", "labels": [1] * items}).encode()
+        refused = await member.post(tasks, content=body, headers=JSON)
+        assert refused.status_code == 422
+        assert {error["code"] for error in refused.json()["errors"]} == {code}
+
+
+async def test_brackets_and_commas_in_a_text_are_text(member: AsyncClient, tasks: str) -> None:
+    prose = '[{",\\' * 1_900
+    created = await member.post(tasks, json={"title": "x", "description": prose})
+    assert (created.status_code, created.json()["description"]) == (201, prose)
+
+
+async def test_a_query_has_1_000_parameters_at_most(member: AsyncClient, tasks: str) -> None:
+    for parameters, code in ((1_000, "extra-forbidden"), (1_001, "too-many")):
+        refused = await member.get(f"{tasks}?{'&'.join(f'n{i}' for i in range(parameters))}")
+        assert refused.status_code == 422
+        assert {error["code"] for error in refused.json()["errors"]} == {code}
+
+
+@pytest.mark.parametrize("coding", ["gzip", "br", "identity"])
+async def test_an_encoded_body_is_a_415(member: AsyncClient, tasks: str, coding: str) -> None:
+    refused = await member.post(tasks, content=text("x"), headers=JSON | {"content-encoding": coding})
+    assert (refused.status_code, refused.json()["type"]) == (415, "/problems/unsupported-media-type")
+
+
 async def test_an_escaped_backslash_before_u0000_is_no_nul(member: AsyncClient, tasks: str) -> None:
     created = await member.post(tasks, content=text(r"a\\u0000b"), headers=JSON)
     assert (created.status_code, created.json()["title"]) == (201, r"a\u0000b")

@@ -2,7 +2,9 @@
 
 import base64
 import hashlib
+import html
 import re
+from typing import Any
 
 import pytest
 from httpx2 import AsyncClient
@@ -45,12 +47,34 @@ async def test_what_it_is_made_of_may_be_kept(client: AsyncClient, name: str) ->
 async def test_every_problem_has_a_page_and_the_list_leads_to_it(client: AsyncClient) -> None:
     listed = await client.get("/problems")
     assert listed.status_code == 200
-    addresses = re.findall(r'href="(/problems/[^"]+)"', listed.text)
-    assert addresses == [kind.type for kind in kinds()]
-    page = await client.get("/problems/task-not-found")
-    assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
-    assert "There is no such task, or it is not in a workspace of yours." in page.text
-    assert "404" in page.text
+    addresses = re.findall(r'href="(problems/[^"]+)"', listed.text)
+    assert [f"/{address}" for address in addresses] == [kind.type for kind in kinds()]
+    for kind in kinds():
+        page = await client.get(kind.type)
+        assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
+        assert html.escape(kind.title) in page.text
+        assert f"HTTP status {kind.status} " in page.text
+
+
+async def test_the_page_of_a_problem_leads_to_the_operations_that_answer_it(
+    client: AsyncClient, document: dict[str, Any]
+) -> None:
+    page = await client.get("/problems/move-not-allowed")
+    found = re.findall(r'href="../v1/docs#/tasks/([^"]+)"', page.text)
+    assert found == ["start_task", "complete_task", "cancel_task", "reopen_task"]
+    assert "POST /v1/tasks/{task_id}/completion" in page.text
+    assert "<h2>Where</h2>" not in (await client.get("/problems/key-in-use")).text  # of the commands
+
+
+async def test_pages_about_problems_hold_nothing_but_their_own_style(client: AsyncClient) -> None:
+    for address in ("/problems", "/problems/stale"):
+        page = await client.get(address)
+        (style,) = re.findall(r"<style>(.*?)</style>", page.text, re.DOTALL)
+        digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+        policy = page.headers["content-security-policy"]
+        assert policy.startswith(f"default-src 'none'; style-src 'sha256-{digest}'; ")
+        assert "unsafe" not in policy
+        assert not re.findall(r"<script|src=|(?:href|url\()=?.?(?:https?:)?//", page.text)
 
 
 async def test_the_type_of_a_problem_leads_to_its_page(client: AsyncClient) -> None:

@@ -1,56 +1,18 @@
 """The real server, over a real socket."""
 
 import asyncio
-import os
 import signal
 import socket
-import sys
-from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
-from pathlib import Path
+from contextlib import suppress
 
 import pytest
-from httpx2 import AsyncClient, ConnectError
 
-SRC = Path(__file__).parents[3] / "src"
+from serving import environment_of, serving, start
 
 
 @pytest.fixture
 def environment(empty_database_url: str) -> dict[str, str]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    return {
-        **os.environ,
-        "DATABASE_URL": empty_database_url,
-        "PORT": str(port),
-        "PYTHONPATH": str(SRC),
-        "LOG_FORMAT": "json",
-    }
-
-
-async def start(environment: dict[str, str], *arguments: str) -> Process:
-    command = (sys.executable, "-m", "entrypoints.http", *arguments)
-    return await asyncio.create_subprocess_exec(*command, env=environment, stdout=PIPE, stderr=PIPE)
-
-
-@asynccontextmanager
-async def serving(environment: dict[str, str], *arguments: str) -> AsyncIterator[tuple[AsyncClient, Process]]:
-    process = await start(environment, *arguments)
-    try:
-        async with AsyncClient(base_url=f"http://127.0.0.1:{environment['PORT']}") as client:
-            async with asyncio.timeout(30):
-                while True:
-                    with suppress(ConnectError):
-                        await client.get("/health/live")
-                        break
-                    await asyncio.sleep(0.05)
-            yield client, process
-    finally:
-        if process.returncode is None:
-            process.terminate()
-            await process.communicate()
+    return environment_of(empty_database_url)
 
 
 async def raw(environment: dict[str, str], request: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""Every route of the service, held against who asks: a new route without a row here fails.
+"""Every route of the service, held against who asks and what else comes along: one without a row here fails.
 
 anonymous   no token at all
 expired     a good token of whoever may, but of yesterday
@@ -25,7 +25,7 @@ from httpx2 import ASGITransport, AsyncClient, Response
 from pydantic import SecretStr
 
 from adapters.tokens.local import LocalTokenIssuer
-from adapters.tokens.sealing import LoginSeal
+from adapters.tokens.sealing import LOGINS, JweSeal
 from application.accounts import Linking
 from application.commands.cookie_sessions import csrf_token
 from application.commands.provider_login import Attempt
@@ -56,7 +56,7 @@ from domain.memberships import Role
 from domain.tasks import Status
 from domain.users import GlobalRole, User
 from entrypoints.container import Container
-from entrypoints.http.app import create_app
+from entrypoints.http.app import VERSIONS, create_app, versioned_routes
 from entrypoints.http.cookies import CSRF_HEADER, LOG_IN, SESSION
 from entrypoints.settings import Settings
 from fakes import ProvingVerifier
@@ -174,6 +174,7 @@ ROWS: dict[str, Row] = {
     "DELETE /v1/auth/cookie": Row(allowed="browser", done=204, other=401),
     # ── oneself ──
     "GET /v1/auth/sessions": oneself(),
+    "GET /v1/auth/sessions/{session_id}": Row(allowed="member", other=404, weak=("owner", 404)),
     "DELETE /v1/auth/sessions/{session_id}": Row(allowed="member", done=204, other=404, weak=("owner", 404)),
     "POST /v1/auth/logout": oneself(204),
     "POST /v1/auth/logout/all": oneself(204),
@@ -188,8 +189,10 @@ ROWS: dict[str, Row] = {
     "POST /v1/me/identities": Row(
         allowed="member", done=201, other=409, weak=("owner", 409), send=json(token="of-member")
     ),
+    "GET /v1/me/identities/{link_id}": Row(allowed="member", other=404, weak=("owner", 404)),
     "DELETE /v1/me/identities/{link_id}": Row(allowed="member", done=204, other=404, weak=("owner", 404)),
     "GET /v1/notifications": oneself(),
+    "GET /v1/notifications/{notification_id}": Row(allowed="member", other=404, weak=("owner", 404)),
     "PATCH /v1/notifications/{notification_id}": Row(
         allowed="member", other=404, weak=("owner", 404), send=json(read=True)
     ),
@@ -212,6 +215,7 @@ ROWS: dict[str, Row] = {
     "GET /v1/workspaces/{workspace_id}/dashboard": in_a_workspace("viewer", weak=None),
     # ── members, invitations ──
     "GET /v1/workspaces/{workspace_id}/members": in_a_workspace("viewer", weak=None),
+    "GET /v1/workspaces/{workspace_id}/members/{user_id}": in_a_workspace("viewer", weak=None),
     "PATCH /v1/workspaces/{workspace_id}/members/{user_id}": in_a_workspace(
         "admin", weak=("member", 403), send=json(role="viewer")
     ),
@@ -222,6 +226,7 @@ ROWS: dict[str, Row] = {
         "admin", 201, weak=("member", 403), send=json(email="<new_email>", role="viewer")
     ),
     "GET /v1/workspaces/{workspace_id}/invitations": in_a_workspace("admin", weak=("member", 404)),
+    "GET /v1/invitations/{invitation_id}": in_a_workspace("admin", weak=("member", 404)),
     "DELETE /v1/invitations/{invitation_id}": in_a_workspace("admin", 204, weak=("member", 403)),
     # ── tasks, comments ──
     "POST /v1/workspaces/{workspace_id}/tasks": in_a_workspace(
@@ -241,6 +246,7 @@ ROWS: dict[str, Row] = {
         "member", 201, weak=("viewer", 403), send=json(body="Which wool?")
     ),
     "GET /v1/tasks/{task_id}/comments": in_a_workspace("viewer", weak=None),
+    "GET /v1/comments/{comment_id}": in_a_workspace("viewer", weak=None),
     "PATCH /v1/comments/{comment_id}": in_a_workspace(
         "member", weak=("owner", 403), send=json(body="Whose wool?")
     ),
@@ -422,7 +428,7 @@ async def world(begin: Begin, container: Container) -> World:
         "new_slug": a_slug,
         "refresh_token": f"{session.id.hex}.refresh",
         "cookie": f"{cookie.id.hex}.cookie",
-        "sealed": LoginSeal(container.settings().auth_secret.get_secret_value()).seal(attempt.dump()),
+        "sealed": JweSeal(container.settings().auth_secret.get_secret_value(), LOGINS).seal(attempt.dump()),
     }
     return World(people, places)
 
@@ -519,3 +525,98 @@ async def test_each_caller_gets_what_the_table_says(operation: str, world: World
     wanted["allowed"] = row.done
     got["allowed"] = await status(row.allowed)
     assert got == wanted
+
+
+# ── the same, with If-Match and with Idempotency-Key ─────────────────────────────────────────────
+
+ROUTES = {
+    f"{method} {route.path}": route for route in versioned_routes(VERSIONS) for method in route.methods or ()
+}
+CHANGING = [name for name in ROWS if name in ROUTES and ROUTES[name].changes]
+KEYED = [name for name in ROWS if name in ROUTES and ROUTES[name].shape.keyed]
+
+# Whoever asks again is logged in no more.
+ENDING_THE_SESSION = {"POST /v1/auth/logout", "POST /v1/auth/logout/all"}
+
+
+class Requests:
+    """The example of one row, again and again."""
+
+    def __init__(self, operation: str, world: World, client: AsyncClient) -> None:
+        self.row = ROWS[operation]
+        self._method, path = operation.split(" ")
+        at = {name: world.places[place] for name, place in self.row.at.items()}
+        self._path = path.format_map({**world.places, **at})
+        self._sent = self.row.send(world.places)
+        self._client = client
+
+    async def send(self, more: Mapping[str, Any] | None = None, **headers: str) -> Response:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        sent = {**self._sent, **(more or {})}
+        return await self._client.request(self._method, self._path, headers=named, **sent)
+
+
+@pytest.fixture
+async def example(request: pytest.FixtureRequest, world: World, callers: Callers) -> Requests:
+    operation: str = request.param
+    return Requests(operation, world, await callers.client(ROWS[operation].allowed))
+
+
+@pytest.mark.parametrize("example", CHANGING, indirect=True)
+async def test_a_change_is_made_to_the_version_that_was_seen_or_not_at_all(example: Requests) -> None:
+    for condition, status in (
+        ('"999"', 412),
+        ('"999-51f0c5ad0f3e2b61", "998"', 412),
+        ('W/"1"', 412),  # RFC 9110 §13.1.1: compared strongly
+        ('"01a"', 412),
+        ("1", 400),
+        ('"1', 400),
+    ):
+        refused = await example.send(if_match=condition)
+        assert (refused.status_code, condition) == (status, condition)
+    assert (await example.send(if_match='"7", "1"')).status_code == example.row.done
+
+
+@pytest.mark.parametrize("example", CHANGING, indirect=True)
+async def test_any_version_will_do_where_it_says_so(example: Requests) -> None:
+    assert (await example.send(if_match="*")).status_code == example.row.done
+
+
+@pytest.mark.parametrize("example", sorted(set(KEYED) - ENDING_THE_SESSION), indirect=True)
+async def test_a_request_under_a_key_is_done_once_and_answered_alike(example: Requests) -> None:
+    first = await example.send(idempotency_key="k-1")
+    again = await example.send(idempotency_key='"k-1"')
+    assert (first.status_code, again.status_code) == (example.row.done, example.row.done)
+    assert again.content == first.content
+    own = {"content-type", "content-length", "etag", "location"}
+    assert [(name, first.headers.get(name)) for name in own] == [
+        (name, again.headers.get(name)) for name in own
+    ]
+    assert "idempotency-replayed" not in first.headers
+    assert again.headers["idempotency-replayed"] == "true"
+    other = await example.send({"params": {"now": "another request"}}, idempotency_key="k-1")
+    assert other.status_code == 422
+
+
+@pytest.mark.parametrize("example", KEYED, indirect=True)
+async def test_what_is_no_key_is_refused(example: Requests) -> None:
+    for key in ("", " ", '""', "two words", "a,b", "a;b", '"open', "k" * 256, '"\\x"'):
+        refused = await example.send(idempotency_key=key)
+        assert (refused.status_code, refused.json()["type"]) == (400, "/problems/invalid-idempotency-key")
+    assert (await example.send(idempotency_key="k" * 255)).status_code == example.row.done
+
+
+def test_whatever_changes_something_takes_conditions_and_keys() -> None:
+    """So that a new route cannot lose them by accident."""
+    for name, route in ROUTES.items():
+        method = name.split()[0]
+        shows_what_it_changes = method == "POST" and route.shape.tagged and not route.shape.location
+        if method in {"PUT", "PATCH", "DELETE"} or shows_what_it_changes:
+            assert route.changes or name in WITHOUT_A_VERSION, f"{name}: say what it `changes`."
+        if method == "POST":
+            assert route.shape.keyed != bool(route.unkeyed), (
+                f"{name}: take a Runner, or say why it is `unkeyed`."
+            )
+
+
+WITHOUT_A_VERSION = {"DELETE /v1/auth/cookie"}  # a cookie is no resource that anybody reads

@@ -43,7 +43,7 @@ async def test_the_response_model_is_the_whitelist(app: FastAPI, client: AsyncCl
 async def test_what_is_created_is_located_by_the_answer(
     app: FastAPI, client: AsyncClient, router: Router
 ) -> None:
-    @router.post("/entities", response_model=Shown, location="/test/{id}/of/{name}", public=True)
+    @router.post("/entities", response_model=Shown, location="/{id}/of/{name}", public=True)
     async def post_entity() -> Entity:
         return Entity(7, "a")
 

@@ -10,14 +10,28 @@ from application.commands.sessions import TokenPair, TokenSessions
 from application.paging import Page
 from application.queries.auth import SessionView
 from application.queries.users import Profile
-from domain.auth import SessionId
+from domain.auth import (
+    NoSession,
+    NothingToVerify,
+    OneTimeTokenNotFound,
+    PasswordsDisabled,
+    Session,
+    SessionEnded,
+    SessionId,
+    SessionNotFound,
+    TooManyAttempts,
+    WrongCredentials,
+    WrongPassword,
+)
 from domain.passwords import PASSWORD_LEAST, PASSWORD_MOST
-from domain.users import DISPLAY_NAME_MOST, EMAIL_MOST, User
+from domain.users import DISPLAY_NAME_MOST, EMAIL_MOST, EmailTaken, User, UserNotFound
 from entrypoints.http.dependencies import Actor, Ask, FromClient, Login, Run, Tokens
 from entrypoints.http.inputs import Paging, strict, text
 from entrypoints.http.routing import Router
 
 router = Router(tag="auth")
+
+SHOWS_TOKENS = "its answer shows tokens, which are kept nowhere"
 
 _PHRASE = "violet kettle hums at dawn"
 EmailText = Annotated[str, text(most=EMAIL_MOST, format="email", examples=["ada@example.com"])]
@@ -84,21 +98,34 @@ class Proof(TypedDict):
     "/auth/register",
     use_case=PasswordLogin.register,
     response_model=Profile,
-    location="/v1/me",
+    location="/me",
     public=True,
-    refuses=(403,),
+    unkeyed="an address registers once",
+    refuses=(PasswordsDisabled, EmailTaken),
 )
-async def register(login: Login, body: Annotated[Registration, Body()]) -> User:
+async def register_user(login: Login, body: Annotated[Registration, Body()]) -> User:
     return await login.register(**body)
 
 
-@router.post("/auth/login", use_case=PasswordLogin.log_in, public=True, refuses=(403, 429))
+@router.post(
+    "/auth/login",
+    use_case=PasswordLogin.log_in,
+    public=True,
+    unkeyed=SHOWS_TOKENS,
+    refuses=(WrongCredentials, PasswordsDisabled, TooManyAttempts),
+)
 async def log_in(login: Login, client: FromClient, body: Annotated[Credentials, Body()]) -> TokenPair:
     return await login.log_in(client, **body)
 
 
-@router.post("/auth/refresh", use_case=TokenSessions.refresh, public=True)
-async def refresh(sessions: Tokens, body: Annotated[Refreshing, Body()]) -> TokenPair:
+@router.post(
+    "/auth/refresh",
+    use_case=TokenSessions.refresh,
+    public=True,
+    unkeyed=SHOWS_TOKENS,
+    refuses=(SessionEnded,),
+)
+async def refresh_tokens(sessions: Tokens, body: Annotated[Refreshing, Body()]) -> TokenPair:
     return await sessions.refresh(**body)
 
 
@@ -108,12 +135,18 @@ async def list_sessions(actor: Actor, ask: Ask, query: Paging) -> Page[SessionVi
     return await ask.auth.sessions(actor.user_id, query.page, current=actor.session_id)
 
 
-@router.delete("/auth/sessions/{session_id}", use_case=commands.end_session)
+@router.get("/auth/sessions/{session_id}")
+async def get_session(session_id: SessionId, actor: Actor, ask: Ask) -> SessionView:
+    """Everybody may see their own open sessions."""
+    return await ask.auth.session(actor.user_id, session_id, current=actor.session_id)
+
+
+@router.delete("/auth/sessions/{session_id}", use_case=commands.end_session, changes=Session)
 async def end_session(session_id: SessionId, actor: Actor, run: Run) -> None:
     await run(commands.end_session, actor, session_id)
 
 
-@router.post("/auth/logout", use_case=commands.log_out)
+@router.post("/auth/logout", use_case=commands.log_out, refuses=(SessionNotFound, NoSession))
 async def log_out(actor: Actor, run: Run) -> None:
     await run(commands.log_out, actor)
 
@@ -123,7 +156,12 @@ async def log_out_everywhere(actor: Actor, run: Run) -> None:
     await run(commands.log_out_everywhere, actor)
 
 
-@router.post("/me/password", use_case=PasswordLogin.change_password, refuses=(429,))
+@router.post(
+    "/me/password",
+    use_case=PasswordLogin.change_password,
+    unkeyed="the old password is good once",
+    refuses=(WrongPassword, PasswordsDisabled, UserNotFound, TooManyAttempts),
+)
 async def change_password(actor: Actor, login: Login, body: Annotated[PasswordChange, Body()]) -> None:
     await login.change_password(actor, **body)
 
@@ -132,7 +170,8 @@ async def change_password(actor: Actor, login: Login, body: Annotated[PasswordCh
     "/auth/password-reset",
     use_case=PasswordLogin.request_password_reset,
     public=True,
-    refuses=(403, 429),
+    unkeyed="one more mail replaces the one before",
+    refuses=(PasswordsDisabled, TooManyAttempts),
 )
 async def request_password_reset(
     login: Login, client: FromClient, body: Annotated[Forgetting, Body()]
@@ -144,13 +183,19 @@ async def request_password_reset(
     "/auth/password-reset/confirmation",
     use_case=PasswordLogin.reset_password,
     public=True,
-    refuses=(403, 404),
+    unkeyed="the secret is good once",
+    refuses=(OneTimeTokenNotFound, PasswordsDisabled),
 )
 async def reset_password(login: Login, body: Annotated[PasswordReset, Body()]) -> None:
     await login.reset_password(**body)
 
 
-@router.post("/auth/email-verification", use_case=PasswordLogin.request_email_verification, refuses=(429,))
+@router.post(
+    "/auth/email-verification",
+    use_case=PasswordLogin.request_email_verification,
+    unkeyed="one more mail replaces the one before",
+    refuses=(UserNotFound, NothingToVerify, TooManyAttempts),
+)
 async def request_email_verification(actor: Actor, login: Login) -> None:
     await login.request_email_verification(actor)
 
@@ -158,6 +203,8 @@ async def request_email_verification(actor: Actor, login: Login) -> None:
 @router.post(
     "/auth/email-verification/confirmation",
     use_case=PasswordLogin.confirm_email,
+    unkeyed="the secret is good once",
+    refuses=(OneTimeTokenNotFound,),
 )
 async def confirm_email(actor: Actor, login: Login, body: Annotated[Proof, Body()]) -> None:
     await login.confirm_email(actor, **body)

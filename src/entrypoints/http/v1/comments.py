@@ -8,8 +8,9 @@ from fastapi import Body
 
 from application.commands import comments as commands
 from application.paging import Page
+from application.permissions import NOT_ADMITTED
 from application.queries.comments import CommentView
-from domain.comments import BODY_MOST, Comment, CommentId
+from domain.comments import BODY_MOST, Comment, CommentId, EditWindowClosed, NotTheAuthor
 from domain.tasks import TaskId
 from domain.users import UserId
 from entrypoints.http.dependencies import Actor, Ask, Run
@@ -43,7 +44,8 @@ class CommentAfter:
     "/tasks/{task_id}/comments",
     use_case=commands.add_comment,
     response_model=CommentAfter,
-    location="/v1/comments/{id}",
+    location="/comments/{id}",
+    refuses=NOT_ADMITTED,
 )
 async def add_comment(
     task_id: TaskId, actor: Actor, run: Run, body: Annotated[CommentText, Body()]
@@ -57,13 +59,30 @@ async def list_comments(task_id: TaskId, actor: Actor, ask: Ask, query: Paging) 
     return await ask.comments.page(actor.user_id, task_id, query.page)
 
 
-@router.patch("/comments/{comment_id}", use_case=commands.edit_comment, response_model=CommentAfter)
+@router.get("/comments/{comment_id}")
+async def get_comment(comment_id: CommentId, actor: Actor, ask: Ask) -> CommentView:
+    """Any member may see a comment."""
+    return await ask.comments.get(actor.user_id, comment_id)
+
+
+@router.patch(
+    "/comments/{comment_id}",
+    use_case=commands.edit_comment,
+    changes=Comment,
+    response_model=CommentAfter,
+    refuses=(*NOT_ADMITTED, NotTheAuthor, EditWindowClosed),
+)
 async def edit_comment(
     comment_id: CommentId, actor: Actor, run: Run, body: Annotated[CommentText, Body()]
 ) -> Comment:
     return await run(commands.edit_comment, actor, comment_id, **body)
 
 
-@router.delete("/comments/{comment_id}", use_case=commands.delete_comment)
+@router.delete(
+    "/comments/{comment_id}",
+    use_case=commands.delete_comment,
+    changes=Comment,
+    refuses=(*NOT_ADMITTED, NotTheAuthor),
+)
 async def delete_comment(comment_id: CommentId, actor: Actor, run: Run) -> None:
     await run(commands.delete_comment, actor, comment_id)

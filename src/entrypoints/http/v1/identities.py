@@ -8,7 +8,7 @@ from application.accounts import Linking
 from application.commands import identities as commands
 from application.paging import Page
 from application.queries.identities import LinkView
-from domain.identities import Link, LinkId
+from domain.identities import LastWayIn, Link, LinkedElsewhere, LinkId, NothingToLink
 from entrypoints.http.dependencies import Actor, Ask, Links, Run
 from entrypoints.http.inputs import Paging, strict
 from entrypoints.http.routing import Router
@@ -25,7 +25,12 @@ class NewLink(TypedDict):
 
 
 @router.post(
-    "/me/identities", use_case=Linking.link, response_model=LinkView, location="/v1/me/identities/{id}"
+    "/me/identities",
+    use_case=Linking.link,
+    unkeyed="to link it again is no error",
+    response_model=LinkView,
+    location="/me/identities/{id}",
+    refuses=(LinkedElsewhere, NothingToLink),
 )
 async def link_identity(actor: Actor, links: Links, body: Annotated[NewLink, Body()]) -> Link:
     return await links.link(actor, **body)
@@ -37,6 +42,14 @@ async def list_identities(actor: Actor, ask: Ask, query: Paging) -> Page[LinkVie
     return await ask.identities.page(actor.user_id, query.page)
 
 
-@router.delete("/me/identities/{link_id}", use_case=commands.unlink_identity)
+@router.get("/me/identities/{link_id}")
+async def get_identity(link_id: LinkId, actor: Actor, ask: Ask) -> LinkView:
+    """Everybody may see their own."""
+    return await ask.identities.get(actor.user_id, link_id)
+
+
+@router.delete(
+    "/me/identities/{link_id}", use_case=commands.unlink_identity, changes=Link, refuses=(LastWayIn,)
+)
 async def unlink_identity(link_id: LinkId, actor: Actor, run: Run) -> None:
     await run(commands.unlink_identity, actor, link_id)

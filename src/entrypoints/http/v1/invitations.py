@@ -8,11 +8,12 @@ from fastapi import Body
 
 from application.commands import invitations as commands
 from application.paging import Page
+from application.permissions import NOT_ADMITTED
 from application.queries.invitations import InvitationView
-from domain.invitations import InvitationId
-from domain.memberships import Membership, Role
+from domain.invitations import AlreadyInvited, Invitation, InvitationExpired, InvitationId, InvitationNotFound
+from domain.memberships import AlreadyMember, Membership, OwnersOnly, Role
 from domain.users import EMAIL_MOST, UserId
-from domain.workspaces import WorkspaceId
+from domain.workspaces import WorkspaceArchived, WorkspaceId
 from entrypoints.http.dependencies import Actor, Ask, Run
 from entrypoints.http.inputs import Paging, strict, text
 from entrypoints.http.routing import Router
@@ -47,6 +48,7 @@ class InvitationWithToken:
     invited_by: UserId
     created_at: datetime
     expires_at: datetime
+    version: int
     token: str
 
     @classmethod
@@ -60,14 +62,18 @@ class InvitationWithToken:
             invited_by=invitation.invited_by,
             created_at=invitation.created_at,
             expires_at=invitation.expires_at,
+            version=invitation.version,
             token=issued.token,
         )
 
 
 @router.post(
-    "/workspaces/{workspace_id}/invitations", use_case=commands.invite, location="/v1/invitations/{id}"
+    "/workspaces/{workspace_id}/invitations",
+    use_case=commands.invite,
+    location="/invitations/{id}",
+    refuses=(*NOT_ADMITTED, OwnersOnly, AlreadyMember, AlreadyInvited),
 )
-async def invite(
+async def invite_member(
     workspace_id: WorkspaceId, actor: Actor, run: Run, body: Annotated[NewInvitation, Body()]
 ) -> InvitationWithToken:
     return InvitationWithToken.of(await run(commands.invite, actor, workspace_id, **body))
@@ -81,7 +87,18 @@ async def list_invitations(
     return await ask.invitations.page(actor.user_id, workspace_id, query.page)
 
 
-@router.delete("/invitations/{invitation_id}", use_case=commands.withdraw_invitation)
+@router.get("/invitations/{invitation_id}")
+async def get_invitation(invitation_id: InvitationId, actor: Actor, ask: Ask) -> InvitationView:
+    """Owners and admins may see an open invitation, and so may whoever has the invited address."""
+    return await ask.invitations.get(actor.user_id, invitation_id)
+
+
+@router.delete(
+    "/invitations/{invitation_id}",
+    use_case=commands.withdraw_invitation,
+    changes=Invitation,
+    refuses=NOT_ADMITTED,
+)
 async def withdraw_invitation(invitation_id: InvitationId, actor: Actor, run: Run) -> None:
     await run(commands.withdraw_invitation, actor, invitation_id)
 
@@ -96,7 +113,8 @@ async def list_my_invitations(actor: Actor, ask: Ask, query: Paging) -> Page[Inv
     "/invitations/acceptance",
     use_case=commands.accept_invitation,
     response_model=MembershipAfter,
-    location="/v1/workspaces/{workspace_id}/members/{user_id}",
+    location="/workspaces/{workspace_id}/members/{user_id}",
+    refuses=(InvitationNotFound, InvitationExpired, AlreadyMember, WorkspaceArchived),
 )
 async def accept_invitation(actor: Actor, run: Run, body: Annotated[Acceptance, Body()]) -> Membership:
     return await run(commands.accept_invitation, actor, **body)

@@ -8,10 +8,11 @@ from fastapi import Body
 
 from application.commands import memberships as commands
 from application.paging import Page
+from application.permissions import NOT_ADMITTED
 from application.queries.memberships import MemberView
-from domain.memberships import Membership, Role
+from domain.memberships import LastOwner, Membership, OwnersOnly, Role
 from domain.users import UserId
-from domain.workspaces import WorkspaceId
+from domain.workspaces import WorkspaceId, WorkspaceNotFound
 from entrypoints.http.dependencies import Actor, Ask, Run
 from entrypoints.http.inputs import Paging, strict
 from entrypoints.http.routing import Router
@@ -43,10 +44,18 @@ async def list_members(workspace_id: WorkspaceId, actor: Actor, ask: Ask, query:
     return await ask.memberships.page(actor.user_id, workspace_id, query.page)
 
 
+@router.get("/workspaces/{workspace_id}/members/{user_id}", refuses=(WorkspaceNotFound,))
+async def get_member(workspace_id: WorkspaceId, user_id: UserId, actor: Actor, ask: Ask) -> MemberView:
+    """Any member may see a member."""
+    return await ask.memberships.get(actor.user_id, workspace_id, user_id)
+
+
 @router.patch(
     "/workspaces/{workspace_id}/members/{user_id}",
     use_case=commands.change_role,
+    changes=Membership,
     response_model=MembershipAfter,
+    refuses=(*NOT_ADMITTED, WorkspaceNotFound, OwnersOnly, LastOwner),
 )
 async def change_role(
     workspace_id: WorkspaceId, user_id: UserId, actor: Actor, run: Run, body: Annotated[RoleChange, Body()]
@@ -54,6 +63,11 @@ async def change_role(
     return await run(commands.change_role, actor, workspace_id, user_id, **body)
 
 
-@router.delete("/workspaces/{workspace_id}/members/{user_id}", use_case=commands.remove_member)
+@router.delete(
+    "/workspaces/{workspace_id}/members/{user_id}",
+    use_case=commands.remove_member,
+    changes=Membership,
+    refuses=(*NOT_ADMITTED, WorkspaceNotFound, OwnersOnly, LastOwner),
+)
 async def remove_member(workspace_id: WorkspaceId, user_id: UserId, actor: Actor, run: Run) -> None:
     await run(commands.remove_member, actor, workspace_id, user_id)

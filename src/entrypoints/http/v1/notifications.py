@@ -8,7 +8,7 @@ from fastapi import Body, Query
 
 from application.commands import notifications as commands
 from application.paging import Page
-from application.queries.notifications import NotificationView
+from application.queries.notifications import NotificationFilter, NotificationView
 from domain.notifications import Kind, Notification, NotificationId
 from domain.tasks import TaskId
 from domain.users import UserId
@@ -28,8 +28,14 @@ class Reading(TypedDict):
 
 
 class NotificationQuery(PageQuery):
-    unread: bool = False
-    """Only those that have not been read."""
+    """Which notifications."""
+
+    unread: bool | None = None
+    """Only those that have not been read, or only those that have."""
+
+    @property
+    def where(self) -> NotificationFilter:
+        return NotificationFilter(unread=self.unread)
 
 
 @dataclass(slots=True)
@@ -51,11 +57,20 @@ async def list_notifications(
     actor: Actor, ask: Ask, query: Annotated[NotificationQuery, Query()]
 ) -> Page[NotificationView]:
     """Everybody may list their own notifications, the newest first."""
-    return await ask.notifications.page(actor.user_id, query.page, unread_only=query.unread)
+    return await ask.notifications.page(actor.user_id, query.where, query.page)
+
+
+@router.get("/notifications/{notification_id}")
+async def get_notification(notification_id: NotificationId, actor: Actor, ask: Ask) -> NotificationView:
+    """Everybody may see their own notifications."""
+    return await ask.notifications.get(actor.user_id, notification_id)
 
 
 @router.patch(
-    "/notifications/{notification_id}", use_case=commands.mark_notification, response_model=NotificationAfter
+    "/notifications/{notification_id}",
+    use_case=commands.mark_notification,
+    changes=Notification,
+    response_model=NotificationAfter,
 )
 async def mark_notification(
     notification_id: NotificationId, actor: Actor, run: Run, body: Annotated[Reading, Body()]

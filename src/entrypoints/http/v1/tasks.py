@@ -7,6 +7,7 @@ from pydantic import Field
 
 from application.commands import tasks as commands
 from application.paging import Page, Sort
+from application.permissions import NOT_ADMITTED
 from application.queries.tasks import TaskFilter, TaskSortKey, TaskView
 from domain.tasks import (
     DESCRIPTION_MOST,
@@ -14,6 +15,8 @@ from domain.tasks import (
     LABEL_PATTERN,
     LABELS_MOST,
     TITLE_MOST,
+    AssigneeNotMember,
+    MoveNotAllowed,
     Priority,
     Status,
     Task,
@@ -61,12 +64,16 @@ class TaskQuery(PageQuery):
     """Which tasks, in which order. Of a repeated filter any value will do; all filters have to hold."""
 
     status: Annotated[tuple[Status, ...], Field(max_length=20)] = ()
+    """In any of these statuses."""
 
     priority: Annotated[tuple[Priority, ...], Field(max_length=20)] = ()
+    """Of any of these priorities."""
 
     assignee_id: UserId | None = None
+    """Assigned to this user."""
 
     label: Annotated[str | None, Field(min_length=1, max_length=LABEL_MOST)] = None
+    """With this label."""
 
     due_after: Instant | None = None
     """Due at this instant or later."""
@@ -99,7 +106,8 @@ class TaskQuery(PageQuery):
     "/workspaces/{workspace_id}/tasks",
     use_case=commands.create_task,
     response_model=TaskView,
-    location="/v1/tasks/{id}",
+    location="/tasks/{id}",
+    refuses=(*NOT_ADMITTED, AssigneeNotMember),
 )
 async def create_task(
     workspace_id: WorkspaceId, actor: Actor, run: Run, body: Annotated[NewTask, Body()]
@@ -121,31 +129,61 @@ async def get_task(task_id: TaskId, actor: Actor, ask: Ask) -> TaskView:
     return await ask.tasks.get(actor.user_id, task_id)
 
 
-@router.patch("/tasks/{task_id}", use_case=commands.edit_task, response_model=TaskView)
+@router.patch(
+    "/tasks/{task_id}",
+    use_case=commands.edit_task,
+    changes=Task,
+    response_model=TaskView,
+    refuses=(*NOT_ADMITTED, AssigneeNotMember),
+)
 async def edit_task(task_id: TaskId, actor: Actor, run: Run, body: Annotated[TaskPatch, Body()]) -> Task:
     return await run(commands.edit_task, actor, task_id, **body)
 
 
-@router.delete("/tasks/{task_id}", use_case=commands.delete_task)
+@router.delete("/tasks/{task_id}", use_case=commands.delete_task, changes=Task, refuses=NOT_ADMITTED)
 async def delete_task(task_id: TaskId, actor: Actor, run: Run) -> None:
     await run(commands.delete_task, actor, task_id)
 
 
-@router.post("/tasks/{task_id}/start", use_case=commands.start_task, response_model=TaskView)
+@router.post(
+    "/tasks/{task_id}/start",
+    use_case=commands.start_task,
+    changes=Task,
+    response_model=TaskView,
+    refuses=(*NOT_ADMITTED, MoveNotAllowed),
+)
 async def start_task(task_id: TaskId, actor: Actor, run: Run) -> Task:
     return await run(commands.start_task, actor, task_id)
 
 
-@router.post("/tasks/{task_id}/completion", use_case=commands.complete_task, response_model=TaskView)
+@router.post(
+    "/tasks/{task_id}/completion",
+    use_case=commands.complete_task,
+    changes=Task,
+    response_model=TaskView,
+    refuses=(*NOT_ADMITTED, MoveNotAllowed),
+)
 async def complete_task(task_id: TaskId, actor: Actor, run: Run) -> Task:
     return await run(commands.complete_task, actor, task_id)
 
 
-@router.post("/tasks/{task_id}/cancellation", use_case=commands.cancel_task, response_model=TaskView)
+@router.post(
+    "/tasks/{task_id}/cancellation",
+    use_case=commands.cancel_task,
+    changes=Task,
+    response_model=TaskView,
+    refuses=(*NOT_ADMITTED, MoveNotAllowed),
+)
 async def cancel_task(task_id: TaskId, actor: Actor, run: Run) -> Task:
     return await run(commands.cancel_task, actor, task_id)
 
 
-@router.post("/tasks/{task_id}/reopening", use_case=commands.reopen_task, response_model=TaskView)
+@router.post(
+    "/tasks/{task_id}/reopening",
+    use_case=commands.reopen_task,
+    changes=Task,
+    response_model=TaskView,
+    refuses=(*NOT_ADMITTED, MoveNotAllowed),
+)
 async def reopen_task(task_id: TaskId, actor: Actor, run: Run) -> Task:
     return await run(commands.reopen_task, actor, task_id)

@@ -7,8 +7,18 @@ from pydantic import Field
 
 from application.commands import users as commands
 from application.paging import Page, Sort
+from application.permissions import NotPermitted
 from application.queries.users import Profile, UserFilter, UserSortKey, UserView
-from domain.users import DISPLAY_NAME_MOST, EMAIL_MOST, GlobalRole, User, UserId
+from domain.users import (
+    DISPLAY_NAME_MOST,
+    EMAIL_MOST,
+    EmailTaken,
+    GlobalRole,
+    OwnAccount,
+    User,
+    UserId,
+    UserNotFound,
+)
 from entrypoints.http.dependencies import Actor, Ask, Run
 from entrypoints.http.inputs import PageQuery, sort_by, strict, text
 from entrypoints.http.routing import Router
@@ -38,8 +48,10 @@ class UserQuery(PageQuery):
     """How the e-mail address or the name begins, in capital or small letters."""
 
     suspended: bool | None = None
+    """Only those who are suspended, or only those who are not."""
 
     role: GlobalRole | None = None
+    """Who have this role in the whole service."""
 
     sort: Annotated[tuple[Sort[UserSortKey], ...], sort_by(UserSortKey)] = (
         Sort("created_at", descending=True),
@@ -51,39 +63,62 @@ class UserQuery(PageQuery):
         return UserFilter(text=self.q or None, suspended=self.suspended, role=self.role)
 
 
-@router.get("/me")
+@router.get("/me", refuses=(UserNotFound,))
 async def get_profile(actor: Actor, ask: Ask) -> Profile:
     """Everybody may see their own profile."""
     return await ask.users.profile(actor.user_id)
 
 
-@router.patch("/me", use_case=commands.edit_profile, response_model=Profile)
+@router.patch(
+    "/me",
+    use_case=commands.edit_profile,
+    changes=User,
+    response_model=Profile,
+    refuses=(UserNotFound, EmailTaken),
+)
 async def edit_profile(actor: Actor, run: Run, body: Annotated[ProfilePatch, Body()]) -> User:
     return await run(commands.edit_profile, actor, **body)
 
 
-@router.get("/admin/users", refuses=(403,))
+@router.get("/admin/users", refuses=(NotPermitted,))
 async def list_users(actor: Actor, ask: Ask, query: Annotated[UserQuery, Query()]) -> Page[UserView]:
     """Support and administrators may list all users."""
     return await ask.users.page(actor, query.where, query.sort, query.page)
 
 
-@router.get("/admin/users/{user_id}", refuses=(403,))
+@router.get("/admin/users/{user_id}", refuses=(NotPermitted,))
 async def get_user(user_id: UserId, actor: Actor, ask: Ask) -> UserView:
     """Support and administrators may see any user."""
     return await ask.users.get(actor, user_id)
 
 
-@router.patch("/admin/users/{user_id}", use_case=commands.change_roles, response_model=UserView)
+@router.patch(
+    "/admin/users/{user_id}",
+    use_case=commands.change_roles,
+    changes=User,
+    response_model=UserView,
+    refuses=(NotPermitted, OwnAccount),
+)
 async def change_roles(user_id: UserId, actor: Actor, run: Run, body: Annotated[RolesChange, Body()]) -> User:
     return await run(commands.change_roles, actor, user_id, **body)
 
 
-@router.post("/admin/users/{user_id}/suspension", use_case=commands.suspend_user, response_model=UserView)
+@router.post(
+    "/admin/users/{user_id}/suspension",
+    use_case=commands.suspend_user,
+    changes=User,
+    response_model=UserView,
+    refuses=(NotPermitted, OwnAccount),
+)
 async def suspend_user(user_id: UserId, actor: Actor, run: Run) -> User:
     return await run(commands.suspend_user, actor, user_id)
 
 
-@router.delete("/admin/users/{user_id}/suspension", use_case=commands.restore_user)
+@router.delete(
+    "/admin/users/{user_id}/suspension",
+    use_case=commands.restore_user,
+    changes=User,
+    refuses=(NotPermitted, OwnAccount),
+)
 async def restore_user(user_id: UserId, actor: Actor, run: Run) -> None:
     await run(commands.restore_user, actor, user_id)

@@ -8,8 +8,17 @@ from fastapi import Body
 
 from application.commands import workspaces as commands
 from application.paging import Page
+from application.permissions import NOT_ADMITTED, NotPermitted
 from application.queries.workspaces import WorkspaceView
-from domain.workspaces import NAME_MOST, SLUG_MOST, SLUG_PATTERN, Workspace, WorkspaceId
+from domain.workspaces import (
+    NAME_MOST,
+    SLUG_MOST,
+    SLUG_PATTERN,
+    SlugTaken,
+    Workspace,
+    WorkspaceId,
+    WorkspaceNotArchived,
+)
 from entrypoints.http.dependencies import Actor, Ask, Run
 from entrypoints.http.inputs import Paging, strict, text
 from entrypoints.http.routing import Router
@@ -55,7 +64,8 @@ class WorkspaceAfter:
     "/workspaces",
     use_case=commands.create_workspace,
     response_model=WorkspaceAfter,
-    location="/v1/workspaces/{id}",
+    location="/workspaces/{id}",
+    refuses=(SlugTaken,),
 )
 async def create_workspace(actor: Actor, run: Run, body: Annotated[NewWorkspace, Body()]) -> Workspace:
     return await run(commands.create_workspace, actor, **body)
@@ -73,25 +83,45 @@ async def get_workspace(workspace_id: WorkspaceId, actor: Actor, ask: Ask) -> Wo
     return await ask.workspaces.get(actor.user_id, workspace_id)
 
 
-@router.patch("/workspaces/{workspace_id}", use_case=commands.edit_workspace, response_model=WorkspaceAfter)
+@router.patch(
+    "/workspaces/{workspace_id}",
+    use_case=commands.edit_workspace,
+    changes=Workspace,
+    response_model=WorkspaceAfter,
+    refuses=(*NOT_ADMITTED, SlugTaken),
+)
 async def edit_workspace(
     workspace_id: WorkspaceId, actor: Actor, run: Run, body: Annotated[WorkspacePatch, Body()]
 ) -> Workspace:
     return await run(commands.edit_workspace, actor, workspace_id, **body)
 
 
-@router.delete("/workspaces/{workspace_id}", use_case=commands.delete_workspace)
+@router.delete(
+    "/workspaces/{workspace_id}",
+    use_case=commands.delete_workspace,
+    changes=Workspace,
+    refuses=(NotPermitted,),
+)
 async def delete_workspace(workspace_id: WorkspaceId, actor: Actor, run: Run) -> None:
     await run(commands.delete_workspace, actor, workspace_id)
 
 
 @router.post(
-    "/workspaces/{workspace_id}/archival", use_case=commands.archive_workspace, response_model=WorkspaceAfter
+    "/workspaces/{workspace_id}/archival",
+    use_case=commands.archive_workspace,
+    changes=Workspace,
+    response_model=WorkspaceAfter,
+    refuses=NOT_ADMITTED,
 )
 async def archive_workspace(workspace_id: WorkspaceId, actor: Actor, run: Run) -> Workspace:
     return await run(commands.archive_workspace, actor, workspace_id)
 
 
-@router.delete("/workspaces/{workspace_id}/archival", use_case=commands.restore_workspace)
+@router.delete(
+    "/workspaces/{workspace_id}/archival",
+    use_case=commands.restore_workspace,
+    changes=Workspace,
+    refuses=(NotPermitted, WorkspaceNotArchived),
+)
 async def restore_workspace(workspace_id: WorkspaceId, actor: Actor, run: Run) -> None:
     await run(commands.restore_workspace, actor, workspace_id)

@@ -165,6 +165,8 @@ async def test_a_user_sees_their_sessions_and_which_one_is_asking(client: AsyncC
     assert {(item["agent"], item["kind"]) for item in page["items"]} == {("Loom/1.0", "tokens")}
     assert page["items"][0]["id"].replace("-", "") == second["refresh_token"].split(".")[0]
     assert not any("token" in name or "hash" in name for item in page["items"] for name in item)
+    for item in page["items"]:
+        assert (await client.get(f"/v1/auth/sessions/{item['id']}", headers=bearing(first))).json() == item
     one = await client.get("/v1/auth/sessions?limit=1", headers=bearing(first))
     assert "link" in one.headers
 
@@ -181,8 +183,9 @@ async def test_a_session_that_is_ended_is_over_for_both_of_its_tokens(
     refreshed = await client.post("/v1/auth/refresh", json={"refresh_token": other["refresh_token"]})
     assert refreshed.status_code == 401
     assert (await client.get("/v1/me", headers=bearing(mine))).status_code == 200
-    again = await client.delete(f"/v1/auth/sessions/{theirs}", headers=bearing(mine))
-    assert (again.status_code, again.json()["type"]) == (404, "/problems/session-not-found")
+    for again in ("GET", "DELETE"):
+        gone = await client.request(again, f"/v1/auth/sessions/{theirs}", headers=bearing(mine))
+        assert (gone.status_code, gone.json()["type"]) == (404, "/problems/session-not-found")
 
 
 async def test_anothers_session_is_not_to_be_found(
@@ -190,8 +193,9 @@ async def test_anothers_session_is_not_to_be_found(
 ) -> None:
     tokens = await log_in()
     (session,) = (await client.get("/v1/auth/sessions", headers=bearing(tokens))).json()["items"]
-    refused = await stranger.delete(f"/v1/auth/sessions/{session['id']}")
-    assert refused.status_code == 404
+    address = f"/v1/auth/sessions/{session['id']}"
+    for refused in (await stranger.get(address), await stranger.delete(address)):
+        assert (refused.status_code, refused.json()["type"]) == (404, "/problems/session-not-found")
     assert (await client.get("/v1/me", headers=bearing(tokens))).status_code == 200
 
 

@@ -21,13 +21,14 @@ async def test_a_comment_is_added_listed_edited_and_deleted(
     added = await member.post(comments, json={"body": " First!\r\nSecond. "})
     assert (added.status_code, added.json()["body"]) == (201, "First!\nSecond.")
     address = added.headers["location"]
+    assert (await member.get(address)).json() == added.json() | {"author_name": "Member"}
     edited = await member.patch(address, json={"body": "Third."})
     assert (edited.status_code, edited.json()["version"]) == (200, 2)
     assert edited.json()["edited_at"] is not None
     (listed,) = (await member.get(comments)).json()["items"]
     assert listed == edited.json() | {"author_name": "Member"}
     assert (await member.delete(address)).status_code == 204
-    assert (await member.get(comments)).json() == {"items": [], "next": None}
+    assert (await member.get(comments)).json() == {"items": [], "next": None, "total": None}
 
 
 async def test_only_the_author_edits_and_a_moderator_deletes(
@@ -69,6 +70,7 @@ async def test_to_a_stranger_there_are_no_comments(
     address = (await member.post(comments, json={"body": "x"})).headers["location"]
     for answer in (
         await stranger.get(comments),
+        await stranger.get(address),
         await stranger.post(comments, json={"body": "x"}),
         await stranger.patch(address, json={"body": "x"}),
         await stranger.delete(address),

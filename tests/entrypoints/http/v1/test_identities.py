@@ -50,6 +50,7 @@ async def test_the_account_of_another_provider_can_be_linked_seen_and_unlinked(
     assert made.json() == made.json() | {"issuer": ISSUER, "subject": "7"}
     assert made.headers["location"] == f"/v1/me/identities/{made.json()['id']}"
     assert await linked(member) == [(ISSUER, "7")]
+    assert (await member.get(made.headers["location"])).json() == made.json()
     again = await member.post("/v1/me/identities", json={"token": "good"})
     assert (again.status_code, again.json()) == (201, made.json())
     assert (await member.delete(made.headers["location"])).status_code == 204
@@ -92,8 +93,9 @@ async def test_anothers_links_are_neither_shown_nor_to_be_unlinked(
     links = [a_link(user_id=team.owner.user_id, created_at=NOW) for _ in range(2)]
     await store(begin, *links)
     assert await linked(member) == []
-    refused = await member.delete(f"/v1/me/identities/{links[0].id}")
-    assert (refused.status_code, refused.json()["type"]) == (404, "/problems/link-not-found")
+    address = f"/v1/me/identities/{links[0].id}"
+    for refused in (await member.get(address), await member.delete(address)):
+        assert (refused.status_code, refused.json()["type"]) == (404, "/problems/link-not-found")
 
 
 async def test_links_come_in_pages(member: AsyncClient, begin: Begin, team: Team) -> None:

@@ -39,6 +39,21 @@ async def test_the_invited_accept_with_the_token_and_belong(
     assert (again.status_code, again.json()["type"]) == (404, "/problems/invitation-not-found")
 
 
+async def test_an_invitation_is_found_where_the_answer_said_and_so_is_who_accepts_it(
+    admin: AsyncClient, stranger: AsyncClient, member: AsyncClient, invited: dict[str, Any], team: Team
+) -> None:
+    address = f"/v1/invitations/{invited['id']}"
+    found = await admin.get(address)
+    assert found.json() | {"token": invited["token"]} == invited | {"workspace_name": team.workspace.name}
+    assert (await stranger.get(address)).json() == found.json()
+    refused = await member.get(address)
+    assert (refused.status_code, refused.json()["type"]) == (404, "/problems/invitation-not-found")
+    accepted = await stranger.post("/v1/invitations/acceptance", json={"token": invited["token"]})
+    joined = (await member.get(accepted.headers["location"])).json()
+    assert joined == joined | {name: accepted.json()[name] for name in ("user_id", "role", "version")}
+    assert (await admin.get(address)).status_code == 404
+
+
 @pytest.mark.parametrize("token", ["", "nonsense", "é" * 500])
 async def test_what_is_no_token_accepts_nothing(stranger: AsyncClient, invited: object, token: str) -> None:
     refused = await stranger.post("/v1/invitations/acceptance", json={"token": token})

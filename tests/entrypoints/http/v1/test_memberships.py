@@ -28,6 +28,18 @@ async def test_an_admin_changes_a_role(admin: AsyncClient, members: str, team: T
     assert "id" not in changed.json()
 
 
+async def test_any_member_sees_a_member_whose_version_rises_with_the_role(
+    admin: AsyncClient, viewer: AsyncClient, members: str, team: Team
+) -> None:
+    address = f"{members}/{team.member.user_id}"
+    before = (await viewer.get(address)).json()
+    assert before in (await viewer.get(members)).json()["items"]
+    changed = (await admin.patch(address, json={"role": "viewer"})).json()
+    after = (await viewer.get(address)).json()
+    assert after == before | {"role": "viewer", "version": before["version"] + 1}
+    assert changed["version"] == after["version"]
+
+
 async def test_only_an_owner_makes_an_owner(
     admin: AsyncClient, owner: AsyncClient, members: str, team: Team
 ) -> None:
@@ -62,7 +74,11 @@ async def test_a_role_that_is_not_valid_is_refused(
 
 async def test_somebody_who_is_no_member_is_not_found(owner: AsyncClient, members: str) -> None:
     address = f"{members}/{a_user_id()}"
-    for answer in (await owner.patch(address, json={"role": "member"}), await owner.delete(address)):
+    for answer in (
+        await owner.get(address),
+        await owner.patch(address, json={"role": "member"}),
+        await owner.delete(address),
+    ):
         assert (answer.status_code, answer.json()["type"]) == (404, "/problems/member-not-found")
 
 
@@ -70,6 +86,7 @@ async def test_to_a_stranger_there_are_no_members(stranger: AsyncClient, members
     address = f"{members}/{team.member.user_id}"
     for answer in (
         await stranger.get(members),
+        await stranger.get(address),
         await stranger.patch(address, json={"role": "viewer"}),
         await stranger.delete(address),
     ):

@@ -28,19 +28,22 @@ async def test_a_notification_is_listed_and_marked_as_read_and_unread(
     (listed,) = (await viewer.get("/v1/notifications?unread=true")).json()["items"]
     assert (listed["task_title"], listed["caused_by_name"]) == (task.title, "Member")
     address = f"/v1/notifications/{notification.id}"
+    assert (await viewer.get(address)).json() == listed
     read = await viewer.patch(address, json={"read": True})
     assert read.status_code == 200
     assert read.json()["read_at"] is not None
     assert (await viewer.get("/v1/notifications?unread=true")).json()["items"] == []
-    assert len((await viewer.get("/v1/notifications")).json()["items"]) == 1
+    (all_of_them,) = (await viewer.get("/v1/notifications")).json()["items"]
+    assert (await viewer.get("/v1/notifications?unread=false")).json()["items"] == [all_of_them]
     unread = await viewer.patch(address, json={"read": False})
     assert (unread.json()["read_at"], unread.json()["version"]) == (None, 3)
 
 
 async def test_a_notification_is_nobody_elses(member: AsyncClient, notification: Notification) -> None:
     assert (await member.get("/v1/notifications")).json()["items"] == []
-    refused = await member.patch(f"/v1/notifications/{notification.id}", json={"read": True})
-    assert (refused.status_code, refused.json()["type"]) == (404, "/problems/notification-not-found")
+    address = f"/v1/notifications/{notification.id}"
+    for refused in (await member.get(address), await member.patch(address, json={"read": True})):
+        assert (refused.status_code, refused.json()["type"]) == (404, "/problems/notification-not-found")
 
 
 @pytest.mark.parametrize("body", [{}, {"read": 1}, {"read": "true"}, {"read": None}])

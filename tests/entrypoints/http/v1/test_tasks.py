@@ -254,7 +254,7 @@ async def test_the_list_is_filtered_by_assignee(member: AsyncClient, begin: Begi
         ("sort=owner", "#/query/sort", "created_at, due_at, priority, title"),
         ("sort=title,-title", "#/query/sort", "at most once"),
         ("sort=", "#/query/sort", "created_at"),
-        ("colour=red", "#/query/colour", "assignee_id, cursor, due_after"),
+        ("colour=red", "#/query/colour", "assignee_id, count, cursor, due_after"),
         ("limit=0", "#/query/limit", "1"),
         ("limit=101", "#/query/limit", "100"),
         ("limit=ten", "#/query/limit", "whole number"),
