@@ -226,6 +226,7 @@ def kind_of(error: type[Exception]) -> Kind:
 def kinds() -> list[Kind]:
     """Every kind of problem that can come from the modules imported so far, by status and code."""
     errors = {error for root in (DomainError, WorldError, RequestError) for error in _descendants(root)}
+    errors.discard(OAuthError)  # what is raised are its subclasses
     return sorted({kind_of(error) for error in errors}, key=lambda kind: (kind.status, kind.code))
 
 

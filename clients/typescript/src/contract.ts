@@ -1,0 +1,184 @@
+// Made by `make client` from the OpenAPI document; an edit here is lost.
+
+/** The code of every kind of problem that the service tells of: the last part of its `type`. */
+export const PROBLEM_CODES = [
+    /** 400: The cursor is not one of this list. */
+    "invalid-cursor",
+    /** 400: The form is not valid. */
+    "invalid-form",
+    /** 400: What was presented is not good for a token. */
+    "invalid-grant",
+    /** 400: This is no idempotency key. */
+    "invalid-idempotency-key",
+    /** 400: `If-Match` must name entity tags. */
+    "invalid-precondition",
+    /** 400: The body is not JSON in UTF-8. */
+    "malformed-body",
+    /** 400: This is not HTTP. */
+    "malformed-request",
+    /** 400: There is no such way to a token here. */
+    "unsupported-grant-type",
+    /** 401: The code has been used, has expired, or does not go with this verifier; log in again. */
+    "exchange-refused",
+    /** 401: The client is unknown, or its secret is wrong. */
+    "invalid-client",
+    /** 401: You did not log in at the provider, or did not let it tell us who you are. */
+    "login-denied",
+    /** 401: What came back from the provider does not prove who you are; log in again. */
+    "login-refused",
+    /** 401: The session has ended; log in again. */
+    "session-ended",
+    /** 401: The account is suspended. */
+    "suspended",
+    /** 401: Valid credentials are required. */
+    "unauthenticated",
+    /** 401: The e-mail address or the password is wrong. */
+    "wrong-credentials",
+    /** 403: The session cookie alone changes nothing: send `X-CSRF-Token` as well. */
+    "csrf-token-missing",
+    /** 403: This is not the CSRF token of this session; ask for it again. */
+    "csrf-token-wrong",
+    /** 403: You may not do this. */
+    "forbidden",
+    /** 403: Pages of this origin may not act for somebody who is logged in by cookie. */
+    "foreign-origin",
+    /** 403: Your role does not permit it. */
+    "not-permitted",
+    /** 403: Only its author may do this to a comment. */
+    "not-the-author",
+    /** 403: Nobody suspends themselves or changes their own roles. */
+    "own-account",
+    /** 403: Only an owner may make, demote or remove an owner. */
+    "owners-only",
+    /** 403: Nobody logs in with a password here. */
+    "passwords-disabled",
+    /** 403: The current password is wrong. */
+    "wrong-password",
+    /** 404: There is no such comment, or it is not in a workspace of yours. */
+    "comment-not-found",
+    /** 404: There is no such invitation, or it is not for you. */
+    "invitation-not-found",
+    /** 404: There is no such link to a provider. */
+    "link-not-found",
+    /** 404: There is no log-in through such a provider. */
+    "login-provider-not-found",
+    /** 404: There is no such member in this workspace. */
+    "member-not-found",
+    /** 404: There is no such thing, or not for you. */
+    "not-found",
+    /** 404: There is no such notification, or it is not yours. */
+    "notification-not-found",
+    /** 404: This has been used, has expired, or was never issued; ask for a new one. */
+    "one-time-token-not-found",
+    /** 404: There is nothing under this path. */
+    "path-not-found",
+    /** 404: There is no such session. */
+    "session-not-found",
+    /** 404: There is no such signing key. */
+    "signing-key-not-found",
+    /** 404: There is no such task, or it is not in a workspace of yours. */
+    "task-not-found",
+    /** 404: There is no such user. */
+    "user-not-found",
+    /** 404: There is no such workspace, or you are not a member of it. */
+    "workspace-not-found",
+    /** 405: This method does not exist here; `Allow` names those that do. */
+    "method-not-allowed",
+    /** 408: The request did not arrive in time. */
+    "request-timed-out",
+    /** 409: This address has an open invitation already. */
+    "already-invited",
+    /** 409: This person is a member already. */
+    "already-member",
+    /** 409: This was done before, and its answer can no longer be read. */
+    "answer-lost",
+    /** 409: This contradicts the current state. */
+    "conflict",
+    /** 409: A comment can be edited for 15 minutes only. */
+    "edit-window-closed",
+    /** 409: The e-mail address belongs to another account. */
+    "email-taken",
+    /** 409: A request with this idempotency key is being worked on; repeat it in a moment. */
+    "idempotency-key-in-use",
+    /** 409: The invitation has expired; ask for another. */
+    "invitation-expired",
+    /** 409: This key signs; let another one follow it first. */
+    "key-in-use",
+    /** 409: Another process has added the next signing key. */
+    "keys-rotated",
+    /** 409: A workspace keeps at least one owner. */
+    "last-owner",
+    /** 409: There is no other way left to log in. */
+    "last-way-in",
+    /** 409: This account of the provider belongs to another user. */
+    "linked-elsewhere",
+    /** 409: The task cannot go from its status to that one. */
+    "move-not-allowed",
+    /** 409: This access token belongs to no session here. */
+    "no-session",
+    /** 409: There is no address to verify, or it has been verified. */
+    "nothing-to-verify",
+    /** 409: Another workspace has this slug. */
+    "slug-taken",
+    /** 409: Somebody else changed it in the meantime. */
+    "stale",
+    /** 409: The workspace is archived and can only be read. */
+    "workspace-archived",
+    /** 409: The workspace is not archived. */
+    "workspace-not-archived",
+    /** 412: It is no longer as you have seen it; read it again and repeat your change. */
+    "precondition-failed",
+    /** 413: The body is too large. */
+    "content-too-large",
+    /** 414: The address is too long. */
+    "uri-too-long",
+    /** 415: The body must be JSON, and `Content-Type` must say so. */
+    "unsupported-media-type",
+    /** 422: A task can only be assigned to a member of its workspace. */
+    "assignee-not-member",
+    /** 422: This idempotency key came with another request before; a new request needs a new key. */
+    "idempotency-key-reused",
+    /** 422: The request is not valid. */
+    "invalid",
+    /** 422: The request is not valid; `errors` says where. */
+    "invalid-request",
+    /** 422: This log-in was not begun in this browser, or too long ago; begin again. */
+    "login-not-begun",
+    /** 422: This token names no account of another provider. */
+    "nothing-to-link",
+    /** 428: A change here must say which version it is made to. */
+    "precondition-required",
+    /** 429: It was tried too often; try again later. */
+    "limited",
+    /** 429: There were too many attempts; wait a while. */
+    "too-many-attempts",
+    /** 431: The headers are too large. */
+    "headers-too-large",
+    /** 500: The service failed. */
+    "internal-error",
+    /** 503: Two changes stood in each other's way; try again. */
+    "contention",
+    /** 503: The service cannot do its work now. */
+    "not-ready",
+    /** 503: Something that the service needs does not answer; try again soon. */
+    "unavailable",
+    /** 504: Something that the service needs took too long. */
+    "timed-out",
+] as const;
+
+/** The operations that take an `Idempotency-Key`, so that to repeat them does no harm. */
+export const KEYED: ReadonlySet<string> = new Set([
+    "POST /v1/admin/users/{user_id}/suspension",
+    "POST /v1/auth/logout",
+    "POST /v1/auth/logout/all",
+    "POST /v1/invitations/acceptance",
+    "POST /v1/tasks/{task_id}/cancellation",
+    "POST /v1/tasks/{task_id}/comments",
+    "POST /v1/tasks/{task_id}/completion",
+    "POST /v1/tasks/{task_id}/reopening",
+    "POST /v1/tasks/{task_id}/start",
+    "POST /v1/workspaces",
+    "POST /v1/workspaces/{workspace_id}/archival",
+    "POST /v1/workspaces/{workspace_id}/invitations",
+    "POST /v1/workspaces/{workspace_id}/tasks",
+]);
