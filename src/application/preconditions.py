@@ -41,10 +41,10 @@ class Watch:
 
     def __init__(self, expected: Expected) -> None:
         self._expected = expected
-        self._met = False
+        self._met: bool | None = None
 
     def over(self, uow: UnitOfWork) -> UnitOfWork:
-        """The same unit of work; the first look at the aggregate in it raises PreconditionFailed."""
+        """The same unit of work; what counts is the version in which the aggregate is first seen in it."""
         repositories = {
             field.name: _Watched(getattr(uow, field.name), self._look)
             for field in fields(uow)
@@ -53,19 +53,18 @@ class Watch:
         return replace(uow, **repositories)  # type: ignore[arg-type]  # a _Watched does what the other does
 
     def ensure_met(self) -> None:
-        """Raises PreconditionFailed where the aggregate was never read: what is not there has no version."""
+        """Raises PreconditionFailed where it was seen in another version, or was never seen.
+
+        Only now: whoever may not do it is told that, and nothing of versions (RFC 9110 §13.2.1).
+        """
         if not self._met:
             raise PreconditionFailed
 
     def _look(self, found: Iterable[object]) -> None:
-        if self._met:
-            return
         for each in found:
-            if self._expected.is_about(each):
+            if self._met is None and self._expected.is_about(each):
                 versions = self._expected.versions
-                if versions is not None and getattr(each, "version", None) not in versions:
-                    raise PreconditionFailed
-                self._met = True
+                self._met = versions is None or getattr(each, "version", None) in versions
 
 
 class _Watched:

@@ -7,7 +7,7 @@ A client has to bear further members and further values of an enumeration in an 
 further successes; so these break nothing (docs/decisions/0016). What is not understood counts as breaking.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any, cast, override
@@ -77,9 +77,19 @@ def _breaches(before: Json, after: Json) -> Iterator[Breach]:
         for word in ("type", "in", "name", "scheme"):
             if other and scheme.get(word) != other.get(word):
                 yield Breach(f"security scheme {name}", _was(word, scheme, other))
+    there = {problem["type"] for problem in _problems(after)}
+    for problem in _problems(before):
+        if problem["type"] not in there:
+            yield Breach(f"problem {problem['type']}", "it is gone, and clients decide by it.")
     for name in had.get("schemas", {}):
         if name not in has.get("schemas", {}):
             yield Breach(f"schema {name}", "it is gone, and generated clients name a type after it.")
+
+
+def _problems(document: Json) -> Sequence[Json]:
+    schemas: Json = document.get("components", {}).get("schemas", {})
+    found: Sequence[Json] = schemas.get("Problem", {}).get("x-problems", ())
+    return found
 
 
 def _operations(document: Json) -> Iterator[tuple[str, Json]]:
@@ -128,9 +138,6 @@ def _of_parameters(old: Json, new: Json) -> Iterator[str]:
         for word in ("style", "explode"):
             if parameter.get(word) != other.get(word):
                 yield f"{at}: {_was(word, parameter, other)}"
-        default = parameter.get("schema", {}).get("default")
-        if default is not None and default != other.get("schema", {}).get("default"):
-            yield f"{at}: {_was('default', parameter['schema'], other['schema'])}"
         yield from _of_schema(parameter.get("schema", {}), other.get("schema", {}), at, sent=True)
     for key, parameter in has.items():
         if key not in had and parameter.get("required"):
@@ -215,7 +222,7 @@ def _alternatives(schema: Schema) -> Iterator[Json]:
         if word in schema:
             beside = {name: value for name, value in schema.items() if name != word}
             for one in schema[word]:
-                yield from _alternatives({**beside, **one})
+                yield from _alternatives(_merged({"allOf": [beside, one]}))
             return
     if "allOf" in schema:
         yield from _alternatives(_merged(schema))
@@ -255,6 +262,8 @@ def _of_alternative(old: Json, new: Json, at: str, *, sent: bool) -> Iterator[st
         )
         if not kept and not (word in {"minLength", "minItems", "minProperties"} and not limit):
             yield f"{at}: {_was(word, old, new)}"
+    if sent and old.get("default") is not None and old["default"] != new.get("default"):
+        yield f"{at}: {_was('default', old, new)}"
     yield from _of_values(old, new, at, sent=sent)
     yield from _of_members(old, new, at, sent=sent)
     for word, step in (("items", "[]"), ("propertyNames", " (names)")):

@@ -19,7 +19,7 @@ LOOM = {
     "additionalProperties": False,
     "properties": {
         "name": {"type": "string", "minLength": 1, "maxLength": 9, "pattern": "^[a-z]+$"},
-        "kind": {"type": "string", "enum": ["hand", "power"]},
+        "kind": {"type": "string", "enum": ["hand", "power"], "default": "hand"},
         "width": {"anyOf": [{"type": "integer", "minimum": 1, "maximum": 5}, {"type": "null"}]},
         "tags": {"type": "array", "maxItems": 3, "items": {"type": "string"}},
     },
@@ -53,7 +53,11 @@ BEFORE: dict[str, Any] = {
         }
     },
     "components": {
-        "schemas": {"Edit": deepcopy(LOOM), "Loom": deepcopy(LOOM)},
+        "schemas": {
+            "Edit": deepcopy(LOOM),
+            "Loom": deepcopy(LOOM),
+            "Problem": {"type": "object", "x-problems": [{"type": "/problems/loom-not-found"}]},
+        },
         "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}, "cookie": {"type": "apiKey"}},
     },
 }
@@ -82,6 +86,12 @@ def changed(*changes: tuple[tuple[str | int, ...], object]) -> dict[str, Any]:
 
 
 BREAKING: dict[str, tuple[tuple[str | int, ...], object, str]] = {
+    "a problem is called otherwise": (
+        ("components", "schemas", "Problem", "x-problems"),
+        [{"type": "/problems/no-such-loom"}],
+        "it is gone, and clients decide by it.",
+    ),
+    "a default in a body is another": ((*SENT, "kind", "default"), "power", "default was 'hand'"),
     # ── operations ──
     "a path is gone": (("paths", "/looms/{id}"), {}, "it is gone."),
     "an operation is gone": (PATCH, ABSENT, "it is gone."),
@@ -225,7 +235,13 @@ def test_a_change_that_breaks_a_client_is_told_where_it_is(rule: str) -> None:
         found = breaches(before, changed((place, value)))
     assert any(told in str(breach) for breach in found), found
     wheres = {breach.where for breach in found}
-    assert wheres <= {"PATCH /looms/{id}", "GET /looms/{id}", "security scheme bearer", "schema Other"}
+    assert wheres <= {
+        "PATCH /looms/{id}",
+        "GET /looms/{id}",
+        "security scheme bearer",
+        "schema Other",
+        "problem /problems/loom-not-found",
+    }
 
 
 @pytest.mark.parametrize("addition", ADDITIVE)

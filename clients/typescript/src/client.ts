@@ -116,7 +116,7 @@ export function createClient<A extends Auth = Auth>(options: ClientOptions<A>): 
     const bare = reading(options.fetch ?? ((request) => globalThis.fetch(request)));
     const authFor = options.auth ?? (anonymous() as AuthFor<A>);
     const auth = authFor(createRaw<paths>({ baseUrl, headers, fetch: bare, pathSerializer }));
-    const send = remembering(repeating(authorized(bare, auth), retry));
+    const send = remembering(authorized(repeating(bare, retry), auth));
     const raw = createRaw<paths>({ baseUrl, headers, fetch: send, pathSerializer });
     raw.use({ onRequest: ({ request, schemaPath }) => keyed(request, schemaPath) });
 

@@ -169,8 +169,6 @@ export const PROBLEM_CODES = [
 /** The operations that take an `Idempotency-Key`, so that to repeat them does no harm. */
 export const KEYED: ReadonlySet<string> = new Set([
     "POST /v1/admin/users/{user_id}/suspension",
-    "POST /v1/auth/logout",
-    "POST /v1/auth/logout/all",
     "POST /v1/invitations/acceptance",
     "POST /v1/tasks/{task_id}/cancellation",
     "POST /v1/tasks/{task_id}/comments",

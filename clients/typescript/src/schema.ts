@@ -2420,10 +2420,7 @@ export interface operations {
     log_out: {
         parameters: {
             query?: never;
-            header?: {
-                /** @description A new one for each new request, such as a UUID. If no answer arrives, send the request again with the same key: it is done once, and answered alike for 24 hours. */
-                "Idempotency-Key"?: string;
-            };
+            header?: never;
             path?: never;
             cookie?: never;
         };
@@ -2432,8 +2429,6 @@ export interface operations {
             /** @description No Content */
             204: {
                 headers: {
-                    /** @description This was done before, under the same key. */
-                    "Idempotency-Replayed"?: "true";
                     [name: string]: unknown;
                 };
                 content?: never;
@@ -2506,15 +2501,6 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request can be read, and is not valid. */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
             /** @description The service failed. */
             500: {
                 headers: {
@@ -2552,10 +2538,7 @@ export interface operations {
     log_out_everywhere: {
         parameters: {
             query?: never;
-            header?: {
-                /** @description A new one for each new request, such as a UUID. If no answer arrives, send the request again with the same key: it is done once, and answered alike for 24 hours. */
-                "Idempotency-Key"?: string;
-            };
+            header?: never;
             path?: never;
             cookie?: never;
         };
@@ -2564,8 +2547,6 @@ export interface operations {
             /** @description No Content */
             204: {
                 headers: {
-                    /** @description This was done before, under the same key. */
-                    "Idempotency-Replayed"?: "true";
                     [name: string]: unknown;
                 };
                 content?: never;
@@ -2622,15 +2603,6 @@ export interface operations {
             };
             /** @description The body is too large. */
             413: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The request can be read, and is not valid. */
-            422: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3438,7 +3410,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description A new one for each new request, such as a UUID. If no answer arrives, send the request again with the same key: it is done once, and answered alike for 24 hours. */
+                /** @description A new one for each new request, such as a UUID. If no answer arrives, send the request again with the same key: it is done once, and answered alike for a day. */
                 "Idempotency-Key"?: string;
             };
             path: {
@@ -4812,7 +4784,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description A new one for each new request, such as a UUID. If no answer arrives, send the request again with the same key: it is done once, and answered alike for 24 hours. */
+                /** @description A new one for each new request, such as a UUID. If no answer arrives, send the request again with the same key: it is done once, and answered alike for a day. */
                 "Idempotency-Key"?: string;
             };
             path: {
@@ -5368,7 +5340,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description A new one for each new request, such as a UUID. If no answer arrives, send the request again with the same key: it is done once, and answered alike for 24 hours. */
+                /** @description A new one for each new request, such as a UUID. If no answer arrives, send the request again with the same key: it is done once, and answered alike for a day. */
                 "Idempotency-Key"?: string;
             };
             path?: never;
@@ -6675,7 +6647,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description A new one for each new request, such as a UUID. If no answer arrives, send the request again with the same key: it is done once, and answered alike for 24 hours. */
+                /** @description A new one for each new request, such as a UUID. If no answer arrives, send the request again with the same key: it is done once, and answered alike for a day. */
                 "Idempotency-Key"?: string;
             };
             path: {
@@ -7326,7 +7298,7 @@ export interface operations {
             header?: {
                 /** @description The `ETag` of what you have read, or its `version` in quotes: if it is no longer so, 412. */
                 "If-Match"?: string;
-                /** @description A new one for each new request, such as a UUID. If no answer arrives, send the request again with the same key: it is done once, and answered alike for 24 hours. */
+                /** @description A new one for each new request, such as a UUID. If no answer arrives, send the request again with the same key: it is done once, and answered alike for a day. */
                 "Idempotency-Key"?: string;
             };
             path: {
@@ -7493,7 +7465,7 @@ export interface operations {
             header?: {
                 /** @description The `ETag` of what you have read, or its `version` in quotes: if it is no longer so, 412. */
                 "If-Match"?: string;
-                /** @description A new one for each new request, such as a UUID. If no answer arrives, send the request again with the same key: it is done once, and answered alike for 24 hours. */
+                /** @description A new one for each new request, such as a UUID. If no answer arrives, send the request again with the same key: it is done once, and answered alike for a day. */
                 "Idempotency-Key"?: string;
             };
             path: {
@@ -7660,7 +7632,7 @@ export interface operations {
             header?: {
                 /** @description The `ETag` of what you have read, or its `version` in quotes: if it is no longer so, 412. */
                 "If-Match"?: string;
-                /** @description A new one for each new request, such as a UUID. If no answer arrives, send the request again with the same key: it is done once, and answered alike for 24 hours. */
+                /** @description A new one for each new request, such as a UUID. If no answer arrives, send the request again with the same key: it is done once, and answered alike for a day. */
                 "Idempotency-Key"?: string;
             };
             path: {
@@ -7827,7 +7799,7 @@ export interface operations {
             header?: {
                 /** @description The `ETag` of what you have read, or its `version` in quotes: if it is no longer so, 412. */
                 "If-Match"?: string;
-                /** @description A new one for each new request, such as a UUID. If no answer arrives, send the request again with the same key: it is done once, and answered alike for 24 hours. */
+                /** @description A new one for each new request, such as a UUID. If no answer arrives, send the request again with the same key: it is done once, and answered alike for a day. */
                 "Idempotency-Key"?: string;
             };
             path: {
@@ -8710,7 +8682,7 @@ export interface operations {
             header?: {
                 /** @description The `ETag` of what you have read, or its `version` in quotes: if it is no longer so, 412. */
                 "If-Match"?: string;
-                /** @description A new one for each new request, such as a UUID. If no answer arrives, send the request again with the same key: it is done once, and answered alike for 24 hours. */
+                /** @description A new one for each new request, such as a UUID. If no answer arrives, send the request again with the same key: it is done once, and answered alike for a day. */
                 "Idempotency-Key"?: string;
             };
             path: {
@@ -9118,7 +9090,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description A new one for each new request, such as a UUID. If no answer arrives, send the request again with the same key: it is done once, and answered alike for 24 hours. */
+                /** @description A new one for each new request, such as a UUID. If no answer arrives, send the request again with the same key: it is done once, and answered alike for a day. */
                 "Idempotency-Key"?: string;
             };
             path?: never;
@@ -9713,7 +9685,7 @@ export interface operations {
             header?: {
                 /** @description The `ETag` of what you have read, or its `version` in quotes: if it is no longer so, 412. */
                 "If-Match"?: string;
-                /** @description A new one for each new request, such as a UUID. If no answer arrives, send the request again with the same key: it is done once, and answered alike for 24 hours. */
+                /** @description A new one for each new request, such as a UUID. If no answer arrives, send the request again with the same key: it is done once, and answered alike for a day. */
                 "Idempotency-Key"?: string;
             };
             path: {

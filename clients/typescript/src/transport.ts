@@ -1,6 +1,7 @@
 /**
  * What lies between openapi-fetch and the network, a function each, from the inside out: `reading` the whole
- * answer, `authorized` by whoever is logged in, `repeating` what may be repeated, `remembering` entity tags.
+ * answer, `repeating` what may be repeated, `authorized` by whoever is logged in, `remembering` entity tags.
+ * Whoever logs in between two attempts is nobody to repeat another one's request.
  */
 
 import { ConnectionError, type ProblemCode, ProblemError, failure, retryAfter } from "./problems.js";
@@ -72,7 +73,8 @@ export function authorized(send: Send, auth: Auth): Send {
  */
 export function repeating(send: Send, { attempts = 4, longestWait = 10_000 }: Retry = {}): Send {
     return async (request) => {
-        const most = IDEMPOTENT.has(request.method) || request.headers.has("idempotency-key") ? attempts : 1;
+        const isKeyed = request.method === "POST" && request.headers.has("idempotency-key");
+        const most = IDEMPOTENT.has(request.method) || isKeyed ? attempts : 1;
         for (let attempt = 1; ; attempt++) {
             let wait = pause(attempt);
             try {

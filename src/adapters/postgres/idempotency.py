@@ -8,10 +8,8 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     Table,
-    and_,
     bindparam,
     func,
-    literal_column,
     select,
 )
 from sqlalchemy.dialects.postgresql import insert
@@ -35,20 +33,15 @@ idempotency_keys = Table(
 
 _is_kept = idempotency_keys.c.created_at > bindparam("expired")
 
-# One statement, so that a key costs one round trip before the work. Its snapshot may be older than its lock,
-# when whoever held that committed in between; then it does not show the answer, and `keep` notices.
+# Two statements: what one sees was committed when it began, which may be before it had its lock. Whoever held
+# that until then would have been forgotten, and the work refused because it is done.
 _CLAIM = Statement(
-    select(
-        # Locks of two integers never meet those of one, such as the migrations'.
-        func.pg_try_advisory_xact_lock(
-            bindparam("high", type_=Integer), bindparam("low", type_=Integer)
-        ).label("claimed"),
-        idempotency_keys.c.fingerprint,
-        idempotency_keys.c.answer,
-    ).select_from(
-        select(literal_column("1"))
-        .subquery("always")
-        .outerjoin(idempotency_keys, and_(idempotency_keys.c.key == bindparam("key"), _is_kept))
+    # Locks of two integers never meet those of one, such as the migrations'.
+    select(func.pg_try_advisory_xact_lock(bindparam("high", type_=Integer), bindparam("low", type_=Integer)))
+)
+_FIND = Statement(
+    select(idempotency_keys.c.fingerprint, idempotency_keys.c.answer).where(
+        idempotency_keys.c.key == bindparam("key"), _is_kept
     )
 )
 
@@ -71,18 +64,15 @@ class PostgresKeptAnswers:
         self._expired = now - lifetime
 
     async def claim(self, key: bytes, /) -> KeptAnswer | None:
-        values = {
+        halves = {
             "high": int.from_bytes(key[:4], signed=True),
             "low": int.from_bytes(key[4:8], signed=True),
-            "key": key,
-            "expired": self._expired,
         }
-        (row,) = await self._transaction.lock(_CLAIM, values)
-        if not row["claimed"]:
+        ((claimed,),) = await self._transaction.lock(_CLAIM, halves)
+        if not claimed:
             raise IdempotencyKeyInUse
-        if row["answer"] is None:
-            return None
-        return KeptAnswer(fingerprint=row["fingerprint"], answer=row["answer"])
+        row = await self._transaction.fetchrow(_FIND, {"key": key, "expired": self._expired})
+        return None if row is None else KeptAnswer(fingerprint=row["fingerprint"], answer=row["answer"])
 
     async def keep(self, key: bytes, kept: KeptAnswer, /) -> None:
         values = {

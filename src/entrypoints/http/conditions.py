@@ -21,6 +21,7 @@ from entrypoints.http.problems import InvalidPrecondition, PreconditionRequired
 _TAG = r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"'
 _TAGS = re.compile(rf"[\s,]*{_TAG}(?:\s*,[\s,]*{_TAG})*[\s,]*")
 _ONE_TAG = re.compile(_TAG)
+_QUOTED = re.compile(rb'"[^"]*"')
 _VERSION = re.compile(r'"(\d{1,10})(?:-[0-9a-f]{16})?"', re.ASCII)
 
 
@@ -37,10 +38,7 @@ def entity_tag(version: int, body: bytes) -> bytes:
 def is_known(headers: Iterable[Header], tag: bytes) -> bool:
     """Whether the client has it already: `If-None-Match`, compared weakly (RFC 9110 §13.1.2)."""
     for name, value in headers:
-        if name == b"if-none-match" and (
-            value.strip() == b"*"
-            or tag.decode() in _ONE_TAG.findall(value.decode("latin-1").replace("W/", ""))
-        ):
+        if name == b"if-none-match" and (value.strip() == b"*" or tag in _QUOTED.findall(value)):
             return True
     return False
 
@@ -63,7 +61,12 @@ class Condition:
         Where the path names nothing it is about the user who asks. Raises InvalidPrecondition, and
         PreconditionRequired where a request has to say.
         """
-        given = [value.decode("latin-1") for name, value in headers if name == b"if-match"]
+        given = []
+        for name, value in headers:
+            if name == b"if-match":
+                given.append(value.decode("latin-1"))
+            elif name == b"if-none-match":
+                raise InvalidPrecondition("`If-None-Match` is for reads.")
         if not given:
             if self._required:
                 raise PreconditionRequired('Send the entity tag of what you have read: `If-Match: "…"`.')

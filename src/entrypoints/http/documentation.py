@@ -124,7 +124,7 @@ def parameters(shape: Shape, *, reads: bool) -> list[dict[str, Any]]:
     if shape.keyed:
         what = (
             "A new one for each new request, such as a UUID. If no answer arrives, send the request again "
-            "with the same key: it is done once, and answered alike for 24 hours."
+            "with the same key: it is done once, and answered alike for a day."
         )
         found.append(_header("Idempotency-Key", what, schema=_KEY))
     return found

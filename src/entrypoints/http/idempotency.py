@@ -42,7 +42,12 @@ async def keyed_request(request: Request, key: str, *, route: str, user_id: UUID
     scope = request.scope
     return KeyedRequest(
         key=_hash(user_id.bytes, scope["method"].encode(), route.encode(), key.encode()),
-        fingerprint=_hash(scope["path"].encode(), scope["query_string"], await request.body()),
+        fingerprint=_hash(
+            scope["path"].encode(),
+            scope["query_string"],
+            *(value for name, value in scope["headers"] if name == b"if-match"),
+            await request.body(),
+        ),
     )
 
 

@@ -38,7 +38,8 @@ _REMEDIES: Mapping[int, str] = MappingProxyType(
         404: "Check the path. Somebody else may see what you do not: nothing tells you which it is.",
         405: "Use one of the methods that Allow names.",
         408: "Send it again, and at once.",
-        409: "Read the thing again and decide whether your change still makes sense.",
+        409: "Read the thing again and decide whether your change still makes sense. If it is about an "
+        "Idempotency-Key that is in use, send the request again as it is.",
         412: "Read the thing again, make your change to what it is now, and send the new ETag.",
         413: "Send less at once.",
         414: "Ask for less in the query.",

@@ -41,12 +41,14 @@ _WITHOUT_HEAD: Scope = {"type": "http", "method": "", "path": "", "scheme": "htt
 class Protocol(HttpToolsProtocol):
     """One connection. Costs a request about 2 µs."""
 
+    url = b""  # before the first request
     _held = 0  # bytes since the last that were part of a body, or that ended a head
     _pieces = 0.0  # of a body, in excess of what its size explains
     _deadline: TimerHandle | None = None
     _timed: object = None  # the request that the deadline is for
     _wrong: RequestError | None = None
     _refused = False
+    _unread: TimerHandle | None = None
 
     @override
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # uvicorn's own
@@ -56,17 +58,41 @@ class Protocol(HttpToolsProtocol):
     @override
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_waiting()
+        if self._unread is not None:
+            self._unread.cancel()
         super().connection_lost(exc)
+
+    @override
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._await_reader()
+
+    @override
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._await_reader()
+
+    def _await_reader(self, left: int | None = None) -> None:
+        """Whoever takes nothing of an answer for so long does not get the rest."""
+        size = self.transport.get_write_buffer_size()
+        if left is None and self._unread is not None:
+            return
+        self._unread = None
+        if left is not None and size >= left:
+            self.transport.abort()
+        elif size:
+            self._unread = self.loop.call_later(REQUEST_SECONDS, self._await_reader, size)
 
     @override
     def data_received(self, data: bytes) -> None:
         if self._refused:
             return
         self._held += len(data)
+        idle = self.timeout_keep_alive_task
         super().data_received(data)
         cycle: RequestResponseCycle | None = self.cycle
         if self._held > HEAD_MOST:
-            self._refuse(HeadersTooLarge())
+            self._refuse(self._too_large())
         elif cycle is None or cycle.more_body or cycle.scope is not self.scope:
             if self._timed is not self.scope:
                 self._stop_waiting()
@@ -75,25 +101,29 @@ class Protocol(HttpToolsProtocol):
         else:
             if self._deadline is not None:
                 self._stop_waiting()
-            if cycle.response_complete and self.timeout_keep_alive_task is None:
+            if idle is not None and cycle.response_complete and self.timeout_keep_alive_task is None:
                 # Empty lines between requests are no sign of life.
-                self.timeout_keep_alive_task = self.loop.call_later(
-                    self.timeout_keep_alive, self.timeout_keep_alive_handler
-                )
+                self.timeout_keep_alive_task = self.loop.call_at(idle.when(), self.timeout_keep_alive_handler)
 
     @override
     def on_headers_complete(self) -> None:
         headers = self.headers
-        if self._held > HEAD_MOST:
-            size = sum(len(name) + len(value) + _LINE_END for name, value in headers)
-            if size + len(self.url) > HEAD_MOST:
-                self._wrong = UriTooLong() if len(self.url) > size else HeadersTooLarge()
+        # Counted anew: some of it can have come with the end of the request before.
+        size = sum(len(name) + len(value) + _LINE_END for name, value in headers)
+        if size + len(self.url) > HEAD_MOST:
+            self._wrong = self._too_large()
         hosts = [name for name, _ in headers].count(b"host")
         if hosts != 1 and (hosts or self.parser.get_http_version() != "1.0"):
             self._wrong = MalformedRequest("It must have one Host (RFC 9112 §3.2).")
+        upgrade = self.parser.should_upgrade()
+        if upgrade and any(name in {b"content-length", b"transfer-encoding"} for name, _ in headers):
+            # The parser takes the body for the other protocol, and what comes of it later for a request.
+            self._wrong = MalformedRequest("It must not have a body and ask for another protocol.")
         if self._wrong:
             raise self._wrong
         super().on_headers_complete()
+        if upgrade:
+            self.cycle.keep_alive = False
         self._held = 0
         self._pieces = 0.0
         # What comes from now on are trailers: they must not become headers behind the application's back.
@@ -115,6 +145,10 @@ class Protocol(HttpToolsProtocol):
     @override
     def _unsupported_upgrade_warning(self) -> None:
         """Whoever asks for another protocol is answered in this one; there is nothing to install."""
+
+    def _too_large(self) -> RequestError:
+        """What is too large of a head, which need not have arrived as a whole."""
+        return UriTooLong() if len(self.url) > HEAD_MOST / 2 else HeadersTooLarge()
 
     def _wait_no_longer(self) -> None:
         if self._timed is None:

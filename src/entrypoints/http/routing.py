@@ -5,6 +5,7 @@ costs, is replaced by a `Reader` before the endpoint and msgspec after it (docs/
 that needs all of FastAPI, such as forms or streams, belongs to an ordinary `fastapi.APIRouter`.
 """
 
+import re
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
@@ -165,7 +166,7 @@ class Route(APIRoute):
             runs=self.runner is not None,
             changes=self.changes is not None,
             must_match=options.get("must_match", False),
-            keyed=method == "POST" and self.runner is not None,
+            keyed=method == "POST" and self.runner is not None and not self.unkeyed,
             deprecated=deprecation is not None,
         )
         super().__init__(
@@ -197,7 +198,8 @@ class Route(APIRoute):
     @property
     def name_in_version(self) -> tuple[str, str]:
         """The method, and the path without the version: what a later version may have another of."""
-        return self._declared[:2]
+        method, path, _ = self._declared
+        return method, re.sub(r"{\w+", "{", path)
 
     def under(self, prefix: str) -> "Route":
         """The same in another version."""

@@ -38,9 +38,19 @@ async def test_what_the_client_has_is_not_sent_again(member: AsyncClient, path: 
         assert (await member.get(path, headers={"if-none-match": unknown})).status_code == 200
 
 
-async def test_a_change_is_always_answered_with_what_it_made(member: AsyncClient, path: str) -> None:
-    changed = await member.patch(path, json={"title": "Spin"}, headers={"if-none-match": "*"})
-    assert (changed.status_code, changed.json()["title"]) == (200, "Spin")
+async def test_a_change_takes_no_condition_that_is_for_reads(member: AsyncClient, path: str) -> None:
+    refused = await member.patch(path, json={"title": "Spin"}, headers={"if-none-match": "*"})
+    assert (refused.status_code, refused.json()["type"]) == (400, "/problems/invalid-precondition")
+    assert (await member.get(path)).json()["version"] == 1
+
+
+async def test_a_condition_tells_nobody_what_they_may_not_know(
+    stranger: AsyncClient, viewer: AsyncClient, path: str
+) -> None:
+    for condition in ('"1"', '"99"', "*"):
+        headers = {"if-match": condition}
+        assert (await stranger.patch(path, json={"title": "Spin"}, headers=headers)).status_code == 404
+        assert (await viewer.patch(path, json={"title": "Spin"}, headers=headers)).status_code == 403
 
 
 async def test_the_tag_differs_where_the_same_version_looks_different(

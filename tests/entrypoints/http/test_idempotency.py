@@ -111,6 +111,8 @@ async def test_a_condition_is_checked_once_too(member: AsyncClient, task: Task) 
     first = await member.post(path, headers=headers)
     again = await member.post(path, headers=headers)
     assert (first.status_code, again.status_code, replayed(again)) == (200, 200, True)
+    for other in ({}, {"if-match": '"2"'}):
+        assert (await member.post(path, headers=KEY | other)).status_code == 422
 
 
 async def test_a_secret_in_an_answer_is_not_stored_in_the_open(
@@ -162,7 +164,7 @@ async def test_a_key_costs_its_own_statements_and_a_request_without_one_none(
     assert len(statements) == 2
     statements.clear()
     await member.post(tasks, json={"title": "Spin"}, headers=KEY)
-    assert len(statements) == 6  # and BEGIN, the claim, the answer, COMMIT
+    assert len(statements) == 7  # and BEGIN, the claim, the look, the answer, COMMIT
     statements.clear()
     await member.post(tasks, json={"title": "Spin"}, headers=KEY)
-    assert len(statements) == 3  # BEGIN, the claim, COMMIT
+    assert len(statements) == 4  # BEGIN, the claim, the look, COMMIT

@@ -466,6 +466,8 @@ HEADERS: list[Case] = [
     ("an expectation", create(b'{"title": "x"}', "Expect: the-unexpected"), 201),
     ("another protocol", mine("/v1/me", "Connection: Upgrade", "Upgrade: websocket"), 200),
     ("HTTP/2 by upgrade", mine("/v1/me", "Connection: Upgrade", "Upgrade: h2c", "HTTP2-Settings: AA"), 200),
+    ("a body for another protocol", create(b"{}", "Connection: Upgrade", "Upgrade: h2c"), 400),
+    ("chunks for another protocol", unended(CHUNKED, "Connection: Upgrade", "Upgrade: h2c"), 400),
     ("nothing but XML is accepted", mine("/v1/me", "Accept: application/xml"), 200),
     ("nothing is accepted", mine("/v1/me", "Accept: */*;q=0"), 200),
     ("a rubbish Accept", mine("/v1/me", "Accept: ;;;,=\xff"), 200),
@@ -624,6 +626,60 @@ from entrypoints.http import __main__, protocol
 protocol.REQUEST_SECONDS = 0.5
 __main__.main([])
 """
+
+
+def test_the_body_of_a_request_is_no_request(service: Service) -> None:
+    """Where another protocol is asked for, the parser does not read the body (request smuggling)."""
+    inner = service.filled_in(mine("@TASK@"))
+    asks = sent("GET", "@TASKS@", "@TOKEN@", "Connection: Upgrade", "Upgrade: h2c")
+    outer = service.filled_in(asks[:-2] + f"Content-Length: {len(inner)}\r\n\r\n".encode())
+    with service.connection() as connection:
+        connection.sendall(outer)
+        sleep(0.05)
+        with suppress(ConnectionError):
+            connection.sendall(inner)
+        assert read(connection).status == 400
+        with suppress(ConnectionError):
+            assert connection.recv(1_000) == b""
+
+
+def test_a_head_is_bounded_behind_another_request_too(service: Service) -> None:
+    long = mine("@TASKS@", *(f"X-{number}: {'a' * 10_000}" for number in range(10)))
+    with service.connection() as connection:
+        connection.sendall(service.filled_in(mine("@TASKS@") + long[:-10]))
+        sleep(0.05)
+        with suppress(ConnectionError):
+            connection.sendall(long[-10:])
+        assert read(connection).status == 200
+        assert read(connection).status == 431
+
+
+def test_whoever_does_not_read_their_answer_is_let_go(database_of_ours: str, tmp_path: Path) -> None:
+    with serving(database_of_ours, tmp_path, "-c", IMPATIENT) as service, socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+        connection.connect(("127.0.0.1", service.port))
+        connection.sendall(get("/v1/docs/swagger-ui-bundle.js") * 10)
+        sleep(3)
+        connection.settimeout(10)
+        got = 0
+        with suppress(ConnectionError):
+            while some := connection.recv(1_000_000):
+                got += len(some)
+        assert got < 10 * 1_000_000  # bytes: ten answers would be more than 14 MB
+
+
+def test_empty_lines_keep_no_connection(service: Service) -> None:
+    with service.connection() as connection:
+        connection.sendall(get("/v1/me"))
+        assert read(connection).status == 401
+        started = monotonic()
+        connection.settimeout(0.5)
+        while monotonic() - started < 15:
+            with suppress(TimeoutError):
+                connection.sendall(b"\r\n")
+                if connection.recv(1_000) == b"":
+                    break
+        assert monotonic() - started < 10  # seconds; uvicorn keeps an idle connection for five
 
 
 def test_nobody_is_waited_for_endlessly(database_of_ours: str, tmp_path: Path) -> None:

@@ -38,6 +38,20 @@ async def test_a_later_version_inherits_what_it_does_not_override(member: AsyncC
     assert [item["title"] for item in page.json()["items"]] == ["Spin"]
 
 
+def test_what_differs_may_call_what_is_in_its_path_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    import v2.tasks
+
+    router = Router(tag="tasks", prefix="/v2")
+
+    @router.get("/tasks/{id}", public=True)
+    async def get_task(id: str) -> dict[str, str]:
+        return {"id": id}
+
+    monkeypatch.setattr(v2.tasks, "router", router)
+    routes = [route.path for route in versioned_routes((v1, v2)) if route.name == "get_task"]
+    assert routes == ["/v1/tasks/{task_id}", "/v2/tasks/{id}"]
+
+
 def test_versions_have_the_same_operations_and_documents_of_their_own(app: Service) -> None:
     first, second = app.openapi("v1"), app.openapi("v2")
     moved = {

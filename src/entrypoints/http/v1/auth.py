@@ -31,6 +31,7 @@ from entrypoints.http.routing import Router
 
 router = Router(tag="auth")
 
+HAS_ENDED = "what has ended stays ended, and each session has its own end"
 SHOWS_TOKENS = "its answer shows tokens, which are kept nowhere"
 
 _PHRASE = "violet kettle hums at dawn"
@@ -146,12 +147,14 @@ async def end_session(session_id: SessionId, actor: Actor, run: Run) -> None:
     await run(commands.end_session, actor, session_id)
 
 
-@router.post("/auth/logout", use_case=commands.log_out, refuses=(SessionNotFound, NoSession))
+@router.post(
+    "/auth/logout", use_case=commands.log_out, unkeyed=HAS_ENDED, refuses=(SessionNotFound, NoSession)
+)
 async def log_out(actor: Actor, run: Run) -> None:
     await run(commands.log_out, actor)
 
 
-@router.post("/auth/logout/all", use_case=commands.log_out_everywhere)
+@router.post("/auth/logout/all", use_case=commands.log_out_everywhere, unkeyed=HAS_ENDED)
 async def log_out_everywhere(actor: Actor, run: Run) -> None:
     await run(commands.log_out_everywhere, actor)
 
