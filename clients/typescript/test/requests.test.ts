@@ -225,6 +225,19 @@ describe("repetition", () => {
         assert.equal((await titles()).filter((title) => title === "Together").length, 1);
     });
 
+    test("is never as somebody else, who has logged in meanwhile", async () => {
+        const api = await logIn(service, await register(service), network);
+        network.mishaps.push({ kind: "cut" });
+        const creating = api.post("/v1/workspaces", { body: { name: `Mine ${crypto.randomUUID()}` } });
+        while (network.exchanges[0]?.status !== 201) await sleep(1);
+        await api.auth.logIn(await register(service));
+        await creating;
+        const creations = network.exchanges.filter(({ path }) => path === "/v1/workspaces");
+        const [first, second] = creations.map(({ headers }) => headers.authorization);
+        assert.equal(creations.length, 2);
+        assert.equal(second, first);
+    });
+
     test("waits for an attempt that is still being worked on", async () => {
         network.mishaps.push(refusal(409, "idempotency-key-in-use"));
         await newTask("Patience");
