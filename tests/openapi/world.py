@@ -16,6 +16,7 @@ from argon2 import PasswordHasher
 from joserfc.jwk import ECKey
 from schemathesis import Case
 from schemathesis.core.parameters import ParameterLocation
+from schemathesis.generation.meta import TestPhase
 
 from adapters.postgres.schema import metadata
 from adapters.tokens.sealing import LOGINS, JweSeal
@@ -276,7 +277,7 @@ class World:
         label = case.operation.label
         values = {**_OF_OPERATIONS.get(label, {}), **self._new.get(label, {})}
         ids = case.path_parameters if path else {}  # those of links are new in each run
-        chance = _Chance(f"{case.method} {ids} {case.query} {case.body!r}")
+        chance = _Chance(f"{case.method} {ids} {case.query} {case.body!r}", sure=_is_exemplary(case))
         for place, container, known in (
             (ParameterLocation.PATH, ids, {**_IN_PATHS, **values}),
             (ParameterLocation.QUERY, case.query, values),
@@ -287,6 +288,14 @@ class World:
                 for name in sorted(container.keys() & known.keys()):
                     given = known[name][0] if place is ParameterLocation.HEADER else container[name]
                     container[name] = chance.pick(name, given, known[name])
+
+
+def _is_exemplary(case: Case[Any]) -> bool:
+    """Whether it is an example, or each of its values is: something of each operation has to succeed."""
+    meta = case.meta
+    if meta is None or meta.generation.mode.is_negative:
+        return False
+    return meta.phase.name in {TestPhase.EXAMPLES, TestPhase.COVERAGE}
 
 
 def _is_wrong(case: Case[Any], place: ParameterLocation) -> bool:
@@ -322,11 +331,14 @@ def _attempt(settings: Settings) -> Attempt:
 class _Chance:
     """Draws that follow from a text."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, *, sure: bool) -> None:
         self._text = text
+        self._sure = sure
 
     def pick(self, name: str, given: Any, known: Sequence[Any]) -> Any:
-        """One time in eight what is given, in half of the others the first that is known."""
+        """One time in eight what is given, in half of the others, or surely, the first that is known."""
+        if self._sure:
+            return str(known[0])
         drawn = int.from_bytes(sha256(f"{name} {self._text}".encode("utf-8", "surrogatepass")).digest()[:8])
         if drawn % 8 == 0:
             return given
