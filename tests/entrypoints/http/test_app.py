@@ -210,3 +210,26 @@ async def test_the_keys_of_a_provider_are_fetched_before_anybody_asks_for_them()
         gc.unfreeze()
         gc.set_threshold(*threshold)
         await provider.stop()
+
+
+async def test_scripts_of_other_origins_can_send_and_read_every_header_that_is_documented(
+    document: dict[str, Any],
+) -> None:
+    sent = {"authorization", "content-type"}
+    shown: set[str] = set()
+    for _, operation in operations(document):
+        sent |= {each["name"].lower() for each in operation.get("parameters", ()) if each["in"] == "header"}
+        for answer in operation["responses"].values():
+            shown |= {name.lower() for name in answer.get("headers", ())}
+    shown -= {"www-authenticate"}  # the page of ours that is refused knows how to log in
+    asks = {"origin": "https://app.example.com", "access-control-request-method": "POST"}
+    async with talk_to(cors_origins=["https://app.example.com"]) as client:
+        for name in sorted(sent):
+            preflight = await client.options(
+                "/v1/me", headers=asks | {"access-control-request-headers": name}
+            )
+            assert preflight.status_code == 200, name
+        answer = await client.get("/v1/nothing", headers=asks)
+        read = answer.headers["access-control-expose-headers"].lower().split(", ")
+    assert {"etag", "location", "idempotency-replayed", "retry-after", "link"} <= shown
+    assert shown <= set(read)

@@ -15,7 +15,7 @@ from pydantic import SecretStr
 
 from application.accounts import Linking
 from application.commands.cookie_sessions import csrf_token
-from application.ports import Begin, LoginSecrets, Proof, ProviderAnswer
+from application.ports import Begin
 from application.secret_tokens import fingerprint
 from builders import (
     a_comment,
@@ -47,7 +47,7 @@ from entrypoints.container import Container
 from entrypoints.http.cookies import CSRF_HEADER, SESSION
 from entrypoints.http.examples import PASSWORD, TOKEN, example_id
 from entrypoints.settings import ROOT, Settings
-from fakes import ProvingVerifier
+from fakes import OneProvider, ProvingVerifier
 
 BASE_URL = "http://localhost:8000"
 CLIENT_SECRET = "s" * 32
@@ -59,6 +59,8 @@ OPERATIONS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 # It goes on with a log-in that the same browser began, which no example can.
 del OPERATIONS["GET /v1/auth/providers/{name}/callback"]
+
+ISSUER = "https://login.example.com"
 
 # Where the world has to be another one than usual.
 ARCHIVED = {"DELETE /v1/workspaces/{workspace_id}/archival"}
@@ -72,18 +74,6 @@ MAILED = {
 }
 
 
-class OneProvider:
-    """A LoginProvider that lets in whoever comes back."""
-
-    issuer = "https://login.example.com"
-
-    async def address(self, secrets: LoginSecrets, /) -> str:
-        return f"{self.issuer}/authorize?state={secrets.state}"
-
-    async def redeem(self, answer: ProviderAnswer, secrets: LoginSecrets, /) -> Proof:
-        return a_proof(issuer=self.issuer)
-
-
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
     clients = SecretStr(f"billing:{CLIENT_SECRET}")
@@ -94,8 +84,8 @@ def settings(settings: Settings) -> Settings:
 
 @pytest.fixture
 def container(container: Container) -> Container:
-    container.login_providers.override(providers.Object({"example": OneProvider()}))
-    tokens = ProvingVerifier(**{TOKEN: a_proof(issuer=OneProvider.issuer)})
+    container.login_providers.override(providers.Object({"example": OneProvider(a_proof(issuer=ISSUER))}))
+    tokens = ProvingVerifier(**{TOKEN: a_proof(issuer=ISSUER)})
     container.linking.override(providers.Singleton(Linking, container.run, tokens, local_issuer=BASE_URL))
     return container
 

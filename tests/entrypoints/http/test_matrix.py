@@ -29,7 +29,7 @@ from adapters.tokens.sealing import LOGINS, JweSeal
 from application.accounts import Linking
 from application.commands.cookie_sessions import csrf_token
 from application.commands.provider_login import Attempt
-from application.ports import Begin, LoginSecrets, Proof, ProviderAnswer
+from application.ports import Begin
 from application.secret_tokens import fingerprint
 from builders import (
     a_comment,
@@ -59,11 +59,12 @@ from entrypoints.container import Container
 from entrypoints.http.app import VERSIONS, create_app, versioned_routes
 from entrypoints.http.cookies import CSRF_HEADER, LOG_IN, SESSION
 from entrypoints.settings import Settings
-from fakes import ProvingVerifier
+from fakes import OneProvider, ProvingVerifier
 
 BASE_URL = "http://localhost:8000"
 PASSWORD = "violet kettle hums at dawn"
 VERIFIER = "v" * 43
+ISSUER = "https://login.example"
 CLIENT_SECRET = "s" * 32
 
 
@@ -302,18 +303,6 @@ def _password_hash() -> str:
     return PasswordHasher(time_cost=1, memory_cost=64, parallelism=1).hash(PASSWORD)
 
 
-class OneProvider:
-    """A LoginProvider that lets in whoever comes back."""
-
-    issuer = "https://login.example"
-
-    async def address(self, secrets: LoginSecrets, /) -> str:
-        return f"{self.issuer}/authorize?state={secrets.state}"
-
-    async def redeem(self, answer: ProviderAnswer, secrets: LoginSecrets, /) -> Proof:
-        return a_proof(issuer=self.issuer)
-
-
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
     clients = SecretStr(f"billing:{CLIENT_SECRET}")
@@ -322,8 +311,8 @@ def settings(settings: Settings) -> Settings:
 
 @pytest.fixture
 def container(container: Container) -> Container:
-    container.login_providers.override(providers.Object({"one": OneProvider()}))
-    of_member = a_proof(issuer=OneProvider.issuer, subject="of-member")
+    container.login_providers.override(providers.Object({"one": OneProvider(a_proof(issuer=ISSUER))}))
+    of_member = a_proof(issuer=ISSUER, subject="of-member")
     tokens = ProvingVerifier(**{"of-member": of_member})
     container.linking.override(providers.Singleton(Linking, container.run, tokens, local_issuer=BASE_URL))
     return container
@@ -368,7 +357,7 @@ async def world(begin: Begin, container: Container) -> World:
         user_id=member.id, token_hash=fingerprint("cookie"), kind=SessionKind.COOKIE, created_at=now
     )
     link = a_link(user_id=member.id)
-    linked = a_link(user_id=member.id, issuer=OneProvider.issuer, subject="of-member")
+    linked = a_link(user_id=member.id, issuer=ISSUER, subject="of-member")
     mailed: dict[str, Any] = {"user_id": member.id, "email": address_of(member), "created_at": now}
     await store(
         begin,
