@@ -24,11 +24,11 @@ dev: $(ENV) ## the same, and reload when a file changes
 test: $(ENV) ## run every test, measure coverage (ARGS="-k word" runs a part, without coverage)
 	@$(PY) -m pytest -n logical --maxprocesses=4 $(if $(ARGS),$(ARGS),--cov)
 
-test-providers: $(ENV) tests/providers/node_modules/.complete ## run the tests with a certified OpenID provider and a browser (needs Node 20)
-	@$(PY) -m pytest tests/providers $(ARGS)
+test-providers: $(ENV) tests/kernel/providers/node_modules/.complete ## run the tests with a certified OpenID provider and a browser (needs Node 20)
+	@$(PY) -m pytest tests/kernel/providers $(ARGS)
 
 test-contract: $(ENV) ## hold the running service against its OpenAPI document, whoever asks (SEED=7 EXAMPLES=50 for other requests)
-	@$(PY) -m pytest tests/openapi -p schemathesis -n logical --maxprocesses=4 $(ARGS)
+	@$(PY) -m pytest tests/kernel/openapi -p schemathesis -n logical --maxprocesses=4 $(ARGS)
 
 fuzz: $(ENV) ## the same for a night, with other requests in each round (HOURS=8); what failed is told in .fuzz
 	@$(PY) scripts/fuzz.py $(or $(HOURS),8)

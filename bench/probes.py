@@ -10,12 +10,12 @@ from uuid import UUID
 from pydantic import SecretStr
 
 from adapters.postgres.dashboard import PostgresDashboardQueries
-from adapters.postgres.database import Database
-from application.commands.sessions import open_session
-from domain.users import UserId
-from domain.workspaces import WorkspaceId
-from entrypoints.container import Container, close
-from entrypoints.settings import Settings
+from adapters.postgres.kernel.connection.database import Database
+from application.kernel.identity.sessions import open_session
+from domain.kernel.users import UserId
+from domain.kernel.workspaces import WorkspaceId
+from entrypoints.kernel.container import Container, close
+from entrypoints.kernel.settings import Settings
 
 
 class TokenMicros(NamedTuple):

@@ -22,7 +22,7 @@ from bench.report import Probes, as_text, summary, write
 from bench.seed import TASKS
 from bench.servers import BenchError, Server
 from bench.stage import Stage, set_up
-from entrypoints.embedded import EmbeddedPostgresError
+from entrypoints.kernel.tools.embedded import EmbeddedPostgresError
 
 RESULTS = Path(__file__).with_name("results.json")
 

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import asyncpg
 
-from domain.aggregate import new_id
+from domain.kernel.aggregate import new_id
 
 TASKS = 100_000
 MEMBERS = 20

@@ -18,7 +18,7 @@ from bench.machine import Cores, on
 from bench.operations import World, walk_down
 from bench.seed import seed
 from bench.servers import BenchError, Server, running
-from entrypoints.embedded import embedded_postgres
+from entrypoints.kernel.tools.embedded import embedded_postgres
 
 _OWNER = {"email": "owner@example.com", "password": "violet kettle hums at dawn"}
 

@@ -19,7 +19,7 @@ import msgspec
 import uvicorn
 
 from bench.yardstick_shapes import CREATE, GET, LIST, LIST_AFTER, NewTask, Page, Task, TaskCreated
-from domain.aggregate import new_id
+from domain.kernel.aggregate import new_id
 
 type Receive = Callable[[], Awaitable[dict[str, Any]]]
 type Send = Callable[[dict[str, Any]], Awaitable[None]]

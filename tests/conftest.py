@@ -11,16 +11,16 @@ from fastapi import FastAPI
 from httpx2 import ASGITransport, AsyncClient
 from pydantic import SecretStr
 
-from adapters.postgres.database import Database
-from adapters.postgres.queries import postgres_queries
-from adapters.postgres.schema import metadata
-from adapters.postgres.transactions import PostgresTransactions
-from application.ports import Begin, Queries
-from application.run import Runner
-from entrypoints.container import Container
-from entrypoints.settings import Settings
+from adapters.postgres.kernel.connection.database import Database
+from adapters.postgres.kernel.connection.transactions import PostgresTransactions
+from adapters.postgres.kernel.queries import postgres_queries
+from adapters.postgres.kernel.tables.schema import metadata
+from application.kernel.ports import Begin, Queries
+from application.kernel.run import Runner
+from entrypoints.kernel.container import Container
+from entrypoints.kernel.settings import Settings
 
-pytest_plugins = ["postgres"]
+pytest_plugins = ["kernel.servers.postgres"]
 
 BASE_URL = "http://localhost:8000"
 
@@ -93,7 +93,7 @@ def container(settings: Settings, database: Database) -> Container:
 
 @pytest.fixture
 async def app(container: Container) -> FastAPI:
-    from entrypoints.http.app import create_app
+    from entrypoints.http.kernel.server.app import create_app
 
     return create_app(container)
 

@@ -1,1 +1,1 @@
-"""The world outside, one folder a technology; only `entrypoints.container` knows them."""
+"""The world outside, one folder a technology; only `entrypoints.kernel.container` knows them."""

@@ -6,11 +6,11 @@ and by then the world may have moved on: what it needs can be gone.
 
 from dataclasses import replace
 
-from application.letters import Letters
-from application.ports import Delivery, Mail, Mailer, Unavailable, UnitOfWork, WorldError
-from application.secret_tokens import fingerprint, new_secret
-from domain.aggregate import new_id
-from domain.auth import (
+from application.kernel.identity.letters import Letters
+from application.kernel.identity.secret_tokens import fingerprint, new_secret
+from application.kernel.ports import Delivery, Mail, Mailer, Unavailable, UnitOfWork, WorldError
+from domain.kernel.aggregate import new_id
+from domain.kernel.identity.auth import (
     EmailVerificationRequested,
     OneTimeToken,
     OneTimeTokenId,
@@ -18,9 +18,9 @@ from domain.auth import (
     PasswordChanged,
     PasswordResetRequested,
 )
+from domain.kernel.users import EmailChanged, User, UserId, UserNotFound, UserRegistered
 from domain.notifications import Kind, Notification, NotificationId
 from domain.tasks import TaskAssigned, TaskNotFound
-from domain.users import EmailChanged, User, UserId, UserNotFound, UserRegistered
 
 
 async def notify_assignee(uow: UnitOfWork, delivery: Delivery[TaskAssigned]) -> None:

@@ -5,12 +5,12 @@ from datetime import datetime, timedelta
 from typing import NewType, Self
 from uuid import UUID
 
-from domain.aggregate import Aggregate, Event
-from domain.errors import Conflict, Forbidden, NotFound
+from domain.kernel.aggregate import Aggregate, Event
+from domain.kernel.errors import Conflict, Forbidden, NotFound
+from domain.kernel.text import prose
+from domain.kernel.users import UserId
+from domain.kernel.workspaces import WorkspaceId
 from domain.tasks import TaskId
-from domain.text import prose
-from domain.users import UserId
-from domain.workspaces import WorkspaceId
 
 CommentId = NewType("CommentId", UUID)
 

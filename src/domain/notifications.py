@@ -6,11 +6,11 @@ from enum import StrEnum
 from typing import NewType, Self
 from uuid import UUID
 
-from domain.aggregate import Aggregate
-from domain.errors import NotFound
+from domain.kernel.aggregate import Aggregate
+from domain.kernel.errors import NotFound
+from domain.kernel.users import UserId
+from domain.kernel.workspaces import WorkspaceId
 from domain.tasks import TaskId
-from domain.users import UserId
-from domain.workspaces import WorkspaceId
 
 NotificationId = NewType("NotificationId", UUID)
 

@@ -9,11 +9,11 @@ from types import MappingProxyType
 from typing import NewType, Self, TypedDict, Unpack
 from uuid import UUID
 
-from domain.aggregate import Aggregate, Event
-from domain.errors import Conflict, Invalid, NotFound
-from domain.text import line, prose
-from domain.users import UserId
-from domain.workspaces import WorkspaceId
+from domain.kernel.aggregate import Aggregate, Event
+from domain.kernel.errors import Conflict, Invalid, NotFound
+from domain.kernel.text import line, prose
+from domain.kernel.users import UserId
+from domain.kernel.workspaces import WorkspaceId
 
 TaskId = NewType("TaskId", UUID)
 

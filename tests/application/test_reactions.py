@@ -7,14 +7,13 @@ from uuid import uuid4
 
 import pytest
 
-from application.letters import Letters
-from application.ports import Delivery, Mail, TimedOut, Unavailable
+from application.kernel.identity.letters import Letters
+from application.kernel.identity.secret_tokens import fingerprint
+from application.kernel.ports import Delivery, Mail, TimedOut, Unavailable
+from application.kernel.run import Runner
 from application.reactions import MailReactions, MailWaits, notify_assignee
-from application.run import Runner
-from application.secret_tokens import fingerprint
-from builders import NOW, Team, a_one_time_token, a_task, a_user, store
-from domain.aggregate import Event
-from domain.auth import (
+from domain.kernel.aggregate import Event
+from domain.kernel.identity.auth import (
     EmailVerificationRequested,
     OneTimeToken,
     OneTimeTokenId,
@@ -22,11 +21,12 @@ from domain.auth import (
     PasswordResetRequested,
     Purpose,
 )
+from domain.kernel.users import Email, EmailChanged, User, UserRegistered
 from domain.notifications import Kind, Notification, NotificationId, NotificationNotFound
 from domain.tasks import Task, TaskAssigned
-from domain.users import Email, EmailChanged, User, UserRegistered
-from fakes import FakeClock, FakeMailer, MemoryTransactions
-from refusals import refused
+from kernel.world.builders import NOW, Team, a_one_time_token, a_task, a_user, store
+from kernel.world.fakes import FakeClock, FakeMailer, MemoryTransactions
+from kernel.world.refusals import refused
 
 
 @pytest.fixture

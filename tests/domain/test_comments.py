@@ -5,8 +5,6 @@ from datetime import timedelta
 
 import pytest
 
-from builders import NOW, a_comment, a_task_id, a_user_id, a_workspace_id
-from domain.aggregate import new_id
 from domain.comments import (
     Comment,
     CommentAdded,
@@ -16,9 +14,11 @@ from domain.comments import (
     EditWindowClosed,
     NotTheAuthor,
 )
-from domain.errors import Invalid
-from domain.users import UserId
-from refusals import refused
+from domain.kernel.aggregate import new_id
+from domain.kernel.errors import Invalid
+from domain.kernel.users import UserId
+from kernel.world.builders import NOW, a_comment, a_task_id, a_user_id, a_workspace_id
+from kernel.world.refusals import refused
 
 ADA, CHARLES = a_user_id(), a_user_id()
 WINDOW = timedelta(minutes=15)

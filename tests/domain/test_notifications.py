@@ -3,7 +3,7 @@
 from dataclasses import replace
 from datetime import timedelta
 
-from builders import NOW, a_notification
+from kernel.world.builders import NOW, a_notification
 
 LATER = NOW + timedelta(hours=1)
 

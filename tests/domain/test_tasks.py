@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builders import NOW, a_task, a_task_id, a_user_id, a_workspace_id
-from domain.errors import Invalid
+from domain.kernel.errors import Invalid
+from domain.kernel.users import UserId
 from domain.tasks import (
     MOVES,
     MoveNotAllowed,
@@ -23,8 +23,8 @@ from domain.tasks import (
     TaskEdited,
     TaskMoved,
 )
-from domain.users import UserId
-from refusals import refused
+from kernel.world.builders import NOW, a_task, a_task_id, a_user_id, a_workspace_id
+from kernel.world.refusals import refused
 
 LATER = NOW + timedelta(hours=1)
 ADA, CHARLES = a_user_id(), a_user_id()

@@ -2,7 +2,7 @@
 
 import sys
 
-from application.ports import Mail
+from application.kernel.ports import Mail
 
 
 class ConsoleMailer:

@@ -16,7 +16,7 @@ from aiosmtplib import (
     SMTPTimeoutError,
 )
 
-from application.ports import Clock, Mail, TimedOut, Unavailable
+from application.kernel.ports import Clock, Mail, TimedOut, Unavailable
 
 log = structlog.get_logger(__name__)
 

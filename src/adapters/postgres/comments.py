@@ -4,21 +4,21 @@ from typing import ClassVar
 
 from sqlalchemy import Column, ForeignKey, Index, Table, Uuid, bindparam, select
 
-from adapters.postgres.database import Database, Statement
-from adapters.postgres.errors import Conflicts
-from adapters.postgres.mapping import loader
-from adapters.postgres.memberships import seen_by_viewer
-from adapters.postgres.paging import Listing, by_time
-from adapters.postgres.repository import PostgresRepository
-from adapters.postgres.schema import between, instant, key, metadata, text, version
+from adapters.postgres.kernel.connection.database import Database, Statement
+from adapters.postgres.kernel.connection.errors import Conflicts
+from adapters.postgres.kernel.memberships import seen_by_viewer
+from adapters.postgres.kernel.tables.mapping import loader
+from adapters.postgres.kernel.tables.paging import Listing, by_time
+from adapters.postgres.kernel.tables.repository import PostgresRepository
+from adapters.postgres.kernel.tables.schema import between, instant, key, metadata, text, version
+from adapters.postgres.kernel.users import users
+from adapters.postgres.kernel.workspaces import workspaces
 from adapters.postgres.tasks import tasks
-from adapters.postgres.users import users
-from adapters.postgres.workspaces import workspaces
-from application.paging import Page, PageRequest, Sort
+from application.kernel.paging import Page, PageRequest, Sort
 from application.queries.comments import CommentView
 from domain.comments import BODY_MOST, Comment, CommentId, CommentNotFound
+from domain.kernel.users import UserId
 from domain.tasks import TaskId, TaskNotFound
-from domain.users import UserId
 
 comments = Table(
     "comments",

@@ -5,14 +5,14 @@ from datetime import UTC, date, datetime, time, timedelta
 
 from sqlalchemy import Date, Uuid, bindparam, func, literal_column, select, true
 
-from adapters.postgres.database import Database, Statement
-from adapters.postgres.memberships import seen_by_viewer
+from adapters.postgres.kernel.connection.database import Database, Statement
+from adapters.postgres.kernel.memberships import seen_by_viewer
+from adapters.postgres.kernel.users import users
 from adapters.postgres.tasks import tasks
-from adapters.postgres.users import users
 from application.queries.dashboard import DAYS, LOAD_MOST, Dashboard, FinishedOn, Load
+from domain.kernel.users import UserId
+from domain.kernel.workspaces import WorkspaceId, WorkspaceNotFound
 from domain.tasks import Priority, Status
-from domain.users import UserId
-from domain.workspaces import WorkspaceId, WorkspaceNotFound
 
 _ACTIVE = frozenset({Status.OPEN, Status.IN_PROGRESS})
 

@@ -4,21 +4,21 @@ from typing import ClassVar
 
 from sqlalchemy import Boolean, Column, ForeignKey, Index, Table, Uuid, bindparam, select
 
-from adapters.postgres.database import Database, Statement
-from adapters.postgres.errors import Conflicts
-from adapters.postgres.mapping import loader
-from adapters.postgres.memberships import memberships
-from adapters.postgres.paging import Listing, by_time
-from adapters.postgres.repository import PostgresRepository
-from adapters.postgres.schema import instant, key, metadata, one_of, text, version
+from adapters.postgres.kernel.connection.database import Database, Statement
+from adapters.postgres.kernel.connection.errors import Conflicts
+from adapters.postgres.kernel.memberships import memberships
+from adapters.postgres.kernel.tables.mapping import loader
+from adapters.postgres.kernel.tables.paging import Listing, by_time
+from adapters.postgres.kernel.tables.repository import PostgresRepository
+from adapters.postgres.kernel.tables.schema import instant, key, metadata, one_of, text, version
+from adapters.postgres.kernel.users import users
+from adapters.postgres.kernel.workspaces import workspaces
 from adapters.postgres.tasks import tasks
-from adapters.postgres.users import users
-from adapters.postgres.workspaces import workspaces
-from application.paging import Page, PageRequest, Sort
+from application.kernel.paging import Page, PageRequest, Sort
 from application.queries.notifications import NotificationFilter, NotificationView
+from domain.kernel.users import UserId
 from domain.notifications import Kind, Notification, NotificationId, NotificationNotFound
 from domain.tasks import TaskNotFound
-from domain.users import UserId
 
 notifications = Table(
     "notifications",

@@ -25,17 +25,19 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, array
 
-from adapters.postgres.database import Database, Statement
-from adapters.postgres.errors import Conflicts
-from adapters.postgres.mapping import column_names, loader
-from adapters.postgres.memberships import seen_by_viewer
-from adapters.postgres.paging import Listing, by_number, by_text, by_time
-from adapters.postgres.repository import PostgresRepository
-from adapters.postgres.schema import between, instant, key, metadata, one_of, text, version
-from adapters.postgres.users import users
-from adapters.postgres.workspaces import workspaces
-from application.paging import Page, PageRequest, Sort
+from adapters.postgres.kernel.connection.database import Database, Statement
+from adapters.postgres.kernel.connection.errors import Conflicts
+from adapters.postgres.kernel.memberships import seen_by_viewer
+from adapters.postgres.kernel.tables.mapping import column_names, loader
+from adapters.postgres.kernel.tables.paging import Listing, by_number, by_text, by_time
+from adapters.postgres.kernel.tables.repository import PostgresRepository
+from adapters.postgres.kernel.tables.schema import between, instant, key, metadata, one_of, text, version
+from adapters.postgres.kernel.users import users
+from adapters.postgres.kernel.workspaces import workspaces
+from application.kernel.paging import Page, PageRequest, Sort
 from application.queries.tasks import TaskFilter, TaskSortKey, TaskView
+from domain.kernel.users import UserId
+from domain.kernel.workspaces import WorkspaceId, WorkspaceNotFound
 from domain.tasks import (
     DESCRIPTION_MOST,
     LABELS_MOST,
@@ -47,8 +49,6 @@ from domain.tasks import (
     TaskId,
     TaskNotFound,
 )
-from domain.users import UserId
-from domain.workspaces import WorkspaceId, WorkspaceNotFound
 
 # Expressions that are indexed, so they have to be written the same wherever they stand. A far day stands for
 # no due date; infinity would do, but a datetime cannot hold it.

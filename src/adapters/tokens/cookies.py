@@ -6,12 +6,12 @@ from uuid import UUID
 import structlog
 
 from adapters.tokens.verified import VerifiedTokens
-from application.grants import GLOBAL_GRANTS
-from application.ports import Clock, Identity
-from application.queries.auth import AuthQueries, KnownCookie
-from application.secret_tokens import fingerprint
-from domain.auth import SessionId
-from domain.errors import Unauthenticated
+from application.kernel.identity.secret_tokens import fingerprint
+from application.kernel.permissions import GLOBAL_GRANTS
+from application.kernel.ports import Clock, Identity
+from application.kernel.queries.auth import AuthQueries, KnownCookie
+from domain.kernel.errors import Unauthenticated
+from domain.kernel.identity.auth import SessionId
 
 log = structlog.get_logger(__name__)
 

@@ -19,12 +19,12 @@ from joserfc.jwk import ECKey
 
 from adapters.tokens.claims import LEEWAY_SECONDS
 from adapters.tokens.key_sets import VerificationKey
-from application.commands.signing_keys import add_signing_key, remove_signing_key
-from application.ports import Clock, Seal, Unavailable, WorldError
-from application.queries.auth import AuthQueries
-from application.run import Runner
-from domain.errors import Stale
-from domain.signing_keys import (
+from application.kernel.identity.signing_keys import add_signing_key, remove_signing_key
+from application.kernel.ports import Clock, Seal, Unavailable, WorldError
+from application.kernel.queries.auth import AuthQueries
+from application.kernel.run import Runner
+from domain.kernel.errors import Stale
+from domain.kernel.identity.signing_keys import (
     PUBLISHED_AHEAD,
     KeysRotated,
     KeyState,

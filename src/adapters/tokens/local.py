@@ -8,9 +8,9 @@ from joserfc import jwt
 from adapters.tokens.claims import Expected, check_claims, instant, text
 from adapters.tokens.compact import BadTokenError, Compact
 from adapters.tokens.keyring import ALGORITHM, KeyRing
-from application.ports import AccessToken, Clock, Proof
-from domain.auth import SessionId
-from domain.users import UserId
+from application.kernel.ports import AccessToken, Clock, Proof
+from domain.kernel.identity.auth import SessionId
+from domain.kernel.users import UserId
 
 TYPE: Final = "at+jwt"
 

@@ -19,8 +19,8 @@ from adapters.tokens.compact import BadTokenError, strict_object
 from adapters.tokens.oidc import IdToken, OidcIssuer
 from adapters.tokens.proofs import LONGEST_EMAIL
 from adapters.tokens.providers import check_address
-from application.ports import Clock, LoginSecrets, Proof, ProviderAnswer, Unavailable
-from domain.auth import LoginDenied, LoginRefused
+from application.kernel.ports import Clock, LoginSecrets, Proof, ProviderAnswer, Unavailable
+from domain.kernel.identity.auth import LoginDenied, LoginRefused
 
 ANSWER_SECONDS: Final = 5.0
 LONGEST_ANSWER: Final = 256 * 1024  # bytes: a few tokens

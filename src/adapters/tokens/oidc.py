@@ -16,7 +16,7 @@ from adapters.tokens.discovery import Discovery
 from adapters.tokens.presets import AT_JWT, Preset, Subject
 from adapters.tokens.proofs import check_marker, read_client, read_proof, read_scopes, roles_left_out
 from adapters.tokens.providers import Provider
-from application.ports import Proof
+from application.kernel.ports import Proof
 
 KEEP_KEYS_SECONDS: Final = 24 * 3600.0
 

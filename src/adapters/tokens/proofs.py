@@ -7,7 +7,7 @@ from adapters.tokens.claims import Path, claim_at, instant, text
 from adapters.tokens.compact import BadTokenError
 from adapters.tokens.presets import Marker, Subject
 from adapters.tokens.providers import Provider
-from application.ports import Proof
+from application.kernel.ports import Proof
 
 LONGEST_EMAIL = 254  # RFC 5321 §4.5.3.1.3, as erratum 1690 has it
 

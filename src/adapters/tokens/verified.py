@@ -3,7 +3,7 @@
 from collections import OrderedDict
 from hashlib import sha256
 
-from application.ports import Identity
+from application.kernel.ports import Identity
 
 
 class VerifiedTokens:

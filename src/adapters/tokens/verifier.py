@@ -8,8 +8,8 @@ import structlog
 
 from adapters.tokens.compact import BadTokenError, Compact, read_compact
 from adapters.tokens.verified import VerifiedTokens
-from application.ports import Accounts, Clock, Identity, Proof
-from domain.errors import Unauthenticated
+from application.kernel.ports import Accounts, Clock, Identity, Proof
+from domain.kernel.errors import Unauthenticated
 
 log = structlog.get_logger(__name__)
 

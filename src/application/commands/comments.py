@@ -1,10 +1,10 @@
 """What members do with comments."""
 
-from application.grants import GRANTS, Permission
-from application.permissions import admit
-from application.ports import Identity, UnitOfWork
-from domain.aggregate import new_id
+from application.kernel.admission import admit
+from application.kernel.permissions import GRANTS, Permission
+from application.kernel.ports import Identity, UnitOfWork
 from domain.comments import Comment, CommentId, CommentNotFound
+from domain.kernel.aggregate import new_id
 from domain.tasks import TaskId, TaskNotFound
 
 

@@ -1,6 +1,6 @@
 """What users do with their notifications."""
 
-from application.ports import Identity, UnitOfWork
+from application.kernel.ports import Identity, UnitOfWork
 from domain.notifications import Notification, NotificationId, NotificationNotFound
 
 

@@ -3,13 +3,13 @@
 from datetime import datetime
 from typing import Unpack
 
-from application.grants import Permission
-from application.permissions import admit
-from application.ports import Identity, UnitOfWork
-from domain.aggregate import new_id
+from application.kernel.admission import admit
+from application.kernel.permissions import Permission
+from application.kernel.ports import Identity, UnitOfWork
+from domain.kernel.aggregate import new_id
+from domain.kernel.users import UserId
+from domain.kernel.workspaces import WorkspaceId
 from domain.tasks import Priority, Status, Task, TaskChanges, TaskId, TaskNotFound
-from domain.users import UserId
-from domain.workspaces import WorkspaceId
 
 
 async def create_task(

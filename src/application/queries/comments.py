@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from application.paging import Page, PageRequest
+from application.kernel.paging import Page, PageRequest
 from domain.comments import CommentId
+from domain.kernel.users import UserId
 from domain.tasks import TaskId
-from domain.users import UserId
 
 
 @dataclass(slots=True)

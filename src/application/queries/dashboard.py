@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Protocol
 
+from domain.kernel.users import UserId
+from domain.kernel.workspaces import WorkspaceId
 from domain.tasks import Priority, Status
-from domain.users import UserId
-from domain.workspaces import WorkspaceId
 
 DAYS = 30
 LOAD_MOST = 100

@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from application.paging import Page, PageRequest
+from application.kernel.paging import Page, PageRequest
+from domain.kernel.users import UserId
+from domain.kernel.workspaces import WorkspaceId
 from domain.notifications import Kind, NotificationId
 from domain.tasks import TaskId
-from domain.users import UserId
-from domain.workspaces import WorkspaceId
 
 
 @dataclass(slots=True)

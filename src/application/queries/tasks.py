@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, Protocol
 
-from application.paging import Page, PageRequest, Sort
+from application.kernel.paging import Page, PageRequest, Sort
+from domain.kernel.users import UserId
+from domain.kernel.workspaces import WorkspaceId
 from domain.tasks import Priority, Status, TaskId
-from domain.users import UserId
-from domain.workspaces import WorkspaceId
 
 
 @dataclass(slots=True)

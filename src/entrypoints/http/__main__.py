@@ -5,9 +5,9 @@ from pathlib import Path
 
 import uvicorn
 
-from entrypoints.address import obstacle
-from entrypoints.logging import configure_logging
-from entrypoints.settings import load_settings
+from entrypoints.kernel.logging import configure_logging
+from entrypoints.kernel.settings import load_settings
+from entrypoints.kernel.tools.address import obstacle
 
 SOURCES = Path(__file__).parents[2]
 
@@ -22,7 +22,7 @@ def main(arguments: list[str]) -> None:
         raise SystemExit(f"{found}. Set {found.split()[0].upper()} to another one.")
     reload = bool(arguments)
     uvicorn.run(
-        "entrypoints.http.app:create_app",
+        "entrypoints.http.kernel.server.app:create_app",
         factory=True,
         host=settings.host,
         port=settings.port,
@@ -30,7 +30,8 @@ def main(arguments: list[str]) -> None:
         reload=reload,
         reload_dirs=[str(SOURCES)] if reload else None,
         loop="uvloop",
-        http="entrypoints.http.protocol:Protocol",  # httptools, and problems where it answers by itself
+        # httptools, and problems where it answers by itself
+        http="entrypoints.http.kernel.server.protocol:Protocol",
         ws="none",
         lifespan="on",
         log_config=None,  # its loggers go the way of all logs

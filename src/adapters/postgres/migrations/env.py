@@ -8,9 +8,9 @@ from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-import adapters.postgres.transactions  # noqa: F401 (knows every table)
-from adapters.postgres import events  # noqa: F401
-from adapters.postgres.schema import metadata
+import adapters.postgres.kernel.connection.transactions  # noqa: F401 (knows every table)
+from adapters.postgres.kernel.outbox import events  # noqa: F401
+from adapters.postgres.kernel.tables.schema import metadata
 
 # Any number that is always the same: two services that start together migrate one after the other.
 LOCK = 7_001_993

@@ -7,15 +7,15 @@ from typing import Annotated, TypedDict
 from fastapi import Body
 
 from application.commands import comments as commands
-from application.paging import Page
-from application.permissions import NOT_ADMITTED
+from application.kernel.admission import NOT_ADMITTED
+from application.kernel.paging import Page
 from application.queries.comments import CommentView
 from domain.comments import BODY_MOST, Comment, CommentId, EditWindowClosed, NotTheAuthor
+from domain.kernel.users import UserId
 from domain.tasks import TaskId
-from domain.users import UserId
-from entrypoints.http.dependencies import Actor, Ask, Run
-from entrypoints.http.inputs import Paging, strict, text
-from entrypoints.http.routing import Router
+from entrypoints.http.kernel.routing.dependencies import Actor, Ask, Run
+from entrypoints.http.kernel.routing.inputs import Paging, strict, text
+from entrypoints.http.kernel.routing.routes import Router
 
 router = Router(tag="comments")
 

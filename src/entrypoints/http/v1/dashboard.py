@@ -1,9 +1,9 @@
 """What a workspace looks like at a glance."""
 
 from application.queries.dashboard import Dashboard
-from domain.workspaces import WorkspaceId
-from entrypoints.http.dependencies import Actor, Ask, Now
-from entrypoints.http.routing import Router
+from domain.kernel.workspaces import WorkspaceId
+from entrypoints.http.kernel.routing.dependencies import Actor, Ask, Now
+from entrypoints.http.kernel.routing.routes import Router
 
 router = Router(tag="dashboard")
 

@@ -7,15 +7,15 @@ from typing import Annotated, TypedDict
 from fastapi import Body, Query
 
 from application.commands import notifications as commands
-from application.paging import Page
+from application.kernel.paging import Page
 from application.queries.notifications import NotificationFilter, NotificationView
+from domain.kernel.users import UserId
+from domain.kernel.workspaces import WorkspaceId
 from domain.notifications import Kind, Notification, NotificationId
 from domain.tasks import TaskId
-from domain.users import UserId
-from domain.workspaces import WorkspaceId
-from entrypoints.http.dependencies import Actor, Ask, Run
-from entrypoints.http.inputs import PageQuery, strict
-from entrypoints.http.routing import Router
+from entrypoints.http.kernel.routing.dependencies import Actor, Ask, Run
+from entrypoints.http.kernel.routing.inputs import PageQuery, strict
+from entrypoints.http.kernel.routing.routes import Router
 
 router = Router(tag="notifications")
 

@@ -6,9 +6,11 @@ from fastapi import Body, Query
 from pydantic import Field
 
 from application.commands import tasks as commands
-from application.paging import Page, Sort
-from application.permissions import NOT_ADMITTED
+from application.kernel.admission import NOT_ADMITTED
+from application.kernel.paging import Page, Sort
 from application.queries.tasks import TaskFilter, TaskSortKey, TaskView
+from domain.kernel.users import UserId
+from domain.kernel.workspaces import WorkspaceId
 from domain.tasks import (
     DESCRIPTION_MOST,
     LABEL_MOST,
@@ -22,11 +24,9 @@ from domain.tasks import (
     Task,
     TaskId,
 )
-from domain.users import UserId
-from domain.workspaces import WorkspaceId
-from entrypoints.http.dependencies import Actor, Ask, Run
-from entrypoints.http.inputs import Instant, PageQuery, sort_by, strict, text
-from entrypoints.http.routing import Router
+from entrypoints.http.kernel.routing.dependencies import Actor, Ask, Run
+from entrypoints.http.kernel.routing.inputs import Instant, PageQuery, sort_by, strict, text
+from entrypoints.http.kernel.routing.routes import Router
 
 router = Router(tag="tasks")
 

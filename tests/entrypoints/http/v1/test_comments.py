@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from httpx2 import AsyncClient
 
-from application.ports import Begin
-from builders import Team, a_comment, a_task_id, store
+from application.kernel.ports import Begin
 from domain.tasks import Task
+from kernel.world.builders import Team, a_comment, a_task_id, store
 
 
 @pytest.fixture

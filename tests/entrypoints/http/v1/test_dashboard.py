@@ -2,8 +2,8 @@
 
 from httpx2 import AsyncClient
 
-from builders import Team
 from domain.tasks import Task
+from kernel.world.builders import Team
 
 
 async def test_any_member_sees_the_counts(viewer: AsyncClient, member: AsyncClient, task: Task) -> None:

@@ -3,10 +3,10 @@
 import pytest
 from httpx2 import AsyncClient
 
-from application.ports import Begin
-from builders import Team, a_notification, store
+from application.kernel.ports import Begin
 from domain.notifications import Notification
 from domain.tasks import Task
+from kernel.world.builders import Team, a_notification, store
 
 
 @pytest.fixture

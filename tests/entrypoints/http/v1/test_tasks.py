@@ -5,9 +5,9 @@ from uuid import uuid4
 import pytest
 from httpx2 import AsyncClient
 
-from application.ports import Begin
-from builders import NOW, Team, a_task, store
+from application.kernel.ports import Begin
 from domain.tasks import Priority, Status, Task
+from kernel.world.builders import NOW, Team, a_task, store
 
 
 async def test_a_task_is_created_and_found_where_the_answer_says(member: AsyncClient, team: Team) -> None:

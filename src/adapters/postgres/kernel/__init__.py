@@ -1,0 +1,1 @@
+"""What every table is built on, and the tables of identity and tenancy."""

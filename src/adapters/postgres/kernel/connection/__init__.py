@@ -1,0 +1,1 @@
+"""From the pool of connections to a transaction."""

@@ -1,0 +1,1 @@
+"""The tables of credentials, sessions, providers' accounts, signing keys and counted attempts."""

@@ -1,0 +1,308 @@
+"""The built-in provider's records in PostgreSQL: credentials and sessions."""
+
+from dataclasses import replace
+from datetime import datetime
+from typing import ClassVar
+
+from sqlalchemy import (
+    CheckConstraint,
+    Column,
+    DateTime,
+    ForeignKey,
+    Index,
+    Integer,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    bindparam,
+    delete,
+    func,
+    insert,
+    literal_column,
+    select,
+    update,
+)
+
+from adapters.postgres.kernel.connection.database import Database, Statement
+from adapters.postgres.kernel.connection.errors import Conflicts
+from adapters.postgres.kernel.tables.mapping import column_names, loader
+from adapters.postgres.kernel.tables.paging import Listing, by_time
+from adapters.postgres.kernel.tables.repository import PostgresRepository, with_events
+from adapters.postgres.kernel.tables.schema import instant, key, metadata, one_of, text, version
+from adapters.postgres.kernel.users import users
+from application.kernel.paging import Page, PageRequest, Sort
+from application.kernel.queries.auth import KnownCookie, KnownCredential, PasswordOwner, SessionView
+from domain.kernel.identity.auth import (
+    Credential,
+    OneTimeToken,
+    OneTimeTokenId,
+    OneTimeTokenNotFound,
+    Purpose,
+    Session,
+    SessionId,
+    SessionKind,
+    SessionNotFound,
+    WrongCredentials,
+)
+from domain.kernel.identity.signing_keys import KeysRotated, SigningKey, SigningKeyId, SigningKeyNotFound
+from domain.kernel.users import Email, UserId, UserNotFound
+
+credentials = Table(
+    "credentials",
+    metadata,
+    Column("id", Uuid, ForeignKey(users.c.id, ondelete="CASCADE"), primary_key=True),
+    text("password_hash"),
+    version(),
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    key(),
+    Column("user_id", Uuid, ForeignKey(users.c.id, ondelete="CASCADE"), nullable=False),
+    Column("kind", Text, nullable=False, server_default=SessionKind.TOKENS),
+    text("token_hash"),
+    Column("agent", Text, nullable=False, server_default=""),
+    instant("created_at"),
+    Column("used_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    instant("expires_at"),
+    instant("ended_at", nullable=True),
+    version(),
+    Index(None, "user_id"),
+    Index("ix_sessions_over", literal_column("LEAST(expires_at, ended_at)")),
+    one_of("kind", SessionKind),
+    CheckConstraint("expires_at > created_at", name="lifetime"),
+)
+
+one_time_tokens = Table(
+    "one_time_tokens",
+    metadata,
+    key(),
+    text("purpose"),
+    Column("user_id", Uuid, ForeignKey(users.c.id, ondelete="CASCADE"), nullable=True),
+    text("email", nullable=True),
+    text("token_hash", nullable=True),
+    text("challenge", nullable=True),
+    instant("created_at"),
+    instant("expires_at"),
+    version(),
+    UniqueConstraint("token_hash"),
+    Index(None, "user_id"),
+    Index(None, "expires_at"),
+    one_of("purpose", Purpose),
+)
+
+signing_keys = Table(
+    "signing_keys",
+    metadata,
+    key(),
+    Column("number", Integer, nullable=False),
+    text("kid"),
+    text("sealed"),
+    instant("created_at"),
+    instant("signs_from"),
+    version(),
+    UniqueConstraint("number"),
+)
+
+attempts = Table(
+    "attempts",
+    metadata,
+    # What was attempted too often, as a digest: no addresses are kept for those without an account.
+    Column("key", Text, primary_key=True),
+    Column("count", Integer, nullable=False),
+    instant("expires_at"),
+    Index(None, "expires_at"),
+)
+
+
+class PostgresCredentials(PostgresRepository[Credential, UserId]):
+    table, entity, missing = credentials, Credential, UserNotFound
+
+
+class PostgresSessions(PostgresRepository[Session, SessionId]):
+    table, entity, missing = sessions, Session, SessionNotFound
+
+    async def add_by_password(self, session: Session, /, *, password_hash: str) -> Session:
+        values = self._values(session) | {"password_hash": password_hash}
+        await self._transaction.change(_ADD_BY_PASSWORD, values, otherwise=WrongCredentials)
+        return replace(session, events=())
+
+    async def end_all(self, user_id: UserId, /, *, at: datetime, but: SessionId | None = None) -> None:
+        await self._transaction.change(_END_ALL, {"user": user_id, "at": at, "but": but})
+
+
+# Locked: a change of the password at the same time either is seen here, or sees the session and ends it.
+_unchanged = (
+    select(credentials.c.id)
+    .where(
+        credentials.c.id == bindparam("user_id", type_=Uuid),
+        credentials.c.password_hash == bindparam("password_hash"),
+    )
+    .with_for_update(read=True)
+    .cte("unchanged")
+)
+_names = column_names(Session)
+_ADD_BY_PASSWORD = with_events(
+    insert(sessions)
+    .from_select(
+        _names,
+        select(*(bindparam(name, type_=sessions.c[name].type) for name in _names)).select_from(_unchanged),
+    )
+    .returning(sessions.c.version)
+    .cte("changed")
+)
+
+_ended = (
+    update(sessions)
+    .where(
+        sessions.c.user_id == bindparam("user"),
+        sessions.c.ended_at.is_(None),
+        sessions.c.id.is_distinct_from(bindparam("but", type_=Uuid)),
+    )
+    .values(ended_at=bindparam("at", type_=DateTime(timezone=True)), version=sessions.c.version + 1)
+    .returning(sessions.c.id)
+    .cte("ended")
+)
+_END_ALL = Statement(select(func.count()).select_from(_ended))  # a row also where none was open
+
+
+class PostgresOneTimeTokens(PostgresRepository[OneTimeToken, OneTimeTokenId]):
+    table, entity, missing = one_time_tokens, OneTimeToken, OneTimeTokenNotFound
+
+    async def with_token(self, token_hash: str, /) -> OneTimeToken:
+        found = await self._first(_WITH_TOKEN, {"token_hash": token_hash})
+        if found is None:
+            raise OneTimeTokenNotFound
+        return found
+
+    async def remove_earlier(self, token: OneTimeToken, /) -> None:
+        await self._transaction.change(
+            _REMOVE_EARLIER, {"user": token.user_id, "its_purpose": token.purpose, "but": token.id}
+        )
+
+
+_WITH_TOKEN = PostgresOneTimeTokens.selecting(
+    lambda query: query.where(one_time_tokens.c.token_hash == bindparam("token_hash"))
+)
+
+_earlier = (
+    delete(one_time_tokens)
+    .where(
+        one_time_tokens.c.user_id == bindparam("user"),
+        one_time_tokens.c.purpose == bindparam("its_purpose"),
+        one_time_tokens.c.id != bindparam("but"),
+    )
+    .returning(one_time_tokens.c.id)
+    .cte("earlier")
+)
+_REMOVE_EARLIER = Statement(select(func.count()).select_from(_earlier))
+
+
+class PostgresSigningKeys(PostgresRepository[SigningKey, SigningKeyId]):
+    table, entity, missing = signing_keys, SigningKey, SigningKeyNotFound
+    conflicts: ClassVar[Conflicts] = {"uq_signing_keys_number": KeysRotated}
+
+
+_SIGNING_KEYS = PostgresSigningKeys.selecting(lambda query: query.order_by(signing_keys.c.number))
+_signing_key = loader(SigningKey)
+
+_CREDENTIAL = Statement(
+    select(
+        credentials.c.id, credentials.c.password_hash, users.c.suspended_at.is_not(None).label("suspended")
+    )
+    .join(users, users.c.id == credentials.c.id)
+    .where(users.c.email == bindparam("email"))
+)
+_credential = loader(KnownCredential)
+
+_password_owner = select(users.c.email, users.c.display_name, credentials.c.password_hash).outerjoin(
+    credentials, credentials.c.id == users.c.id
+)
+_KNOWN = Statement(_password_owner.where(users.c.id == bindparam("user_id")))
+_RESETTING = Statement(
+    _password_owner.join(one_time_tokens, one_time_tokens.c.user_id == users.c.id).where(
+        one_time_tokens.c.token_hash == bindparam("token_hash"),
+        one_time_tokens.c.purpose == Purpose.RESET_PASSWORD,
+    )
+)
+_known = loader(PasswordOwner)
+
+_OPEN = select(
+    sessions.c.id,
+    sessions.c.kind,
+    sessions.c.agent,
+    sessions.c.created_at,
+    sessions.c.used_at,
+    sessions.c.expires_at,
+    sessions.c.id.is_not_distinct_from(bindparam("current", type_=Uuid)).label("current"),
+    sessions.c.version,
+).where(
+    sessions.c.user_id == bindparam("viewer"),
+    sessions.c.ended_at.is_(None),
+    sessions.c.expires_at > func.now(),
+)
+_OPEN_SESSION = Statement(_OPEN.where(sessions.c.id == bindparam("session_id")))
+_SESSIONS = Listing(
+    SessionView,
+    _OPEN,
+    id=sessions.c.id,
+    sorts={"created_at": by_time(sessions.c.created_at)},
+)
+_NEWEST_FIRST = (Sort("created_at", descending=True),)
+_session = loader(SessionView)
+
+_COOKIE = Statement(
+    select(
+        sessions.c.id,
+        sessions.c.token_hash,
+        sessions.c.expires_at,
+        sessions.c.ended_at,
+        users.c.id,
+        users.c.roles,
+        users.c.suspended_at,
+    )
+    .join(users, users.c.id == sessions.c.user_id)
+    .where(sessions.c.id == bindparam("session_id"), sessions.c.kind == SessionKind.COOKIE)
+)
+_cookie = loader(KnownCookie)
+
+
+class PostgresAuthQueries:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def credential(self, email: Email, /) -> KnownCredential | None:
+        row = await self._database.fetchrow(_CREDENTIAL, {"email": email})
+        return None if row is None else _credential(row)
+
+    async def known(self, user_id: UserId, /) -> PasswordOwner | None:
+        row = await self._database.fetchrow(_KNOWN, {"user_id": user_id})
+        return None if row is None else _known(row)
+
+    async def resetting(self, token_hash: str, /) -> PasswordOwner | None:
+        row = await self._database.fetchrow(_RESETTING, {"token_hash": token_hash})
+        return None if row is None else _known(row)
+
+    async def session(
+        self, viewer: UserId, session_id: SessionId, /, *, current: SessionId | None
+    ) -> SessionView:
+        scope = {"viewer": viewer, "session_id": session_id, "current": current}
+        row = await self._database.fetchrow(_OPEN_SESSION, scope)
+        if row is None:
+            raise SessionNotFound
+        return _session(row)
+
+    async def sessions(
+        self, viewer: UserId, page: PageRequest, /, *, current: SessionId | None
+    ) -> Page[SessionView]:
+        scope = {"viewer": viewer, "current": current}
+        return await _SESSIONS.page(self._database, scope, page, sort=_NEWEST_FIRST)
+
+    async def signing_keys(self) -> list[SigningKey]:
+        return [_signing_key(row) for row in await self._database.fetch(_SIGNING_KEYS, {})]
+
+    async def cookie(self, session_id: SessionId, /) -> KnownCookie | None:
+        row = await self._database.fetchrow(_COOKIE, {"session_id": session_id})
+        return None if row is None else _cookie(row)

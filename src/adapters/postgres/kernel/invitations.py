@@ -1,0 +1,144 @@
+"""Invitations in PostgreSQL: the table, the repository, the queries."""
+
+from typing import ClassVar
+
+from sqlalchemy import (
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    Table,
+    UniqueConstraint,
+    Uuid,
+    bindparam,
+    exists,
+    or_,
+    select,
+)
+
+from adapters.postgres.kernel.connection.database import Database, Statement
+from adapters.postgres.kernel.connection.errors import Conflicts
+from adapters.postgres.kernel.memberships import memberships, seen_by_viewer
+from adapters.postgres.kernel.tables.mapping import loader
+from adapters.postgres.kernel.tables.paging import Listing, by_time
+from adapters.postgres.kernel.tables.repository import PostgresRepository
+from adapters.postgres.kernel.tables.schema import between, instant, key, metadata, one_of, text, version
+from adapters.postgres.kernel.users import users
+from adapters.postgres.kernel.workspaces import workspaces
+from application.kernel.paging import Page, PageRequest, Sort
+from application.kernel.queries.invitations import InvitationView
+from domain.kernel.invitations import AlreadyInvited, Invitation, InvitationId, InvitationNotFound
+from domain.kernel.memberships import Role
+from domain.kernel.users import EMAIL_MOST, Email, UserId
+from domain.kernel.workspaces import WorkspaceId, WorkspaceNotFound
+
+invitations = Table(
+    "invitations",
+    metadata,
+    key(),
+    Column("workspace_id", Uuid, ForeignKey(workspaces.c.id, ondelete="CASCADE"), nullable=False),
+    text("email"),
+    text("role"),
+    text("token_hash"),
+    Column("invited_by", Uuid, ForeignKey(users.c.id), nullable=False),
+    instant("created_at"),
+    instant("expires_at"),
+    version(),
+    UniqueConstraint("workspace_id", "email"),
+    UniqueConstraint("token_hash"),
+    Index(None, "email"),
+    Index(None, "workspace_id", "created_at", "id"),
+    Index(None, "invited_by"),
+    between("email", 3, EMAIL_MOST),
+    CheckConstraint("email = lower(email)", name="email_lower_case"),
+    CheckConstraint("expires_at > created_at", name="lifetime"),
+    one_of("role", Role),
+)
+
+
+class PostgresInvitations(PostgresRepository[Invitation, InvitationId]):
+    table, entity, missing = invitations, Invitation, InvitationNotFound
+    conflicts: ClassVar[Conflicts] = {
+        "uq_invitations_workspace_id_email": AlreadyInvited,
+        "fk_invitations_workspace_id_workspaces": WorkspaceNotFound,
+    }
+
+    async def for_address(self, workspace_id: WorkspaceId, email: Email, /) -> Invitation | None:
+        return await self._first(_FOR_ADDRESS, {"workspace_id": workspace_id, "email": email})
+
+    async def with_token(self, token_hash: str, /) -> Invitation:
+        found = await self._first(_WITH_TOKEN, {"token_hash": token_hash})
+        if found is None:
+            raise InvitationNotFound
+        return found
+
+
+_FOR_ADDRESS = PostgresInvitations.selecting(
+    lambda query: query.where(
+        invitations.c.workspace_id == bindparam("workspace_id"), invitations.c.email == bindparam("email")
+    )
+)
+_WITH_TOKEN = PostgresInvitations.selecting(
+    lambda query: query.where(invitations.c.token_hash == bindparam("token_hash"))
+)
+
+_VIEW = select(
+    invitations.c.id,
+    invitations.c.workspace_id,
+    workspaces.c.name.label("workspace_name"),
+    invitations.c.email,
+    invitations.c.role,
+    invitations.c.invited_by,
+    invitations.c.created_at,
+    invitations.c.expires_at,
+    invitations.c.version,
+).join(workspaces, workspaces.c.id == invitations.c.workspace_id)
+_SORTS = {"created_at": by_time(invitations.c.created_at)}
+_NEWEST_FIRST = (Sort("created_at", descending=True),)
+_MANAGERS = or_(*(memberships.c.role == role.value for role in (Role.ADMIN, Role.OWNER)))
+
+_OF_WORKSPACE = Listing(
+    InvitationView,
+    _VIEW.where(invitations.c.workspace_id == bindparam("workspace_id")),
+    id=invitations.c.id,
+    sorts=_SORTS,
+    gate=seen_by_viewer(bindparam("workspace_id", type_=Uuid), _MANAGERS),
+    missing=WorkspaceNotFound,
+)
+_INVITED = users.c.email == invitations.c.email
+_GET = Statement(
+    _VIEW.where(
+        invitations.c.id == bindparam("invitation_id"),
+        or_(
+            seen_by_viewer(invitations.c.workspace_id, _MANAGERS).exists(),
+            exists().where(users.c.id == bindparam("viewer"), _INVITED),
+        ),
+    )
+)
+_MINE = Listing(
+    InvitationView,
+    _VIEW.join(users, _INVITED).where(users.c.id == bindparam("viewer")),
+    id=invitations.c.id,
+    sorts=_SORTS,
+)
+_view = loader(InvitationView)
+
+
+class PostgresInvitationQueries:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def get(self, viewer: UserId, invitation_id: InvitationId, /) -> InvitationView:
+        row = await self._database.fetchrow(_GET, {"viewer": viewer, "invitation_id": invitation_id})
+        if row is None:
+            raise InvitationNotFound
+        return _view(row)
+
+    async def page(
+        self, viewer: UserId, workspace_id: WorkspaceId, page: PageRequest, /
+    ) -> Page[InvitationView]:
+        scope = {"viewer": viewer, "workspace_id": workspace_id}
+        return await _OF_WORKSPACE.page(self._database, scope, page, sort=_NEWEST_FIRST)
+
+    async def mine(self, viewer: UserId, page: PageRequest, /) -> Page[InvitationView]:
+        return await _MINE.page(self._database, {"viewer": viewer}, page, sort=_NEWEST_FIRST)

@@ -1,0 +1,150 @@
+"""Memberships in PostgreSQL: the table, the repository, the queries."""
+
+from collections.abc import Collection
+from typing import Any, ClassVar
+
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    ForeignKey,
+    Index,
+    Select,
+    Table,
+    UniqueConstraint,
+    Uuid,
+    bindparam,
+    column,
+    literal_column,
+    select,
+    table,
+    true,
+)
+
+from adapters.postgres.kernel.connection.database import Database, Statement
+from adapters.postgres.kernel.connection.errors import Conflicts
+from adapters.postgres.kernel.tables.mapping import loader
+from adapters.postgres.kernel.tables.paging import Listing, by_time
+from adapters.postgres.kernel.tables.repository import PostgresRepository
+from adapters.postgres.kernel.tables.schema import instant, key, metadata, one_of, text, version
+from adapters.postgres.kernel.users import users
+from application.kernel.paging import Page, PageRequest, Sort
+from application.kernel.ports import Standing
+from application.kernel.queries.memberships import MemberView
+from domain.kernel.memberships import AlreadyMember, MemberNotFound, Membership, MembershipId, Role
+from domain.kernel.users import UserId
+from domain.kernel.workspaces import WorkspaceId, WorkspaceNotFound
+
+memberships = Table(
+    "memberships",
+    metadata,
+    key(),
+    Column("workspace_id", Uuid, ForeignKey("workspaces.id", ondelete="CASCADE"), nullable=False),
+    Column("user_id", Uuid, ForeignKey(users.c.id, ondelete="CASCADE"), nullable=False),
+    text("role"),
+    instant("joined_at"),
+    version(),
+    UniqueConstraint("workspace_id", "user_id"),  # tasks refer to it: an assignee is a member
+    Index(None, "user_id"),
+    Index(None, "workspace_id", "joined_at", "id"),
+    one_of("role", Role),
+)
+
+_workspaces = table(
+    "workspaces", column("id"), column("archived_at")
+)  # by name: that module imports this one
+
+
+def seen_by_viewer(workspace_id: ColumnElement[Any], *more: ColumnElement[bool]) -> Select[Any]:
+    """One row if `:viewer` is a member of the workspace (and fulfils `more`), none otherwise."""
+    return select(literal_column("1").label("seen")).where(
+        memberships.c.workspace_id == workspace_id, memberships.c.user_id == bindparam("viewer"), *more
+    )
+
+
+class PostgresMemberships(PostgresRepository[Membership, MembershipId]):
+    table, entity, missing = memberships, Membership, MemberNotFound
+    conflicts: ClassVar[Conflicts] = {
+        "uq_memberships_workspace_id_user_id": AlreadyMember,
+        "fk_memberships_workspace_id_workspaces": WorkspaceNotFound,
+    }
+
+    async def standing(self, workspace_id: WorkspaceId, user_id: UserId, /) -> Standing | None:
+        row = await self._transaction.fetchrow(_STANDING, {"workspace_id": workspace_id, "user_id": user_id})
+        return None if row is None else Standing(role=Role(row["role"]), archived=row["archived"])
+
+    async def of(self, workspace_id: WorkspaceId, user_id: UserId, /) -> Membership:
+        found = await self._first(_OF, {"workspace_id": workspace_id, "user_id": user_id})
+        if found is None:
+            raise MemberNotFound
+        return found
+
+    async def lock_owners(self, workspace_id: WorkspaceId, /) -> Collection[Membership]:
+        rows = await self._transaction.lock(_LOCK_OWNERS, {"workspace_id": workspace_id})
+        return [self._load(row) for row in rows]
+
+
+_ONE = (
+    memberships.c.workspace_id == bindparam("workspace_id"),
+    memberships.c.user_id == bindparam("user_id"),
+)
+_OF = PostgresMemberships.selecting(lambda query: query.where(*_ONE))
+_STANDING = Statement(
+    select(memberships.c.role, _workspaces.c.archived_at.is_not(None).label("archived"))
+    .join(_workspaces, _workspaces.c.id == memberships.c.workspace_id)
+    .where(*_ONE)
+)
+# In one order for everybody, or two transactions could wait for each other.
+_LOCK_OWNERS = PostgresMemberships.selecting(
+    lambda query: (
+        query.where(
+            memberships.c.workspace_id == bindparam("workspace_id"), memberships.c.role == Role.OWNER.value
+        )
+        .order_by(memberships.c.id)
+        .with_for_update()
+    )
+)
+
+_HERE = seen_by_viewer(bindparam("workspace_id", type_=Uuid))
+_VIEW = (
+    select(
+        memberships.c.user_id,
+        users.c.display_name,
+        users.c.email,
+        memberships.c.role,
+        memberships.c.joined_at,
+        memberships.c.version,
+    )
+    .join(users, users.c.id == memberships.c.user_id)
+    .where(memberships.c.workspace_id == bindparam("workspace_id"))
+)
+_member = _VIEW.where(memberships.c.user_id == bindparam("user_id")).subquery("member")
+# A row without a member tells the viewer who belongs here from the one who does not.
+_GET = Statement(select(*_member.c).select_from(_HERE.subquery("gate").outerjoin(_member, true())))
+_PAGE = Listing(
+    MemberView,
+    _VIEW,
+    id=memberships.c.id,
+    sorts={"joined_at": by_time(memberships.c.joined_at)},
+    gate=_HERE,
+    missing=WorkspaceNotFound,
+)
+_IN_ORDER_OF_JOINING = (Sort("joined_at"),)
+_view = loader(MemberView)
+
+
+class PostgresMembershipQueries:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def get(self, viewer: UserId, workspace_id: WorkspaceId, user_id: UserId, /) -> MemberView:
+        scope = {"viewer": viewer, "workspace_id": workspace_id, "user_id": user_id}
+        row = await self._database.fetchrow(_GET, scope)
+        if row is None:
+            raise WorkspaceNotFound
+        if row["user_id"] is None:
+            raise MemberNotFound
+        return _view(row)
+
+    async def page(self, viewer: UserId, workspace_id: WorkspaceId, page: PageRequest, /) -> Page[MemberView]:
+        scope = {"viewer": viewer, "workspace_id": workspace_id}
+        return await _PAGE.page(self._database, scope, page, sort=_IN_ORDER_OF_JOINING)

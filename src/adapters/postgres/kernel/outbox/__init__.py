@@ -1,0 +1,1 @@
+"""Events: how they are stored with what they tell of, and how they are delivered."""

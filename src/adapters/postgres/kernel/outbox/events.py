@@ -1,0 +1,106 @@
+"""The outbox table, and how the events of an aggregate get into it: by the statement that saves it."""
+
+import sys
+from collections.abc import Iterable, Mapping
+from functools import cache
+from typing import Any
+
+import msgspec
+from sqlalchemy import (
+    CTE,
+    BigInteger,
+    Column,
+    DateTime,
+    Identity,
+    Index,
+    Integer,
+    Table,
+    Text,
+    Uuid,
+    bindparam,
+    cast,
+    func,
+    insert,
+    select,
+    true,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+
+from adapters.postgres.kernel.tables.schema import instant, metadata, text
+from domain.kernel.aggregate import Event, new_id
+
+outbox = Table(
+    "outbox",
+    metadata,
+    # Drawn while the aggregate's row is locked, so for one aggregate it grows in the order of commits.
+    Column("position", BigInteger, Identity(always=True), primary_key=True),
+    Column("id", Uuid, nullable=False, unique=True),
+    text("type"),
+    Column("aggregate_id", Uuid, nullable=False),
+    Column("payload", JSONB, nullable=False),
+    Column("recorded_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("available_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    instant("parked_at", nullable=True),
+    text("last_error", nullable=True),
+    Index(None, "aggregate_id", "position"),
+)
+
+CHANNEL = "outbox"
+"""A trigger sends NOTIFY on it for every statement that writes events (see the migration)."""
+
+
+def recording(changed: CTE) -> CTE:
+    """The part of a statement that stores the events, if there was a row in `changed`."""
+    rows = (
+        func.unnest(
+            bindparam("event_ids", type_=ARRAY(Uuid)),
+            bindparam("event_types", type_=ARRAY(Text)),
+            bindparam("event_payloads", type_=ARRAY(Text)),
+        )
+        .table_valued("id", "type", "payload")
+        .render_derived("event")
+    )
+    source = select(
+        rows.c.id,
+        rows.c.type,
+        bindparam("id", type_=Uuid),
+        cast(rows.c.payload, JSONB),
+    ).select_from(changed.join(rows, onclause=true()))
+    return insert(outbox).from_select(["id", "type", "aggregate_id", "payload"], source).cte("recorded")
+
+
+def event_values(events: Iterable[Event]) -> dict[str, Any]:
+    """What `recording` binds."""
+    events = tuple(events)
+    return {
+        "event_ids": [new_id(event.at) for event in events],
+        "event_types": [type(event).__name__ for event in events],
+        "event_payloads": [msgspec.json.encode(event).decode() for event in events],
+    }
+
+
+def decode(type_name: str, payload: str) -> Event:
+    """The event as it was; raises LookupError for a type that this version of the service lacks."""
+    try:
+        shape = event_types()[type_name]
+    except KeyError:
+        raise LookupError(f"This version of the service has no event {type_name!r}.") from None
+    return msgspec.json.decode(payload, type=shape)
+
+
+@cache
+def event_types() -> Mapping[str, type[Event]]:
+    """Every event of the domain by its name, which must be unique."""
+    found: dict[str, type[Event]] = {}
+    remaining = list(Event.__subclasses__())
+    while remaining:
+        kind = remaining.pop()
+        remaining.extend(kind.__subclasses__())
+        # `slots=True` makes a class twice; only the second one is in its module.
+        if getattr(sys.modules[kind.__module__], kind.__name__, None) is not kind:
+            continue
+        if kind.__name__ in found:
+            raise TypeError(f"Two events are called {kind.__name__}: the outbox stores them by name.")
+        found[kind.__name__] = kind
+    return found

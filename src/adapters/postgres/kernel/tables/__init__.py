@@ -1,0 +1,1 @@
+"""How a table, its repository and its lists are declared, whatever they hold."""

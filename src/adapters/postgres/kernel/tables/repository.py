@@ -1,0 +1,97 @@
+"""A repository on one table, and all that repositories have in common.
+
+Adding, saving and removing are one statement each: the row and its events in a data-modifying CTE.
+Their shapes are fixed, so each class compiles them once, when it is defined.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, ClassVar, override
+
+import asyncpg
+from sqlalchemy import CTE, ColumnElement, Table, bindparam, delete, insert, select, update
+from sqlalchemy.sql import Select
+
+from adapters.postgres.kernel.connection.database import Statement
+from adapters.postgres.kernel.connection.errors import NO_CONFLICTS, Conflicts
+from adapters.postgres.kernel.connection.transaction import Transaction
+from adapters.postgres.kernel.outbox.events import event_values, recording
+from adapters.postgres.kernel.tables.mapping import column_names, loader
+from domain.kernel.aggregate import Aggregate
+from domain.kernel.errors import NotFound
+
+
+class PostgresRepository[A: Aggregate, Id]:
+    """Aggregates of one kind. Subclasses name the table, the entity, what it is not to be found,
+    and what it means to break each constraint, by its name."""
+
+    table: ClassVar[Table]
+    entity: ClassVar[type[Aggregate]]
+    missing: ClassVar[type[NotFound]]
+    conflicts: ClassVar[Conflicts] = NO_CONFLICTS
+
+    _names: ClassVar[Sequence[str]]
+    _load: "ClassVar[staticmethod[[asyncpg.Record], Any]]"
+    _get: ClassVar[Statement]
+    _add: ClassVar[Statement]
+    _save: ClassVar[Statement]
+    _remove: ClassVar[Statement]
+
+    @override
+    def __init_subclass__(cls) -> None:
+        table, cls._names = cls.table, column_names(cls.entity)
+        if set(cls._names) != set(table.c.keys()):
+            raise TypeError(f"{cls.entity.__name__} and the table {table.name} differ in their fields.")
+        cls._load = staticmethod(loader(cls.entity))
+        same = (table.c.id == bindparam("id"), table.c.version == bindparam("version"))
+        values: dict[str, ColumnElement[Any]] = {name: bindparam(name) for name in cls._names}
+        changed = {**values, "version": table.c.version + 1}
+        del changed["id"]
+        row = insert(table).values(values).returning(table.c.version)
+        next_row = update(table).where(*same).values(changed)
+        cls._get = cls.selecting(lambda query: query.where(table.c.id == bindparam("id")))
+        cls._add = with_events(row.cte("changed"))
+        cls._save = with_events(next_row.returning(table.c.version).cte("changed"))
+        cls._remove = with_events(delete(table).where(*same).returning(table.c.version).cte("changed"))
+
+    @classmethod
+    def selecting(cls, narrow: Callable[[Select[Any]], Select[Any]]) -> Statement:
+        """A statement that reads whole aggregates, for `_load`."""
+        return Statement(narrow(select(*(cls.table.c[name] for name in cls._names))))
+
+    def __init__(self, transaction: Transaction) -> None:
+        self._transaction = transaction
+
+    async def get(self, id: Id, /) -> A:
+        found = await self._first(self._get, {"id": id})
+        if found is None:
+            raise self.missing
+        return found
+
+    async def add(self, aggregate: A, /) -> A:
+        await self._write(self._add, aggregate)
+        return replace(aggregate, events=())
+
+    async def save(self, aggregate: A, /) -> A:
+        await self._write(self._save, aggregate)
+        return replace(aggregate, version=aggregate.version + 1, events=())
+
+    async def remove(self, aggregate: A, /) -> None:
+        await self._write(self._remove, aggregate)
+
+    async def _first(self, statement: Statement, values: Mapping[str, Any]) -> A | None:
+        row = await self._transaction.fetchrow(statement, values)
+        return None if row is None else self._load(row)
+
+    async def _write(self, statement: Statement, aggregate: A) -> None:
+        await self._transaction.change(statement, self._values(aggregate), conflicts=self.conflicts)
+
+    def _values(self, aggregate: A) -> dict[str, Any]:
+        """What the statements bind: the row, and its events."""
+        values = {name: getattr(aggregate, name) for name in self._names}
+        return values | event_values(aggregate.events)
+
+
+def with_events(changed: CTE) -> Statement:
+    """A change of one row, and its events where there was one."""
+    return Statement(select(changed.c.version).add_cte(recording(changed)))

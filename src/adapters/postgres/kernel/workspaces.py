@@ -1,0 +1,83 @@
+"""Workspaces in PostgreSQL: the table, the repository, the queries."""
+
+from typing import ClassVar
+
+from sqlalchemy import CheckConstraint, Table, UniqueConstraint, bindparam, select
+
+from adapters.postgres.kernel.connection.database import Database, Statement
+from adapters.postgres.kernel.connection.errors import Conflicts
+from adapters.postgres.kernel.memberships import memberships
+from adapters.postgres.kernel.tables.mapping import loader
+from adapters.postgres.kernel.tables.paging import Listing, by_time
+from adapters.postgres.kernel.tables.repository import PostgresRepository
+from adapters.postgres.kernel.tables.schema import between, instant, key, metadata, text, version
+from application.kernel.paging import Page, PageRequest, Sort
+from application.kernel.queries.workspaces import WorkspaceView
+from domain.kernel.users import UserId
+from domain.kernel.workspaces import (
+    NAME_MOST,
+    SLUG_MOST,
+    SLUG_PATTERN,
+    SlugTaken,
+    Workspace,
+    WorkspaceId,
+    WorkspaceNotFound,
+)
+
+workspaces = Table(
+    "workspaces",
+    metadata,
+    key(),
+    text("name"),
+    text("slug"),
+    instant("created_at"),
+    instant("archived_at", nullable=True),
+    version(),
+    UniqueConstraint("slug"),
+    between("name", 1, NAME_MOST),
+    between("slug", 1, SLUG_MOST),
+    CheckConstraint(f"slug ~ '^{SLUG_PATTERN}$'", name="slug_form"),
+)
+
+
+class PostgresWorkspaces(PostgresRepository[Workspace, WorkspaceId]):
+    table, entity, missing = workspaces, Workspace, WorkspaceNotFound
+    conflicts: ClassVar[Conflicts] = {"uq_workspaces_slug": SlugTaken}
+
+
+_SEEN_BY_VIEWER = (
+    select(
+        workspaces.c.id,
+        workspaces.c.name,
+        workspaces.c.slug,
+        memberships.c.role,
+        workspaces.c.created_at,
+        workspaces.c.archived_at,
+        workspaces.c.version,
+    )
+    .join(memberships, memberships.c.workspace_id == workspaces.c.id)
+    .where(memberships.c.user_id == bindparam("viewer"))
+)
+_GET = Statement(_SEEN_BY_VIEWER.where(workspaces.c.id == bindparam("workspace_id")))
+_PAGE = Listing(
+    WorkspaceView,
+    _SEEN_BY_VIEWER,
+    id=workspaces.c.id,
+    sorts={"created_at": by_time(workspaces.c.created_at)},
+)
+_NEWEST_FIRST = (Sort("created_at", descending=True),)
+_view = loader(WorkspaceView)
+
+
+class PostgresWorkspaceQueries:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def get(self, viewer: UserId, workspace_id: WorkspaceId, /) -> WorkspaceView:
+        row = await self._database.fetchrow(_GET, {"viewer": viewer, "workspace_id": workspace_id})
+        if row is None:
+            raise WorkspaceNotFound
+        return _view(row)
+
+    async def page(self, viewer: UserId, page: PageRequest, /) -> Page[WorkspaceView]:
+        return await _PAGE.page(self._database, {"viewer": viewer}, page, sort=_NEWEST_FIRST)

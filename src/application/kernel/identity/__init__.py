@@ -1,0 +1,1 @@
+"""Logging in and out, by password and through providers, and what keeps a session going."""

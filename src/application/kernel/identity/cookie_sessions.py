@@ -1,0 +1,68 @@
+"""Sessions of browsers: one secret in a cookie that no script can read, good until the session ends."""
+
+from base64 import urlsafe_b64encode
+from dataclasses import dataclass
+from datetime import timedelta
+from hashlib import sha256
+from hmac import compare_digest, digest
+
+from application.kernel.identity.password_login import PasswordLogin
+from application.kernel.identity.secret_tokens import fingerprint, new_secret
+from application.kernel.identity.sessions import open_session
+from application.kernel.ports import Client
+from application.kernel.run import Runner
+from domain.kernel.identity.auth import SessionKind
+from domain.kernel.users import UserId
+
+
+@dataclass(frozen=True, slots=True)
+class SessionCookie:
+    """The value of a cookie, and for how long the browser keeps it."""
+
+    value: str
+    lifetime: timedelta
+
+
+class CookieSessions:
+    """Opens the sessions that a `CookieVerifier` knows again."""
+
+    def __init__(self, run: Runner, passwords: PasswordLogin, *, lifetime: timedelta) -> None:
+        self._run = run
+        self._passwords = passwords
+        self._lifetime = lifetime
+
+    async def log_in(self, client: Client, /, *, email: str, password: str) -> SessionCookie:
+        """As the built-in provider's log-in, with the same refusals, for a browser."""
+        user_id, password_hash = await self._passwords.prove(client, email=email, password=password)
+        return await self.open(client, user_id, password_hash=password_hash)
+
+    async def open(
+        self, client: Client, user_id: UserId, *, password_hash: str | None = None
+    ) -> SessionCookie:
+        """For somebody who has just proved who they are; raises as `open_session` does."""
+        secret = new_secret()
+        session = await self._run(
+            open_session,
+            user_id,
+            token_hash=fingerprint(secret),
+            lifetime=self._lifetime,
+            kind=SessionKind.COOKIE,
+            agent=client.agent,
+            password_hash=password_hash,
+        )
+        return SessionCookie(f"{session.id.hex}.{secret}", self._lifetime)
+
+
+def csrf_token(cookie: str) -> str:
+    """What scripts of our own pages send along, to show that they could read an answer of ours.
+
+    It follows from the cookie's 256 random bits, which it does not tell: whoever has not got the cookie
+    cannot make it, and it is good for this session alone.
+    """
+    made = digest(cookie.encode("utf-8", "surrogatepass"), b"csrf", sha256)
+    return urlsafe_b64encode(made).rstrip(b"=").decode()
+
+
+def is_csrf_token(token: str, cookie: str) -> bool:
+    """In constant time: how much of a wrong one is right shows to nobody."""
+    return compare_digest(token.encode("utf-8", "surrogatepass"), csrf_token(cookie).encode())

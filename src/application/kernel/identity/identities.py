@@ -1,0 +1,87 @@
+"""What happens to the links between users and the accounts that providers keep of them."""
+
+from contextlib import suppress
+
+from application.kernel.ports import Identity, Proof, UnitOfWork
+from domain.kernel.aggregate import new_id
+from domain.kernel.errors import Invalid
+from domain.kernel.identity.identities import Link, LinkedElsewhere, LinkId, LinkNotFound
+from domain.kernel.users import Email, User, UserId, UserNotFound, email_address
+
+
+async def admit_stranger(uow: UnitOfWork, proof: Proof, *, email_trusted: bool) -> User:
+    """Whoever a trusted issuer vouches for is a user from the first time on.
+
+    They are an earlier user where both sides proved the same address: the issuer, if its word on addresses
+    is trusted, and that user to us. An address that was only claimed links nobody: somebody else may have
+    registered it in advance. It goes to a new user only where nobody has it.
+    """
+    email = _address(proof.email)
+    proved = email_trusted and proof.email_verified
+    known = await uow.users.by_email(email) if email else None
+    if known is not None and proved and known.email_verified:
+        user = known
+    else:
+        user = await uow.users.add(
+            User.admit(
+                id=UserId(new_id(uow.now)),
+                email=None if known else email,
+                email_verified=proved,
+                name=proof.name or (email.partition("@")[0] if email else None),
+                at=uow.now,
+            )
+        )
+    await uow.links.add(_link(uow, user.id, proof))
+    return user
+
+
+async def link_identity(uow: UnitOfWork, actor: Identity, proof: Proof) -> Link:
+    """Whoever proves that an account of a provider is theirs may link it.
+
+    Refused when it is another user's, unless that user is nothing but this account seen for the first time:
+    then it was theirs all along, and that user is gone.
+    """
+    link = await uow.links.of(proof.issuer, proof.subject)
+    if link is None:
+        return await uow.links.add(_link(uow, actor.user_id, proof))
+    if link.user_id == actor.user_id:
+        return link
+    other = await uow.users.get(link.user_id)
+    if other.roles or other.suspended_at is not None or not await uow.links.is_all_of_its_user(link):
+        raise LinkedElsewhere
+    moved = await uow.links.save(link.move(to=actor.user_id, at=uow.now))
+    await uow.users.remove(other.be_absorbed(into=actor.user_id, at=uow.now))
+    return moved
+
+
+async def unlink_identity(uow: UnitOfWork, actor: Identity, link_id: LinkId) -> None:
+    """Everybody may unlink their own; refused when there would be no other way left to log in."""
+    links = await uow.links.lock_of(actor.user_id)
+    link = next((link for link in links if link.id == link_id), None)
+    if link is None:
+        raise LinkNotFound
+    last = len(links) == 1 and not await _has_password(uow, actor.user_id)
+    await uow.links.remove(link.unlink(last=last, at=uow.now))
+
+
+def _link(uow: UnitOfWork, user_id: UserId, proof: Proof) -> Link:
+    return Link.make(
+        id=LinkId(new_id(uow.now)),
+        user_id=user_id,
+        issuer=proof.issuer,
+        subject=proof.subject,
+        at=uow.now,
+    )
+
+
+async def _has_password(uow: UnitOfWork, user_id: UserId) -> bool:
+    with suppress(UserNotFound):
+        await uow.credentials.get(user_id)
+        return True
+    return False
+
+
+def _address(text: str | None) -> Email | None:
+    with suppress(Invalid):
+        return email_address(text) if text else None
+    return None

@@ -1,0 +1,70 @@
+"""What the service writes to people: plain text, with a link where there is a front end to link to."""
+
+from dataclasses import dataclass
+
+from application.kernel.ports import Mail
+from domain.kernel.users import Email
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Letters:
+    """In the name of `service`. Without `app_url`, mails tell the request to make at `api_url` instead.
+
+    A secret stands in the fragment of a link: browsers send that to no server, so it is in no log.
+    """
+
+    service: str
+    app_url: str
+    api_url: str
+
+    def verify_email(self, to: Email, *, token: str) -> Mail:
+        how = self._how(
+            page="verify-email",
+            request="auth/email-verification/confirmation",
+            body=f'{{"token": "{token}"}}',
+            token=token,
+            logged_in=True,
+        )
+        return Mail(
+            to=to,
+            subject=f"{self.service}: is this your address?",
+            text=(
+                f"Somebody, most likely you, gave this address to {self.service}.\n\n"
+                f"To say that it is yours, while you are logged in there:\n\n{how}\n\n"
+                "This is good for 24 hours, once. If it was not you, there is nothing to do.\n"
+            ),
+        )
+
+    def reset_password(self, to: Email, *, token: str) -> Mail:
+        how = self._how(
+            page="reset-password",
+            request="auth/password-reset/confirmation",
+            body=f'{{"token": "{token}", "password": "…"}}',
+            token=token,
+        )
+        return Mail(
+            to=to,
+            subject=f"{self.service}: a new password",
+            text=(
+                f"Somebody, most likely you, wants a new password at {self.service}.\n\n"
+                f"To choose one:\n\n{how}\n\n"
+                "This is good for one hour, once. If it was not you, there is nothing to do:\n"
+                "your password stays as it is.\n"
+            ),
+        )
+
+    def password_changed(self, to: Email) -> Mail:
+        return Mail(
+            to=to,
+            subject=f"{self.service}: your password was changed",
+            text=(
+                f"Your password at {self.service} was changed just now, and other sessions were ended.\n\n"
+                "If that was not you, ask for a new password at once: whoever it was, is logged out by it.\n"
+            ),
+        )
+
+    def _how(self, *, page: str, request: str, body: str, token: str, logged_in: bool = False) -> str:
+        if self.app_url:
+            return f"{self.app_url}/{page}#token={token}"
+        bearer = "Authorization: Bearer …\n" if logged_in else ""
+        return f"POST {self.api_url}/v1/{request}\nContent-Type: application/json\n{bearer}\n{body}"

@@ -1,0 +1,281 @@
+"""What the built-in provider does with passwords: registering, logging in, changing and resetting them.
+
+Hashing a password takes tens of milliseconds of CPU, so it happens before the transaction opens:
+`PasswordLogin` does the slow part, and runs the use cases here for the rest.
+"""
+
+from contextlib import suppress
+from dataclasses import replace
+
+from application.kernel.identity import attempts as limits
+from application.kernel.identity.secret_tokens import fingerprint
+from application.kernel.identity.sessions import TokenPair, TokenSessions
+from application.kernel.ports import Attempts, Client, Identity, PasswordHasher, UnitOfWork
+from application.kernel.queries.auth import AuthQueries, PasswordOwner
+from application.kernel.run import Runner
+from domain.kernel.aggregate import new_id
+from domain.kernel.errors import Invalid, Stale
+from domain.kernel.identity.auth import (
+    Credential,
+    NothingToVerify,
+    OneTimeToken,
+    OneTimeTokenId,
+    OneTimeTokenNotFound,
+    PasswordsDisabled,
+    Purpose,
+    WrongCredentials,
+    WrongPassword,
+)
+from domain.kernel.identity.passwords import PASSWORD_MOST, acceptable_password
+from domain.kernel.users import Email, Suspended, User, UserId, UserNotFound, email_address
+
+
+async def register_user(uow: UnitOfWork, *, email: str, display_name: str, password_hash: str) -> User:
+    """Anybody may register, once for each e-mail address."""
+    user_id = UserId(new_id(uow.now))
+    user = await uow.users.add(User.register(id=user_id, email=email, display_name=display_name, at=uow.now))
+    await uow.credentials.add(Credential(id=user_id, password_hash=password_hash))
+    return user
+
+
+async def replace_hash(uow: UnitOfWork, user_id: UserId, *, outdated: str, password_hash: str) -> bool:
+    """The same password under today's parameters, unless it was changed in the meantime: then False."""
+    credential = await uow.credentials.get(user_id)
+    if credential.password_hash != outdated:
+        return False
+    await uow.credentials.save(replace(credential, password_hash=password_hash))
+    return True
+
+
+async def change_password(uow: UnitOfWork, actor: Identity, *, outdated: str, password_hash: str) -> None:
+    """Ends the user's other sessions; refused when the password was changed in the meantime."""
+    credential = await uow.credentials.get(actor.user_id)
+    if credential.password_hash != outdated:
+        raise WrongPassword
+    await uow.credentials.save(credential.change(password_hash, at=uow.now))
+    await uow.sessions.end_all(actor.user_id, at=uow.now, but=actor.session_id)
+
+
+async def request_password_reset(uow: UnitOfWork, *, email: Email) -> None:
+    """Anybody may ask; whether anybody has the address is found out later, when nobody can measure it."""
+    await uow.one_time_tokens.add(
+        OneTimeToken.reset_password(id=OneTimeTokenId(new_id(uow.now)), email=email, at=uow.now)
+    )
+
+
+async def reset_password(uow: UnitOfWork, *, token: str, password_hash: str) -> None:
+    """Whoever has the secret that was mailed may set a password, once; it ends all of the user's sessions.
+
+    A user who never proved the address loses the links to providers as well: whoever made them may not be
+    the one who reads its mail.
+
+    Refused when the token has expired, and when the user has another address by now or is suspended.
+    """
+    found, user = await _redeemed(uow, Purpose.RESET_PASSWORD, token)
+    try:
+        credential = await uow.credentials.get(user.id)
+    except UserNotFound:
+        # Whoever came through a provider so far has no password yet.
+        await uow.credentials.add(Credential(id=user.id, password_hash="").change(password_hash, at=uow.now))
+    else:
+        await uow.credentials.save(credential.change(password_hash, at=uow.now))
+    await uow.sessions.end_all(user.id, at=uow.now)
+    if not user.email_verified:
+        # Until now anybody could have claimed the address: what they left as a way in goes with them.
+        await uow.links.remove_all(user.id)
+        await uow.users.save(user.verify_email(at=uow.now))
+    await uow.one_time_tokens.remove(found)
+
+
+async def request_email_verification(uow: UnitOfWork, actor: Identity) -> None:
+    """Everybody may have the mail sent again that proves their address; refused when it is proved."""
+    user = await uow.users.get(actor.user_id)
+    if user.email is None or user.email_verified:
+        raise NothingToVerify
+    await uow.one_time_tokens.add(
+        OneTimeToken.verify_email(
+            id=OneTimeTokenId(new_id(uow.now)), user_id=user.id, email=user.email, at=uow.now
+        ).requested(at=uow.now)
+    )
+
+
+async def confirm_email(uow: UnitOfWork, actor: Identity, *, token: str) -> None:
+    """Whoever has the secret that was mailed to them proves the address, once.
+
+    Refused when it was mailed to another user, and when it is another's address by now.
+    """
+    found, user = await _redeemed(uow, Purpose.VERIFY_EMAIL, token)
+    if user.id != actor.user_id:
+        raise OneTimeTokenNotFound
+    await uow.one_time_tokens.remove(found)
+    if not user.email_verified:
+        await uow.users.save(user.verify_email(at=uow.now))
+
+
+async def _redeemed(uow: UnitOfWork, purpose: Purpose, token: str) -> tuple[OneTimeToken, User]:
+    """The token that was mailed, and whom to; raises OneTimeTokenNotFound."""
+    found = await uow.one_time_tokens.with_token(fingerprint(token))
+    if found.user_id is None:
+        raise OneTimeTokenNotFound
+    try:
+        user = await uow.users.get(found.user_id)
+        user.ensure_active()
+    except (UserNotFound, Suspended):
+        raise OneTimeTokenNotFound from None
+    found.redeem(purpose, email=user.email, at=uow.now)
+    return found, user
+
+
+class PasswordLogin:
+    """The built-in provider, with its slow parts outside of any transaction.
+
+    Where it is not `enabled`, everybody logs in at another provider and all of this raises
+    PasswordsDisabled. `service_name` is one of the words that make no password.
+    """
+
+    def __init__(
+        self,
+        run: Runner,
+        queries: AuthQueries,
+        passwords: PasswordHasher,
+        sessions: TokenSessions,
+        attempts: Attempts,
+        *,
+        service_name: str,
+        enabled: bool = True,
+    ) -> None:
+        self._run = run
+        self._queries = queries
+        self._passwords = passwords
+        self._sessions = sessions
+        self._attempts = attempts
+        self._service_name = service_name
+        self._enabled = enabled
+
+    async def register(self, *, email: str, password: str, display_name: str) -> User:
+        """Anybody may register, once for each e-mail address; a password has at least 15 characters.
+
+        A mail asks to prove the address.
+        """
+        self._ensure_enabled()
+        words = (self._service_name, email, display_name)
+        password_hash = await self._passwords.hash(acceptable_password(password, words=words))
+        return await self._run(
+            register_user, email=email, display_name=display_name, password_hash=password_hash
+        )
+
+    async def log_in(self, client: Client, /, *, email: str, password: str) -> TokenPair:
+        """Takes the same time and gives the same answer for a wrong password and an unknown address.
+
+        After too many failures of one account, or from one network address, it has to wait.
+        """
+        user_id, password_hash = await self.prove(client, email=email, password=password)
+        return await self._sessions.open(user_id, agent=client.agent, password_hash=password_hash)
+
+    async def prove(self, client: Client, /, *, email: str, password: str) -> tuple[UserId, str]:
+        """Whose password it is, and its hash as it is stored now; refused as `log_in` is."""
+        self._ensure_enabled()
+        address, asked = None, email
+        with suppress(Invalid):
+            asked = address = email_address(email)
+        bounds = limits.of_log_in(asked, client)
+        # Before anything slow: so no more go over it than wait to be hashed at this instant.
+        counted = await self._attempts.check(bounds)
+        known = await self._queries.credential(address) if address is not None else None
+        if len(password) > PASSWORD_MOST:
+            known, password = None, ""
+        matches = await self._passwords.verify(password, known.password_hash if known else None)
+        if known is None or not matches or known.suspended:
+            await self._attempts.count(bounds)
+            raise WrongCredentials
+        if bounds[0] in counted:
+            await self._attempts.forget(bounds[:1])
+        return known.user_id, await self._up_to_date(known.user_id, known.password_hash, password)
+
+    async def change_password(self, actor: Identity, /, *, current_password: str, new_password: str) -> None:
+        """Whoever knows the current password may change it, which ends their other sessions.
+
+        After too many wrong ones it has to wait.
+        """
+        self._ensure_enabled()
+        bounds = limits.of_current_password(actor.user_id)
+        counted = await self._attempts.check(bounds)
+        known = await self._queries.known(actor.user_id)
+        if len(current_password) > PASSWORD_MOST:
+            known, current_password = None, ""
+        outdated = known.password_hash if known else None
+        matches = await self._passwords.verify(current_password, outdated)
+        if known is None or outdated is None or not matches:
+            await self._attempts.count(bounds)
+            raise WrongPassword
+        if counted:
+            await self._attempts.forget(bounds)
+        password_hash = await self._acceptable_hash(new_password, known, field="new_password")
+        await self._run(change_password, actor, outdated=outdated, password_hash=password_hash)
+
+    async def request_password_reset(self, client: Client, /, *, email: str) -> None:
+        """Anybody may ask; a mail with a secret, good for an hour, goes to the address if anybody has it.
+
+        The answer and the work are the same if nobody has. After too many it has to wait.
+        """
+        self._ensure_enabled()
+        address = email_address(email)
+        await self._attempts.count(limits.of_password_reset(address, client))
+        await self._run(request_password_reset, email=address)
+
+    async def reset_password(self, *, token: str, password: str) -> None:
+        """Whoever has the secret that was mailed may set a password, once.
+
+        It ends all of the user's sessions, and proves the address.
+        """
+        self._ensure_enabled()
+        known = await self._queries.resetting(fingerprint(token))
+        if known is None:
+            raise OneTimeTokenNotFound
+        password_hash = await self._acceptable_hash(password, known, field="password")
+        try:
+            await self._run(reset_password, token=token, password_hash=password_hash)
+        except Stale as lost:  # another use at the same time was first
+            raise OneTimeTokenNotFound from lost
+
+    async def request_email_verification(self, actor: Identity, /) -> None:
+        """Everybody may have the mail sent again that proves their address; refused when it is proved.
+
+        After too many it has to wait.
+        """
+        await self._attempts.count(limits.of_email_verification(actor.user_id))
+        await self._run(request_email_verification, actor)
+
+    async def confirm_email(self, actor: Identity, /, *, token: str) -> None:
+        """Whoever is logged in and has the secret that was mailed proves their address, once; good for a day.
+
+        Not by the secret alone: else somebody registers another one's address, and has its owner confirm it.
+        """
+        try:
+            await self._run(confirm_email, actor, token=token)
+        except Stale as lost:  # another use at the same time was first
+            raise OneTimeTokenNotFound from lost
+
+    def _ensure_enabled(self) -> None:
+        if not self._enabled:
+            raise PasswordsDisabled("Log in at the provider.")
+
+    async def _acceptable_hash(self, password: str, known: PasswordOwner, *, field: str) -> str:
+        words = (self._service_name, known.email or "", known.display_name)
+        return await self._passwords.hash(acceptable_password(password, words=words, field=field))
+
+    async def _up_to_date(self, user_id: UserId, stored: str, password: str) -> str:
+        """The good password's hash as it is stored from now on, under today's parameters."""
+        if not self._passwords.is_outdated(stored):
+            return stored
+        password_hash = await self._passwords.hash(password)
+        with suppress(Stale):
+            if await self._run(replace_hash, user_id, outdated=stored, password_hash=password_hash):
+                return password_hash
+        # Another log-in at the same time has done the same, or the password is another by now.
+        known = await self._queries.known(user_id)
+        if known is None or not known.password_hash:
+            raise WrongCredentials
+        if not await self._passwords.verify(password, known.password_hash):
+            raise WrongCredentials
+        return known.password_hash

@@ -1,0 +1,296 @@
+"""Logging in through a provider: the way there, the way back, and the session of ours that it ends in."""
+
+import json
+import re
+from base64 import urlsafe_b64encode
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+from enum import StrEnum
+from hashlib import sha256
+from hmac import compare_digest
+from typing import Self
+from urllib.parse import urlencode
+
+from application.kernel.identity.cookie_sessions import CookieSessions, SessionCookie
+from application.kernel.identity.secret_tokens import fingerprint, new_secret
+from application.kernel.identity.sessions import TokenPair, TokenSessions
+from application.kernel.ports import (
+    Accounts,
+    Client,
+    Clock,
+    LoginProvider,
+    LoginSecrets,
+    ProviderAnswer,
+    Seal,
+    UnitOfWork,
+    WorldError,
+)
+from application.kernel.run import Runner
+from domain.kernel.aggregate import new_id
+from domain.kernel.errors import DomainError, Invalid, Stale
+from domain.kernel.identity.auth import (
+    ExchangeRefused,
+    LoginDenied,
+    LoginNotBegun,
+    LoginProviderNotFound,
+    OneTimeToken,
+    OneTimeTokenId,
+    OneTimeTokenNotFound,
+    Purpose,
+)
+from domain.kernel.users import UserId
+
+ATTEMPT_LIFETIME = timedelta(minutes=10)
+EXCHANGE_LIFETIME = timedelta(seconds=60)
+RETURN_MOST = 1000  # with the rest of what a browser keeps of a log-in, below the 4096 of a cookie
+
+# RFC 3986 without user information and fragments: neither has a place in an address to return to, and no
+# browser reads what is left in another way than we do (no backslashes, no control characters, no spaces).
+_ADDRESS = re.compile(r"(?P<origin>https?://[A-Za-z0-9.:\[\]-]+)([/?][A-Za-z0-9._~:/?\[\]@!$&'()*+,;=%-]*)?")
+_CHALLENGE = re.compile("[A-Za-z0-9_-]{43,128}")
+_VERIFIER = re.compile("[A-Za-z0-9._~-]{43,128}")  # RFC 7636 §4.1
+
+
+class Mode(StrEnum):
+    """What a log-in ends in."""
+
+    TOKENS = "tokens"
+    """A code, which the application exchanges for tokens."""
+
+    COOKIE = "cookie"
+    """A session cookie."""
+
+
+class ResponseMode(StrEnum):
+    """Which part of the address tells the application how it went."""
+
+    FRAGMENT = "fragment"
+    """No server sees it, nor any log."""
+
+    QUERY = "query"
+    """For an application whose server takes it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """A log-in that a browser has begun. `expires_at` is in Unix seconds."""
+
+    provider: str
+    state: str
+    nonce: str
+    verifier: str
+    return_to: str
+    mode: str
+    response_mode: str
+    challenge: str | None
+    expires_at: float
+
+    @property
+    def secrets(self) -> LoginSecrets:
+        return LoginSecrets(state=self.state, nonce=self.nonce, verifier=self.verifier)
+
+    def dump(self) -> str:
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def load(cls, text: str) -> Self | None:
+        """`None` for an attempt that another version of the service wrote."""
+        try:
+            return cls(**json.loads(text))
+        except TypeError:
+            return None
+
+    def returning(self, **told: str) -> str:
+        """The address to return to, with what the application is told there."""
+        if not told:
+            return self.return_to
+        mark = "#" if self.response_mode == ResponseMode.FRAGMENT else "&" if "?" in self.return_to else "?"
+        return f"{self.return_to}{mark}{urlencode(told)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Departure:
+    """Where the browser goes, and what it keeps until it is back, by the name of `state`."""
+
+    address: str
+    state: str
+    sealed: str
+
+
+@dataclass(frozen=True, slots=True)
+class Return:
+    """Where the browser goes when it is back: with a cookie, a code in the address, or an error there."""
+
+    address: str
+    cookie: SessionCookie | None = None
+    error: str | None = None
+
+
+async def make_exchange_code(uow: UnitOfWork, user_id: UserId, *, code: str, challenge: str) -> None:
+    """Whoever a provider vouched for can get a session for `code`, once and soon."""
+    await uow.one_time_tokens.add(
+        OneTimeToken(
+            id=OneTimeTokenId(new_id(uow.now)),
+            purpose=Purpose.EXCHANGE,
+            user_id=user_id,
+            token_hash=fingerprint(code),
+            challenge=challenge,
+            created_at=uow.now,
+            expires_at=uow.now + EXCHANGE_LIFETIME,
+        )
+    )
+
+
+async def redeem_exchange_code(uow: UnitOfWork, *, code: str, verifier: str) -> UserId:
+    """Anybody who has the code and began the log-in may, once."""
+    token = await uow.one_time_tokens.with_token(fingerprint(code))
+    if (
+        token.purpose is not Purpose.EXCHANGE
+        or token.user_id is None
+        or token.challenge is None
+        or uow.now >= token.expires_at
+        or not _answers(token.challenge, verifier)
+    ):
+        raise ExchangeRefused
+    await uow.one_time_tokens.remove(token)
+    return token.user_id
+
+
+class ProviderLogin:
+    """The log-in through any of `providers`, by their names. It leads back to pages of `origins` alone."""
+
+    def __init__(
+        self,
+        run: Runner,
+        providers: Mapping[str, LoginProvider],
+        *,
+        accounts: Accounts,
+        token_sessions: TokenSessions,
+        cookie_sessions: CookieSessions,
+        seal: Seal,
+        clock: Clock,
+        origins: Collection[str],
+    ) -> None:
+        self._run = run
+        self._providers = providers
+        self._accounts = accounts
+        self._token_sessions = token_sessions
+        self._cookie_sessions = cookie_sessions
+        self._seal = seal
+        self._clock = clock
+        self._origins = frozenset(origins)
+
+    @property
+    def providers(self) -> Mapping[str, LoginProvider]:
+        return self._providers
+
+    async def begin(
+        self,
+        name: str,
+        *,
+        return_to: str,
+        mode: Mode,
+        response_mode: ResponseMode = ResponseMode.FRAGMENT,
+        challenge: str | None = None,
+    ) -> Departure:
+        """Anybody may log in; refused where the way back does not lead to our own front end.
+
+        With tokens, `challenge` is the S256 of a secret that the application keeps (RFC 7636 §4.2).
+        """
+        provider = self._provider(name)
+        self._check_return(return_to)
+        _check_challenge(mode, challenge)
+        secrets = LoginSecrets(state=new_secret(), nonce=new_secret(), verifier=new_secret())
+        attempt = Attempt(
+            provider=name,
+            state=secrets.state,
+            nonce=secrets.nonce,
+            verifier=secrets.verifier,
+            return_to=return_to,
+            mode=mode,
+            response_mode=response_mode,
+            challenge=challenge,
+            expires_at=(self._clock() + ATTEMPT_LIFETIME).timestamp(),
+        )
+        return Departure(await provider.address(secrets), secrets.state, self._seal.seal(attempt.dump()))
+
+    async def finish(
+        self, client: Client, name: str, *, answer: ProviderAnswer, sealed: str | None
+    ) -> Return:
+        """Whoever comes back to where they began; what went wrong elsewhere is told to the application.
+
+        Refused where this browser has not begun it, or more than ten minutes ago.
+        """
+        provider = self._provider(name)
+        attempt = self._attempt(name, answer.state, sealed)
+        try:
+            proof = await provider.redeem(answer, attempt.secrets)
+            identity = await self._accounts.recognise(proof)
+            return await self._welcome(client, attempt, identity.user_id)
+        except LoginDenied:
+            error = "access_denied"
+        except WorldError:
+            error = "temporarily_unavailable"
+        except DomainError:
+            error = "login_failed"
+        return Return(attempt.returning(error=error), error=error)
+
+    async def exchange(self, client: Client, /, *, code: str, verifier: str) -> TokenPair:
+        """The code of a log-in is good for one use, within a minute, by whoever began it."""
+        try:
+            user_id = await self._run(redeem_exchange_code, code=code, verifier=verifier)
+        except (OneTimeTokenNotFound, Stale) as lost:  # stale: another use at the same time was first
+            raise ExchangeRefused from lost
+        return await self._token_sessions.open(user_id, agent=client.agent)
+
+    async def _welcome(self, client: Client, attempt: Attempt, user_id: UserId) -> Return:
+        if attempt.mode == Mode.COOKIE:
+            return Return(attempt.returning(), await self._cookie_sessions.open(client, user_id))
+        code = new_secret()
+        await self._run(make_exchange_code, user_id, code=code, challenge=attempt.challenge or "")
+        return Return(attempt.returning(code=code))
+
+    def _provider(self, name: str) -> LoginProvider:
+        if name not in self._providers:
+            raise LoginProviderNotFound
+        return self._providers[name]
+
+    def _attempt(self, name: str, state: str, sealed: str | None) -> Attempt:
+        text = self._seal.unseal(sealed) if sealed is not None else None
+        attempt = Attempt.load(text) if text is not None else None
+        if (
+            attempt is None
+            or not compare_digest(attempt.state.encode(), state.encode("utf-8", "surrogatepass"))
+            or attempt.provider != name
+            or self._clock().timestamp() >= attempt.expires_at
+        ):
+            raise LoginNotBegun("")
+        return attempt
+
+    def _check_return(self, address: str) -> None:
+        read = _ADDRESS.fullmatch(address)
+        if read is None or len(address) > RETURN_MOST:
+            raise Invalid(
+                "It must be a whole address such as https://app.example.com/welcome, without a fragment.",
+                field="return_to",
+            )
+        # Compared as text: an origin that differs from the settings in the least is another one.
+        if read["origin"] not in self._origins:
+            raise Invalid("It must be on one of the origins that the settings allow.", field="return_to")
+
+
+def _check_challenge(mode: Mode, challenge: str | None) -> None:
+    if mode is Mode.TOKENS and (challenge is None or not _CHALLENGE.fullmatch(challenge)):
+        detail = "It must be the base64url of a SHA-256 (RFC 7636, S256) where the log-in ends in tokens."
+        raise Invalid(detail, field="challenge")
+    if mode is Mode.COOKIE and challenge is not None:
+        raise Invalid("There is nothing to exchange where the log-in ends in a cookie.", field="challenge")
+
+
+def _answers(challenge: str, verifier: str) -> bool:
+    """RFC 7636 §4.6."""
+    if not _VERIFIER.fullmatch(verifier):
+        return False
+    made = urlsafe_b64encode(sha256(verifier.encode()).digest()).rstrip(b"=")
+    return compare_digest(made, challenge.encode())

@@ -1,0 +1,39 @@
+"""What can be asked about open invitations: by those who manage members, and by who was invited."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from application.kernel.paging import Page, PageRequest
+from domain.kernel.invitations import InvitationId
+from domain.kernel.memberships import Role
+from domain.kernel.users import UserId
+from domain.kernel.workspaces import WorkspaceId
+
+
+@dataclass(slots=True)
+class InvitationView:
+    """An open invitation, expired ones included; its secret is shown to nobody again."""
+
+    id: InvitationId
+    workspace_id: WorkspaceId
+    workspace_name: str
+    email: str
+    role: Role
+    invited_by: UserId
+    created_at: datetime
+    expires_at: datetime
+    version: int
+
+
+class InvitationQueries(Protocol):
+    async def get(self, viewer: UserId, invitation_id: InvitationId, /) -> InvitationView:
+        """For owners and admins, and for who has the invited address; to others InvitationNotFound."""
+
+    async def page(
+        self, viewer: UserId, workspace_id: WorkspaceId, page: PageRequest, /
+    ) -> Page[InvitationView]:
+        """For owners and admins, the newest first; raises WorkspaceNotFound, also for lesser members."""
+
+    async def mine(self, viewer: UserId, page: PageRequest, /) -> Page[InvitationView]:
+        """Those to the viewer's own address, the newest first."""

@@ -1,0 +1,65 @@
+"""What users can ask about themselves, and those who look after the service about users."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from application.kernel.paging import Page, PageRequest, Sort
+from domain.kernel.users import GlobalRole, UserId
+
+if TYPE_CHECKING:
+    from application.kernel.ports import Identity  # that module imports this one
+
+
+@dataclass(slots=True)
+class Profile:
+    """The user who is logged in. The address is `null` where a provider did not tell it."""
+
+    id: UserId
+    email: str | None
+    email_verified: bool
+    display_name: str
+    roles: tuple[GlobalRole, ...]
+    created_at: datetime
+    version: int
+
+
+@dataclass(slots=True)
+class UserView:
+    """A user, as those see them who look after the service."""
+
+    id: UserId
+    email: str | None
+    email_verified: bool
+    display_name: str
+    roles: tuple[GlobalRole, ...]
+    created_at: datetime
+    suspended_at: datetime | None
+    version: int
+
+
+type UserSortKey = Literal["created_at", "email"]
+"""Users without an address come first when sorted by it upwards."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserFilter:
+    """Which users; what is absent does not matter. `text` is how the address or the name begins."""
+
+    text: str | None = None
+    suspended: bool | None = None
+    role: GlobalRole | None = None
+
+
+class UserQueries(Protocol):
+    async def profile(self, user_id: UserId, /) -> Profile:
+        """Raises UserNotFound."""
+
+    async def get(self, actor: "Identity", user_id: UserId, /) -> UserView:
+        """For those who may read users; raises NotPermitted, UserNotFound."""
+
+    async def page(
+        self, actor: "Identity", where: UserFilter, sort: Sequence[Sort[UserSortKey]], page: PageRequest, /
+    ) -> Page[UserView]:
+        """For those who may read users; raises NotPermitted, InvalidCursor."""

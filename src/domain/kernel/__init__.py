@@ -1,0 +1,1 @@
+"""What upstream gives every service: aggregates, errors, texts, and the tenants with their members."""

@@ -1,0 +1,1 @@
+"""How people show who they are: credentials, sessions, one-time tokens, providers' accounts, signing keys."""

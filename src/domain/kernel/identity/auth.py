@@ -1,0 +1,260 @@
+"""The built-in provider's own records: credentials, sessions, one-time tokens, signing keys."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import NewType, Self
+from uuid import UUID
+
+from domain.kernel.aggregate import Aggregate, Event
+from domain.kernel.errors import Conflict, Forbidden, Invalid, Limited, NotFound, Unauthenticated
+from domain.kernel.users import Email, UserId
+
+SessionId = NewType("SessionId", UUID)
+OneTimeTokenId = NewType("OneTimeTokenId", UUID)
+
+AGENT_MOST = 200
+VERIFICATION_LIFETIME = timedelta(hours=24)
+RESET_LIFETIME = timedelta(hours=1)  # a mailbox that is read later by somebody else holds no way in
+
+
+class WrongCredentials(Unauthenticated):
+    """The e-mail address or the password is wrong."""
+
+
+class WrongPassword(Forbidden):
+    """The current password is wrong."""
+
+
+class PasswordsDisabled(Forbidden):
+    """Nobody logs in with a password here."""
+
+
+class TooManyAttempts(Limited):
+    """There were too many attempts; wait a while."""
+
+
+class SessionEnded(Unauthenticated):
+    """The session has ended; log in again."""
+
+
+class SessionNotFound(NotFound):
+    """There is no such session."""
+
+
+class NoSession(Conflict):
+    """This access token belongs to no session here."""
+
+
+class LoginDenied(Unauthenticated):
+    """You did not log in at the provider, or did not let it tell us who you are."""
+
+
+class LoginRefused(Unauthenticated):
+    """What came back from the provider does not prove who you are; log in again."""
+
+
+class ExchangeRefused(Unauthenticated):
+    """The code has been used, has expired, or does not go with this verifier; log in again."""
+
+
+class LoginProviderNotFound(NotFound):
+    """There is no log-in through such a provider."""
+
+
+class LoginNotBegun(Invalid):
+    """This log-in was not begun in this browser, or too long ago; begin again."""
+
+
+class OneTimeTokenNotFound(NotFound):
+    """This has been used, has expired, or was never issued; ask for a new one."""
+
+
+class NothingToVerify(Conflict):
+    """There is no address to verify, or it has been verified."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionOpened(Event):
+    session_id: SessionId
+    user_id: UserId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionClosed(Event):
+    """Somebody logged out. Sessions that end all at once have no event each: what ended them has one."""
+
+    session_id: SessionId
+    user_id: UserId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefreshTokenReused(Event):
+    """A token that had been used before came back: a client retried, or somebody stole it."""
+
+    session_id: SessionId
+    user_id: UserId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PasswordChanged(Event):
+    user_id: UserId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credential(Aggregate):
+    """What a user proves themselves with; `id` is the user's. The hash is argon2id in PHC form."""
+
+    id: UserId
+    password_hash: str
+
+    def change(self, password_hash: str, *, at: datetime) -> Self:
+        """With another password; not for the same one under other parameters."""
+        changed = PasswordChanged(at=at, user_id=self.id)
+        return replace(self, password_hash=password_hash).recording(changed)
+
+
+class SessionKind(StrEnum):
+    """What the client keeps of a session."""
+
+    TOKENS = "tokens"
+    """A refresh token, which each use replaces, and access tokens."""
+
+    COOKIE = "cookie"
+    """One secret in a cookie, which stays."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session(Aggregate):
+    """A log-in: the family of refresh tokens that follow one another (RFC 9700 §4.14.2), or one cookie.
+
+    Only the hash of the one secret that is valid now is kept. `agent` is what the client called itself, for
+    the person who looks through their sessions; `used_at` is the log-in or the latest refresh.
+    """
+
+    id: SessionId
+    user_id: UserId
+    kind: SessionKind = SessionKind.TOKENS
+    token_hash: str
+    agent: str = ""
+    created_at: datetime
+    used_at: datetime
+    expires_at: datetime
+    ended_at: datetime | None = None
+
+    @classmethod
+    def open(
+        cls,
+        *,
+        id: SessionId,
+        user_id: UserId,
+        token_hash: str,
+        at: datetime,
+        lifetime: timedelta,
+        kind: SessionKind = SessionKind.TOKENS,
+        agent: str = "",
+    ) -> Self:
+        return cls(
+            id=id,
+            user_id=user_id,
+            kind=kind,
+            token_hash=token_hash,
+            agent=agent[:AGENT_MOST],
+            created_at=at,
+            used_at=at,
+            expires_at=at + lifetime,
+            events=(SessionOpened(at=at, session_id=id, user_id=user_id),),
+        )
+
+    def is_open(self, at: datetime) -> bool:
+        return self.ended_at is None and at < self.expires_at
+
+    def end(self, *, at: datetime) -> Self:
+        closed = SessionClosed(at=at, session_id=self.id, user_id=self.user_id)
+        return replace(self, ended_at=at).recording(closed)
+
+    def refresh(self, *, presented: str, successor: str, at: datetime) -> Self:
+        """The session with its next token, or ended because `presented` was not the current one.
+
+        Raises SessionEnded where there is nothing left to refresh, and for a cookie, which stays as it is.
+        """
+        if self.kind is not SessionKind.TOKENS or not self.is_open(at):
+            raise SessionEnded
+        if presented != self.token_hash:
+            reused = RefreshTokenReused(at=at, session_id=self.id, user_id=self.user_id)
+            return replace(self, ended_at=at).recording(reused)
+        return replace(self, token_hash=successor, used_at=at)
+
+
+class Purpose(StrEnum):
+    """What a one-time token is good for."""
+
+    VERIFY_EMAIL = "verify_email"
+    RESET_PASSWORD = "reset_password"  # noqa: S105 (the name of a purpose)
+    EXCHANGE = "exchange"
+    """Log in: a browser brings it back from a provider, and its application trades it for a session."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmailVerificationRequested(Event):
+    token_id: OneTimeTokenId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PasswordResetRequested(Event):
+    token_id: OneTimeTokenId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OneTimeToken(Aggregate):
+    """A secret that proves something once: only its hash is kept.
+
+    One that goes by mail has no hash before the mail is written, and no user where nobody has the address.
+    `challenge` binds an exchange to the browser that began it (S256, RFC 7636 §4.2).
+    """
+
+    id: OneTimeTokenId
+    purpose: Purpose
+    user_id: UserId | None
+    email: Email | None = None
+    token_hash: str | None = None
+    challenge: str | None = None
+    created_at: datetime
+    expires_at: datetime
+
+    @classmethod
+    def verify_email(cls, *, id: OneTimeTokenId, user_id: UserId, email: Email, at: datetime) -> Self:
+        """Not good for anything before it has a hash."""
+        return cls(
+            id=id,
+            purpose=Purpose.VERIFY_EMAIL,
+            user_id=user_id,
+            email=email,
+            created_at=at,
+            expires_at=at + VERIFICATION_LIFETIME,
+        )
+
+    @classmethod
+    def reset_password(cls, *, id: OneTimeTokenId, email: Email, at: datetime) -> Self:
+        """For an address that may be anybody's or nobody's."""
+        return cls(
+            id=id,
+            purpose=Purpose.RESET_PASSWORD,
+            user_id=None,
+            email=email,
+            created_at=at,
+            expires_at=at + RESET_LIFETIME,
+            events=(PasswordResetRequested(at=at, token_id=id),),
+        )
+
+    def requested(self, *, at: datetime) -> Self:
+        """The same, to be mailed."""
+        return self.recording(EmailVerificationRequested(at=at, token_id=self.id))
+
+    def has_expired(self, at: datetime) -> bool:
+        return at >= self.expires_at
+
+    def redeem(self, purpose: Purpose, *, email: Email | None, at: datetime) -> None:
+        """Raises OneTimeTokenNotFound unless it is good for this, now, and for who has this address."""
+        if self.purpose is not purpose or self.has_expired(at) or self.email != email:
+            raise OneTimeTokenNotFound

@@ -1,0 +1,223 @@
+"""People with an account."""
+
+import re
+from collections.abc import Collection
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import NewType, Self, TypedDict, Unpack
+from uuid import UUID
+
+from domain.kernel.aggregate import Aggregate, Event
+from domain.kernel.errors import Conflict, Forbidden, Invalid, NotFound, Unauthenticated
+from domain.kernel.text import line, tidied
+
+UserId = NewType("UserId", UUID)
+Email = NewType("Email", str)
+
+
+class GlobalRole(StrEnum):
+    """What somebody is in the whole service, beside what they are in their workspaces."""
+
+    SUPPORT = "support"
+    ADMIN = "admin"
+
+
+DISPLAY_NAME_MOST = 80
+EMAIL_MOST = 254  # RFC 5321 §4.5.3.1.3: 256 octets of path, less its angle brackets
+
+# What a browser's <input type="email"> accepts, with a dot in the host. Not all that RFC 5322 permits: no
+# quoted local parts, no address literals, no internationalised addresses (RFC 6531).
+_HOST = r"[a-z0-9]([a-z0-9-]*[a-z0-9])?"
+_EMAIL = re.compile(rf"[a-z0-9.!#$%&'*+/=?^_`{{|}}~-]{{1,64}}@{_HOST}(\.{_HOST})+")
+
+
+class UserNotFound(NotFound):
+    """There is no such user."""
+
+
+class Suspended(Unauthenticated):
+    """The account is suspended."""
+
+
+class EmailTaken(Conflict):
+    """The e-mail address belongs to another account."""
+
+
+class OwnAccount(Forbidden):
+    """Nobody suspends themselves or changes their own roles."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserRegistered(Event):
+    user_id: UserId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserEdited(Event):
+    user_id: UserId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmailChanged(Event):
+    """The new address has to be proved."""
+
+    user_id: UserId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmailVerified(Event):
+    user_id: UserId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserSuspended(Event):
+    """`by` is who did it; `None` is an operator at the service's console."""
+
+    user_id: UserId
+    by: UserId | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserRestored(Event):
+    user_id: UserId
+    by: UserId | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RolesChanged(Event):
+    user_id: UserId
+    roles: tuple[GlobalRole, ...]
+    by: UserId | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserAbsorbed(Event):
+    """An account that a provider's token had made turned out to be that of `into`, and is gone."""
+
+    user_id: UserId
+    into: UserId
+
+
+class ProfileChanges(TypedDict, total=False):
+    """What of a profile can change; what is absent stays."""
+
+    display_name: str
+    email: str
+
+
+def email_address(text: str, *, field: str = "email") -> Email:
+    """The address in lower case, as it is stored and compared; raises Invalid."""
+    text = line(text, field=field, most=EMAIL_MOST).lower()
+    if not _EMAIL.fullmatch(text):
+        raise Invalid("It must be an e-mail address such as ada@example.com.", field=field)
+    return Email(text)
+
+
+def display_name_from(*offered: str | None) -> str:
+    """The first of the names on offer that can be shown, made to fit; for names that nobody can correct."""
+    for name in offered:
+        with suppress(Invalid):
+            tidy = tidied(name or "", most=DISPLAY_NAME_MOST)
+            return line(tidy, field="display_name", most=DISPLAY_NAME_MOST)
+    return "User"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class User(Aggregate):
+    """A person, whoever vouches for them; what they may do lies in their memberships and their roles.
+
+    The address is unknown where a provider did not tell it. `email_verified_at` is when the person proved
+    that it is theirs; another address has to be proved anew.
+    """
+
+    id: UserId
+    email: Email | None
+    email_verified_at: datetime | None = None
+    display_name: str
+    roles: tuple[GlobalRole, ...] = ()
+    created_at: datetime
+    suspended_at: datetime | None = None
+
+    @classmethod
+    def register(cls, *, id: UserId, email: str, display_name: str, at: datetime) -> Self:
+        return cls(
+            id=id,
+            email=email_address(email),
+            display_name=line(display_name, field="display_name", most=DISPLAY_NAME_MOST),
+            created_at=at,
+            events=(UserRegistered(at=at, user_id=id),),
+        )
+
+    @classmethod
+    def admit(
+        cls, *, id: UserId, email: Email | None, email_verified: bool, name: str | None, at: datetime
+    ) -> Self:
+        """Somebody whom a provider vouches for; a name that will not do becomes one that does."""
+        return cls(
+            id=id,
+            email=email,
+            email_verified_at=at if email and email_verified else None,
+            display_name=display_name_from(name, email.partition("@")[0] if email else None),
+            created_at=at,
+            events=(UserRegistered(at=at, user_id=id),),
+        )
+
+    @property
+    def email_verified(self) -> bool:
+        return self.email_verified_at is not None
+
+    def ensure_active(self) -> None:
+        """Raises Suspended."""
+        if self.suspended_at is not None:
+            raise Suspended
+
+    def edit(self, *, at: datetime, **changes: Unpack[ProfileChanges]) -> Self:
+        edited = self
+        if "display_name" in changes:
+            name = line(changes["display_name"], field="display_name", most=DISPLAY_NAME_MOST)
+            edited = replace(edited, display_name=name)
+        if "email" in changes:
+            email = email_address(changes["email"])
+            if email != self.email:
+                changed = EmailChanged(at=at, user_id=self.id)
+                edited = replace(edited, email=email, email_verified_at=None).recording(changed)
+        if edited == self:
+            return self
+        return edited.recording(UserEdited(at=at, user_id=self.id))
+
+    def verify_email(self, *, at: datetime) -> Self:
+        """The same account, whose person has proved that the address is theirs."""
+        if self.email is None or self.email_verified_at is not None:
+            return self
+        return replace(self, email_verified_at=at).recording(EmailVerified(at=at, user_id=self.id))
+
+    def suspend(self, *, by: UserId | None, at: datetime) -> Self:
+        """The same account, to which nobody gets in until it is restored; raises OwnAccount."""
+        self._ensure_not(by)
+        if self.suspended_at is not None:
+            return self
+        return replace(self, suspended_at=at).recording(UserSuspended(at=at, user_id=self.id, by=by))
+
+    def restore(self, *, by: UserId | None, at: datetime) -> Self:
+        if self.suspended_at is None:
+            return self
+        return replace(self, suspended_at=None).recording(UserRestored(at=at, user_id=self.id, by=by))
+
+    def change_roles(self, roles: Collection[GlobalRole], *, by: UserId | None, at: datetime) -> Self:
+        """With exactly these roles in the whole service; raises OwnAccount."""
+        self._ensure_not(by)
+        ordered = tuple(role for role in GlobalRole if role in roles)
+        if ordered == self.roles:
+            return self
+        changed = RolesChanged(at=at, user_id=self.id, roles=ordered, by=by)
+        return replace(self, roles=ordered).recording(changed)
+
+    def be_absorbed(self, *, into: UserId, at: datetime) -> Self:
+        """The account with the fact that it ended as a part of another."""
+        return self.recording(UserAbsorbed(at=at, user_id=self.id, into=into))
+
+    def _ensure_not(self, by: UserId | None) -> None:
+        if by == self.id:
+            raise OwnAccount("Ask somebody else who may.")

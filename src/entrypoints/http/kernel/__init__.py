@@ -1,0 +1,1 @@
+"""HTTP for every service: routes, the OpenAPI document, the server, identity, the kernel's API."""

@@ -1,0 +1,255 @@
+"""What a route says of itself in the OpenAPI document that FastAPI cannot know: headers, and how it refuses.
+
+What is the same for all routes stands in `document.py`.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, get_origin
+
+from fastapi.routing import APIRoute
+
+from application.kernel.idempotency import AnswerLost, IdempotencyKeyInUse, IdempotencyKeyReused
+from application.kernel.paging import InvalidCursor, Page
+from application.kernel.ports import Contention, TimedOut, Unavailable
+from application.kernel.preconditions import PreconditionFailed
+from domain.kernel.errors import Invalid, NotFound, Stale, Unauthenticated
+from entrypoints.http.kernel.identity.cookies import CsrfTokenMissing, CsrfTokenWrong, ForeignOrigin
+from entrypoints.http.kernel.routing.problems import (
+    MEDIA_TYPE,
+    ContentTooLarge,
+    InternalError,
+    InvalidIdempotencyKey,
+    InvalidPrecondition,
+    InvalidRequest,
+    Kind,
+    MalformedBody,
+    PreconditionRequired,
+    UnsupportedMediaType,
+    kind_of,
+)
+
+# Who may call a route stands in its dependencies or else here: nobody can leave it open by forgetting.
+PUBLIC: dict[str, Any] = {"security": []}
+
+COOKIE_SCHEME = "cookie"
+"""What stands in for a bearer token where the client is a browser."""
+
+_TEXT = {"type": "string"}
+_TAGS = {**_TEXT, "pattern": r'^(\*|(W/)?"[!#-~]*"( *, *(W/)?"[!#-~]*")*)$'}
+_KEY = {**_TEXT, "pattern": r'^("([ !#-\[\]-~]|\\["\\]){1,255}"|[!#-+\--:<-~]{1,255})$'}
+_SCHEMA = {"$ref": "#/components/schemas/Problem"}
+_URI = {"type": "string", "format": "uri-reference"}
+_SECONDS = {"type": "integer", "minimum": 0}
+
+# Not HTTP's own phrases, which Python has changed from one release to the next, and a document is stored.
+_MEANINGS: Mapping[int, str] = MappingProxyType(
+    {
+        304: "It is as you have it.",
+        400: "The request cannot be read.",
+        401: "Who is asking is not known.",
+        403: "Whoever asks may not do this.",
+        404: "There is no such thing, or not for whoever asks.",
+        409: "It cannot be done to the thing as it is now.",
+        412: "The thing has changed since it was read.",
+        413: "The body is too large.",
+        415: "The body is of the wrong media type.",
+        422: "The request can be read, and is not valid.",
+        428: "The request has to say which version it changes.",
+        429: "It was tried too often.",
+        500: "The service failed.",
+        503: "The service, or something that it needs, has no room now.",
+        504: "Something that the service needs took too long.",
+    }
+)
+
+
+_RETRY_AFTER = {
+    "description": "Seconds until another try may succeed.",
+    "required": True,
+    "schema": _SECONDS,
+    "example": 1,
+}
+_CHALLENGE = {
+    "description": "How to show who asks (RFC 9110 §11.6.1).",
+    "required": True,
+    "schema": _TEXT,
+    "example": "Bearer",
+}
+_HEADERS: Mapping[int, Any] = MappingProxyType(
+    {
+        401: {"WWW-Authenticate": _CHALLENGE},
+        429: {"Retry-After": _RETRY_AFTER},
+        503: {"Retry-After": _RETRY_AFTER},
+    }
+)
+
+
+_DEPRECATION: dict[str, Any] = {
+    "Deprecation": {"schema": _TEXT, "description": "Since when it is deprecated (RFC 9745)."},
+    "Sunset": {"schema": _TEXT, "description": "When it will be gone (RFC 8594)."},
+    "Link": {"schema": _TEXT, "description": "What to know about its end (RFC 9745 §3)."},
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shape:
+    """What a route promises beside what FastAPI sees of it."""
+
+    location: str | None = None
+    tagged: bool = False
+    """It shows one thing with a version, so with an entity tag."""
+    runs: bool = False
+    """It runs a use case, so that `If-Match` holds or does not."""
+    changes: bool = False
+    """There is one thing here of which `If-Match` can name a version."""
+    must_match: bool = False
+    keyed: bool = False
+    """It takes an `Idempotency-Key`."""
+    deprecated: bool = False
+
+
+def parameters(shape: Shape, *, reads: bool) -> list[dict[str, Any]]:
+    """The headers that a route reads."""
+    found = []
+    if shape.tagged and reads:
+        found.append(
+            _header("If-None-Match", "The `ETag` of what you have: if it is still so, the answer is 304.")
+        )
+    if shape.changes:
+        what = "The `ETag` of what you have read, or its `version` in quotes: if it is no longer so, 412."
+        found.append(_header("If-Match", what, required=shape.must_match, schema=_TAGS))
+    if shape.keyed:
+        what = (
+            "A new one for each new request, such as a UUID. If no answer arrives, send the request again "
+            "with the same key: it is done once, and answered alike for a day."
+        )
+        found.append(_header("Idempotency-Key", what, schema=_KEY))
+    return found
+
+
+def _header(
+    name: str, description: str, *, required: bool = False, schema: Mapping[str, Any] = _TEXT
+) -> dict[str, Any]:
+    return {"name": name, "in": "header", "required": required, "description": description, "schema": schema}
+
+
+def refusals(
+    route: APIRoute, shape: Shape, *, further: Iterable[type[Exception]] = ()
+) -> dict[int | str, dict[str, Any]]:
+    """The responses by which a route may refuse: by what its shape tells, and by `further` errors."""
+    errors = [*further, *_errors(route, shape)]
+    if sum(issubclass(error, NotFound) for error in errors) > 1:
+        errors = [error for error in errors if error is not NotFound]
+    found = refused_by(*errors)
+    if shape.deprecated:
+        for response in found.values():
+            response["headers"] = _DEPRECATION | response.get("headers", {})
+    return found
+
+
+def refused_by(*errors: type[Exception]) -> dict[int | str, dict[str, Any]]:
+    """The responses that these errors become, an example of each, and of what any route may suffer."""
+    statuses: dict[int, dict[str, Kind]] = {}
+    for error in dict.fromkeys((*errors, InternalError, Unavailable, TimedOut)):
+        kind = kind_of(error)
+        statuses.setdefault(kind.status, {})[kind.code] = kind
+    return {status: _refusal(status, statuses[status].values()) for status in sorted(statuses)}
+
+
+def _refusal(status: int, kinds: Iterable[Kind]) -> dict[str, Any]:
+    examples = {kind.code: {"summary": kind.title, "value": _example(kind)} for kind in kinds}
+    return {
+        "description": _MEANINGS[status],
+        "content": {MEDIA_TYPE: {"schema": _SCHEMA, "examples": examples}},
+        **({"headers": _HEADERS[status]} if status in _HEADERS else {}),
+    }
+
+
+def _example(kind: Kind) -> dict[str, object]:
+    """A problem of this kind, without what depends on the request."""
+    return {"type": kind.type, "title": kind.title, "status": kind.status, "detail": kind.title}
+
+
+def _errors(route: APIRoute, shape: Shape) -> Iterator[type[Exception]]:
+    changes, public = route.methods != {"GET"}, is_public(route)
+    path, query = route.dependant.path_params, route.dependant.query_params
+    read = any(field.field_info.annotation is not str for field in path) or bool(query)
+    cases: Sequence[tuple[object, Sequence[type[Exception]]]] = (
+        (not public, [Unauthenticated]),
+        (not public and changes, [ForeignOrigin, CsrfTokenMissing, CsrfTokenWrong, Stale]),
+        (path, [_missing(route.path)]),
+        (read or route.body_field, [InvalidRequest]),
+        (route.body_field, [Invalid, MalformedBody, UnsupportedMediaType]),
+        (is_page(route.response_model), [InvalidCursor]),
+        (shape.runs, [PreconditionFailed, InvalidPrecondition]),
+        (shape.must_match, [PreconditionRequired]),
+        (shape.keyed, [IdempotencyKeyReused, IdempotencyKeyInUse, AnswerLost, InvalidIdempotencyKey]),
+        (changes, [Contention, ContentTooLarge]),  # a body is counted that nobody asked for, too
+    )
+    for holds, errors in cases:
+        if holds:
+            yield from errors
+
+
+def _missing(path: str) -> type[Exception]:
+    """What is not there where there is nothing under such a path: of `…/tasks/{task_id}/start` the task."""
+    known = {error.__name__: error for error in NotFound.__subclasses__()}
+    *_, (collection, name) = [("", ""), *re.findall(r"(\w+)/{(\w+)}", path)]
+    nouns = collection.removesuffix("s"), name.removesuffix("_id")
+    return next((known[found] for noun in nouns if (found := f"{noun.title()}NotFound") in known), NotFound)
+
+
+def successes(route: APIRoute, shape: Shape) -> dict[int | str, dict[str, Any]]:
+    """The headers that a route's own answer carries, and its answer to whoever has that already."""
+    headers: dict[str, Any] = {}
+    if shape.location is not None:
+        headers["Location"] = {
+            "required": True,
+            "schema": _URI,
+            "x-template": shape.location,
+            "description": "Where it is from now on.",
+        }
+    if route.status_code == 302:
+        headers["Location"] = {
+            "required": True,
+            "schema": _URI,
+            "description": "Where the browser goes.",
+        }
+    if is_page(route.response_model):
+        headers["Link"] = {
+            "schema": _TEXT,
+            "description": "The next page, where there is one (RFC 8288).",
+        }
+    if shape.tagged:
+        headers["ETag"] = {
+            "required": True,
+            "schema": _TEXT,
+            "example": '"1-51f0c5ad0f3e2b61"',
+            "description": "This version, shown like this (RFC 9110 §8.8.3).",
+        }
+    if shape.keyed:
+        headers["Idempotency-Replayed"] = {
+            "schema": {"type": "string", "enum": ["true"]},
+            "description": "This was done before, under the same key.",
+        }
+    if shape.deprecated:
+        headers = _DEPRECATION | headers
+    found: dict[int | str, dict[str, Any]] = {}
+    if headers:
+        found[route.status_code or 200] = {"headers": headers}
+    if shape.tagged and route.methods == {"GET"}:
+        kept = {name: header for name, header in headers.items() if name != "Location"}
+        found[304] = {"description": _MEANINGS[304], "headers": kept}
+    return found
+
+
+def is_public(route: APIRoute) -> bool:
+    """Whether the route says itself whom it lets in, or that it lets everybody in."""
+    return "security" in (route.openapi_extra or {})
+
+
+def is_page(model: object) -> bool:
+    return get_origin(model) is Page

@@ -1,0 +1,1 @@
+"""OAuth, cookies, log-in through providers, and what is published about them."""

@@ -1,0 +1,85 @@
+"""Which problem an exception becomes."""
+
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
+
+import structlog
+from fastapi import Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.routing import BaseRoute, Match
+from starlette.types import Scope
+
+from application.kernel.ports import Contention, TimedOut, Unavailable
+from domain.kernel.errors import Invalid, Limited, Unauthenticated
+from entrypoints.http.kernel.identity.well_known import resource_metadata
+from entrypoints.http.kernel.routing.answers import Answer, Header
+from entrypoints.http.kernel.routing.dependencies import settings_of
+from entrypoints.http.kernel.routing.field_errors import FieldError, field_errors, pointer
+from entrypoints.http.kernel.routing.problems import (
+    STATUS,
+    InvalidClient,
+    InvalidRequest,
+    kind_of,
+    problem,
+    problem_of_status,
+)
+
+log = structlog.get_logger("http")
+
+RETRY_AFTER_SECONDS = 1
+
+
+async def answer_error(request: Request, error: Exception) -> Answer:
+    """The answer to whatever was raised on purpose; what was not is a 500, from the layer outside."""
+    scope, kind, detail = request.scope, type(error), str(error)
+    errors: Sequence[FieldError] = ()
+    headers: Sequence[Header] = ()
+    match error:
+        case InvalidRequest():
+            errors = error.errors
+        case Invalid(field=str(field)):
+            errors = [FieldError(pointer=pointer([field]), code=kind_of(kind).code, detail=detail)]
+        case Unauthenticated():
+            headers = [(b"www-authenticate", _challenge(request).encode())]
+        case InvalidClient():
+            headers = [(b"www-authenticate", b'Basic realm="introspection", charset="UTF-8"')]
+        case Limited():
+            headers = [(b"retry-after", b"%d" % error.retry_after)]
+        case Unavailable() | Contention() | TimedOut():
+            log.warning("the world failed", reason=detail, cause=repr(error.__cause__))
+            if kind_of(kind).status == 503:
+                headers = [(b"retry-after", b"%d" % RETRY_AFTER_SECONDS)]
+        case RequestValidationError():  # of a route that is FastAPI's own
+            kind, detail, errors = InvalidRequest, "", field_errors(error.errors())
+        case HTTPException():
+            return problem_of_status(scope, error.status_code, _headers(request, error))
+    return problem(scope, kind, detail, errors=errors, headers=headers)
+
+
+HANDLERS: Mapping[int | type[Exception], Callable[[Request, Any], Coroutine[Any, Any, Response]]] = (
+    MappingProxyType(dict.fromkeys((*STATUS, HTTPException, RequestValidationError), answer_error))
+)
+"""Whatever is not in here is a defect."""
+
+
+def allowed(routes: Iterable[BaseRoute], scope: Scope) -> list[str]:
+    """The methods under the path of a request, by name."""
+    found: set[str] = set()
+    for route in routes:
+        if route.matches(scope)[0] is not Match.NONE:
+            found.update(getattr(route, "methods", None) or ())
+    return sorted(found | {"HEAD"} if "GET" in found else found)
+
+
+def _challenge(request: Request) -> str:
+    """RFC 6750 §3, and where to learn whose tokens are good here (RFC 9728 §5.1)."""
+    error = 'error="invalid_token", ' if "authorization" in request.headers else ""
+    return f'Bearer {error}resource_metadata="{resource_metadata(settings_of(request))}"'
+
+
+def _headers(request: Request, error: HTTPException) -> list[Header]:
+    if error.status_code == 405:  # Starlette's own `Allow` knows only the first of several routes
+        return [(b"allow", ", ".join(allowed(request.app.routes, request.scope)).encode())]
+    return [(name.lower().encode(), value.encode("latin-1")) for name, value in (error.headers or {}).items()]

@@ -1,0 +1,290 @@
+"""Every refusal and every failure as a problem (RFC 9457): the category gives the status, the class the rest.
+
+What can be wrong with a request before a use case sees it:
+
+    RequestError
+    ├── MalformedRequest       from the server itself, as the next three are (protocol.py)
+    ├── RequestTimedOut
+    ├── UriTooLong
+    ├── HeadersTooLarge
+    ├── MalformedBody
+    ├── InvalidPrecondition
+    ├── InvalidIdempotencyKey
+    ├── PreconditionRequired
+    ├── PathNotFound
+    ├── MethodNotAllowed
+    ├── ContentTooLarge
+    ├── UnsupportedMediaType
+    ├── InvalidRequest         with every error in it
+    ├── OAuthError             with the `error` that clients of OAuth look for
+    │   ├── InvalidForm
+    │   ├── InvalidGrant
+    │   ├── UnsupportedGrantType
+    │   └── InvalidClient
+    └── InternalError          not the request's fault: the cause is in the log, under the trace id
+"""
+
+import inspect
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from types import MappingProxyType
+from typing import NotRequired, TypedDict
+from urllib.parse import quote
+
+import msgspec
+from starlette.types import Scope
+
+from application.kernel.paging import InvalidCursor
+from application.kernel.ports import Contention, TimedOut, Unavailable, WorldError
+from application.kernel.preconditions import PreconditionFailed
+from domain.kernel.errors import (
+    Conflict,
+    DomainError,
+    Forbidden,
+    Invalid,
+    Limited,
+    NotFound,
+    Stale,
+    Unauthenticated,
+)
+from entrypoints.http.kernel.routing.answers import Answer, Header
+from entrypoints.http.kernel.routing.field_errors import MOST_ERRORS, FieldError
+
+MEDIA_TYPE = "application/problem+json"
+PAGES = "/problems"
+
+
+class Problem(TypedDict):
+    """Why a request was refused, or failed (RFC 9457). `type` is a page about problems of this kind.
+
+    `error` is there where OAuth has a word for it (RFC 6749 §5.2).
+    """
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str
+    trace_id: str
+    errors: NotRequired[Sequence[FieldError]]
+    error: NotRequired[str]
+
+
+class RequestError(Exception):
+    """The request was refused before anything was done."""
+
+    def __init__(self, detail: str = "") -> None:
+        super().__init__(detail)
+        self.detail = detail
+
+
+class MalformedRequest(RequestError):
+    """This is not HTTP."""
+
+
+class RequestTimedOut(RequestError):
+    """The request did not arrive in time."""
+
+
+class UriTooLong(RequestError):
+    """The address is too long."""
+
+
+class HeadersTooLarge(RequestError):
+    """The headers are too large."""
+
+
+class MalformedBody(RequestError):
+    """The body is not JSON in UTF-8."""
+
+
+class InvalidPrecondition(RequestError):
+    """`If-Match` must name entity tags."""
+
+
+class InvalidIdempotencyKey(RequestError):
+    """This is no idempotency key."""
+
+
+class PreconditionRequired(RequestError):
+    """A change here must say which version it is made to."""
+
+
+class PathNotFound(RequestError):
+    """There is nothing under this path."""
+
+
+class MethodNotAllowed(RequestError):
+    """This method does not exist here; `Allow` names those that do."""
+
+
+class ContentTooLarge(RequestError):
+    """The body is too large."""
+
+
+class UnsupportedMediaType(RequestError):
+    """The body must be JSON, and `Content-Type` must say so."""
+
+
+class InvalidRequest(RequestError):
+    """The request is not valid; `errors` says where."""
+
+    def __init__(self, errors: Sequence[FieldError]) -> None:
+        super().__init__()
+        self.errors = errors[:MOST_ERRORS]
+
+
+class OAuthError(RequestError):
+    """The request was refused."""
+
+    code: str
+    """What RFC 6749 §5.2 calls it."""
+
+
+class InvalidForm(OAuthError):
+    """The form is not valid."""
+
+    code = "invalid_request"
+
+
+class InvalidGrant(OAuthError):
+    """What was presented is not good for a token."""
+
+    code = "invalid_grant"
+
+
+class UnsupportedGrantType(OAuthError):
+    """There is no such way to a token here."""
+
+    code = "unsupported_grant_type"
+
+
+class InvalidClient(OAuthError):
+    """The client is unknown, or its secret is wrong."""
+
+    code = "invalid_client"
+
+
+class InternalError(RequestError):
+    """The service failed."""
+
+
+STATUS: Mapping[type[Exception], int] = MappingProxyType(
+    {
+        MalformedRequest: 400,
+        MalformedBody: 400,
+        InvalidPrecondition: 400,
+        InvalidIdempotencyKey: 400,
+        InvalidCursor: 400,
+        OAuthError: 400,
+        InvalidClient: 401,
+        Unauthenticated: 401,
+        Forbidden: 403,
+        NotFound: 404,
+        PathNotFound: 404,
+        MethodNotAllowed: 405,
+        RequestTimedOut: 408,
+        Conflict: 409,
+        Stale: 409,
+        PreconditionFailed: 412,
+        ContentTooLarge: 413,
+        UriTooLong: 414,
+        UnsupportedMediaType: 415,
+        Invalid: 422,
+        InvalidRequest: 422,
+        PreconditionRequired: 428,
+        Limited: 429,
+        HeadersTooLarge: 431,
+        InternalError: 500,
+        Unavailable: 503,
+        Contention: 503,
+        TimedOut: 504,
+    }
+)
+
+# What other layers say with a number alone.
+_BY_STATUS: Mapping[int, type[Exception]] = MappingProxyType(
+    {STATUS[error]: error for error in (PathNotFound, MethodNotAllowed, ContentTooLarge, InternalError)}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What all problems from one class of errors share."""
+
+    status: int
+    title: str
+    code: str = ""
+
+    @property
+    def type(self) -> str:
+        return f"{PAGES}/{self.code}" if self.code else "about:blank"
+
+
+def kind_of(error: type[Exception]) -> Kind:
+    """`TaskNotFound` is a 404 with the code `task-not-found`; its docstring is the title."""
+    base = next((base for base in error.__mro__ if base in STATUS), None)
+    if base is None:
+        return kind_of(InternalError)
+    code = re.sub(r"(?<!^)(?=[A-Z])", "-", error.__name__).lower()
+    return Kind(STATUS[base], (inspect.getdoc(error) or "").partition("\n")[0], code)
+
+
+def kinds() -> list[Kind]:
+    """Every kind of problem that can come from the modules imported so far, by status and code."""
+    errors = {error for root in (DomainError, WorldError, RequestError) for error in _descendants(root)}
+    errors.discard(OAuthError)  # what is raised are its subclasses
+    return sorted({kind_of(error) for error in errors}, key=lambda kind: (kind.status, kind.code))
+
+
+def _descendants(error: type[Exception]) -> Iterator[type[Exception]]:
+    for child in error.__subclasses__():
+        yield child
+        yield from _descendants(child)
+
+
+def problem(
+    scope: Scope,
+    error: type[Exception],
+    detail: str = "",
+    *,
+    errors: Sequence[FieldError] = (),
+    headers: Iterable[Header] = (),
+) -> Answer:
+    """The answer to a request that ended in an error of this class."""
+    oauth = error.code if issubclass(error, OAuthError) else None
+    return _answer(scope, kind_of(error), detail, errors, headers, oauth=oauth)
+
+
+def problem_of_status(scope: Scope, status: int, headers: Iterable[Header] = ()) -> Answer:
+    """The problem in place of what another layer answers with this status."""
+    if status in _BY_STATUS:
+        return problem(scope, _BY_STATUS[status], headers=headers)
+    phrase = HTTPStatus(status).phrase if status in HTTPStatus else "Error"
+    return _answer(scope, Kind(status, phrase), "", (), headers)
+
+
+def _answer(
+    scope: Scope,
+    kind: Kind,
+    detail: str,
+    errors: Sequence[FieldError],
+    headers: Iterable[Header],
+    *,
+    oauth: str | None = None,
+) -> Answer:
+    body = Problem(
+        type=kind.type,
+        title=kind.title,
+        status=kind.status,
+        detail=detail or kind.title,
+        instance=quote(scope["path"], safe="/:@!$&'()*+,;=~"),
+        trace_id=scope.get("trace_id", ""),
+    )
+    if errors:
+        body["errors"] = errors
+    if oauth is not None:
+        body["error"] = oauth
+    return Answer(kind.status, msgspec.json.encode(body), media_type=MEDIA_TYPE.encode(), headers=headers)

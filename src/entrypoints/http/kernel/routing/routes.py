@@ -1,0 +1,326 @@
+"""Routes that read and write JSON fast, and say by themselves what can go wrong.
+
+FastAPI matches, documents and calls them. What it does for each request in between, half of what a request
+costs, is replaced by a `Reader` before the endpoint and msgspec after it (docs/decisions/0011). An endpoint
+that needs all of FastAPI, such as forms or streams, belongs to an ordinary `fastapi.APIRouter`.
+"""
+
+import re
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time
+from email.utils import format_datetime
+from http import HTTPStatus
+from inspect import getdoc
+from typing import Any, TypedDict, Unpack, get_type_hints, override
+from urllib.parse import quote, unquote
+
+import msgspec
+from fastapi import Request, Response
+from fastapi.responses import JSONResponse
+from fastapi.routing import APIRoute
+from starlette.routing import BaseRoute, Match
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from application.kernel.idempotency import answer_once
+from application.kernel.paging import Page
+from application.kernel.ports import UnitOfWork
+from application.kernel.run import Runner
+from domain.kernel.aggregate import Aggregate
+from entrypoints.http.kernel.document.documentation import PUBLIC, Shape, parameters, refusals, successes
+from entrypoints.http.kernel.routing.answers import Answer, Header, NoContent, NotModified, Redirect
+from entrypoints.http.kernel.routing.conditions import Condition, entity_tag, has_version, is_known
+from entrypoints.http.kernel.routing.dependencies import provided, user_id_of
+from entrypoints.http.kernel.routing.idempotency import idempotency_key, keyed_request, read, written
+from entrypoints.http.kernel.routing.reading import Reader
+
+type Endpoint = Callable[..., Awaitable[object]]
+
+_encode = msgspec.json.Encoder().encode
+
+# What an endpoint returns that shows nothing, and the status; the last two where it sets headers of its own.
+_WITHOUT_BODY: Mapping[object, int] = {type(None): 204, NoContent: 204, Redirect: 302}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deprecation:
+    """An operation that goes: deprecated `since` a day, gone by `sunset`, explained at `link`.
+
+    RFC 9745, RFC 8594.
+    """
+
+    since: date
+    sunset: date
+    link: str
+
+    def headers(self) -> list[Header]:
+        began, ends = (datetime.combine(day, time(), UTC) for day in (self.since, self.sunset))
+        return [
+            (b"deprecation", b"@%d" % began.timestamp()),
+            (b"sunset", format_datetime(ends, usegmt=True).encode()),
+            (b"link", f'<{self.link}>; rel="deprecation"; type="text/html"'.encode()),
+        ]
+
+
+class Options(TypedDict, total=False):
+    """What a route can say beside its path and its endpoint's signature."""
+
+    use_case: Endpoint
+    """What it runs, and whose docstring describes the operation; otherwise the endpoint's own does."""
+
+    response_model: type
+    """What of the returned object is shown. Needed where that is an entity, and not a view already."""
+
+    location: str
+    """The path of what it creates: `/tasks/{id}`, with the answer's `id`. The status is then 201."""
+
+    changes: type[Aggregate]
+    """What is at this path, for a request that says by `If-Match` which version of it may be changed."""
+
+    must_match: bool
+    """A request without `If-Match` is refused."""
+
+    unkeyed: str
+    """Why a POST takes no `Idempotency-Key`."""
+
+    deprecated: Deprecation
+    """It goes, and every answer says so."""
+
+    public: bool
+    """Anybody may call it, without a token."""
+
+    refuses: Collection[type[Exception]]
+    """Further errors by which it may refuse, beside those that its shape tells."""
+
+
+class Router:
+    """The routes of one resource; `app.py` takes them from here.
+
+    `prefix` is that of an API's version. It is no `APIRouter`, because FastAPI looks for a request twice
+    among routers that are nested.
+    """
+
+    def __init__(self, *, tag: str, prefix: str = "/v1", include_in_schema: bool = True) -> None:
+        self.routes: list[Route] = []
+        self.prefix = prefix
+        self._tag = tag
+        self._include_in_schema = include_in_schema
+
+    def get[E: Endpoint](self, path: str, **options: Unpack[Options]) -> Callable[[E], E]:
+        return self._adder("GET", path, options)
+
+    def post[E: Endpoint](self, path: str, **options: Unpack[Options]) -> Callable[[E], E]:
+        return self._adder("POST", path, options)
+
+    def patch[E: Endpoint](self, path: str, **options: Unpack[Options]) -> Callable[[E], E]:
+        return self._adder("PATCH", path, options)
+
+    def delete[E: Endpoint](self, path: str, **options: Unpack[Options]) -> Callable[[E], E]:
+        return self._adder("DELETE", path, options)
+
+    def _adder[E: Endpoint](self, method: str, path: str, options: Options) -> Callable[[E], E]:
+        def add(endpoint: E) -> E:
+            route = Route(
+                method,
+                path,
+                endpoint,
+                options,
+                prefix=self.prefix,
+                tag=self._tag,
+                include_in_schema=self._include_in_schema,
+            )
+            self.routes.append(route)
+            return endpoint
+
+        return add
+
+
+class Route(APIRoute):
+    """One method of one path."""
+
+    def __init__(
+        self,
+        method: str,
+        path: str,
+        endpoint: Endpoint,
+        options: Options,
+        *,
+        prefix: str,
+        tag: str,
+        include_in_schema: bool = True,
+    ) -> None:
+        self._declared = method, path, options
+        self.use_case = options.get("use_case")
+        self.returned = get_type_hints(endpoint, include_extras=True)["return"]
+        public = options.get("public", False)
+        self.runner = None if public else _runner_of(endpoint)
+        self.changes = options.get("changes")
+        self.unkeyed = options.get("unkeyed", "")
+        nothing = self.returned in _WITHOUT_BODY
+        status = _WITHOUT_BODY.get(self.returned) or (201 if "location" in options else 200)
+        model = None if nothing else options.get("response_model", self.returned)
+        deprecation = options.get("deprecated")
+        self.shape = Shape(
+            location=prefix + options["location"] if "location" in options else None,
+            tagged=has_version(model),
+            runs=self.runner is not None,
+            changes=self.changes is not None,
+            must_match=options.get("must_match", False),
+            keyed=method == "POST" and self.runner is not None and not self.unkeyed,
+            deprecated=deprecation is not None,
+        )
+        super().__init__(
+            prefix + path,
+            endpoint,
+            methods=[method],
+            status_code=status,
+            response_class=Redirect if self.returned is Redirect else JSONResponse,
+            response_description=HTTPStatus(status).phrase,
+            response_model=model,
+            description=getdoc(self.use_case or endpoint),
+            deprecated=deprecation is not None or None,
+            generate_unique_id_function=lambda route: route.name,
+            tags=[tag],
+            include_in_schema=include_in_schema,
+        )
+        # What is public, and the headers that it reads, which FastAPI cannot see.
+        self.openapi_extra = {
+            **(PUBLIC if public else {}),
+            "parameters": parameters(self.shape, reads=method == "GET"),
+        }
+        self.responses = {
+            **successes(self, self.shape),
+            **refusals(self, self.shape, further=options.get("refuses", ())),
+        }
+        if deprecation is not None:
+            self.app = _announcing(self.app, deprecation.headers())
+
+    @property
+    def name_in_version(self) -> tuple[str, str]:
+        """The method, and the path without the version: what a later version may have another of."""
+        method, path, _ = self._declared
+        return method, re.sub(r"{\w+", "{", path)
+
+    def under(self, prefix: str) -> "Route":
+        """The same in another version."""
+        method, path, options = self._declared
+        return Route(
+            method,
+            path,
+            self.endpoint,
+            options,
+            prefix=prefix,
+            tag=str(self.tags[0]),
+            include_in_schema=self.include_in_schema,
+        )
+
+    @override
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        endpoint: Endpoint = self.endpoint
+        read_arguments, write = Reader(self.dependant), _writer(self)
+        if self.runner is None:
+
+            async def handle(request: Request) -> Response:
+                return write(await endpoint(**await read_arguments(request)), request)
+
+            return handle
+        runner, keyed, path = self.runner, self.shape.keyed, self.path
+        condition = Condition(self.changes, self.param_convertors, required=self.shape.must_match)
+
+        async def handle_change(request: Request) -> Response:
+            arguments = await read_arguments(request)
+            headers, user_id = request.scope["headers"], user_id_of(request)
+            run: Runner = arguments[runner]
+            expected = condition.of(headers, arguments, user_id=user_id)
+            arguments[runner] = changing = run if expected is None else run.expecting(expected)
+            key = idempotency_key(headers) if keyed else None
+            if key is None:
+                return write(await endpoint(**arguments), request)
+
+            async def answer(uow: UnitOfWork) -> str:
+                arguments[runner] = changing.within(uow)
+                return written(write(await endpoint(**arguments), request))
+
+            asked = await keyed_request(request, key, route=path, user_id=user_id)
+            given, replayed = await run(answer_once, asked, answer, seal=provided(request).answer_seal)
+            return read(given, replayed=replayed)
+
+        return handle_change
+
+
+class Index:
+    """Finds the route of a request among the few with its method and its number of segments.
+
+    Starlette asks one route after the other. What is not found here, such as a path that does not exist or
+    a route that is FastAPI's own, is left to it.
+    """
+
+    def __init__(self, router: ASGIApp, routes: Iterable[BaseRoute]) -> None:
+        self._router = router
+        self._routes: dict[tuple[str, int], list[Route]] = {}
+        for route in routes:
+            if isinstance(route, Route):
+                for method in route.methods or ():
+                    self._routes.setdefault((method, route.path.count("/")), []).append(route)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            for route in self._routes.get((scope["method"], scope["path"].count("/")), ()):
+                match, found = route.matches(scope)
+                if match is Match.FULL:
+                    scope.update(found)
+                    await route.handle(scope, receive, send)
+                    return
+        await self._router(scope, receive, send)
+
+
+def _runner_of(endpoint: Endpoint) -> str | None:
+    """The name of the argument through which it runs a use case."""
+    return next((name for name, hint in get_type_hints(endpoint).items() if hint is Runner), None)
+
+
+def _writer(route: Route) -> Callable[[object, Request], Response]:
+    """What makes the answer out of what the endpoint returned; everything that can be is decided here."""
+    if route.response_model is None:
+        return lambda returned, _: returned if isinstance(returned, Response) else NoContent()
+    status, model = route.status_code or 200, route.response_model
+    is_model = route.returned == model
+    location = route.shape.location.replace("{", "{0.") if route.shape.location else None
+    tagged, is_read = route.shape.tagged, route.methods == {"GET"}
+
+    def write(returned: object, request: Request) -> Response:
+        shown: Any = returned if is_model else msgspec.convert(returned, model, from_attributes=True)
+        body = _encode(shown)
+        headers: list[Header] = []
+        if location is not None:
+            headers.append((b"location", location.format(shown).encode()))
+        if tagged:
+            tag = entity_tag(shown.version, body)
+            headers.append((b"etag", tag))
+            if is_read and is_known(request.scope["headers"], tag):
+                return NotModified(headers)
+        if isinstance(shown, Page) and shown.next is not None:
+            headers.append((b"link", _link_to_next(request.scope, shown.next)))
+        return Answer(status, body, headers=headers)
+
+    return write
+
+
+def _announcing(app: ASGIApp, headers: Iterable[Header]) -> ASGIApp:
+    """The same with further headers on each of its answers, problems too."""
+
+    async def announce(scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_more(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], *headers]
+            await send(message)
+
+        await app(scope, receive, send_more)
+
+    return announce
+
+
+def _link_to_next(scope: Scope, cursor: str) -> bytes:
+    asked = quote(scope["query_string"], safe="%&=+,:;@!$'()*/?")  # it comes encoded; this is for the rest
+    kept = [part for part in asked.split("&") if part and unquote(part.partition("=")[0]) != "cursor"]
+    return f'<{quote(scope["path"])}?{"&".join([*kept, f"cursor={cursor}"])}>; rel="next"'.encode()

@@ -1,0 +1,1 @@
+"""The application and the layers around its routes."""

@@ -1,0 +1,175 @@
+"""The outermost layer, one for all: what every request and every answer needs.
+
+A request gets its identifiers and its line in the log, an answer its headers, and whatever went wrong in the
+layers below becomes a problem. `/health/live` is answered here, since it asks for nothing else.
+"""
+
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from time import perf_counter
+
+import structlog
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from structlog.contextvars import bind_contextvars
+
+from entrypoints.http.kernel.routing.answers import Answer, Header
+from entrypoints.http.kernel.routing.problems import (
+    MEDIA_TYPE,
+    InternalError,
+    MethodNotAllowed,
+    problem,
+    problem_of_status,
+)
+
+log = structlog.get_logger("http")
+
+LIVE = "/health/live"
+_NONE: Mapping[str, str] = {}
+_UUID = 36  # a path can have anything in its place
+CLIENT_LEFT = 499  # nobody is told; the log knows the number from nginx
+
+# What an answer carries unless it says otherwise itself (OWASP REST Security Cheat Sheet).
+_DEFAULTS: Sequence[Header] = (
+    (b"cache-control", b"no-store"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"permissions-policy", b"camera=(), geolocation=(), microphone=()"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+)
+_DEFAULT_NAMES = frozenset(name for name, _ in _DEFAULTS)
+_OVER_TLS: Header = (b"strict-transport-security", b"max-age=31536000")
+
+# What describes a body that is replaced.
+_OF_THE_BODY = frozenset({b"content-type", b"content-length", b"content-encoding", b"etag", b"last-modified"})
+_PROBLEM: Header = (b"content-type", MEDIA_TYPE.encode())
+
+_REQUEST_ID = re.compile(rb"[\w.:+/=@-]{1,128}")
+_TRACE_PARENT = re.compile(
+    rb"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.*)?"
+)
+
+
+class Edge:
+    """Pure ASGI: one `BaseHTTPMiddleware` would cost each request more than all of this."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        started = perf_counter()
+        method = scope["method"]
+        if method == "HEAD":
+            scope = {**scope, "method": "GET"}
+        exchange = _Exchange(scope, send, with_body=method != "HEAD")
+        try:
+            await (_alive if scope["path"] == LIVE else self.app)(scope, receive, exchange.send)
+        except ClientDisconnect:
+            exchange.status = CLIENT_LEFT
+        except Exception:
+            log.exception("request failed")
+            if not exchange.complete:
+                if exchange.status:
+                    raise  # half an answer is out: the server cuts the connection, and the client knows
+                await problem(scope, InternalError)(scope, receive, exchange.send)
+        finally:
+            if exchange.status >= 400 or not scope["path"].startswith("/health/"):
+                route = scope.get("route")
+                log.info(
+                    "request",
+                    method=method,
+                    route=route and route.path,
+                    status=exchange.status,
+                    duration_ms=round((perf_counter() - started) * 1000, 2),
+                    bytes=exchange.size,
+                    workspace_id=scope.get("path_params", _NONE).get("workspace_id", "")[:_UUID] or None,
+                )
+
+
+class _Exchange:
+    """One request's identifiers, and its answer on the way out."""
+
+    __slots__ = ("_headers", "_replaced", "_scope", "_send", "_with_body", "complete", "size", "status")
+
+    def __init__(self, scope: Scope, send: Send, *, with_body: bool) -> None:
+        request_id, trace_id, span_id = _identifiers(scope["headers"])
+        scope["trace_id"] = trace_id
+        bind_contextvars(request_id=request_id, trace_id=trace_id, user_id=None)
+        self._headers = [
+            (b"x-request-id", request_id.encode()),
+            (b"traceresponse", f"00-{trace_id}-{span_id}-00".encode()),
+        ]
+        if scope["scheme"] == "https":
+            self._headers.append(_OVER_TLS)
+        self._scope = scope
+        self._send = send
+        self._with_body = with_body
+        self._replaced = False
+        self.status = 0
+        self.size = 0
+        self.complete = False
+
+    async def send(self, message: Message) -> None:
+        """Takes what the layers below send, and passes on what the client gets."""
+        if self._replaced:
+            return
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            given = list(message.get("headers", ()))
+            if self.status >= 400 and _PROBLEM not in given:
+                await self._replace(given)
+                return
+            await self._start(given)
+        else:
+            await self._body(message.get("body", b""), more=message.get("more_body", False))
+
+    async def _start(self, given: list[Header]) -> None:
+        names = {name for name, _ in given}
+        if _DEFAULT_NAMES.isdisjoint(names):
+            given.extend(_DEFAULTS)
+        else:
+            given.extend(header for header in _DEFAULTS if header[0] not in names)
+        given.extend(self._headers)
+        await self._send({"type": "http.response.start", "status": self.status, "headers": given})
+
+    async def _body(self, body: bytes, *, more: bool) -> None:
+        if not self._with_body:
+            body = b""
+        self.size += len(body)
+        await self._send({"type": "http.response.body", "body": body, "more_body": more})
+        self.complete = not more
+
+    async def _replace(self, given: list[Header]) -> None:
+        """An error without a problem, from a layer that knows nothing of them."""
+        self._replaced = True
+        kept = [header for header in given if header[0] not in _OF_THE_BODY]
+        answer = problem_of_status(self._scope, self.status, kept)
+        await self._start(answer.raw_headers)
+        await self._body(bytes(answer.body), more=False)
+
+
+def _identifiers(headers: Iterable[Header]) -> tuple[str, str, str]:
+    """The id of the request, of the trace that it is part of (W3C Trace Context), and of our part in it."""
+    chance = os.urandom(40).hex()
+    request_id, trace_id = chance[:32], chance[32:64]
+    for name, value in headers:
+        if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
+            request_id = value.decode()
+        elif name == b"traceparent" and (parent := _TRACE_PARENT.fullmatch(value)):
+            trace_id = parent[1].decode()
+    return request_id, trace_id, chance[64:]
+
+
+async def _alive(scope: Scope, receive: Receive, send: Send) -> None:
+    if scope["method"] == "GET":
+        answer = Answer(200, b'{"status":"alive"}')
+    else:
+        answer = problem(scope, MethodNotAllowed, headers=[(b"allow", b"GET, HEAD")])
+    await answer(scope, receive, send)

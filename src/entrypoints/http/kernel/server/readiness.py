@@ -1,0 +1,56 @@
+"""Whether what the service needs is there, asked at most once a second for all who want to know."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from time import monotonic
+
+import structlog
+
+from application.kernel.ports import Unavailable
+
+log = structlog.get_logger("readiness")
+
+type Check = Callable[[], Awaitable[bool | None]]
+"""False, or any exception, says that it does not hold."""
+
+
+class NotReady(Unavailable):
+    """The service cannot do its work now."""
+
+
+class Readiness:
+    """Several checks at once. An answer counts for `keep_seconds`, and whoever asks meanwhile shares it."""
+
+    def __init__(
+        self, checks: Mapping[str, Check], *, timeout_seconds: float = 2.0, keep_seconds: float = 1.0
+    ) -> None:
+        self._checks = checks
+        self._timeout = timeout_seconds
+        self._keep = keep_seconds
+        self._answer: asyncio.Task[list[str]] | None = None
+        self._good_until = 0.0
+
+    async def confirm(self) -> list[str]:
+        """The names of all checks, when all hold; raises NotReady with the names of those that do not."""
+        if self._answer is None or (self._answer.done() and monotonic() >= self._good_until):
+            self._answer = asyncio.create_task(self._check_all())
+        failed = await asyncio.shield(self._answer)  # whoever leaves early must not end it for the others
+        if failed:
+            raise NotReady(f"Not there: {', '.join(failed)}.")
+        return list(self._checks)
+
+    async def _check_all(self) -> list[str]:
+        held = await asyncio.gather(*(self._holds(name, check) for name, check in self._checks.items()))
+        self._good_until = monotonic() + self._keep
+        return [name for name, holds in zip(self._checks, held, strict=True) if not holds]
+
+    async def _holds(self, name: str, check: Check) -> bool:
+        try:
+            async with asyncio.timeout(self._timeout):
+                holds = await check() is not False
+        except Exception as error:  # noqa: BLE001 (whatever it is, the check does not hold)
+            log.warning("not ready", check=name, reason=repr(error))
+            return False
+        if not holds:
+            log.warning("not ready", check=name)
+        return holds

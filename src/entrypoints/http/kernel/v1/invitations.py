@@ -1,0 +1,126 @@
+"""Invitations into a workspace."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Self, TypedDict
+
+from fastapi import Body
+
+from application.kernel.admission import NOT_ADMITTED
+from application.kernel.commands import invitations as commands
+from application.kernel.paging import Page
+from application.kernel.queries.invitations import InvitationView
+from domain.kernel.invitations import (
+    AlreadyInvited,
+    Invitation,
+    InvitationExpired,
+    InvitationId,
+    InvitationNotFound,
+)
+from domain.kernel.memberships import AlreadyMember, Membership, OwnersOnly, Role
+from domain.kernel.users import EMAIL_MOST, UserId
+from domain.kernel.workspaces import WorkspaceArchived, WorkspaceId
+from entrypoints.http.kernel.routing.dependencies import Actor, Ask, Run
+from entrypoints.http.kernel.routing.inputs import Paging, strict, text
+from entrypoints.http.kernel.routing.routes import Router
+from entrypoints.http.kernel.v1.memberships import MembershipAfter
+
+router = Router(tag="invitations")
+
+
+@strict
+class NewInvitation(TypedDict):
+    """Whom to invite, and as what."""
+
+    email: Annotated[str, text(most=EMAIL_MOST, format="email", examples=["grace@example.com"])]
+    role: Role
+
+
+@strict
+class Acceptance(TypedDict):
+    """The secret of an invitation."""
+
+    token: str
+
+
+@dataclass(slots=True)
+class InvitationWithToken:
+    """A new invitation, and the token that accepts it, which is shown this once."""
+
+    id: InvitationId
+    workspace_id: WorkspaceId
+    email: str
+    role: Role
+    invited_by: UserId
+    created_at: datetime
+    expires_at: datetime
+    version: int
+    token: str
+
+    @classmethod
+    def of(cls, issued: commands.IssuedInvitation) -> Self:
+        invitation = issued.invitation
+        return cls(
+            id=invitation.id,
+            workspace_id=invitation.workspace_id,
+            email=invitation.email,
+            role=invitation.role,
+            invited_by=invitation.invited_by,
+            created_at=invitation.created_at,
+            expires_at=invitation.expires_at,
+            version=invitation.version,
+            token=issued.token,
+        )
+
+
+@router.post(
+    "/workspaces/{workspace_id}/invitations",
+    use_case=commands.invite,
+    location="/invitations/{id}",
+    refuses=(*NOT_ADMITTED, OwnersOnly, AlreadyMember, AlreadyInvited),
+)
+async def invite_member(
+    workspace_id: WorkspaceId, actor: Actor, run: Run, body: Annotated[NewInvitation, Body()]
+) -> InvitationWithToken:
+    return InvitationWithToken.of(await run(commands.invite, actor, workspace_id, **body))
+
+
+@router.get("/workspaces/{workspace_id}/invitations")
+async def list_invitations(
+    workspace_id: WorkspaceId, actor: Actor, ask: Ask, query: Paging
+) -> Page[InvitationView]:
+    """Owners and admins may list the open invitations, expired ones too, the newest first."""
+    return await ask.invitations.page(actor.user_id, workspace_id, query.page)
+
+
+@router.get("/invitations/{invitation_id}")
+async def get_invitation(invitation_id: InvitationId, actor: Actor, ask: Ask) -> InvitationView:
+    """Owners and admins may see an open invitation, and so may whoever has the invited address."""
+    return await ask.invitations.get(actor.user_id, invitation_id)
+
+
+@router.delete(
+    "/invitations/{invitation_id}",
+    use_case=commands.withdraw_invitation,
+    changes=Invitation,
+    refuses=NOT_ADMITTED,
+)
+async def withdraw_invitation(invitation_id: InvitationId, actor: Actor, run: Run) -> None:
+    await run(commands.withdraw_invitation, actor, invitation_id)
+
+
+@router.get("/invitations")
+async def list_my_invitations(actor: Actor, ask: Ask, query: Paging) -> Page[InvitationView]:
+    """Everybody may list the open invitations to their own address, the newest first."""
+    return await ask.invitations.mine(actor.user_id, query.page)
+
+
+@router.post(
+    "/invitations/acceptance",
+    use_case=commands.accept_invitation,
+    response_model=MembershipAfter,
+    location="/workspaces/{workspace_id}/members/{user_id}",
+    refuses=(InvitationNotFound, InvitationExpired, AlreadyMember, WorkspaceArchived),
+)
+async def accept_invitation(actor: Actor, run: Run, body: Annotated[Acceptance, Body()]) -> Membership:
+    return await run(commands.accept_invitation, actor, **body)

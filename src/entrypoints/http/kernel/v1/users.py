@@ -1,0 +1,124 @@
+"""The user who is logged in, and all users for those who look after the service."""
+
+from typing import Annotated, TypedDict
+
+from fastapi import Body, Query
+from pydantic import Field
+
+from application.kernel.admission import NotPermitted
+from application.kernel.commands import users as commands
+from application.kernel.paging import Page, Sort
+from application.kernel.queries.users import Profile, UserFilter, UserSortKey, UserView
+from domain.kernel.users import (
+    DISPLAY_NAME_MOST,
+    EMAIL_MOST,
+    EmailTaken,
+    GlobalRole,
+    OwnAccount,
+    User,
+    UserId,
+    UserNotFound,
+)
+from entrypoints.http.kernel.routing.dependencies import Actor, Ask, Run
+from entrypoints.http.kernel.routing.inputs import PageQuery, sort_by, strict, text
+from entrypoints.http.kernel.routing.routes import Router
+
+router = Router(tag="users")
+
+
+@strict
+class ProfilePatch(TypedDict, total=False):
+    """What of a profile is to change."""
+
+    display_name: Annotated[str, text(least=1, most=DISPLAY_NAME_MOST, examples=["Ada Lovelace"])]
+    email: Annotated[str, text(most=EMAIL_MOST, format="email", examples=["ada@example.com"])]
+
+
+@strict
+class RolesChange(TypedDict):
+    """What a user is to be in the whole service: these roles and no others."""
+
+    roles: Annotated[tuple[GlobalRole, ...], Field(max_length=20)]
+
+
+class UserQuery(PageQuery):
+    """Which users, in which order; all filters have to hold."""
+
+    q: Annotated[str | None, Field(max_length=EMAIL_MOST)] = None
+    """How the e-mail address or the name begins, in capital or small letters."""
+
+    suspended: bool | None = None
+    """Only those who are suspended, or only those who are not."""
+
+    role: GlobalRole | None = None
+    """Who have this role in the whole service."""
+
+    sort: Annotated[tuple[Sort[UserSortKey], ...], sort_by(UserSortKey)] = (
+        Sort("created_at", descending=True),
+    )
+    """Names separated by commas; a minus before a name means downwards. Default: the newest first."""
+
+    @property
+    def where(self) -> UserFilter:
+        return UserFilter(text=self.q or None, suspended=self.suspended, role=self.role)
+
+
+@router.get("/me", refuses=(UserNotFound,))
+async def get_profile(actor: Actor, ask: Ask) -> Profile:
+    """Everybody may see their own profile."""
+    return await ask.users.profile(actor.user_id)
+
+
+@router.patch(
+    "/me",
+    use_case=commands.edit_profile,
+    changes=User,
+    response_model=Profile,
+    refuses=(UserNotFound, EmailTaken),
+)
+async def edit_profile(actor: Actor, run: Run, body: Annotated[ProfilePatch, Body()]) -> User:
+    return await run(commands.edit_profile, actor, **body)
+
+
+@router.get("/admin/users", refuses=(NotPermitted,))
+async def list_users(actor: Actor, ask: Ask, query: Annotated[UserQuery, Query()]) -> Page[UserView]:
+    """Support and administrators may list all users."""
+    return await ask.users.page(actor, query.where, query.sort, query.page)
+
+
+@router.get("/admin/users/{user_id}", refuses=(NotPermitted,))
+async def get_user(user_id: UserId, actor: Actor, ask: Ask) -> UserView:
+    """Support and administrators may see any user."""
+    return await ask.users.get(actor, user_id)
+
+
+@router.patch(
+    "/admin/users/{user_id}",
+    use_case=commands.change_roles,
+    changes=User,
+    response_model=UserView,
+    refuses=(NotPermitted, OwnAccount),
+)
+async def change_roles(user_id: UserId, actor: Actor, run: Run, body: Annotated[RolesChange, Body()]) -> User:
+    return await run(commands.change_roles, actor, user_id, **body)
+
+
+@router.post(
+    "/admin/users/{user_id}/suspension",
+    use_case=commands.suspend_user,
+    changes=User,
+    response_model=UserView,
+    refuses=(NotPermitted, OwnAccount),
+)
+async def suspend_user(user_id: UserId, actor: Actor, run: Run) -> User:
+    return await run(commands.suspend_user, actor, user_id)
+
+
+@router.delete(
+    "/admin/users/{user_id}/suspension",
+    use_case=commands.restore_user,
+    changes=User,
+    refuses=(NotPermitted, OwnAccount),
+)
+async def restore_user(user_id: UserId, actor: Actor, run: Run) -> None:
+    await run(commands.restore_user, actor, user_id)

@@ -1,0 +1,1 @@
+"""What every way in shares: settings, the container, logs, the worker and the command line."""

@@ -1,0 +1,306 @@
+"""The service by hand: migrations, users, keys, the outbox; the same use cases as over HTTP.
+
+`python -m entrypoints.cli COMMAND`. An error of the domain or of the world is one sentence on standard error
+and exit status 1; wrong settings end with 2.
+"""
+
+import asyncio
+import secrets
+import sys
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Annotated, Concatenate
+from uuid import UUID
+
+import typer
+from pydantic import SecretStr
+
+from application.kernel.commands import users as commands
+from application.kernel.ports import UnitOfWork, WorldError
+from domain.kernel.errors import DomainError, Invalid
+from domain.kernel.users import GlobalRole, User
+from entrypoints.kernel.logging import configure_logging
+from entrypoints.kernel.seed import DEMO_EMAIL, DEMO_PASSWORD, seed
+from entrypoints.kernel.settings import ROOT, SERVICE_NAME, DefaultSettings, Settings, load_settings
+from entrypoints.kernel.settings_text import env_example
+from entrypoints.kernel.tools import stored
+
+if TYPE_CHECKING:
+    from entrypoints.kernel.container import Container
+
+DOCUMENTS = ROOT / "openapi"
+
+app = typer.Typer(
+    name=SERVICE_NAME,
+    help="The service by hand.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+user = typer.Typer(no_args_is_help=True, help="People with an account.")
+keys = typer.Typer(no_args_is_help=True, help="What the built-in provider signs its tokens with.")
+outbox = typer.Typer(no_args_is_help=True, help="Events that were committed and not yet delivered.")
+app.add_typer(user, name="user")
+app.add_typer(keys, name="keys")
+app.add_typer(outbox, name="outbox")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Runs the command that the arguments, by default those of the process, name; and ends the process."""
+    try:
+        app(arguments)
+    except (DomainError, WorldError) as error:
+        sys.exit(_sentence(error))
+
+
+# ── the database's tables ────────────────────────────────────────────────────────────────────────
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database's tables up to date."""
+    migrations = _container().migrations()
+    migrations.upgrade()
+    print(f"The database is at migration {migrations.revisions()[-1]}.")
+
+
+@app.command("check-migrations")
+def check_migrations() -> None:
+    """Fail where the code has tables or columns that no migration made."""
+    _container().migrations().check()
+    print("The migrations make what the code needs.")
+
+
+@app.command()
+def migration(message: str) -> None:
+    """Write the next migration, from the difference between the code and the database."""
+    _container().migrations().make(message)
+
+
+@app.command("seed")
+def seed_() -> None:
+    """Store a demo user, a workspace and a few tasks, once."""
+    container = _container()
+    if container.settings().environment == "production":
+        sys.exit("The demo user's password is known to everybody: not in production.")
+
+    async def store() -> bool:
+        return await seed(container.run(), container.passwords())
+
+    if _finish(container, store):
+        print(f"A demo user: {DEMO_EMAIL}, password: {DEMO_PASSWORD}")
+    else:
+        print("The demo data is there already.")
+
+
+# ── people ───────────────────────────────────────────────────────────────────────────────────────
+
+
+@user.command("create")
+def create_user(email: str, display_name: Annotated[str, typer.Option()]) -> None:
+    """Register somebody; the password is asked for, or read from standard input."""
+    if sys.stdin.isatty():
+        password = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
+    else:
+        password = sys.stdin.readline().rstrip("\r\n")
+    container = _container()
+
+    async def register() -> UUID:
+        login = container.password_login()
+        return (await login.register(email=email, password=password, display_name=display_name)).id
+
+    print(_finish(container, register))
+
+
+@user.command("grant")
+def grant_role(email: str, role: GlobalRole) -> None:
+    """Give somebody a role in the whole service, beside those that they have."""
+    _operate(commands.grant_role, email=email, role=role)
+
+
+@user.command("revoke")
+def revoke_role(email: str, role: GlobalRole) -> None:
+    """Take a role in the whole service from somebody."""
+    _operate(commands.revoke_role, email=email, role=role)
+
+
+@user.command("suspend")
+def suspend_user(email: str) -> None:
+    """Let somebody in no more: their sessions end, and their tokens fail within seconds."""
+    _operate(commands.suspend_address, email=email)
+
+
+@user.command("restore")
+def restore_user(email: str) -> None:
+    """Let somebody in again who was suspended."""
+    _operate(commands.restore_address, email=email)
+
+
+def _operate[**P](
+    use_case: Callable[Concatenate[UnitOfWork, P], Awaitable[User]], *args: P.args, **kwargs: P.kwargs
+) -> None:
+    container = _container()
+    changed = _finish(container, lambda: container.run()(use_case, *args, **kwargs))
+    state = "suspended" if changed.suspended_at else "active"
+    print(f"{changed.email}: {state}, roles: {', '.join(changed.roles) or 'none'}")
+
+
+# ── signing keys ─────────────────────────────────────────────────────────────────────────────────
+
+
+@keys.command("list")
+def list_keys() -> None:
+    """List the signing keys, the oldest first, with what each is good for."""
+    container = _container()
+    listed = _finish(container, container.key_ring().overview)
+    if not listed:
+        print("There is no signing key; the service makes one when it needs it.")
+    for key, state in listed:
+        print(
+            f"{key.number:>4}  {key.kid}  {state:<9}  "
+            f"created {key.created_at:%F %T}  signs from {key.signs_from:%F %T}"
+        )
+
+
+@keys.command("rotate")
+def rotate_keys(
+    *,
+    at_once: Annotated[
+        bool, typer.Option("--now", help="It signs at once: somebody may have the present one.")
+    ] = False,
+    lost_secret: Annotated[
+        bool, typer.Option("--lost-secret", help="It replaces those that AUTH_SECRET no longer opens.")
+    ] = False,
+) -> None:
+    """Add the next signing key; tokens of the present one stay good until they expire."""
+    container = _container()
+    ring = container.key_ring()
+    key = _finish(container, lambda: ring.rotate(at_once=at_once, lost_secret=lost_secret))
+    print(f"{key.kid} signs from {key.signs_from:%F %T} UTC on.")
+    if at_once:
+        print(f"Running processes follow within {ring.reload_seconds:g} seconds.")
+        print("After that, `keys remove` ends the tokens of the former key.")
+
+
+@keys.command("remove", context_settings={"ignore_unknown_options": True})  # a name may begin with a hyphen
+def remove_key(kid: str) -> None:
+    """Take away a signing key that does not sign, before its time, and with it the tokens that it signed."""
+    container = _container()
+    ring = container.key_ring()
+    _finish(container, lambda: ring.remove(kid))
+    seconds = ring.reload_seconds + container.settings().auth_recheck_seconds
+    print(f"{kid} is gone. In running processes its tokens fail within {seconds:g} seconds.")
+
+
+# ── events ───────────────────────────────────────────────────────────────────────────────────────
+
+
+@outbox.command("list")
+def list_outbox(
+    *,
+    parked: Annotated[bool, typer.Option("--parked", help="Only those that failed too often.")] = False,
+    limit: Annotated[int, typer.Option(min=1, max=10_000)] = 100,
+) -> None:
+    """List the events that wait, the oldest first."""
+    container = _container()
+    entries = _finish(container, lambda: container.outbox().entries(parked_only=parked, limit=limit))
+    if not entries:
+        print("No event is parked." if parked else "No event waits.")
+    for entry in entries:
+        state = f"parked {entry.parked_at:%F %T}" if entry.parked_at else f"due {entry.available_at:%F %T}"
+        print(f"{entry.id}  {entry.type}  of {entry.aggregate_id}  {state}  after {entry.attempts} failures")
+        if entry.last_error:
+            print(f"    {entry.last_error}")
+
+
+@outbox.command("replay")
+def replay_outbox(
+    event_id: Annotated[UUID | None, typer.Argument(metavar="[ID]", help="A parked event.")] = None,
+    *,
+    all_: Annotated[bool, typer.Option("--all", help="Every parked event.")] = False,
+) -> None:
+    """Make parked events due again."""
+    if (event_id is None) != all_:
+        raise typer.BadParameter("Name one event, or say --all.")
+    container = _container()
+    count = _finish(container, lambda: container.outbox().replay(event_id))
+    if event_id is not None and not count:
+        sys.exit(f"No parked event has the id {event_id}.")
+    print("1 event is due again." if count == 1 else f"{count} events are due again.")
+
+
+# ── texts ────────────────────────────────────────────────────────────────────────────────────────
+
+
+@app.command()
+def openapi(
+    *,
+    write: Annotated[bool, typer.Option("--write", help="Store it, if it breaks no client.")] = False,
+    breaking: Annotated[bool, typer.Option("--breaking", help="Store it whatever it breaks.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Fail where it is not as it is stored.")] = False,
+) -> None:
+    """Print the API's description as JSON, as it is with no settings; needs no database."""
+    from entrypoints.http.kernel.server.app import VERSIONS, create_app  # noqa: PLC0415 (likewise)
+    from entrypoints.kernel.container import Container  # noqa: PLC0415 (a second to import, and not for every command)
+
+    nowhere = SecretStr("postgresql://nobody@localhost/nothing")
+    served = create_app(Container(settings=DefaultSettings(database_url=nowhere)))
+    versions = [package.__name__.rpartition(".")[2] for package in VERSIONS]
+    documents = {version: served.openapi(version) for version in versions}
+    try:
+        if check:
+            stored.check(documents, DOCUMENTS)
+            print("The stored OpenAPI documents are up to date.")
+        elif write or breaking:
+            for path in stored.write(documents, DOCUMENTS, breaking=breaking):
+                print(f"Wrote {path.parent.name}/{path.name}.")
+        else:
+            sys.stdout.write(stored.text_of(documents[versions[-1]]))
+    except stored.Broken as broken:
+        sys.exit(
+            f"Clients would break:\n\n{broken}\n\nMake it a new version's, or an addition; "
+            "where nobody relies on it: make openapi BREAKING=allowed"
+        )
+    except stored.Outdated as outdated:
+        sys.exit(f"Not as it is served: {outdated}. Nothing breaks: run make openapi.")
+
+
+@app.command()
+def settings() -> None:
+    """Print .env.example: every setting, its default and what it is for."""
+    sys.stdout.write(env_example(Settings.model_fields))
+
+
+@app.command()
+def secret() -> None:
+    """Print a new AUTH_SECRET."""
+    print(secrets.token_urlsafe(32))
+
+
+# ── what the commands share ──────────────────────────────────────────────────────────────────────
+
+
+def _container() -> "Container":
+    from entrypoints.kernel.container import Container  # noqa: PLC0415 (a second to import, and not for every command)
+
+    settings = load_settings()
+    # What a command has to say it prints; its logs are for what it did not foresee.
+    configure_logging(settings.model_copy(update={"log_level": "error"}), stream=sys.stderr)
+    return Container(settings=settings)
+
+
+def _finish[T](container: "Container", work: Callable[[], Awaitable[T]]) -> T:
+    """Does the work in an event loop of its own, and closes what it opened."""
+
+    async def and_close() -> T:
+        try:
+            return await work()
+        finally:
+            await container.database().close()
+
+    return asyncio.run(and_close())
+
+
+def _sentence(error: DomainError | WorldError) -> str:
+    detail = str(error) or type(error).__doc__ or type(error).__name__
+    field = error.field if isinstance(error, Invalid) else None
+    return f"{field}: {detail}" if field else detail

@@ -1,0 +1,336 @@
+"""Which adapter plays which port. The only module that knows the adapters.
+
+    container = Container(settings=load_settings())
+    await container.run()(complete_task, actor, task_id)
+
+There is no wiring: an entry point asks the container by name, once, when it starts. mypy checks that an
+adapter fits its port, but not its arguments: a test builds all of them under every choice of the Selectors.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, ClassVar
+
+from dependency_injector import containers, providers
+
+from adapters.mail.console import ConsoleMailer
+from adapters.mail.smtp import SmtpMailer
+from adapters.passwords.argon2 import Argon2Passwords
+from adapters.postgres.kernel.connection.database import Database
+from adapters.postgres.kernel.connection.transactions import PostgresTransactions
+from adapters.postgres.kernel.expiry import PostgresExpiry
+from adapters.postgres.kernel.identity.attempts import PostgresAttempts
+from adapters.postgres.kernel.migrating import Migrations
+from adapters.postgres.kernel.outbox.delivery import PostgresOutbox
+from adapters.postgres.kernel.queries import postgres_queries
+from adapters.tokens.cookies import StoredCookieVerifier
+from adapters.tokens.keyring import KeyRing
+from adapters.tokens.local import LocalIssuer, LocalTokenIssuer
+from adapters.tokens.login import OidcLogin
+from adapters.tokens.oidc import OidcIssuer
+from adapters.tokens.presets import PRESETS
+from adapters.tokens.providers import Provider
+from adapters.tokens.sealing import ANSWERS, LOGINS, SIGNING_KEYS, JweSeal
+from adapters.tokens.verifier import IssuedTokenVerifier, Issuer
+from application.kernel.identity.accounts import KnownAccounts, Linking
+from application.kernel.identity.cookie_sessions import CookieSessions
+from application.kernel.identity.letters import Letters
+from application.kernel.identity.password_login import PasswordLogin
+from application.kernel.identity.provider_login import ProviderLogin
+from application.kernel.identity.sessions import TokenSessions
+from application.kernel.ports import (
+    Accounts,
+    Attempts,
+    Begin,
+    Clock,
+    CookieVerifier,
+    Expiry,
+    Mailer,
+    Outbox,
+    PasswordHasher,
+    Queries,
+    Seal,
+    TokenIssuer,
+    TokenVerifier,
+)
+from application.kernel.run import Runner
+from application.reactions import MailReactions
+from domain.kernel.users import GlobalRole
+from entrypoints.kernel.providers import ProviderSettings, claim_path
+from entrypoints.kernel.settings import SERVICE_NAME, Settings
+
+
+def present_instant() -> datetime:
+    """The machine's clock, aware UTC."""
+    return datetime.now(UTC)
+
+
+def openid_issuers(settings: Settings) -> Mapping[str, OidcIssuer]:
+    """Every external provider by its name. None of them is asked for anything yet."""
+    return {
+        provider.name: OidcIssuer(
+            _described(provider, longest_token=settings.auth_longest_token_bytes),
+            allow_loopback_http=settings.environment == "development",
+            keep_keys_seconds=provider.keys_hours * 3600,
+        )
+        for provider in settings.providers
+    }
+
+
+def _described(provider: ProviderSettings, *, longest_token: int) -> Provider:
+    """The provider as its adapter wants it described; what is empty is the preset's.
+
+    One that people only log in through, whose access tokens nobody here accepts, needs no audience.
+    """
+    longest = max(longest_token, PRESETS[provider.preset].longest_token)
+    log_in_only = not provider.audience and not provider.allowed_clients
+    return Provider(
+        issuer=provider.issuer,
+        preset=provider.preset,
+        audiences=frozenset({provider.client_id if log_in_only else provider.audience} - {""}),
+        clients=frozenset(provider.allowed_clients),
+        required_scopes=frozenset({provider.required_scope} - {""}),
+        role_claims=(claim_path(provider.role_claim),) if provider.role_claim else None,
+        longest_token=longest,
+        scope_claim=claim_path(provider.scope_claim) if provider.scope_claim else None,
+    )
+
+
+def trusted_issuers(
+    settings: Settings, local: LocalIssuer, external: Mapping[str, OidcIssuer]
+) -> Sequence[Issuer]:
+    """Whose access tokens are good with AUTH_PROVIDER=oidc."""
+    return [*external.values(), *([local] if settings.local_tokens_trusted else [])]
+
+
+def longest_token(settings: Settings, issuers: Mapping[str, OidcIssuer]) -> int:
+    """The length, in bytes, beyond which no issuer's token is looked at."""
+    return max(
+        settings.auth_longest_token_bytes, *(issuer.provider.token_limit for issuer in issuers.values()), 0
+    )
+
+
+def roles_by_issuer(
+    settings: Settings, issuers: Mapping[str, OidcIssuer]
+) -> Mapping[str, Mapping[str, GlobalRole]]:
+    """For each issuer, as proofs name it, which of its roles is which of ours."""
+    return {issuers[provider.name].provider.subject_issuer: provider.roles for provider in settings.providers}
+
+
+def trusted_for_email(settings: Settings, issuers: Mapping[str, OidcIssuer]) -> frozenset[str]:
+    """The issuers, as proofs name them, whose verified addresses count as verified here."""
+    trusted = (provider.name for provider in settings.providers if provider.trust_email)
+    return frozenset(issuers[name].provider.subject_issuer for name in trusted)
+
+
+def metadata_of(
+    issuers: Mapping[str, OidcIssuer],
+) -> Callable[[str], Awaitable[Mapping[str, Any]]]:
+    """Asks an external provider, by its issuer, for its discovery document; raises Unavailable."""
+    by_issuer = {issuer.provider.issuer: issuer for issuer in issuers.values()}
+    return lambda name: by_issuer[name].discovery.metadata()
+
+
+def readiness_of(
+    settings: Settings, issuers: Mapping[str, OidcIssuer]
+) -> Mapping[str, Callable[[], Awaitable[bool]]]:
+    """Whether there are keys of each external provider whose tokens are good: without them nobody gets in."""
+    if settings.auth_provider == "local":
+        return {}
+    return {name: issuer.discovery.ready for name, issuer in issuers.items()}
+
+
+def login_providers(
+    settings: Settings, issuers: Mapping[str, OidcIssuer], clock: Clock
+) -> Mapping[str, OidcLogin]:
+    """The providers that one can log in through, by their names."""
+    return {
+        provider.name: OidcLogin(
+            issuers[provider.name],
+            client_id=provider.client_id,
+            client_secret=provider.client_secret.get_secret_value() or None,
+            scopes=provider.login_scopes,
+            redirect_uri=f"{settings.public_url}/v1/auth/providers/{provider.name}/callback",
+            clock=clock,
+            allow_loopback_http=settings.environment == "development",
+        )
+        for provider in settings.providers
+        if provider.client_id
+    }
+
+
+async def close(container: "Container") -> None:
+    """Ends what the process has open to others."""
+    for login in container.login_providers().values():
+        await login.close()
+    for issuer in container.openid_issuers().values():
+        await issuer.close()
+    await container.database().close()
+
+
+class Container(containers.DeclarativeContainer):
+    """One of each for the process, made when first asked for. Whoever makes one calls `close`."""
+
+    settings = providers.Dependency(instance_of=Settings)
+    clock: providers.Provider[Clock] = providers.Object(present_instant)
+    _secret = settings.provided.auth_secret.get_secret_value.call()
+
+    # ── PostgreSQL ───────────────────────────────────────────────────────────────────────────────
+    _url = settings.provided.database_url.get_secret_value.call()
+    database = providers.Singleton(
+        Database,
+        _url,
+        pool_size=settings.provided.database_pool_size,
+        wait_seconds=settings.provided.database_wait_seconds,
+        connect_seconds=settings.provided.database_connect_seconds,
+        statement_seconds=settings.provided.database_statement_seconds,
+        lock_seconds=settings.provided.database_lock_seconds,
+        application_name=SERVICE_NAME,
+    )
+    _answers_kept = providers.Singleton(timedelta, hours=settings.provided.idempotency_hours)
+    begin: providers.Provider[Begin] = providers.Singleton(
+        PostgresTransactions, database, clock, answers_kept=_answers_kept
+    )
+    queries: providers.Provider[Queries] = providers.Singleton(postgres_queries, database)
+    outbox: providers.Provider[Outbox] = providers.Singleton(
+        PostgresOutbox, database, begin, attempts=settings.provided.outbox_attempts
+    )
+    expiry: providers.Provider[Expiry] = providers.Singleton(
+        PostgresExpiry, database, clock, answers_kept=_answers_kept
+    )
+    migrations = providers.Singleton(Migrations, _url)
+
+    run = providers.Singleton(Runner, begin)
+    answer_seal: providers.Provider[Seal] = providers.Singleton(JweSeal, _secret, ANSWERS)
+
+    # ── who is asking ────────────────────────────────────────────────────────────────────────────
+    openid_issuers = providers.Singleton(openid_issuers, settings)
+    accounts: providers.Provider[Accounts] = providers.Singleton(
+        KnownAccounts,
+        run,
+        queries.provided.identities,
+        clock,
+        local_issuer=settings.provided.public_url,
+        trusted_for_email=providers.Singleton(trusted_for_email, settings, openid_issuers),
+        role_map=providers.Singleton(roles_by_issuer, settings, openid_issuers),
+    )
+    key_ring = providers.Singleton(
+        KeyRing,
+        run,
+        queries.provided.auth,
+        seal=providers.Singleton(JweSeal, _secret, SIGNING_KEYS),
+        key_days=settings.provided.auth_key_days,
+        token_seconds=settings.provided.auth_access_token_seconds,
+        clock=clock,
+    )
+    _local_issuer = providers.Singleton(
+        LocalIssuer,
+        key_ring,
+        issuer=settings.provided.public_url,
+        audience=settings.provided.auth_audience,
+        longest_lifetime=settings.provided.auth_access_token_seconds,
+    )
+    _verifying: ClassVar = {
+        "longest_token": providers.Singleton(longest_token, settings, openid_issuers),
+        "cached": settings.provided.auth_cached_tokens,
+        "recheck_seconds": settings.provided.auth_recheck_seconds,
+        "clock": clock,
+    }
+    trusted = providers.Singleton(trusted_issuers, settings, _local_issuer, openid_issuers)
+    tokens: providers.Provider[TokenVerifier] = providers.Selector(
+        settings.provided.auth_provider,
+        local=providers.Singleton(IssuedTokenVerifier, providers.List(_local_issuer), accounts, **_verifying),
+        oidc=providers.Singleton(
+            IssuedTokenVerifier,
+            trusted,
+            accounts,
+            **_verifying,
+        ),
+    )
+    provider_metadata = providers.Singleton(metadata_of, openid_issuers)
+    provider_checks = providers.Singleton(readiness_of, settings, openid_issuers)
+    linking = providers.Singleton(Linking, run, tokens, local_issuer=settings.provided.public_url)
+
+    # ── the built-in provider's log-in ───────────────────────────────────────────────────────────
+    token_issuer: providers.Provider[TokenIssuer] = providers.Singleton(
+        LocalTokenIssuer,
+        key_ring,
+        issuer=settings.provided.public_url,
+        audience=settings.provided.auth_audience,
+        lifetime_seconds=settings.provided.auth_access_token_seconds,
+        clock=clock,
+    )
+    passwords: providers.Provider[PasswordHasher] = providers.Singleton(
+        Argon2Passwords, hashers=settings.provided.password_hashers, queue=settings.provided.password_queue
+    )
+    attempts: providers.Provider[Attempts] = providers.Singleton(PostgresAttempts, database, clock)
+    _session_lifetime = providers.Singleton(timedelta, days=settings.provided.auth_session_days)
+    token_sessions = providers.Singleton(
+        TokenSessions,
+        run,
+        token_issuer,
+        lifetime=_session_lifetime,
+        trusted=settings.provided.local_tokens_trusted,
+    )
+    password_login = providers.Singleton(
+        PasswordLogin,
+        run,
+        queries.provided.auth,
+        passwords,
+        token_sessions,
+        attempts,
+        service_name=SERVICE_NAME,
+        enabled=settings.provided.passwords_enabled,
+    )
+
+    # ── mail ─────────────────────────────────────────────────────────────────────────────────────
+    mailer: providers.Provider[Mailer] = providers.Selector(
+        settings.provided.mailer,
+        console=providers.Singleton(ConsoleMailer),
+        smtp=providers.Singleton(
+            SmtpMailer,
+            host=settings.provided.smtp_host,
+            port=settings.provided.smtp_port,
+            security=settings.provided.smtp_security,
+            username=settings.provided.smtp_username,
+            password=settings.provided.smtp_password.get_secret_value.call(),
+            sender=settings.provided.mail_from,
+            clock=clock,
+            seconds=settings.provided.mail_seconds,
+        ),
+    )
+
+    mail_reactions = providers.Singleton(
+        MailReactions,
+        mailer,
+        providers.Singleton(
+            Letters,
+            service=SERVICE_NAME.title(),
+            app_url=settings.provided.app_url,
+            api_url=settings.provided.public_url,
+        ),
+    )
+
+    # ── browsers: session cookies, and logging in through a provider ─────────────────────────────
+    cookie_sessions = providers.Singleton(CookieSessions, run, password_login, lifetime=_session_lifetime)
+    cookie_verifier: providers.Provider[CookieVerifier] = providers.Singleton(
+        StoredCookieVerifier,
+        queries.provided.auth,
+        issuer=settings.provided.public_url,
+        cached=settings.provided.auth_cached_tokens,
+        recheck_seconds=settings.provided.auth_recheck_seconds,
+        clock=clock,
+        trusted=settings.provided.local_tokens_trusted,
+    )
+    login_providers = providers.Singleton(login_providers, settings, openid_issuers, clock)
+    provider_login = providers.Singleton(
+        ProviderLogin,
+        run,
+        login_providers,
+        accounts=accounts,
+        token_sessions=token_sessions,
+        cookie_sessions=cookie_sessions,
+        seal=providers.Singleton(JweSeal, _secret, LOGINS),
+        clock=clock,
+        origins=settings.provided.browser_origins,
+    )

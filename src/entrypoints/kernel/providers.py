@@ -1,0 +1,218 @@
+"""How an external OpenID provider is described by settings, and what contradicts itself in it."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from ipaddress import ip_address
+from typing import Any, Literal, get_args
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
+
+from domain.kernel.users import GlobalRole
+
+Preset = Literal[
+    "rfc9068",
+    "keycloak",
+    "auth0",
+    "okta",
+    "entra-v2",
+    "entra-v1",
+    "cognito",
+    "google",
+    "zitadel",
+    "authentik",
+    "supabase",
+    "clerk",
+    "better-auth",
+]
+
+# What each of them is known by, so that a slip is named before the service starts.
+_ISSUERS: Mapping[str, tuple[Callable[[str], bool], str]] = {
+    "keycloak": (lambda url: "/realms/" in url, "https://HOST/realms/REALM"),
+    "auth0": (lambda url: url.endswith("/"), "https://TENANT.eu.auth0.com/, with the slash at the end"),
+    "okta": (
+        lambda url: "/oauth2/" in url,
+        "https://DOMAIN/oauth2/default, not the organisation's own server",
+    ),
+    "entra-v2": (
+        lambda url: url.endswith("/v2.0") and _names_one_tenant(url),
+        "https://login.microsoftonline.com/TENANT-ID/v2.0, with the id of one tenant",
+    ),
+    "entra-v1": (
+        lambda url: url.endswith("/") and _names_one_tenant(url),
+        "https://sts.windows.net/TENANT-ID/, with the slash at the end",
+    ),
+    "authentik": (
+        lambda url: url.endswith("/"),
+        "https://HOST/application/o/SLUG/, with the slash at the end",
+    ),
+    "supabase": (lambda url: url.endswith("/auth/v1"), "https://PROJECT.supabase.co/auth/v1"),
+    "google": (lambda url: url == "https://accounts.google.com", "https://accounts.google.com"),
+}
+_LOG_IN_ONLY = {"google"}
+_WITHOUT_AUDIENCE = {"cognito", "clerk", *_LOG_IN_ONLY}
+
+
+class ProviderSettings(BaseModel):
+    """One external provider; the names are those of the settings, in lower case and without `OIDC_`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    name: str
+    issuer: str
+    audience: str = ""
+    preset: Preset = "rfc9068"
+    roles: dict[str, GlobalRole] = {}
+    role_claim: str = ""
+    scope_claim: str = ""
+    required_scope: str = ""
+    allowed_clients: tuple[str, ...] = ()
+    trust_email: bool = False
+    client_id: str = ""
+    client_secret: SecretStr = SecretStr("")
+    login_scopes: str = "openid email profile"
+    docs_client_id: str = ""
+    keys_hours: float = 24
+
+    @property
+    def issues_access_tokens(self) -> bool:
+        """Whether its access tokens are for us; otherwise one can only log in through it."""
+        return self.preset not in _LOG_IN_ONLY
+
+
+def problems_of(
+    provider: ProviderSettings, *, production: bool, accepts_tokens: bool
+) -> Iterator[tuple[str, str]]:
+    """Each setting that is wrong, as the provider calls it, and what is wrong with it, with the remedy."""
+    fits, example = _ISSUERS.get(provider.preset, (bool, ""))
+    if wrong := _problem_of_issuer(provider.issuer, production=production):
+        yield "issuer", wrong
+    elif not fits(provider.issuer):
+        yield "issuer", f"does not look like one of {provider.preset}. Write it like {example}."
+    if accepts_tokens and not provider.issues_access_tokens:
+        yield (
+            "preset",
+            (
+                f"is {provider.preset}, whose access tokens are for its own services. Set "
+                "AUTH_PROVIDER=local and log in through it with a client id and secret."
+            ),
+        )
+    elif accepts_tokens and not provider.audience and provider.preset not in _WITHOUT_AUDIENCE:
+        yield (
+            "audience",
+            (
+                "is missing. Set it to what the provider puts into `aud` for this API; without it, tokens "
+                "for other services would be good here."
+            ),
+        )
+    elif accepts_tokens and not provider.audience and not provider.allowed_clients:
+        yield (
+            "allowed_clients",
+            (
+                f"is missing. Tokens of {provider.preset} name no audience: list the clients (for clerk the "
+                "origins) whose tokens are meant for this API."
+            ),
+        )
+    yield from _problems_of_paths(provider)
+    if provider.client_secret.get_secret_value() and not provider.client_id:
+        yield "client_id", "is missing, while there is a client secret. Set both, or neither."
+    if provider.client_id and "openid" not in provider.login_scopes.split():
+        yield "login_scopes", "lacks openid, without which there is no ID token. Add it."
+    if not (accepts_tokens or provider.client_id):
+        yield (
+            "issuer",
+            (
+                "is set, but AUTH_PROVIDER is local. Set AUTH_PROVIDER=oidc to accept its tokens, or a "
+                "client id to log in through it."
+            ),
+        )
+
+
+def _problems_of_paths(provider: ProviderSettings) -> Iterator[tuple[str, str]]:
+    for name, path in (("role_claim", provider.role_claim), ("scope_claim", provider.scope_claim)):
+        try:
+            claim_path(path)
+        except ValueError:
+            yield name, 'is no path. Write it like realm_access.roles, or ["https://example.com/roles"].'
+
+
+def _problem_of_issuer(issuer: str, *, production: bool) -> str | None:
+    try:
+        url = urlsplit(issuer)
+        host = url.hostname or ""
+        plain = bool(host) and not url.query and not url.fragment and "@" not in url.netloc and url.port != 0
+    except ValueError:
+        host, plain, url = "", False, urlsplit("")
+    if not plain or not issuer.isprintable() or " " in issuer:
+        return "is no issuer. Copy it, to the letter, from the provider's discovery document."
+    if url.scheme == "https" or (url.scheme == "http" and not production and is_loopback(host)):
+        return None
+    return "is not https. Only in development may an issuer on this very machine be http."
+
+
+def is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _names_one_tenant(url: str) -> bool:
+    return not {"common", "organizations", "consumers"} & set(url.split("/"))
+
+
+def claim_path(text: str) -> tuple[str, ...]:
+    """`realm_access.roles`, or as JSON where a name itself has dots: `["https://example.com/roles"]`.
+
+    Raises ValueError.
+    """
+    if not text.startswith("["):
+        return tuple(text.split("."))
+    path = json.loads(text)
+    if not path or not all(isinstance(name, str) and name for name in path):
+        raise ValueError(text)
+    return tuple(path)
+
+
+def read_roles(text: str) -> dict[str, GlobalRole]:
+    """`provider-role=admin,another=support` as a mapping; raises ValueError."""
+    roles: dict[str, GlobalRole] = {}
+    for pair in filter(None, (part.strip() for part in text.split(","))):
+        theirs, separator, ours = (part.strip() for part in pair.rpartition("="))
+        if not theirs or not separator or ours not in set(GlobalRole):
+            known = " or ".join(GlobalRole)
+            raise ValueError(
+                f"has {pair[:60]!r}. Write the provider's role, = and ours ({known}), with commas in "
+                "between: api-admins=admin."
+            )
+        roles[theirs] = GlobalRole(ours)
+    return roles
+
+
+def read_providers(text: str) -> Sequence[ProviderSettings]:
+    """The providers in a JSON list; raises ValueError with one sentence."""
+    try:
+        described = json.loads(text)
+    except ValueError:
+        raise ValueError(
+            'is not JSON. Write it like [{"name": "…", "issuer": "…", "audience": "…"}].'
+        ) from None
+    if not isinstance(described, list):
+        raise ValueError(  # noqa: TRY004 (pydantic takes it for what is wrong with the setting)
+            'is no list. Write it like [{"name": "…", "issuer": "…", "audience": "…"}].'
+        )
+    return [_read_provider(number, one) for number, one in enumerate(described, start=1)]
+
+
+def _read_provider(number: int, described: Any) -> ProviderSettings:  # noqa: ANN401 (whatever JSON holds)
+    try:
+        return ProviderSettings.model_validate(described)
+    except ValidationError as invalid:
+        error = invalid.errors(include_url=False, include_input=False, include_context=False)[0]
+        place = ".".join(str(part) for part in error["loc"]) or "it"
+        if place == "preset":
+            known = ", ".join(get_args(Preset))
+            raise ValueError(f"has in provider {number} a preset that is none of {known}.") from None
+        raise ValueError(f"has a mistake in provider {number}: {place}: {error['msg']}.") from None

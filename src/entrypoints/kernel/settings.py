@@ -1,0 +1,489 @@
+"""Every setting of the service: its unit, its default, what production refuses, and how it is read."""
+
+import re
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Literal, Self, override
+from urllib.parse import SplitResult, urlsplit
+
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+
+from entrypoints.kernel.providers import (
+    Preset,
+    ProviderSettings,
+    is_loopback,
+    problems_of,
+    read_providers,
+    read_roles,
+)
+from entrypoints.kernel.settings_text import problems
+
+ROOT = Path(__file__).parents[3]
+_PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+SERVICE_NAME: str = _PROJECT["name"]
+SERVICE_VERSION: str = _PROJECT["version"]
+SERVICE_DESCRIPTION: str = _PROJECT["description"]
+SERVICE_LICENSE: str = _PROJECT["license"]  # by its SPDX identifier
+
+DEVELOPMENT_SECRET = "for development alone, and known to everybody"  # noqa: S105
+
+_NAME = re.compile(r"[a-z0-9-]{1,40}")
+_LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+
+Seconds = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]
+
+
+class Settings(BaseSettings):
+    """Read from the environment, else from the file `.env`; an empty value counts as absent.
+
+    The order of the fields matters where one is judged in the light of another: the other comes first.
+    """
+
+    model_config = SettingsConfigDict(
+        frozen=True,
+        env_file=ROOT / ".env",
+        env_ignore_empty=True,
+        extra="ignore",
+        hide_input_in_errors=True,
+        use_attribute_docstrings=True,
+        validate_default=True,
+    )
+
+    environment: Literal["development", "production"] = "development"
+    """Production refuses to start on a setting that is only good for development."""
+
+    database_url: SecretStr
+    """The database, as postgresql://user:password@host:5432/name. Required, but `make run` brings its own."""
+
+    database_pool_size: Annotated[int, Field(ge=1, le=1000)] = 10
+    """Most connections to the database, in each process."""
+
+    database_wait_seconds: Seconds = 1.0
+    """Longest wait for a free connection; then the answer is 503."""
+
+    database_connect_seconds: Seconds = 2.0
+    """Longest wait for a new connection to be made."""
+
+    database_statement_seconds: Seconds = 10.0
+    """Longest run of one SQL statement; then the answer is 504."""
+
+    database_lock_seconds: Seconds = 5.0
+    """Longest wait for a lock in the database."""
+
+    host: str = "127.0.0.1"
+    """The address that HTTP is served on; 0.0.0.0 for every IPv4 interface."""
+
+    port: Annotated[int, Field(ge=1, le=65535)] = 8000
+    """The port that HTTP is served on."""
+
+    workers: Annotated[int, Field(ge=1, le=64)] = 1
+    """Processes that serve HTTP, each with connections of its own."""
+
+    public_url: str = ""
+    """Where clients reach the service, without a slash at the end; tokens name it as their issuer.
+    Default: http://localhost:PORT."""
+
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
+    """Origins whose scripts may call the API, separated by commas: https://app.example.com. Default: none."""
+
+    max_body_bytes: Annotated[int, Field(ge=1024, le=1024**3)] = 1024**2
+    """Largest body of a request; then the answer is 413."""
+
+    shutdown_seconds: Annotated[int, Field(ge=0, le=600)] = 20
+    """Longest wait for requests in flight once the process has been told to stop."""
+
+    app_url: str = ""
+    """Where the front end is, without a slash at the end: mails link to pages there, and whoever logs in
+    through a provider may return there. Default: none, and mails tell the request to make."""
+
+    auth_provider: Literal["local", "oidc"] = "local"
+    """Who vouches for users: `local` is the built-in provider (e-mail address and password), `oidc` the
+    OpenID provider of OIDC_ISSUER."""
+
+    auth_trust_local: bool = False
+    """With AUTH_PROVIDER=oidc: the built-in provider's log-ins and tokens stay good beside the other's, while
+    people move."""
+
+    auth_secret: SecretStr = SecretStr(DEVELOPMENT_SECRET)
+    """Encrypts signing keys and kept answers in the database, and log-ins that are under way, and protects
+    cookies against forged requests. Make one with `python -m entrypoints.cli secret`. Required in
+    production."""
+
+    auth_audience: Annotated[str, Field(default_factory=lambda: SERVICE_NAME)]
+    """The `aud` of the built-in provider's access tokens. Default: the service's name."""
+
+    auth_access_token_seconds: Annotated[int, Field(ge=10, le=86_400)] = 600
+    """Lifetime of an access token; a lower value refuses longer-lived ones that were issued before."""
+
+    auth_session_days: Annotated[int, Field(ge=1, le=400)] = 30
+    """Lifetime of a session, however often it is refreshed."""
+
+    auth_key_days: Annotated[int, Field(ge=1, le=3650)] = 90
+    """Age at which the signing key of the built-in provider is followed by the next."""
+
+    auth_cached_tokens: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
+    """Verified tokens that are remembered, about 1 KiB each."""
+
+    auth_recheck_seconds: Annotated[float, Field(ge=0, le=300, allow_inf_nan=False)] = 5.0
+    """How long a verified token is believed without asking again: so long, at most, does a token outlive its
+    session's end or its user's suspension."""
+
+    auth_longest_token_bytes: Annotated[int, Field(ge=1024, le=64 * 1024)] = 8 * 1024
+    """Longest access token that is read at all; for Entra, whose groups take room, at least 16384."""
+
+    auth_introspection_clients: SecretStr = SecretStr("")
+    """Services that may ask whether a token is good (RFC 7662), as name:secret, separated by commas; a secret
+    has at least 32 characters. Default: none."""
+
+    auth_cookie_same_site: Literal["lax", "strict", "none"] = "lax"
+    """Which requests of other sites carry the session cookie; `none` for a front end on another site."""
+
+    oidc_issuer: str = ""
+    """The OpenID provider's issuer, to the letter as in its discovery document, a slash at the end too."""
+
+    oidc_audience: str = ""
+    """What the provider's access tokens for this API have in `aud`."""
+
+    oidc_preset: Preset = "rfc9068"
+    """Which provider it is: what its access tokens look like, and how an ID token is told from one."""
+
+    oidc_roles: str = ""
+    """The provider's roles that count here, as theirs=ours, separated by commas:
+    api-admins=admin,helpdesk=support."""
+
+    oidc_role_claim: str = ""
+    """Where the roles stand in a token, if not where the preset says: realm_access.roles, or a JSON list
+    where a name itself has dots: ["https://example.com/roles"]."""
+
+    oidc_scope_claim: str = ""
+    """Where the scopes stand in a token, if not where the preset says."""
+
+    oidc_required_scope: str = ""
+    """A scope that every access token must have. Default: none."""
+
+    oidc_allowed_clients: Annotated[tuple[str, ...], NoDecode] = ()
+    """The only clients (for clerk: origins) whose tokens are accepted, separated by commas. Default: all of
+    the provider's, where the audience is checked."""
+
+    oidc_trust_email: bool = False
+    """Whether an address that the provider has verified lets in as the user who has verified the same address
+    here. Only for a provider that is run by the people who run this service."""
+
+    oidc_client_id: str = ""
+    """This service as a client of the provider, to log in through it. Default: no log-in through it."""
+
+    oidc_client_secret: SecretStr = SecretStr("")
+    """The secret of that client; none for a public one."""
+
+    oidc_login_scopes: str = "openid email profile"
+    """The scopes that a log-in asks for, separated by spaces."""
+
+    oidc_docs_client_id: str = ""
+    """A public client of the provider, for the button "Authorize" of the documentation page."""
+
+    oidc_keys_hours: Annotated[float, Field(gt=0, le=168, allow_inf_nan=False)] = 24
+    """How long the provider's last good keys serve while it cannot be reached."""
+
+    oidc_more_providers: Annotated[tuple[ProviderSettings, ...], NoDecode] = ()
+    """Further providers that are trusted at the same time: a JSON list of objects with a `name` and the
+    settings above in lower case without OIDC_: [{"name": "old", "issuer": "https://…", "audience": "…"}]."""
+
+    mailer: Literal["console", "smtp"] = "console"
+    """How mail leaves; `console` shows it in the worker's output, for development."""
+
+    mail_from: str = ""
+    """The sender's address; needed with MAILER=smtp."""
+
+    smtp_host: str = ""
+    """The mail server; needed with MAILER=smtp."""
+
+    smtp_port: Annotated[int, Field(ge=1, le=65535)] = 587
+    """The mail server's port: 587 for STARTTLS, 465 for TLS from the start."""
+
+    smtp_security: Literal["starttls", "tls", "none"] = "starttls"
+    """How the way to the mail server is encrypted; `none` only for one on this machine."""
+
+    smtp_username: str = ""
+    """The account at the mail server. Default: none."""
+
+    smtp_password: SecretStr = SecretStr("")
+    """Its password."""
+
+    password_hashers: Annotated[int, Field(ge=1, le=64)] = 2
+    """Passwords that are hashed at the same time, on a core and with 19 MiB of memory each."""
+
+    password_queue: Annotated[int, Field(ge=0, le=10_000)] = 50
+    """Passwords that may wait to be hashed; then the answer is 503."""
+
+    idempotency_hours: Annotated[float, Field(gt=0, le=720, allow_inf_nan=False)] = 24
+    """How long the answer to a request with an `Idempotency-Key` is kept, to be given again."""
+
+    outbox_attempts: Annotated[int, Field(ge=1, le=100)] = 10
+    """Deliveries of an event that may fail before it is parked for an operator."""
+
+    outbox_poll_seconds: Seconds = 5.0
+    """How often the worker looks for events that no notification has told it of."""
+
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least serious message that is logged."""
+
+    log_format: Literal["auto", "console", "json"] = "auto"
+    """`auto` is `console` for development in a terminal, and `json` otherwise."""
+
+    @property
+    def providers(self) -> tuple[ProviderSettings, ...]:
+        """Every external provider, the one of OIDC_ISSUER first."""
+        if not self.oidc_issuer:
+            return self.oidc_more_providers
+        first = ProviderSettings(
+            name=self.oidc_preset if self.oidc_preset != "rfc9068" else "oidc",
+            issuer=self.oidc_issuer,
+            audience=self.oidc_audience,
+            preset=self.oidc_preset,
+            roles=read_roles(self.oidc_roles),
+            role_claim=self.oidc_role_claim,
+            scope_claim=self.oidc_scope_claim,
+            required_scope=self.oidc_required_scope,
+            allowed_clients=self.oidc_allowed_clients,
+            trust_email=self.oidc_trust_email,
+            client_id=self.oidc_client_id,
+            client_secret=self.oidc_client_secret,
+            login_scopes=self.oidc_login_scopes,
+            docs_client_id=self.oidc_docs_client_id,
+            keys_hours=self.oidc_keys_hours,
+        )
+        return (first, *self.oidc_more_providers)
+
+    @property
+    def mail_seconds(self) -> float:
+        """The longest that a mail may take to leave: the worker holds a transaction open meanwhile."""
+        return min(5.0, self.database_statement_seconds / 2)
+
+    @property
+    def passwords_enabled(self) -> bool:
+        """Whether people log in with the built-in provider's passwords."""
+        return self.auth_provider == "local" or self.auth_trust_local
+
+    @property
+    def local_tokens_trusted(self) -> bool:
+        """Whether the built-in issuer's tokens are good, such as a log-in through a provider ends in."""
+        return self.passwords_enabled or any(provider.client_id for provider in self.providers)
+
+    @property
+    def browser_origins(self) -> frozenset[str]:
+        """The origins whose pages may act for a user who is logged in by cookie, and be returned to."""
+        own = (urlsplit(url) for url in (self.public_url, self.app_url) if url)
+        named = (origin for origin in self.cors_origins if origin != "*")
+        return frozenset({*named, *(f"{url.scheme}://{url.netloc}" for url in own)})
+
+    @property
+    def introspection_clients(self) -> dict[str, str]:
+        """The secrets of the services that may introspect tokens, by their names."""
+        pairs = self.auth_introspection_clients.get_secret_value().split(",")
+        return dict(pair.strip().split(":", 1) for pair in pairs if pair.strip())
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _in_lower_case(cls, value: object) -> object:
+        return value.lower() if isinstance(value, str) else value
+
+    @field_validator("database_url")
+    @classmethod
+    def _one_spelling(cls, value: SecretStr) -> SecretStr:
+        scheme, separator, rest = value.get_secret_value().strip().partition("://")
+        if not separator or scheme not in {"postgresql", "postgres", "postgresql+asyncpg"}:
+            raise ValueError(
+                "does not name a PostgreSQL. Write it as postgresql://user:password@localhost:5432/name."
+            )
+        try:
+            urlsplit(f"postgresql://{rest}").port  # noqa: B018 (raises where it is no port)
+        except ValueError:
+            raise ValueError(
+                "cannot be read. Write it as postgresql://user:password@localhost:5432/name; "
+                "in a password write / ? # [ ] @ : as %2F %3F %23 %5B %5D %40 %3A."
+            ) from None
+        return SecretStr(f"postgresql://{rest}")
+
+    @field_validator("public_url")
+    @classmethod
+    def _issuer(cls, value: str, info: ValidationInfo) -> str:
+        if not value:
+            return f"http://localhost:{info.data.get('port', 8000)}"
+        url = _web_address(value)
+        if url is None:
+            raise ValueError("is not a plain web address. Write it like https://api.example.com.")
+        if _in_production(info) and url.scheme != "https" and url.hostname not in _LOOPBACK:
+            raise ValueError("is not https. In production write https://…; only localhost may do without.")
+        return value.rstrip("/")
+
+    @field_validator("app_url")
+    @classmethod
+    def _is_a_front_end(cls, value: str, info: ValidationInfo) -> str:
+        url = _web_address(value) if value else None
+        if value and url is None:
+            raise ValueError("is not a plain web address. Write it like https://app.example.com.")
+        if url and _in_production(info) and url.scheme != "https" and url.hostname not in _LOOPBACK:
+            raise ValueError("is not https. Its links carry secrets: in production write https://….")
+        return value.rstrip("/")
+
+    @field_validator("cors_origins", "oidc_allowed_clients", mode="before")
+    @classmethod
+    def _split_at_commas(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _are_origins(cls, origins: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if "*" in origins and _in_production(info):
+            raise ValueError("is *. In production list the origins, such as https://app.example.com.")
+        for origin in origins:
+            url = _web_address(origin)
+            if origin != "*" and (url is None or url.path):
+                raise ValueError(
+                    f"has {origin[:60]!r}. An origin is https://app.example.com, without a path."
+                )
+        return origins
+
+    @field_validator("auth_trust_local")
+    @classmethod
+    def _means_something(cls, value: bool, info: ValidationInfo) -> bool:
+        if value and info.data.get("auth_provider") == "local":
+            raise ValueError("says nothing with AUTH_PROVIDER=local. Remove it, or set AUTH_PROVIDER=oidc.")
+        return value
+
+    @field_validator("auth_secret")
+    @classmethod
+    def _is_secret(cls, value: SecretStr, info: ValidationInfo) -> SecretStr:
+        remedy = "Put the output of `python -m entrypoints.cli secret` there."
+        if value.get_secret_value() == DEVELOPMENT_SECRET:
+            if _in_production(info):
+                raise ValueError(f"is missing, and production needs one that nobody else knows. {remedy}")
+        elif len(value.get_secret_value()) < 32:
+            raise ValueError(f"has fewer than 32 characters. {remedy}")
+        return value
+
+    @field_validator("auth_introspection_clients")
+    @classmethod
+    def _are_clients(cls, value: SecretStr) -> SecretStr:
+        names = []
+        for pair in filter(None, (part.strip() for part in value.get_secret_value().split(","))):
+            name, _, secret = pair.partition(":")
+            if not name or len(secret) < 32:
+                raise ValueError("is not right. Write name:secret, each secret with 32 characters or more.")
+            names.append(name)
+        if len(set(names)) < len(names):
+            raise ValueError("names a client twice. Give each its own name.")
+        return value
+
+    @field_validator("oidc_issuer")
+    @classmethod
+    def _is_given_where_needed(cls, value: str, info: ValidationInfo) -> str:
+        if not value and info.data.get("auth_provider") == "oidc":
+            raise ValueError("is missing, and AUTH_PROVIDER=oidc needs it. Copy it from the provider.")
+        return value
+
+    @field_validator("oidc_roles")
+    @classmethod
+    def _are_roles(cls, value: str) -> str:
+        read_roles(value)
+        return value
+
+    @field_validator("oidc_more_providers", mode="before")
+    @classmethod
+    def _read_more(cls, value: object) -> object:
+        return tuple(read_providers(value)) if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        if wrong := [*self._disagreements_of_providers(), *self._disagreements_of_mail()]:
+            raise ValueError("\n".join(wrong))
+        return self
+
+    def _disagreements_of_providers(self) -> Iterator[str]:
+        names, issuers = set[str](), {self.public_url}
+        for number, provider in enumerate(self.providers):
+            only_to_log_in = self.auth_provider == "local" or (
+                bool(provider.client_id) and not provider.issues_access_tokens
+            )
+            wrong = [
+                *problems_of(
+                    provider,
+                    production=self.environment == "production",
+                    accepts_tokens=not only_to_log_in,
+                )
+            ]
+            if provider.issuer in issuers:
+                wrong.append(("issuer", "is given twice, or is PUBLIC_URL. Each issuer has one description."))
+            if provider.name in names or not _NAME.fullmatch(provider.name):
+                wrong.append(("name", "is not right: small letters, digits and -, each provider its own."))
+            flat = bool(self.oidc_issuer) and number == 0
+            for name, text in wrong:
+                place = f"OIDC_{name.upper()}" if flat else f"OIDC_MORE_PROVIDERS: {provider.name}: {name}"
+                yield f"{place} {text}"
+            names.add(provider.name)
+            issuers.add(provider.issuer)
+
+    def _disagreements_of_mail(self) -> Iterator[str]:
+        production = self.environment == "production"
+        if self.mailer == "console" and production and self.passwords_enabled:
+            yield (
+                "MAILER is console, which is for development: nobody could reset a password. "
+                "Set MAILER=smtp, SMTP_HOST and MAIL_FROM."
+            )
+        if self.mailer == "smtp":
+            for name in ("smtp_host", "mail_from"):
+                if not getattr(self, name):
+                    yield f"{name.upper()} is missing, and MAILER=smtp needs it. Set it."
+            if self.smtp_security == "none" and production and not is_loopback(self.smtp_host):
+                yield "SMTP_SECURITY is none. In production that is for a mail server on this machine only."
+            if bool(self.smtp_username) != bool(self.smtp_password.get_secret_value()):
+                yield "SMTP_USERNAME and SMTP_PASSWORD belong together: set both, or neither."
+
+
+class DefaultSettings(Settings):
+    """What holds where neither the environment nor `.env` says anything."""
+
+    @override
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return (init_settings,)
+
+
+def _in_production(info: ValidationInfo) -> bool:
+    return info.data.get("environment") == "production"
+
+
+def _web_address(text: str) -> SplitResult | None:
+    """The parts of scheme://host[:port][/path]; `None` for whatever is not just that."""
+    try:
+        url = urlsplit(text)
+        plain = url.scheme in {"http", "https"} and url.hostname and url.port != 0
+    except ValueError:
+        return None
+    if not plain or url.query or url.fragment or "@" in url.netloc or not text.isprintable() or " " in text:
+        return None
+    return url
+
+
+def load_settings() -> Settings:
+    """The settings of this process, or exit status 2 after saying everything that is wrong with them."""
+    try:
+        return Settings()
+    except ValidationError as invalid:
+        lines = problems(invalid, Settings.model_fields)
+    except UnicodeDecodeError:
+        lines = [".env is not UTF-8 text. Save it as UTF-8."]
+    sys.stderr.write("\n  ".join(["The settings are not right:", *lines]) + "\n")
+    raise SystemExit(2)

@@ -1,0 +1,1 @@
+"""What developers run: the service in a terminal, an embedded PostgreSQL, stored documents."""

@@ -1,0 +1,232 @@
+"""The whole service in one terminal: database, migrations, API and worker, started and ended together.
+
+`python -m entrypoints.local`, with `--reload` or without, serves until Ctrl-C (`make run`, `make dev`).
+`python -m entrypoints.local -- COMMAND` runs a command on the same database instead (`make cli`).
+"""
+
+import asyncio
+import os
+import shlex
+import signal
+import subprocess
+import sys
+from asyncio.subprocess import Process
+from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
+
+from pydantic import SecretStr, ValidationError
+
+from entrypoints.kernel.settings import ROOT, SERVICE_NAME, Settings
+from entrypoints.kernel.settings_text import problems
+from entrypoints.kernel.tools.address import obstacle
+from entrypoints.kernel.tools.embedded import WATCHDOG, EmbeddedPostgresError, embedded_postgres
+
+DATA = ROOT / ".postgres"
+SEEDED = DATA / "seeded"
+
+API = ("entrypoints.http",)
+API_WITH_RELOAD = (*API, "--reload")
+WORKER = ("entrypoints.worker",)
+WORKER_WITH_RELOAD = (
+    *("watchfiles", "--filter", "python", "--sigint-timeout", "10"),
+    *(shlex.join((sys.executable, "-m", *WORKER)), str(ROOT / "src")),
+)
+
+# Seconds that a process has to finish what it does. A second Ctrl-C ends the wait.
+STOP_TIMEOUT = 30.0
+
+DEMO_LOGIN = '{"email": "demo@example.com", "password": "look around as long as you like"}'
+
+
+class LocalSettings(Settings):
+    """The settings of the service, which need not name a database: then there is the embedded one."""
+
+    database_url: SecretStr = SecretStr("postgresql://embedded")
+
+    @property
+    def embedded(self) -> bool:
+        return "database_url" not in self.model_fields_set
+
+
+class CannotServeError(Exception):
+    """Something is in the way. The message says what, and the remedy; `status` is for the shell."""
+
+    def __init__(self, message: str, *, status: int = 1) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class StopRequested(Exception):
+    """Ctrl-C, or a signal from whoever started this."""
+
+
+async def serve(*, reload: bool) -> None:
+    """Serves until somebody asks for the end, or a part ends by itself.
+
+    Raises `CannotServeError`, `EmbeddedPostgresError`, `StopRequested`.
+    """
+    settings = _settings()
+    _check_address(settings.host, settings.port)
+    processes = Processes()
+    with _environment(settings) as environment:
+        _say("Migrating the database")
+        await processes.finish("entrypoints.cli", "migrate", environment=environment)
+        _say("Starting the API and the worker")
+        async with (
+            processes.child(*(WORKER_WITH_RELOAD if reload else WORKER), environment=environment) as worker,
+            processes.child(*(API_WITH_RELOAD if reload else API), environment=environment) as api,
+        ):
+            if settings.environment == "development" and not (settings.embedded and SEEDED.exists()):
+                await processes.finish("entrypoints.cli", "seed", environment=environment)
+                if settings.embedded:
+                    SEEDED.touch()  # the command does no harm twice, but takes a second to find out
+            welcome = asyncio.create_task(_welcome(settings))
+            await _first_of(api.wait(), worker.wait(), processes.stop.wait())
+            welcome.cancel()
+            _say("Stopping")
+            if processes.stop.is_set():
+                raise StopRequested
+            name, ended = ("API", api) if api.returncode is not None else ("worker", worker)
+            raise CannotServeError(f"The {name} ended by itself, with exit code {ended.returncode}.")
+
+
+# --- what they need -------------------------------------------------------------------------------
+
+
+def _settings() -> LocalSettings:
+    try:
+        return LocalSettings()
+    except ValidationError as invalid:
+        lines = ["The settings are not right:", *problems(invalid, LocalSettings.model_fields)]
+        raise CannotServeError("\n  ".join(lines), status=2) from invalid
+
+
+def _check_address(host: str, port: int) -> None:
+    if (found := obstacle(host, port)) is None:
+        return
+    if found.startswith("HOST"):
+        raise CannotServeError(f"{found}: HOST=127.0.0.1 make run")
+    another = port + 1 if 1024 <= port < 2**16 - 1 else 8000
+    raise CannotServeError(f"{found}. End that program, or use another port: PORT={another} make run")
+
+
+@contextmanager
+def _environment(settings: LocalSettings) -> Iterator[Mapping[str, str]]:
+    """The environment for the service's processes: this one's, with a database where it names none."""
+    if settings.embedded:
+        with embedded_postgres(DATA, database=SERVICE_NAME) as dsn:
+            yield {**os.environ, "DATABASE_URL": dsn}
+    else:
+        yield os.environ
+
+
+# --- processes ------------------------------------------------------------------------------------
+
+
+class Processes:
+    """Starts processes and sees to their end, however this process ends itself."""
+
+    def __init__(self) -> None:
+        self.stop = asyncio.Event()
+        self._hurry = asyncio.Event()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            asyncio.get_running_loop().add_signal_handler(number, self._receive)
+
+    def _receive(self) -> None:
+        (self._hurry if self.stop.is_set() else self.stop).set()
+
+    @asynccontextmanager
+    async def child(self, *module: str, environment: Mapping[str, str]) -> AsyncIterator[Process]:
+        """A Python module as a process that is stopped at the end of the block."""
+        process = await asyncio.create_subprocess_exec(
+            *("/bin/sh", "-c", WATCHDOG, "watchdog", "TERM", ""),
+            *(sys.executable, "-m", *module),
+            stdin=subprocess.PIPE,
+            start_new_session=True,  # Ctrl-C in the terminal is for this process, which stops them in turn
+            env=environment,
+        )
+        try:
+            yield process
+        finally:
+            ending = asyncio.create_task(process.communicate())  # closes the watchdog's standard input
+            with suppress(TimeoutError):
+                await asyncio.wait_for(_first_of(process.wait(), self._hurry.wait()), STOP_TIMEOUT)
+            if process.returncode is None:
+                os.killpg(process.pid, signal.SIGKILL)
+            await ending
+
+    async def finish(self, *module: str, environment: Mapping[str, str]) -> None:
+        """Runs a Python module to its end."""
+        async with self.child(*module, environment=environment) as process:
+            await _first_of(process.wait(), self.stop.wait())
+            if self.stop.is_set():
+                raise StopRequested
+        if process.returncode:
+            message = f"`python -m {' '.join(module)}` failed with exit code {process.returncode}."
+            raise CannotServeError(message, status=process.returncode)
+
+
+async def _first_of(*awaitables: Awaitable[object]) -> None:
+    tasks = [asyncio.ensure_future(awaitable) for awaitable in awaitables]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+
+
+# --- what a person reads --------------------------------------------------------------------------
+
+
+async def _welcome(settings: LocalSettings) -> None:
+    host, port = settings.host, settings.port
+    if host in {"127.0.0.1", "0.0.0.0", "::", "::1"}:  # noqa: S104 (it is asked there, not served)
+        host = "localhost"
+    while not await _answers(host, port):  # noqa: ASYNC110 (another process has no Event for us)
+        await asyncio.sleep(0.1)
+    service = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    _say(f"Serving on {service}")
+    _say(f"  documentation  {service}/v1/docs")
+    if settings.environment == "development":
+        _say(f"  log in         curl {service}/v1/auth/login -H 'content-type: application/json' \\")
+        _say(f"                   -d '{DEMO_LOGIN}'")
+    _say("  stop           Ctrl-C")
+
+
+async def _answers(host: str, port: int) -> bool:
+    try:
+        reader, writer = await asyncio.open_connection(host, port)
+    except OSError:
+        return False
+    try:
+        writer.write(f"GET /health/live HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+        return (await reader.readline()).split()[1:2] == [b"200"]
+    except OSError:
+        return False
+    finally:
+        writer.close()
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+def main(arguments: list[str]) -> int:
+    status = 0
+    try:
+        match arguments:
+            case ["--", *command] if command:
+                with _environment(_settings()) as environment:
+                    status = subprocess.run(command, env=environment, check=False).returncode
+            case [] | ["--reload"]:
+                asyncio.run(serve(reload=bool(arguments)))
+            case _:
+                raise CannotServeError("Usage: python -m entrypoints.local [--reload | -- COMMAND]", status=2)
+    except (CannotServeError, EmbeddedPostgresError) as error:
+        print(error, file=sys.stderr)
+        status = error.status if isinstance(error, CannotServeError) else 1
+    except StopRequested:
+        status = 0
+    except KeyboardInterrupt:
+        status = 130
+    return status

@@ -1,0 +1,108 @@
+"""Whoever proves who they are, many at the same instant, where two transactions really meet."""
+
+import asyncio
+from datetime import UTC, datetime
+
+import pytest
+
+from application.kernel.identity.accounts import KnownAccounts
+from application.kernel.identity.identities import link_identity, unlink_identity
+from application.kernel.ports import Begin, Queries
+from application.kernel.run import Runner
+from domain.kernel.identity.auth import SessionId
+from domain.kernel.identity.identities import LastWayIn, Link, LinkedElsewhere
+from domain.kernel.users import GlobalRole
+from kernel.world.builders import (
+    a_credential,
+    a_link,
+    a_membership,
+    a_proof,
+    a_session,
+    a_user,
+    a_workspace,
+    an_identity,
+    store,
+)
+
+LOCAL = "https://here.example"
+
+
+@pytest.fixture
+def accounts(run: Runner, queries: Queries) -> KnownAccounts:
+    return KnownAccounts(run, queries.identities, lambda: datetime.now(UTC), local_issuer=LOCAL)
+
+
+async def test_of_many_first_requests_one_makes_the_user(accounts: KnownAccounts, begin: Begin) -> None:
+    proof = a_proof(email="ada@example.com")
+    identities = await asyncio.gather(*(accounts.recognise(proof) for _ in range(20)))
+    (user_id,) = {identity.user_id for identity in identities}
+    async with begin() as uow:
+        assert len(await uow.links.lock_of(user_id)) == 1
+        assert (await uow.users.get(user_id)).email == "ada@example.com"
+
+
+async def test_of_many_strangers_with_one_address_one_gets_it_and_all_get_in(
+    accounts: KnownAccounts, begin: Begin
+) -> None:
+    identities = await asyncio.gather(
+        *(accounts.recognise(a_proof(email="ada@example.com")) for _ in range(4))
+    )
+    async with begin() as uow:
+        users = [await uow.users.get(identity.user_id) for identity in identities]
+    assert len({user.id for user in users}) == 4
+    assert sorted(user.email or "" for user in users) == ["", "", "", "ada@example.com"]
+
+
+async def test_a_proof_that_is_known_costs_one_statement(
+    accounts: KnownAccounts, begin: Begin, statements: list[str]
+) -> None:
+    user = a_user(roles=(GlobalRole.ADMIN,))
+    link, session = a_link(user_id=user.id), a_session(user_id=user.id, created_at=datetime.now(UTC))
+    await store(begin, user, link, session)
+    linked = a_proof(issuer=link.issuer, subject=link.subject)
+    local = a_proof(issuer=LOCAL, subject=str(user.id), session_id=SessionId(session.id))
+    for proof in (linked, local):
+        statements.clear()
+        assert (await accounts.recognise(proof)).user_id == user.id
+        assert len(statements) == 1
+
+
+async def test_the_last_two_ways_in_cannot_both_go_at_once(run: Runner, begin: Begin) -> None:
+    for _ in range(5):
+        user = a_user()
+        links = [a_link(user_id=user.id) for _ in range(2)]
+        await store(begin, user, *links)
+        actor = an_identity(user.id)
+        outcomes = await asyncio.gather(
+            *(run(unlink_identity, actor, link.id) for link in links), return_exceptions=True
+        )
+        assert [type(outcome) for outcome in outcomes if outcome is not None] == [LastWayIn]
+
+
+async def test_who_is_about_to_be_more_than_a_link_is_waited_for(begin: Begin) -> None:
+    user, workspace = a_user(), a_workspace()
+    link = a_link(user_id=user.id)
+    await store(begin, user, workspace, link)
+
+    async def is_all() -> bool:
+        async with begin() as uow:
+            return await uow.links.is_all_of_its_user(link)
+
+    async with begin() as uow:
+        await uow.memberships.add(a_membership(workspace_id=workspace.id, user_id=user.id))
+        await uow.workspaces.get(workspace.id)  # now it has been sent
+        asking = asyncio.create_task(is_all())
+        await asyncio.sleep(0.2)
+        assert not asking.done()
+    assert await asyncio.wait_for(asking, 5) is False
+
+
+async def test_one_pair_that_two_users_prove_at_once_goes_to_one(run: Runner, begin: Begin) -> None:
+    users = [a_user() for _ in range(4)]
+    await store(begin, *users, *(a_credential(id=user.id) for user in users))
+    proof = a_proof()
+    outcomes = await asyncio.gather(
+        *(run(link_identity, an_identity(user.id), proof) for user in users), return_exceptions=True
+    )
+    assert sum(isinstance(outcome, Link) for outcome in outcomes) == 1
+    assert sum(isinstance(outcome, LinkedElsewhere) for outcome in outcomes) == 3

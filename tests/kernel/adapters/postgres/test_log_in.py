@@ -1,0 +1,281 @@
+"""Log-ins in PostgreSQL: many at the same instant, where two transactions really meet, and what is kept."""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, suppress
+from datetime import UTC, datetime, timedelta
+
+import asyncpg
+import pytest
+
+from adapters.postgres.kernel.connection.database import Database
+from adapters.postgres.kernel.identity.attempts import PostgresAttempts
+from application.kernel.identity.password_login import PasswordLogin
+from application.kernel.identity.secret_tokens import fingerprint
+from application.kernel.identity.sessions import TokenPair, TokenSessions, end_session, log_out_everywhere
+from application.kernel.paging import PageRequest
+from application.kernel.ports import Begin, Limit, Queries
+from application.kernel.queries.auth import PasswordOwner, SessionView
+from application.kernel.run import Runner
+from domain.kernel.identity.auth import (
+    OneTimeToken,
+    OneTimeTokenNotFound,
+    Purpose,
+    SessionEnded,
+    SessionNotFound,
+    TooManyAttempts,
+    WrongCredentials,
+)
+from domain.kernel.users import User
+from kernel.world.builders import a_credential, a_one_time_token, a_session, a_user, an_identity, store
+from kernel.world.fakes import FakePasswordHasher, FakeTokenIssuer
+from kernel.world.people import CLIENT, EMAIL, PASSWORD
+from kernel.world.refusals import refused
+
+type Recorded = Callable[[], AbstractAsyncContextManager[list[str]]]
+type ByHand = asyncpg.Connection[asyncpg.Record]
+
+NEXT = "a drawer full of seashells"
+
+
+@pytest.fixture
+def passwords() -> FakePasswordHasher:
+    return FakePasswordHasher()
+
+
+@pytest.fixture
+def sessions(run: Runner) -> TokenSessions:
+    return TokenSessions(run, FakeTokenIssuer(), lifetime=timedelta(days=30))
+
+
+@pytest.fixture
+def attempts(database: Database, clock: Callable[[], datetime]) -> PostgresAttempts:
+    return PostgresAttempts(database, clock)
+
+
+@pytest.fixture
+def login(
+    run: Runner,
+    queries: Queries,
+    passwords: FakePasswordHasher,
+    sessions: TokenSessions,
+    attempts: PostgresAttempts,
+) -> PasswordLogin:
+    return PasswordLogin(run, queries.auth, passwords, sessions, attempts, service_name="Loomworks")
+
+
+@pytest.fixture
+async def ada(login: PasswordLogin) -> User:
+    return await login.register(email=EMAIL, password=PASSWORD, display_name="Ada")
+
+
+async def log_in(login: PasswordLogin, *, password: str = PASSWORD) -> TokenPair:
+    return await login.log_in(CLIENT, email=EMAIL, password=password)
+
+
+@pytest.mark.usefixtures("ada")
+async def test_all_of_many_log_ins_on_an_outdated_hash_succeed(
+    login: PasswordLogin, passwords: FakePasswordHasher
+) -> None:
+    passwords.parameters += 1
+    pairs = await asyncio.gather(*(log_in(login) for _ in range(5)))
+    assert len({pair.refresh_token for pair in pairs}) == 5
+
+
+@pytest.mark.usefixtures("ada")
+async def test_of_twenty_uses_of_one_refresh_token_one_succeeds_and_no_other_learns_why(
+    login: PasswordLogin, sessions: TokenSessions
+) -> None:
+    pair = await log_in(login)
+    outcomes = await asyncio.gather(
+        *(sessions.refresh(refresh_token=pair.refresh_token) for _ in range(20)), return_exceptions=True
+    )
+    assert [type(outcome) for outcome in outcomes if not isinstance(outcome, TokenPair)] == [
+        SessionEnded
+    ] * 19
+    assert sum(isinstance(outcome, TokenPair) for outcome in outcomes) == 1
+
+
+async def test_of_twenty_uses_of_one_mailed_secret_one_succeeds(
+    login: PasswordLogin, ada: User, begin: Begin
+) -> None:
+    await store(begin, mailed(ada))
+    outcomes = await asyncio.gather(
+        *(login.reset_password(token="secret", password=NEXT) for _ in range(20)), return_exceptions=True
+    )
+    assert outcomes.count(None) == 1
+    assert {type(outcome) for outcome in outcomes if outcome is not None} == {OneTimeTokenNotFound}
+    await log_in(login, password=NEXT)
+
+
+async def test_of_twenty_confirmations_with_one_mailed_secret_one_succeeds(
+    login: PasswordLogin, ada: User, begin: Begin
+) -> None:
+    await store(begin, mailed(ada, purpose=Purpose.VERIFY_EMAIL))
+    outcomes = await asyncio.gather(
+        *(login.confirm_email(an_identity(ada.id), token="secret") for _ in range(20)),
+        return_exceptions=True,
+    )
+    assert outcomes.count(None) == 1
+    assert {type(outcome) for outcome in outcomes if outcome is not None} == {OneTimeTokenNotFound}
+
+
+def mailed(user: User, *, purpose: Purpose = Purpose.RESET_PASSWORD, secret: str = "secret") -> OneTimeToken:
+    """A token whose secret went by mail."""
+    return a_one_time_token(
+        purpose=purpose,
+        user_id=user.id,
+        email=user.email,
+        token_hash=fingerprint(secret),
+        created_at=datetime.now(UTC),
+    )
+
+
+async def test_no_session_of_the_old_password_outlives_a_change_at_the_same_instant(
+    login: PasswordLogin, ada: User, queries: Queries, sessions: TokenSessions
+) -> None:
+    passwords = [PASSWORD, NEXT]
+    for number in range(5):
+        old, new = passwords[number % 2], passwords[1 - number % 2]
+
+        async def try_to_log_in(old: str = old) -> TokenPair | None:
+            with suppress(WrongCredentials, TooManyAttempts):
+                return await log_in(login, password=old)
+            return None
+
+        change = login.change_password(an_identity(ada.id), current_password=old, new_password=new)
+        *pairs, _ = await asyncio.gather(*(try_to_log_in() for _ in range(4)), change)
+        for pair in filter(None, pairs):
+            with pytest.raises(SessionEnded):
+                await sessions.refresh(refresh_token=pair.refresh_token)
+        page = await queries.auth.sessions(ada.id, PageRequest(), current=None)
+        assert page.items == []
+
+
+async def test_logging_out_everywhere_beats_a_refresh_at_the_same_instant(
+    login: PasswordLogin, ada: User, run: Runner, sessions: TokenSessions, queries: Queries
+) -> None:
+    for _ in range(5):
+        pair = await log_in(login)
+        await asyncio.gather(
+            sessions.refresh(refresh_token=pair.refresh_token),
+            run(log_out_everywhere, an_identity(ada.id)),
+            return_exceptions=True,
+        )
+        assert (await queries.auth.sessions(ada.id, PageRequest(), current=None)).items == []
+
+
+# ── what it costs ────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.usefixtures("ada")
+async def test_a_log_in_takes_three_statements_and_so_does_a_failed_one(
+    login: PasswordLogin, recorded: Recorded
+) -> None:
+    with suppress(WrongCredentials):
+        await log_in(login, password="guess")  # the driver asks the server once for what a type is
+    await log_in(login)
+    async with recorded() as sent:
+        await log_in(login)
+    assert len(sent) == 3, sent  # attempts, credential, session
+    async with recorded() as sent:
+        with suppress(WrongCredentials):
+            await log_in(login, password="guess")
+    assert len(sent) == 3, sent  # attempts, credential, attempts
+
+
+# ── what is kept ─────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_no_address_is_kept_of_those_who_failed(login: PasswordLogin, by_hand: ByHand) -> None:
+    with suppress(WrongCredentials):
+        await log_in(login)
+    rows = await by_hand.fetch("SELECT * FROM attempts")
+    assert len(rows) == 3
+    assert not any(EMAIL in str(row) or CLIENT.address in str(row) for row in rows)
+
+
+async def test_what_is_over_is_swept_away_little_by_little(
+    attempts: PostgresAttempts, by_hand: ByHand
+) -> None:
+    over = datetime.now(UTC) - timedelta(seconds=1)
+    await by_hand.executemany(
+        "INSERT INTO attempts VALUES ($1, 1, $2)", [(f"old {number}", over) for number in range(25)]
+    )
+    counts = []
+    for _ in range(4):
+        await attempts.count([Limit("new", 99, timedelta(minutes=1)), Limit("old 7", 99, timedelta(1))])
+        counts.append(await by_hand.fetchval("SELECT count(*) FROM attempts"))
+    assert counts == [16, 6, 2, 2]
+
+
+# ── questions ────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_user_sees_their_open_sessions_the_newest_first(
+    begin: Begin, queries: Queries, run: Runner
+) -> None:
+    now = datetime.now(UTC)
+    user, other = a_user(), a_user()
+    old, new = (
+        a_session(user_id=user.id, agent=agent, created_at=now - timedelta(hours=hours))
+        for hours, agent in ((2, "old"), (1, "new"))
+    )
+    closed = a_session(user_id=user.id, created_at=now)
+    expired = a_session(user_id=user.id, created_at=now - timedelta(days=2), expires_at=now)
+    await store(begin, user, other, old, new, closed, expired, a_session(user_id=other.id, created_at=now))
+    await run(end_session, an_identity(user.id), closed.id)
+    page = await queries.auth.sessions(user.id, PageRequest(), current=old.id)
+    assert page.items == [
+        SessionView(
+            id=each.id,
+            kind=each.kind,
+            agent=each.agent,
+            created_at=each.created_at,
+            used_at=each.used_at,
+            expires_at=each.expires_at,
+            current=each is old,
+            version=1,
+        )
+        for each in (new, old)
+    ]
+    for shown in page.items:
+        assert await queries.auth.session(user.id, shown.id, current=old.id) == shown
+    for nobody, hidden in ((user, closed), (user, expired), (other, old), (user, a_session())):
+        with refused(SessionNotFound):
+            await queries.auth.session(nobody.id, hidden.id, current=None)
+    first = await queries.auth.sessions(user.id, PageRequest(limit=1), current=None)
+    assert [view.current for view in first.items] == [False]
+    second = await queries.auth.sessions(user.id, PageRequest(limit=1, cursor=first.next), current=None)
+    assert [view.id for view in second.items] == [old.id]
+
+
+async def test_whose_password_is_changed_or_reset_is_known_with_or_without_a_password(
+    begin: Begin, queries: Queries
+) -> None:
+    with_one, without = a_user(), a_user()
+    credential = a_credential(id=with_one.id)
+    await store(begin, with_one, without, credential)
+    assert await queries.auth.known(with_one.id) == PasswordOwner(
+        with_one.email, with_one.display_name, credential.password_hash
+    )
+    assert await queries.auth.known(without.id) == PasswordOwner(without.email, without.display_name, None)
+    assert await queries.auth.known(a_user().id) is None
+    await store(
+        begin, mailed(without, secret="1"), mailed(with_one, secret="2", purpose=Purpose.VERIFY_EMAIL)
+    )
+    assert await queries.auth.resetting(fingerprint("1")) == await queries.auth.known(without.id)
+    assert await queries.auth.resetting(fingerprint("2")) is None
+    assert await queries.auth.resetting(fingerprint("3")) is None
+
+
+@pytest.mark.parametrize("suspended", [False, True])
+async def test_a_credential_says_whether_its_user_is_suspended(
+    begin: Begin, queries: Queries, *, suspended: bool
+) -> None:
+    user = a_user(suspended_at=datetime.now(UTC) if suspended else None)
+    await store(begin, user, a_credential(id=user.id))
+    assert user.email is not None
+    known = await queries.auth.credential(user.email)
+    assert known is not None
+    assert (known.user_id, known.suspended) == (user.id, suspended)

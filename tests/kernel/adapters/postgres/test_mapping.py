@@ -1,0 +1,320 @@
+"""Rows become dataclasses by the names and the types of their fields."""
+
+import importlib
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from datetime import UTC, datetime
+from enum import Enum, StrEnum
+from types import ModuleType
+from typing import Any, ClassVar, NewType, Optional
+from uuid import UUID
+
+import pytest
+from sqlalchemy import Column, MetaData, Table, Text, UniqueConstraint, Uuid
+from sqlalchemy.dialects import postgresql
+
+from adapters.postgres.kernel.connection.database import Statement
+from adapters.postgres.kernel.tables.mapping import column_names, loader
+from adapters.postgres.kernel.tables.repository import PostgresRepository
+from adapters.postgres.kernel.tables.schema import metadata, version
+from application.kernel.ports import Begin
+from domain.kernel.aggregate import Aggregate
+from domain.kernel.errors import DomainError, NotFound
+from domain.kernel.identity.auth import Purpose, SessionKind
+from domain.kernel.memberships import Role
+from domain.kernel.users import GlobalRole
+from domain.tasks import Priority, Status, Task
+from kernel.servers.backends import ByHand
+from kernel.world.builders import (
+    NOW,
+    Team,
+    a_comment,
+    a_credential,
+    a_link,
+    a_notification,
+    a_one_time_token,
+    a_session,
+    a_signing_key,
+    a_task,
+    a_task_id,
+    a_user,
+    an_invitation,
+    repository_of,
+    store,
+)
+
+Id = NewType("Id", UUID)
+ID = a_task_id()
+
+
+class Shade(StrEnum):
+    LIGHT = "light"
+    DARK = "dark"
+
+
+class Weight(Enum):
+    HEAVY = 3
+
+
+@dataclass(slots=True)
+class View:
+    id: Id
+    shade: Shade
+    names: list[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entity(Aggregate):
+    id: Id
+    shade: Shade
+    weight: Weight
+    words: tuple[str, ...]
+    other_shade: Shade | None
+    other_words: tuple[str, ...] | None = None
+    third_shade: Optional[Shade] = None  # noqa: UP045 (both ways of writing it are read)
+    at: datetime | None = None
+
+
+def test_a_row_becomes_a_view_by_position() -> None:
+    view = loader(View)([ID, "dark", ["a", "b"]])
+
+    assert view == View(Id(ID), Shade.DARK, ["a", "b"])
+    assert view.shade is Shade.DARK
+
+
+def test_a_row_becomes_an_aggregate_by_name_and_without_events() -> None:
+    row = [7, ID, "light", 3, ["b", "a"], "dark", ["c"], "light", NOW]
+
+    entity = loader(Entity)(row)
+
+    assert entity == Entity(
+        version=7,
+        id=Id(ID),
+        shade=Shade.LIGHT,
+        weight=Weight.HEAVY,
+        words=("b", "a"),
+        other_shade=Shade.DARK,
+        other_words=("c",),
+        third_shade=Shade.LIGHT,
+        at=NOW,
+    )
+    assert entity.shade is Shade.LIGHT
+    assert isinstance(entity.words, tuple)
+    assert isinstance(entity.other_words, tuple)
+    assert entity.events == ()
+
+
+def test_what_is_null_stays_none() -> None:
+    entity = loader(Entity)([1, ID, "light", 3, [], None, None, None, None])
+
+    assert (entity.other_shade, entity.other_words, entity.third_shade, entity.at) == (None, None, None, None)
+    assert entity.words == ()
+
+
+def test_the_row_itself_is_left_as_it_is() -> None:
+    row = [ID, "dark", ["a"]]
+    loader(View)(row)
+    assert row == [ID, "dark", ["a"]]
+
+
+@pytest.mark.parametrize("change", [lambda row: [*row, "more"], lambda row: row[:-1], lambda row: []])
+def test_a_row_of_another_width_is_a_defect(change: Callable[[list[Any]], list[Any]]) -> None:
+    with pytest.raises((TypeError, IndexError)):
+        loader(View)(change([ID, "dark", []]))
+    with pytest.raises((ValueError, IndexError)):
+        loader(Entity)(change([1, ID, "light", 3, [], None, None, None, None]))
+
+
+def test_a_value_that_no_member_has_is_a_defect() -> None:
+    with pytest.raises(KeyError, match="grey"):
+        loader(View)([ID, "grey", []])
+
+
+def test_the_columns_are_the_fields_in_their_order_without_the_events() -> None:
+    assert column_names(View) == ["id", "shade", "names"]
+    assert column_names(Entity) == [field.name for field in fields(Entity) if field.name != "events"]
+    assert "events" not in column_names(Task)
+    assert column_names(Task)[:2] == ["version", "id"]
+
+
+# ── every aggregate there is ─────────────────────────────────────────────────────────────────────
+
+LATER = datetime(2030, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
+
+# Nothing has its default value, so a field that was forgotten or mistaken for another shows.
+EXAMPLES: dict[str, Callable[[Team, Task], Aggregate]] = {
+    "user": lambda team, task: a_user(
+        email_verified_at=LATER, roles=(GlobalRole.ADMIN, GlobalRole.SUPPORT), suspended_at=LATER
+    ),
+    "credential": lambda team, task: a_credential(id=team.outsider.id, password_hash="$2"),
+    "session": lambda team, task: a_session(
+        user_id=team.outsider.id,
+        kind=SessionKind.COOKIE,
+        token_hash="3",
+        agent="Jacquard/1.0",
+        expires_at=LATER,
+        ended_at=NOW,
+    ),
+    "onetimetoken": lambda team, task: a_one_time_token(
+        purpose=Purpose.EXCHANGE,
+        user_id=team.outsider.id,
+        email=team.outsider.email,
+        token_hash="4",
+        challenge="5",
+    ),
+    "signingkey": lambda team, task: a_signing_key(signs_from=LATER),
+    "link": lambda team, task: a_link(user_id=team.outsider.id),
+    "workspace": lambda team, task: replace(team.workspace, archived_at=LATER, name="Another"),
+    "membership": lambda team, task: team.memberships[Role.ADMIN],
+    "invitation": lambda team, task: an_invitation(
+        workspace_id=team.workspace.id, invited_by=team.owner.user_id, role=Role.OWNER, expires_at=LATER
+    ),
+    "task": lambda team, task: task,
+    "comment": lambda team, task: a_comment(
+        task_id=task.id, workspace_id=team.workspace.id, author_id=team.viewer.user_id, edited_at=LATER
+    ),
+    "notification": lambda team, task: a_notification(
+        user_id=team.viewer.user_id,
+        task_id=task.id,
+        workspace_id=team.workspace.id,
+        caused_by=team.owner.user_id,
+        read_at=LATER,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+async def test_an_aggregate_comes_back_equal_and_with_the_same_types(
+    begin: Begin, team: Team, name: str
+) -> None:
+    task = a_task(
+        workspace_id=team.workspace.id,
+        title="Card",
+        description="the wool",
+        status=Status.DONE,
+        priority=Priority.URGENT,
+        due_at=LATER,
+        assignee_id=team.member.user_id,
+        labels=("a", "b"),
+        created_by=team.admin.user_id,
+        updated_at=LATER,
+        finished_at=LATER.replace(year=2031),
+    )
+    example = EXAMPLES[name](team, task)
+    if name in {"task", "comment", "notification"}:
+        await store(begin, task)
+    if name not in {"workspace", "membership", "task"}:
+        await store(begin, example)
+    if name == "workspace":
+        async with begin() as uow:
+            example = await uow.workspaces.save(replace(team.workspace, archived_at=LATER, name="Another"))
+
+    async with begin() as uow:
+        loaded = await repository_of(uow, example).get(example.id)  # type: ignore[attr-defined]
+
+    assert loaded == example
+    for field in fields(example):
+        was, became = getattr(example, field.name), getattr(loaded, field.name)
+        assert isinstance(became, type(was)), field.name
+
+
+def repositories() -> list[type[PostgresRepository[Any, Any]]]:
+    known = PostgresRepository.__subclasses__()
+    return [kind for kind in known if kind.__module__.startswith("adapters.postgres.")]
+
+
+def test_every_table_of_an_aggregate_has_a_column_for_each_of_its_fields() -> None:
+    kinds = repositories()
+    assert {kind.entity.__name__.lower() for kind in kinds} == set(EXAMPLES)
+    for kind in kinds:
+        assert sorted(kind.table.c.keys()) == sorted(column_names(kind.entity))
+        assert kind.table is metadata.tables[kind.table.name]
+
+
+async def test_a_row_that_the_database_changes_by_itself_has_its_version_raised(by_hand: ByHand) -> None:
+    """By a foreign key that sets columns to null or to another value, a trigger has to."""
+    changed_by_themselves = await by_hand.fetch(
+        """
+        SELECT conrelid::regclass::text AS name, array(
+            SELECT prosrc FROM pg_trigger JOIN pg_proc ON pg_proc.oid = tgfoid WHERE tgrelid = conrelid
+        ) AS triggers
+        FROM pg_constraint WHERE contype = 'f' AND (confdeltype IN ('n', 'd') OR confupdtype <> 'a')
+        """
+    )
+    aggregates = {kind.table.name for kind in repositories()}
+    found = [row for row in changed_by_themselves if row["name"] in aggregates]
+    assert {row["name"] for row in found} == {"tasks"}
+    for row in found:
+        assert any("NEW.version := OLD.version + 1" in source for source in row["triggers"]), row["name"]
+
+
+def test_a_statement_that_changes_an_aggregate_raises_its_version() -> None:
+    aggregates = {kind.table.name for kind in repositories()}
+    updates = 0
+    for kind in repositories():
+        for statement in _statements_of(importlib.import_module(kind.__module__)) | {kind._save}:
+            for table in re.findall(r"UPDATE (\w+) SET", statement.sql):
+                if table in aggregates:
+                    assert re.search(rf"version=\({table}\.version \+ ", statement.sql), statement.sql
+                    updates += 1
+    assert updates > len(aggregates)
+
+
+def _statements_of(module: ModuleType) -> set[Statement]:
+    return {thing for thing in vars(module).values() if isinstance(thing, Statement)}
+
+
+@pytest.mark.parametrize("more", [[], [Column("shape", Text)]], ids=["too few", "too many"])
+def test_a_table_that_differs_from_its_entity_is_refused_at_once(more: list[Column[Any]]) -> None:
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class Thing(Aggregate):
+        id: Id
+        shade: str
+
+    columns = [Column("id", Uuid, primary_key=True), version()]
+    if more:
+        columns += [Column("shade", Text), *more]
+    things = Table("things", MetaData(), *columns)
+
+    with pytest.raises(TypeError, match="Thing and the table things"):
+
+        class PostgresThings(PostgresRepository[Thing, Id]):
+            table: ClassVar[Table] = things
+            entity: ClassVar[type[Aggregate]] = Thing
+            missing: ClassVar[type[NotFound]] = NotFound
+
+
+# Nobody breaks these by what they ask for: all are drawn at random.
+DEFECTS = {"uq_outbox_id", "uq_invitations_token_hash", "uq_one_time_tokens_token_hash"}
+
+
+def test_every_conflict_names_a_constraint_of_its_table_and_no_uniqueness_is_left_out() -> None:
+    translated = set()
+    for kind in repositories():
+        names = {str(constraint.name) for constraint in kind.table.constraints}
+        assert set(kind.conflicts) <= names
+        translated |= set(kind.conflicts)
+        assert all(isinstance(conflict(), DomainError) for conflict in kind.conflicts.values())
+    unique = {
+        str(constraint.name)
+        for table in metadata.tables.values()
+        for constraint in table.constraints
+        if isinstance(constraint, UniqueConstraint)
+    }
+    assert unique - translated == DEFECTS
+
+
+def test_the_database_holds_no_type_that_the_code_does_not_name() -> None:
+    dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
+    found = {column.type.compile(dialect=dialect) for table in metadata.tables.values() for column in table.c}
+    assert found == {
+        "UUID",
+        "TEXT",
+        "TIMESTAMP WITH TIME ZONE",
+        "INTEGER",
+        "BIGINT",
+        "TEXT[]",
+        "JSONB",
+        "BYTEA",
+    }

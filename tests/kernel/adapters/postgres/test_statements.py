@@ -1,0 +1,643 @@
+"""What each operation costs: its statements are counted, on little data and on more, with one connection."""
+
+import importlib
+import inspect
+import pkgutil
+from base64 import urlsafe_b64encode
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, fields
+from datetime import datetime, timedelta
+from hashlib import sha256
+
+import pytest
+
+import application.commands
+import application.kernel.commands
+import application.kernel.identity
+from adapters.postgres.kernel.connection.database import Database
+from adapters.postgres.kernel.connection.transactions import PostgresTransactions
+from adapters.postgres.kernel.outbox.delivery import PostgresOutbox
+from adapters.postgres.kernel.queries import postgres_queries
+from application.commands.comments import add_comment, delete_comment, edit_comment
+from application.commands.notifications import mark_notification
+from application.commands.tasks import (
+    cancel_task,
+    complete_task,
+    create_task,
+    delete_task,
+    edit_task,
+    reopen_task,
+    start_task,
+)
+from application.kernel.admission import NotPermitted
+from application.kernel.commands.invitations import accept_invitation, invite, withdraw_invitation
+from application.kernel.commands.memberships import change_role, remove_member
+from application.kernel.commands.users import (
+    change_roles,
+    edit_profile,
+    grant_role,
+    restore_address,
+    restore_user,
+    revoke_role,
+    suspend_address,
+    suspend_user,
+)
+from application.kernel.commands.workspaces import (
+    archive_workspace,
+    create_workspace,
+    delete_workspace,
+    edit_workspace,
+    restore_workspace,
+)
+from application.kernel.identity.identities import admit_stranger, link_identity, unlink_identity
+from application.kernel.identity.password_login import (
+    change_password,
+    confirm_email,
+    register_user,
+    replace_hash,
+    request_email_verification,
+    request_password_reset,
+    reset_password,
+)
+from application.kernel.identity.provider_login import make_exchange_code, redeem_exchange_code
+from application.kernel.identity.secret_tokens import fingerprint
+from application.kernel.identity.sessions import (
+    end_session,
+    log_out,
+    log_out_everywhere,
+    open_session,
+    refresh_session,
+    revoke_session,
+)
+from application.kernel.identity.signing_keys import add_signing_key, remove_signing_key
+from application.kernel.paging import PageRequest, Sort
+from application.kernel.permissions import GLOBAL_GRANTS
+from application.kernel.ports import Begin, Delivery, Identity, Outbox, Queries, UnitOfWork
+from application.kernel.queries.users import UserFilter
+from application.kernel.run import Runner
+from application.queries.notifications import NotificationFilter
+from application.queries.tasks import TaskFilter, TaskSortKey
+from application.reactions import notify_assignee
+from domain.comments import Comment
+from domain.kernel.aggregate import Event
+from domain.kernel.identity.auth import Purpose, Session
+from domain.kernel.identity.identities import Link
+from domain.kernel.identity.signing_keys import SigningKey
+from domain.kernel.invitations import LIFETIME, Invitation
+from domain.kernel.memberships import Role
+from domain.kernel.users import GlobalRole
+from domain.kernel.workspaces import Workspace
+from domain.notifications import Notification
+from domain.tasks import Status, Task, TaskAssigned
+from kernel.world.builders import (
+    NOW,
+    Team,
+    a_comment,
+    a_credential,
+    a_link,
+    a_membership,
+    a_notification,
+    a_one_time_token,
+    a_proof,
+    a_session,
+    a_signing_key,
+    a_task,
+    a_team,
+    a_user,
+    address_of,
+    an_email,
+    an_identity,
+    an_invitation,
+    store,
+)
+
+type Recorded = Callable[[], AbstractAsyncContextManager[list[str]]]
+
+
+@dataclass(frozen=True)
+class World:
+    """One of each thing, in a workspace with much or little else in it, and the ways to use it."""
+
+    run: Runner
+    ask: Queries
+    outbox: Outbox
+    team: Team
+    archived: Team
+    task: Task
+    done: Task
+    comment: Comment
+    notification: Notification
+    invitation: Invitation
+    token: str
+    expired: Invitation
+    session: Session
+    link: Link
+    shell: Link
+
+    @property
+    def root(self) -> Identity:
+        return an_identity(permissions=GLOBAL_GRANTS[GlobalRole.ADMIN])
+
+    @property
+    def workspace(self) -> Workspace:
+        return self.team.workspace
+
+
+@pytest.fixture
+def clock() -> Callable[[], datetime]:
+    return lambda: NOW
+
+
+@pytest.fixture
+async def database(empty_database_url: str, statements: list[str]) -> AsyncIterator[Database]:
+    """With one connection, for which nobody waits long: who needs a second one does not get it."""
+    database = Database(
+        empty_database_url,
+        pool_size=1,
+        wait_seconds=0.05,
+        on_connect=lambda raw: raw.add_query_logger(lambda query: statements.append(query.query)),
+    )
+    yield database
+    await database.close()
+
+
+@pytest.fixture(params=[0, 30], ids=["little data", "more data"])
+async def world(
+    request: pytest.FixtureRequest, database: Database, clock: Callable[[], datetime], begin: Begin
+) -> World:
+    transactions = PostgresTransactions(database, clock)
+    challenge = urlsafe_b64encode(sha256(b"v" * 43).digest()).rstrip(b"=").decode()
+    team, archived = a_team(), a_team(archived=True)
+    owner, workspace_id, many = team.owner.user_id, team.workspace.id, request.param
+    task = a_task(workspace_id=workspace_id, created_by=owner, assignee_id=team.member.user_id)
+    done = a_task(workspace_id=workspace_id, created_by=owner, status=Status.DONE)
+    comment = a_comment(
+        task_id=task.id, workspace_id=workspace_id, author_id=team.member.user_id, created_at=NOW
+    )
+    notification = a_notification(
+        user_id=team.member.user_id, task_id=task.id, workspace_id=workspace_id, caused_by=owner
+    )
+    invitation = an_invitation(
+        workspace_id=workspace_id,
+        invited_by=owner,
+        email=team.outsider.email,
+        token_hash=fingerprint("secret"),
+    )
+    expired = an_invitation(workspace_id=workspace_id, invited_by=owner, created_at=NOW - 2 * LIFETIME)
+    session = a_session(user_id=owner, token_hash="current")
+    unlinked = a_user()
+    link, shell = a_link(user_id=owner), a_link(user_id=unlinked.id)
+    tasks = [
+        a_task(workspace_id=workspace_id, created_by=owner, assignee_id=team.member.user_id)
+        for _ in range(many)
+    ]
+    users = [a_user() for _ in range(many)]
+    await store(
+        begin,
+        *team.aggregates,
+        *archived.aggregates,
+        a_credential(id=owner, password_hash="$1"),
+        session,
+        a_one_time_token(
+            purpose=Purpose.EXCHANGE, user_id=owner, token_hash=fingerprint("exchange"), challenge=challenge
+        ),
+        unlinked,
+        link,
+        shell,
+        *(a_link(user_id=owner) for _ in range(many + 1)),
+        *(
+            a_one_time_token(
+                purpose=purpose,
+                user_id=owner,
+                email=team.users[Role.OWNER].email,
+                token_hash=fingerprint(secret),
+            )
+            for purpose, secret in ((Purpose.RESET_PASSWORD, "reset"), (Purpose.VERIFY_EMAIL, "verify"))
+        ),
+        task,
+        done,
+        comment,
+        notification,
+        invitation,
+        expired,
+        *users,
+        *(a_membership(workspace_id=workspace_id, user_id=user.id, role=Role.OWNER) for user in users),
+        *tasks,
+        *(a_comment(task_id=task.id, workspace_id=workspace_id, author_id=owner) for _ in tasks),
+        *(
+            a_notification(
+                user_id=team.member.user_id, task_id=each.id, workspace_id=workspace_id, caused_by=owner
+            )
+            for each in tasks
+        ),
+        *(an_invitation(workspace_id=workspace_id, invited_by=owner) for _ in tasks),
+        *(a_session(user_id=owner) for _ in tasks),
+    )
+    return World(
+        run=Runner(transactions),
+        ask=postgres_queries(database),
+        outbox=PostgresOutbox(database, transactions),
+        team=team,
+        archived=archived,
+        task=task,
+        done=done,
+        comment=comment,
+        notification=notification,
+        invitation=invitation,
+        token="secret",
+        expired=expired,
+        session=session,
+        link=link,
+        shell=shell,
+    )
+
+
+# ── commands ─────────────────────────────────────────────────────────────────────────────────────
+
+type Operation = Callable[[World], Awaitable[object]]
+
+
+async def _refused(it: World) -> object:
+    with pytest.raises(NotPermitted):
+        await it.run(create_task, it.team.viewer, it.workspace.id, title="Spin")
+    return None
+
+
+async def _add_key(it: World) -> SigningKey:
+    return await it.run(add_signing_key, [], kid="1", sealed="1", ahead=timedelta(0))
+
+
+async def _remove_key(it: World) -> object:
+    key = await _add_key(it)
+    return await it.run(remove_signing_key, key, keys=[key, a_signing_key(number=2)])
+
+
+# A read or a change is one statement. BEGIN and COMMIT make two more where there is more than one change, or
+# a lock: of the owners, and of the event that is delivered.
+COMMANDS: dict[str, tuple[int, Operation]] = {
+    # user, credential
+    "register_user": (
+        4,
+        lambda it: it.run(register_user, email=an_email(), display_name="Ada", password_hash="$"),
+    ),
+    # credential, change
+    "replace_hash": (
+        2,
+        lambda it: it.run(replace_hash, it.team.owner.user_id, outdated="$1", password_hash="$2"),
+    ),
+    "replace_hash, changed meanwhile": (
+        1,
+        lambda it: it.run(replace_hash, it.team.owner.user_id, outdated="$0", password_hash="$2"),
+    ),
+    "open_session": (
+        1,
+        lambda it: it.run(open_session, it.team.owner.user_id, token_hash="1", lifetime=timedelta(days=1)),
+    ),
+    "open_session, by password": (
+        1,
+        lambda it: it.run(
+            open_session,
+            it.team.owner.user_id,
+            token_hash="1",
+            lifetime=timedelta(days=1),
+            password_hash="$1",
+        ),
+    ),
+    # session, user, change
+    "refresh_session": (
+        3,
+        lambda it: it.run(refresh_session, it.session.id, presented="current", successor="next"),
+    ),
+    # session, change
+    "refresh_session, reused": (
+        2,
+        lambda it: it.run(refresh_session, it.session.id, presented="earlier", successor="next"),
+    ),
+    "revoke_session": (2, lambda it: it.run(revoke_session, it.session.id, presented="current")),
+    "end_session": (2, lambda it: it.run(end_session, it.team.owner, it.session.id)),
+    "log_out": (
+        2,
+        lambda it: it.run(log_out, an_identity(it.team.owner.user_id, session_id=it.session.id)),
+    ),
+    "log_out_everywhere": (1, lambda it: it.run(log_out_everywhere, it.team.owner)),
+    # credential, change, sessions
+    "change_password": (
+        5,
+        lambda it: it.run(change_password, it.team.owner, outdated="$1", password_hash="$2"),
+    ),
+    # token
+    "request_password_reset": (1, lambda it: it.run(request_password_reset, email=an_email())),
+    # token, user, credential; credential, sessions, user, token
+    "reset_password": (10, lambda it: it.run(reset_password, token="reset", password_hash="$2")),
+    # user, token
+    "request_email_verification": (2, lambda it: it.run(request_email_verification, it.team.owner)),
+    # token, user; token, user
+    "confirm_email": (6, lambda it: it.run(confirm_email, it.team.owner, token="verify")),
+    "add_signing_key": (1, _add_key),
+    # add, then removal
+    "remove_signing_key": (2, _remove_key),
+    # user, change
+    "edit_profile": (2, lambda it: it.run(edit_profile, it.team.owner, display_name="Augusta")),
+    "edit_profile, the same": (
+        1,
+        lambda it: it.run(edit_profile, it.team.owner, display_name="Owner"),
+    ),
+    # user, change
+    "change_roles": (
+        2,
+        lambda it: it.run(change_roles, it.root, it.team.owner.user_id, roles=[GlobalRole.SUPPORT]),
+    ),
+    "change_roles, the same": (
+        1,
+        lambda it: it.run(change_roles, it.root, it.team.owner.user_id, roles=[]),
+    ),
+    "grant_role": (
+        2,
+        lambda it: it.run(grant_role, email=address_of(it.team.outsider), role=GlobalRole.ADMIN),
+    ),
+    "revoke_role, which they have not": (
+        1,
+        lambda it: it.run(revoke_role, email=address_of(it.team.outsider), role=GlobalRole.ADMIN),
+    ),
+    # user, change, sessions
+    "suspend_user": (5, lambda it: it.run(suspend_user, it.root, it.team.owner.user_id)),
+    "suspend_address": (5, lambda it: it.run(suspend_address, email=address_of(it.team.outsider))),
+    "restore_user, who is active": (1, lambda it: it.run(restore_user, it.root, it.team.owner.user_id)),
+    "restore_address, which is active": (
+        1,
+        lambda it: it.run(restore_address, email=address_of(it.team.outsider)),
+    ),
+    # by address, user, link
+    "admit_stranger": (
+        5,
+        lambda it: it.run(admit_stranger, a_proof(email="new@example.com"), email_trusted=True),
+    ),
+    "admit_stranger, without an address": (
+        4,
+        lambda it: it.run(admit_stranger, a_proof(), email_trusted=True),
+    ),
+    # link, change
+    "link_identity": (2, lambda it: it.run(link_identity, it.team.owner, a_proof())),
+    "link_identity, again": (
+        1,
+        lambda it: it.run(
+            link_identity, it.team.owner, a_proof(issuer=it.link.issuer, subject=it.link.subject)
+        ),
+    ),
+    # link, its user, lock, whether there is more, change, removal
+    "link_identity, of a user who is nothing else": (
+        8,
+        lambda it: it.run(
+            link_identity, it.team.owner, a_proof(issuer=it.shell.issuer, subject=it.shell.subject)
+        ),
+    ),
+    # lock, change
+    "unlink_identity": (4, lambda it: it.run(unlink_identity, it.team.owner, it.link.id)),
+    "make_exchange_code": (
+        1,
+        lambda it: it.run(make_exchange_code, it.team.owner.user_id, code="code", challenge="c"),
+    ),
+    # token, removal
+    "redeem_exchange_code": (2, lambda it: it.run(redeem_exchange_code, code="exchange", verifier="v" * 43)),
+    # workspace, membership
+    "create_workspace": (4, lambda it: it.run(create_workspace, it.team.owner, name="Looms")),
+    # standing, workspace, change
+    "edit_workspace": (
+        3,
+        lambda it: it.run(edit_workspace, it.team.admin, it.workspace.id, name="Looms"),
+    ),
+    "archive_workspace": (3, lambda it: it.run(archive_workspace, it.team.admin, it.workspace.id)),
+    "restore_workspace": (
+        3,
+        lambda it: it.run(restore_workspace, it.archived.admin, it.archived.workspace.id),
+    ),
+    "delete_workspace": (3, lambda it: it.run(delete_workspace, it.team.owner, it.workspace.id)),
+    # standing, lock, membership, change
+    "change_role": (
+        6,
+        lambda it: it.run(
+            change_role, it.team.owner, it.workspace.id, it.team.member.user_id, role=Role.ADMIN
+        ),
+    ),
+    "remove_member": (
+        6,
+        lambda it: it.run(remove_member, it.team.admin, it.workspace.id, it.team.member.user_id),
+    ),
+    "remove_member, themselves": (
+        6,
+        lambda it: it.run(remove_member, it.team.member, it.workspace.id, it.team.member.user_id),
+    ),
+    # standing, user, earlier invitation, change
+    "invite": (
+        4,
+        lambda it: it.run(invite, it.team.admin, it.workspace.id, email=an_email(), role=Role.MEMBER),
+    ),
+    # standing, user, earlier invitation, its removal, change
+    "invite, after another expired": (
+        7,
+        lambda it: it.run(invite, it.team.admin, it.workspace.id, email=it.expired.email, role=Role.MEMBER),
+    ),
+    # invitation, standing, change
+    "withdraw_invitation": (3, lambda it: it.run(withdraw_invitation, it.team.admin, it.invitation.id)),
+    # invitation, user, workspace, membership, removal
+    "accept_invitation": (7, lambda it: it.run(accept_invitation, it.team.stranger, token=it.token)),
+    # standing, change
+    "create_task": (2, lambda it: it.run(create_task, it.team.member, it.workspace.id, title="Spin")),
+    # that the assignee is a member is the foreign key's to see to
+    "create_task, assigned": (
+        2,
+        lambda it: it.run(
+            create_task, it.team.member, it.workspace.id, title="Spin", assignee_id=it.team.admin.user_id
+        ),
+    ),
+    # standing
+    "create_task, refused": (1, _refused),
+    # task, standing, change
+    "edit_task": (3, lambda it: it.run(edit_task, it.team.member, it.task.id, title="Spin")),
+    "edit_task, another assignee": (
+        3,
+        lambda it: it.run(
+            edit_task, it.team.member, it.task.id, assignee_id=it.team.admin.user_id, title="Spin"
+        ),
+    ),
+    "edit_task, the same": (
+        2,
+        lambda it: it.run(edit_task, it.team.member, it.task.id, title=it.task.title),
+    ),
+    "start_task": (3, lambda it: it.run(start_task, it.team.member, it.task.id)),
+    "complete_task": (3, lambda it: it.run(complete_task, it.team.member, it.task.id)),
+    "cancel_task": (3, lambda it: it.run(cancel_task, it.team.member, it.task.id)),
+    "reopen_task": (3, lambda it: it.run(reopen_task, it.team.member, it.done.id)),
+    "delete_task": (3, lambda it: it.run(delete_task, it.team.member, it.task.id)),
+    # task, standing, change
+    "add_comment": (3, lambda it: it.run(add_comment, it.team.member, it.task.id, body="Which wool?")),
+    # comment, standing, change
+    "edit_comment": (
+        3,
+        lambda it: it.run(edit_comment, it.team.member, it.comment.id, body="Whose wool?"),
+    ),
+    "delete_comment": (3, lambda it: it.run(delete_comment, it.team.admin, it.comment.id)),
+    # notification, change
+    "mark_notification": (
+        2,
+        lambda it: it.run(mark_notification, it.team.member, it.notification.id, read=True),
+    ),
+}
+
+
+# ── queries ──────────────────────────────────────────────────────────────────────────────────────
+
+PAGE = PageRequest(limit=20)
+BY_TITLE: list[Sort[TaskSortKey]] = [Sort("title")]
+
+QUERIES: dict[str, tuple[int, Operation]] = {
+    "auth.known": (1, lambda it: it.ask.auth.known(it.team.owner.user_id)),
+    "auth.resetting": (1, lambda it: it.ask.auth.resetting(fingerprint("reset"))),
+    "auth.session": (
+        1,
+        lambda it: it.ask.auth.session(it.team.owner.user_id, it.session.id, current=None),
+    ),
+    "auth.sessions": (
+        1,
+        lambda it: it.ask.auth.sessions(it.team.owner.user_id, PAGE, current=it.session.id),
+    ),
+    "auth.credential": (1, lambda it: it.ask.auth.credential(address_of(it.team.outsider))),
+    "auth.signing_keys": (1, lambda it: it.ask.auth.signing_keys()),
+    "auth.cookie": (1, lambda it: it.ask.auth.cookie(it.session.id)),
+    "identities.linked": (1, lambda it: it.ask.identities.linked(it.link.issuer, it.link.subject)),
+    "identities.session": (1, lambda it: it.ask.identities.session(it.session.user_id, it.session.id)),
+    "identities.get": (1, lambda it: it.ask.identities.get(it.team.owner.user_id, it.link.id)),
+    "identities.page": (1, lambda it: it.ask.identities.page(it.team.owner.user_id, PAGE)),
+    "users.get": (1, lambda it: it.ask.users.get(it.root, it.team.owner.user_id)),
+    "users.page": (
+        1,
+        lambda it: it.ask.users.page(it.root, UserFilter(text="a", suspended=False), [Sort("email")], PAGE),
+    ),
+    "users.profile": (1, lambda it: it.ask.users.profile(it.team.owner.user_id)),
+    "workspaces.get": (1, lambda it: it.ask.workspaces.get(it.team.viewer.user_id, it.workspace.id)),
+    "workspaces.page": (1, lambda it: it.ask.workspaces.page(it.team.viewer.user_id, PAGE)),
+    "memberships.get": (
+        1,
+        lambda it: it.ask.memberships.get(it.team.viewer.user_id, it.workspace.id, it.team.member.user_id),
+    ),
+    "memberships.page": (
+        1,
+        lambda it: it.ask.memberships.page(it.team.viewer.user_id, it.workspace.id, PAGE),
+    ),
+    "invitations.get": (
+        1,
+        lambda it: it.ask.invitations.get(it.team.admin.user_id, it.invitation.id),
+    ),
+    "invitations.page": (
+        1,
+        lambda it: it.ask.invitations.page(it.team.admin.user_id, it.workspace.id, PAGE),
+    ),
+    "invitations.mine": (1, lambda it: it.ask.invitations.mine(it.team.stranger.user_id, PAGE)),
+    "tasks.get": (1, lambda it: it.ask.tasks.get(it.team.viewer.user_id, it.task.id)),
+    "tasks.page": (
+        1,
+        lambda it: it.ask.tasks.page(it.team.viewer.user_id, it.workspace.id, TaskFilter(), BY_TITLE, PAGE),
+    ),
+    "comments.get": (1, lambda it: it.ask.comments.get(it.team.viewer.user_id, it.comment.id)),
+    "comments.page": (1, lambda it: it.ask.comments.page(it.team.viewer.user_id, it.task.id, PAGE)),
+    "notifications.get": (
+        1,
+        lambda it: it.ask.notifications.get(it.team.member.user_id, it.notification.id),
+    ),
+    "notifications.page": (
+        1,
+        lambda it: it.ask.notifications.page(it.team.member.user_id, NotificationFilter(), PAGE),
+    ),
+    "dashboard.of": (2, lambda it: it.ask.dashboard.of(it.team.viewer.user_id, it.workspace.id, NOW)),
+}
+
+
+# ── the outbox ───────────────────────────────────────────────────────────────────────────────────
+
+
+async def _nothing(uow: UnitOfWork, delivery: Delivery[Event]) -> None:
+    pass
+
+
+async def _fail(uow: UnitOfWork, delivery: Delivery[Event]) -> None:
+    raise ZeroDivisionError
+
+
+async def _notify(uow: UnitOfWork, delivery: Delivery[Event]) -> None:
+    if isinstance(delivery.event, TaskAssigned):
+        await notify_assignee(uow, Delivery(id=delivery.id, event=delivery.event))
+
+
+async def _assign(it: World) -> None:
+    await it.run(create_task, it.team.owner, it.workspace.id, title="Spin", assignee_id=it.team.admin.user_id)
+
+
+OUTBOX: dict[str, tuple[int, Operation]] = {
+    # claim
+    "deliver_next, nothing": (3, lambda it: it.outbox.deliver_next(_nothing)),
+    # claim, removal
+    "deliver_next": (4, lambda it: it.outbox.deliver_next(_nothing)),
+    # claim, rollback, failure
+    "deliver_next, failing": (4, lambda it: it.outbox.deliver_next(_fail)),
+    # claim, task, notification, removal
+    "deliver_next, notifying": (6, lambda it: it.outbox.deliver_next(_notify)),
+    "entries": (1, lambda it: it.outbox.entries(parked_only=False, limit=100)),
+    "entries, parked": (1, lambda it: it.outbox.entries(parked_only=True, limit=100)),
+    "replay": (1, lambda it: it.outbox.replay(it.task.id)),
+    "replay, all": (1, lambda it: it.outbox.replay(None)),
+}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+async def test_a_command_takes_so_many_statements(world: World, recorded: Recorded, name: str) -> None:
+    count, operation = COMMANDS[name]
+    async with recorded() as sent:
+        await operation(world)
+    assert len(sent) == count, sent
+
+
+@pytest.mark.parametrize("name", QUERIES)
+async def test_a_query_takes_so_many_statements(world: World, recorded: Recorded, name: str) -> None:
+    count, operation = QUERIES[name]
+    async with recorded() as sent:
+        await operation(world)
+    assert len(sent) == count, sent
+
+
+@pytest.mark.parametrize("name", OUTBOX)
+async def test_a_delivery_takes_so_many_statements(world: World, recorded: Recorded, name: str) -> None:
+    count, operation = OUTBOX[name]
+    if name != "deliver_next, nothing":
+        await _assign(world)
+    if name == "deliver_next, notifying":
+        await world.outbox.deliver_next(_nothing)  # that it was created
+    async with recorded() as sent:
+        await operation(world)
+    assert len(sent) == count, sent
+
+
+def test_every_command_is_counted() -> None:
+    modules = [
+        importlib.import_module(f"{package.__name__}.{each.name}")
+        for package in (application.commands, application.kernel.commands, application.kernel.identity)
+        for each in pkgutil.iter_modules(package.__path__)
+    ]
+    commands = {
+        name
+        for module in modules
+        for name, function in inspect.getmembers(module, inspect.iscoroutinefunction)
+        if function.__module__ == module.__name__ and not name.startswith("_")
+    }
+    assert {name.split(",")[0] for name in COMMANDS} == commands
+
+
+def test_every_query_is_counted() -> None:
+    queries = {
+        f"{field.name}.{name}"
+        for field in fields(Queries)
+        if isinstance(field.type, type)
+        for name in vars(field.type)
+        if not name.startswith("_")
+    }
+    assert set(QUERIES) == queries

@@ -1,0 +1,363 @@
+"""Who is behind a proof, and when they are refused."""
+
+import asyncio
+from dataclasses import replace
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+
+from application.kernel.identity.accounts import REFUSED, KnownAccounts, Linking
+from application.kernel.permissions import Permission
+from application.kernel.ports import Identity, Proof
+from application.kernel.run import Runner
+from domain.kernel.errors import DomainError, Unauthenticated
+from domain.kernel.identity.auth import SessionEnded, SessionNotFound
+from domain.kernel.identity.identities import Link, LinkedElsewhere, NothingToLink
+from domain.kernel.users import Email, GlobalRole, Suspended, User
+from kernel.world.builders import a_link, a_proof, a_session, a_user, a_user_id, an_identity, store
+from kernel.world.fakes import FakeClock, FakeIdentityQueries, MemoryTransactions, ProvingVerifier
+from kernel.world.refusals import refused
+
+LOCAL = "https://here.example"
+KEYCLOAK = "https://login.example/realms/shop"
+TRUSTED = "https://hr.example"
+
+READ, MANAGE = Permission.READ_USERS, Permission.MANAGE_USERS
+
+
+@pytest.fixture
+def queries(transactions: MemoryTransactions) -> FakeIdentityQueries:
+    return FakeIdentityQueries(transactions)
+
+
+@pytest.fixture
+def accounts(run: Runner, queries: FakeIdentityQueries, clock: FakeClock) -> KnownAccounts:
+    return KnownAccounts(
+        run,
+        queries,
+        clock,
+        local_issuer=LOCAL,
+        trusted_for_email=[TRUSTED],
+        role_map={KEYCLOAK: {"api-admins": GlobalRole.ADMIN, "helpdesk": GlobalRole.SUPPORT}},
+    )
+
+
+def users_in(transactions: MemoryTransactions) -> dict[UUID, User]:
+    return transactions.committed.of(User)
+
+
+async def refusal_of(accounts: KnownAccounts, proof: Proof) -> BaseException | None:
+    """Why; everybody else reads the same words."""
+    with refused(Unauthenticated, REFUSED):
+        await accounts.recognise(proof)
+    with pytest.raises(Unauthenticated) as caught:
+        await accounts.recognise(proof)
+    return caught.value.__cause__
+
+
+# ── the built-in provider's proofs ───────────────────────────────────────────────────────────────
+
+
+async def test_a_proof_of_our_own_is_its_sessions_user(
+    accounts: KnownAccounts, transactions: MemoryTransactions, queries: FakeIdentityQueries
+) -> None:
+    user = a_user(roles=(GlobalRole.SUPPORT,))
+    session = a_session(user_id=user.id)
+    await store(transactions, user, session)
+    proof = a_proof(
+        issuer=LOCAL,
+        subject=str(user.id),
+        session_id=session.id,
+        client="shop",
+        scopes=frozenset({"read"}),
+    )
+    assert await accounts.recognise(proof) == Identity(
+        user_id=user.id,
+        issuer=LOCAL,
+        subject=str(user.id),
+        client="shop",
+        scopes=frozenset({"read"}),
+        permissions=frozenset({READ}),
+        session_id=session.id,
+    )
+    assert queries.asked == 1
+
+
+async def test_the_session_must_be_there_and_open_and_the_users_own(
+    accounts: KnownAccounts, transactions: MemoryTransactions, clock: FakeClock
+) -> None:
+    user, other = a_user(), a_user()
+    good = a_session(user_id=user.id)
+    ended = a_session(user_id=user.id, ended_at=clock.now)
+    brief = a_session(user_id=user.id, expires_at=clock.now + timedelta(seconds=1))
+    others = a_session(user_id=other.id)
+    await store(transactions, user, other, good, ended, brief, others)
+    proof = a_proof(issuer=LOCAL, subject=str(user.id), session_id=good.id)
+    await accounts.recognise(proof)
+    await accounts.recognise(replace(proof, session_id=brief.id))
+    clock.advance(timedelta(seconds=1))
+    reasons: list[tuple[Proof, DomainError]] = [
+        (replace(proof, session_id=None), SessionNotFound("The token names no session.")),
+        (replace(proof, session_id=ended.id), SessionEnded()),
+        (replace(proof, session_id=brief.id), SessionEnded()),
+        (replace(proof, session_id=others.id), SessionNotFound()),
+        (replace(proof, session_id=a_session().id), SessionNotFound()),
+        (replace(proof, subject=str(a_user_id())), SessionNotFound()),
+        (replace(proof, subject="ada"), SessionNotFound("The subject is no user id.")),
+    ]
+    for bad, reason in reasons:
+        cause = await refusal_of(accounts, bad)
+        assert (type(cause), str(cause)) == (type(reason), str(reason)), bad
+    assert len(users_in(transactions)) == 2  # our own issuer's strangers are nobody
+
+
+async def test_a_suspended_user_is_refused_whoever_vouches_for_them(
+    accounts: KnownAccounts, transactions: MemoryTransactions, clock: FakeClock
+) -> None:
+    user = a_user(suspended_at=clock.now)
+    session, link = a_session(user_id=user.id), a_link(user_id=user.id)
+    await store(transactions, user, session, link)
+    local = a_proof(issuer=LOCAL, subject=str(user.id), session_id=session.id)
+    linked = a_proof(issuer=link.issuer, subject=link.subject)
+    for proof in (local, linked):
+        assert isinstance(await refusal_of(accounts, proof), Suspended)
+
+
+# ── other providers' ─────────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_pair_of_issuer_and_subject_is_one_user_for_good(
+    accounts: KnownAccounts, transactions: MemoryTransactions, queries: FakeIdentityQueries
+) -> None:
+    proof = a_proof(client="spa", scopes=frozenset({"read"}))
+    first = await accounts.recognise(proof)
+    queries.asked = 0
+    assert await accounts.recognise(proof) == first
+    assert queries.asked == 1
+    assert (first.issuer, first.subject, first.client) == (proof.issuer, proof.subject, "spa")
+    assert (first.scopes, first.permissions, first.session_id) == (frozenset({"read"}), frozenset(), None)
+    assert (await accounts.recognise(replace(proof, subject="another"))).user_id != first.user_id
+    assert (await accounts.recognise(replace(proof, issuer="https://o.example"))).user_id != first.user_id
+    assert len(users_in(transactions)) == 3
+
+
+async def test_first_requests_at_the_same_time_make_one_user(
+    accounts: KnownAccounts, transactions: MemoryTransactions
+) -> None:
+    proof = a_proof(email="ada@example.com")
+    identities = await asyncio.gather(*(accounts.recognise(proof) for _ in range(5)))
+    assert len({identity.user_id for identity in identities}) == 1
+    assert len(users_in(transactions)) == len(transactions.committed.of(Link)) == 1
+
+
+async def test_two_strangers_with_one_address_at_the_same_time_are_two_users(
+    accounts: KnownAccounts, transactions: MemoryTransactions
+) -> None:
+    await asyncio.gather(*(accounts.recognise(a_proof(email="ada@example.com")) for _ in range(2)))
+    addresses = {user.email for user in users_in(transactions).values()}
+    assert addresses == {"ada@example.com", None}
+
+
+async def test_a_race_that_nobody_wins_ends(
+    accounts: KnownAccounts, transactions: MemoryTransactions
+) -> None:
+    transactions.failures.extend(LinkedElsewhere() for _ in range(3))
+    with refused(LinkedElsewhere):
+        await accounts.recognise(a_proof())
+    assert not transactions.failures
+
+
+@pytest.mark.parametrize(
+    ("stored", "claimed", "granted"),
+    [
+        ((), (), set()),
+        ((), ("api-admins",), {READ, MANAGE}),
+        ((), ("helpdesk", "unknown"), {READ}),
+        ((), ("admin", "API-ADMINS"), set()),
+        ((GlobalRole.SUPPORT,), (), {READ}),
+        ((GlobalRole.SUPPORT,), ("api-admins",), {READ, MANAGE}),
+        ((GlobalRole.ADMIN,), ("helpdesk",), {READ, MANAGE}),
+    ],
+)
+async def test_permissions_come_from_stored_roles_and_from_the_providers_as_mapped(
+    accounts: KnownAccounts,
+    transactions: MemoryTransactions,
+    stored: tuple[GlobalRole, ...],
+    claimed: tuple[str, ...],
+    granted: set[Permission],
+) -> None:
+    user = a_user(roles=stored)
+    link = a_link(user_id=user.id, issuer=KEYCLOAK)
+    await store(transactions, user, link)
+    proof = a_proof(issuer=KEYCLOAK, subject=link.subject, roles=frozenset(claimed))
+    assert (await accounts.recognise(proof)).permissions == granted
+
+
+async def test_one_issuers_roles_mean_nothing_from_another(
+    accounts: KnownAccounts, transactions: MemoryTransactions
+) -> None:
+    user = a_user()
+    session = a_session(user_id=user.id)
+    await store(transactions, user, session)
+    roles = frozenset({"api-admins", "admin"})
+    elsewhere = a_proof(issuer=TRUSTED, roles=roles)
+    local = a_proof(issuer=LOCAL, subject=str(user.id), session_id=session.id, roles=roles)
+    for proof in (elsewhere, local):
+        assert (await accounts.recognise(proof)).permissions == frozenset()
+
+
+# ── by address ───────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("issuer", "verified_there", "verified_here", "linked"),
+    [
+        (TRUSTED, True, True, True),
+        (TRUSTED, True, False, False),  # somebody may have registered it in advance
+        (TRUSTED, False, True, False),
+        (TRUSTED, False, False, False),
+        (KEYCLOAK, True, True, False),
+        (KEYCLOAK, True, False, False),
+        (KEYCLOAK, False, True, False),
+    ],
+)
+async def test_only_an_address_that_both_sides_proved_links(
+    *,
+    accounts: KnownAccounts,
+    transactions: MemoryTransactions,
+    clock: FakeClock,
+    issuer: str,
+    verified_there: bool,
+    verified_here: bool,
+    linked: bool,
+) -> None:
+    ada = a_user(email=Email("ada@example.com"), email_verified_at=clock.now if verified_here else None)
+    await store(transactions, ada)
+    proof = a_proof(issuer=issuer, email="Ada@Example.com", email_verified=verified_there)
+    identity = await accounts.recognise(proof)
+    assert (identity.user_id == ada.id) is linked
+    assert users_in(transactions)[ada.id] == ada
+    if not linked:
+        assert users_in(transactions)[identity.user_id].email is None
+
+
+async def test_a_suspended_user_does_not_come_back_through_their_address(
+    accounts: KnownAccounts, transactions: MemoryTransactions, clock: FakeClock
+) -> None:
+    ada = a_user(email=Email("ada@example.com"), email_verified_at=clock.now, suspended_at=clock.now)
+    await store(transactions, ada)
+    proof = a_proof(issuer=TRUSTED, email="ada@example.com", email_verified=True)
+    assert isinstance(await refusal_of(accounts, proof), Suspended)
+    assert list(users_in(transactions)) == [ada.id]
+
+
+@pytest.mark.parametrize(
+    ("issuer", "verified_there", "verified_here"),
+    [(TRUSTED, True, True), (TRUSTED, False, False), (KEYCLOAK, True, False), (KEYCLOAK, False, False)],
+)
+async def test_a_stranger_takes_an_address_that_nobody_has(
+    *,
+    accounts: KnownAccounts,
+    transactions: MemoryTransactions,
+    clock: FakeClock,
+    issuer: str,
+    verified_there: bool,
+    verified_here: bool,
+) -> None:
+    proof = a_proof(issuer=issuer, email=" Ada@Example.com", email_verified=verified_there, name="Ada")
+    identity = await accounts.recognise(proof)
+    user = users_in(transactions)[identity.user_id]
+    assert (user.email, user.display_name) == ("ada@example.com", "Ada")
+    assert user.email_verified_at == (clock.now if verified_here else None)
+
+
+@pytest.mark.parametrize(
+    "email", [None, "", "nobody", "a@b", "x" * 300 + "@example.com", "a\x00@b.c", "\ud800"]
+)
+async def test_what_is_no_address_keeps_nobody_out(
+    accounts: KnownAccounts, transactions: MemoryTransactions, email: str | None
+) -> None:
+    proof = a_proof(issuer=TRUSTED, email=email, email_verified=True)
+    identity = await accounts.recognise(proof)
+    user = users_in(transactions)[identity.user_id]
+    assert (user.email, user.email_verified_at, user.display_name) == (None, None, "User")
+
+
+@pytest.mark.parametrize(
+    ("name", "email", "shown"),
+    [
+        ("Ada\nLovelace", "ada@example.com", "AdaLovelace"),
+        (None, "ada@example.com", "ada"),
+        ("\x00", "ada@example.com", "ada"),
+        (None, None, "User"),
+    ],
+)
+async def test_a_name_keeps_nobody_out(
+    accounts: KnownAccounts,
+    transactions: MemoryTransactions,
+    name: str | None,
+    email: str | None,
+    shown: str,
+) -> None:
+    identity = await accounts.recognise(a_proof(name=name, email=email))
+    assert users_in(transactions)[identity.user_id].display_name == shown
+
+
+async def test_the_name_of_an_address_that_another_has_serves_all_the_same(
+    accounts: KnownAccounts, transactions: MemoryTransactions
+) -> None:
+    await store(transactions, a_user(email=Email("ada@example.com")))
+    identity = await accounts.recognise(a_proof(email="ada@example.com"))
+    assert users_in(transactions)[identity.user_id].display_name == "ada"
+
+
+# ── linking by proof ─────────────────────────────────────────────────────────────────────────────
+
+
+async def test_whoever_shows_a_token_of_the_other_provider_has_it_linked(
+    run: Runner, transactions: MemoryTransactions, accounts: KnownAccounts
+) -> None:
+    user, proof = a_user(), a_proof(issuer=KEYCLOAK)
+    await store(transactions, user)
+    linking = Linking(run, ProvingVerifier(good=proof), local_issuer=LOCAL)
+    link = await linking.link(an_identity(user.id), token="good")
+    assert (link.user_id, link.issuer, link.subject) == (user.id, KEYCLOAK, proof.subject)
+    assert (await accounts.recognise(proof)).user_id == user.id
+
+
+async def test_a_token_that_is_not_good_is_the_bodys_fault_and_not_the_callers(run: Runner) -> None:
+    linking = Linking(run, ProvingVerifier(), local_issuer=LOCAL)
+    with refused(NothingToLink, REFUSED, field="token"):
+        await linking.link(an_identity(), token="bad")
+
+
+async def test_a_token_of_our_own_is_nothing_to_link(run: Runner, transactions: MemoryTransactions) -> None:
+    own = a_proof(issuer=LOCAL, subject=str(a_user_id()))
+    user = a_user()
+    await store(transactions, user)
+    linking = Linking(run, ProvingVerifier(own=own), local_issuer=LOCAL)
+    detail = "It is this service's own; send one of the other provider."
+    with refused(NothingToLink, detail, field="token"):
+        await linking.link(an_identity(user.id), token="own")
+    assert not transactions.committed.of(Link)
+
+
+async def test_linking_while_the_same_token_is_used_elsewhere_is_tried_again(
+    run: Runner, transactions: MemoryTransactions
+) -> None:
+    user = a_user()
+    await store(transactions, user)
+    transactions.failures.append(LinkedElsewhere())
+    linking = Linking(run, ProvingVerifier(good=a_proof()), local_issuer=LOCAL)
+    assert (await linking.link(an_identity(user.id), token="good")).user_id == user.id
+
+
+async def test_a_pair_that_is_anothers_is_refused(run: Runner, transactions: MemoryTransactions) -> None:
+    user, other = a_user(), a_user()
+    link = a_link(user_id=other.id)
+    await store(transactions, user, other, link, a_link(user_id=other.id))
+    proof = a_proof(issuer=link.issuer, subject=link.subject)
+    linking = Linking(run, ProvingVerifier(good=proof), local_issuer=LOCAL)
+    with refused(LinkedElsewhere):
+        await linking.link(an_identity(user.id), token="good")

@@ -1,0 +1,288 @@
+"""What people do with invitations."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import timedelta
+
+import pytest
+
+from application.kernel.admission import NotPermitted
+from application.kernel.commands.invitations import (
+    IssuedInvitation,
+    accept_invitation,
+    invite,
+    withdraw_invitation,
+)
+from application.kernel.identity.secret_tokens import fingerprint
+from application.kernel.ports import Identity, Standing
+from application.kernel.run import Runner
+from domain.kernel.errors import Invalid
+from domain.kernel.invitations import (
+    AlreadyInvited,
+    Invitation,
+    InvitationAccepted,
+    InvitationExpired,
+    InvitationNotFound,
+    InvitationWithdrawn,
+    MemberInvited,
+)
+from domain.kernel.memberships import AlreadyMember, MemberJoined, Membership, OwnersOnly, Role
+from domain.kernel.workspaces import WorkspaceArchived, WorkspaceNotFound
+from kernel.world.builders import (
+    NOW,
+    Team,
+    a_membership,
+    a_team,
+    a_user,
+    address_of,
+    an_email,
+    an_identity,
+    an_invitation,
+    store,
+)
+from kernel.world.fakes import FakeClock, MemoryTransactions
+from kernel.world.refusals import refused
+
+WEEK = timedelta(days=7)
+
+type Attempt = Callable[[Runner, Identity, Invitation], Awaitable[object]]
+
+ATTEMPTS: Mapping[str, Attempt] = {
+    "invite": lambda run, actor, open_one: run(
+        invite, actor, open_one.workspace_id, email=an_email(), role=Role.MEMBER
+    ),
+    "withdraw": lambda run, actor, open_one: run(withdraw_invitation, actor, open_one.id),
+}
+
+
+@pytest.fixture
+async def invitation(transactions: MemoryTransactions, team: Team) -> Invitation:
+    """For the stranger, as a member; its secret is `secret`."""
+    invitation = an_invitation(
+        workspace_id=team.workspace.id,
+        email=team.outsider.email,
+        role=Role.MEMBER,
+        token_hash=fingerprint("secret"),
+    )
+    await store(transactions, invitation)
+    return invitation
+
+
+# ── who may ──────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("role", [Role.ADMIN, Role.OWNER])
+@pytest.mark.parametrize("attempt", ATTEMPTS)
+async def test_owners_and_admins_may_invite_and_withdraw(
+    attempt: str, role: Role, run: Runner, transactions: MemoryTransactions, team: Team
+) -> None:
+    open_one = an_invitation(workspace_id=team.workspace.id)
+    await store(transactions, open_one)
+    await ATTEMPTS[attempt](run, team[role], open_one)
+    assert len(transactions.events) == 1
+
+
+@pytest.mark.parametrize("role", [Role.VIEWER, Role.MEMBER])
+@pytest.mark.parametrize("attempt", ATTEMPTS)
+async def test_lesser_members_may_not(
+    attempt: str, role: Role, run: Runner, team: Team, invitation: Invitation
+) -> None:
+    with refused(NotPermitted, f"As {role} you lack members:manage."):
+        await ATTEMPTS[attempt](run, team[role], invitation)
+
+
+@pytest.mark.parametrize("attempt", ATTEMPTS)
+async def test_the_invitations_of_an_archived_workspace_stay_as_they_are(
+    attempt: str, run: Runner, transactions: MemoryTransactions
+) -> None:
+    team = a_team(archived=True)
+    invitation = an_invitation(workspace_id=team.workspace.id)
+    await store(transactions, *team.aggregates, invitation)
+    with refused(WorkspaceArchived, "Owners and admins can restore it."):
+        await ATTEMPTS[attempt](run, team.owner, invitation)
+
+
+async def test_to_strangers_neither_workspace_nor_invitation_exist(
+    run: Runner, team: Team, invitation: Invitation
+) -> None:
+    with refused(WorkspaceNotFound):
+        await run(invite, team.stranger, team.workspace.id, email=an_email(), role=Role.VIEWER)
+    with refused(InvitationNotFound):
+        await run(withdraw_invitation, team.stranger, invitation.id)
+    with refused(InvitationNotFound):
+        await run(withdraw_invitation, team.owner, an_invitation().id)
+
+
+async def test_only_an_owner_may_invite_an_owner(run: Runner, team: Team) -> None:
+    with refused(OwnersOnly, "Ask an owner of this workspace."):
+        await run(invite, team.admin, team.workspace.id, email=an_email(), role=Role.OWNER)
+    issued = await run(invite, team.owner, team.workspace.id, email=an_email(), role=Role.OWNER)
+    assert issued.invitation.role is Role.OWNER
+
+
+# ── inviting ─────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_the_inviter_gets_a_secret_of_which_only_the_fingerprint_is_kept(
+    run: Runner, transactions: MemoryTransactions, clock: FakeClock, team: Team
+) -> None:
+    workspace_id, admin = team.workspace.id, team.admin.user_id
+    issued = await run(invite, team.admin, workspace_id, email=" Charles@Example.com ", role=Role.VIEWER)
+    invitation = issued.invitation
+    assert issued == IssuedInvitation(
+        Invitation(
+            id=invitation.id,
+            workspace_id=workspace_id,
+            email=invitation.email,
+            role=Role.VIEWER,
+            token_hash=fingerprint(issued.token),
+            invited_by=admin,
+            created_at=clock.now,
+            expires_at=clock.now + WEEK,
+        ),
+        issued.token,
+    )
+    assert (invitation.email, len(issued.token), invitation.id.version) == ("charles@example.com", 43, 7)
+    async with transactions() as uow:
+        assert await uow.invitations.get(invitation.id) == invitation
+    assert transactions.events == [
+        MemberInvited(
+            at=clock.now, workspace_id=workspace_id, invitation_id=invitation.id, role=Role.VIEWER, by=admin
+        )
+    ]
+
+
+async def test_whoever_has_an_account_but_no_membership_can_be_invited(run: Runner, team: Team) -> None:
+    issued = await run(
+        invite, team.admin, team.workspace.id, email=address_of(team.outsider), role=Role.MEMBER
+    )
+    assert issued.invitation.email == team.outsider.email
+
+
+async def test_only_an_address_can_be_invited(run: Runner, team: Team) -> None:
+    with refused(Invalid, "It must be an e-mail address such as ada@example.com.", field="email"):
+        await run(invite, team.admin, team.workspace.id, email="charles", role=Role.MEMBER)
+
+
+async def test_a_member_cannot_be_invited(run: Runner, team: Team) -> None:
+    email = address_of(team.users[Role.VIEWER]).upper()
+    with refused(AlreadyMember):
+        await run(invite, team.admin, team.workspace.id, email=email, role=Role.MEMBER)
+
+
+async def test_an_address_has_one_open_invitation_to_a_workspace(
+    run: Runner, transactions: MemoryTransactions, team: Team, invitation: Invitation
+) -> None:
+    with refused(AlreadyInvited):
+        await run(invite, team.admin, team.workspace.id, email=invitation.email, role=Role.ADMIN)
+    elsewhere = a_team()
+    await store(transactions, *elsewhere.aggregates)
+    await run(invite, elsewhere.admin, elsewhere.workspace.id, email=invitation.email, role=Role.ADMIN)
+
+
+async def test_an_expired_invitation_is_replaced(
+    run: Runner, transactions: MemoryTransactions, clock: FakeClock, team: Team, invitation: Invitation
+) -> None:
+    clock.now = NOW + WEEK
+    issued = await run(invite, team.admin, team.workspace.id, email=invitation.email, role=Role.ADMIN)
+    async with transactions() as uow:
+        assert await uow.invitations.for_address(team.workspace.id, invitation.email) == issued.invitation
+        with refused(InvitationNotFound):
+            await uow.invitations.with_token(invitation.token_hash)
+
+
+# ── withdrawing ──────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_withdrawn_invitation_is_gone(
+    run: Runner, transactions: MemoryTransactions, clock: FakeClock, team: Team, invitation: Invitation
+) -> None:
+    await run(withdraw_invitation, team.admin, invitation.id)
+    with refused(InvitationNotFound):
+        await run(accept_invitation, team.stranger, token="secret")
+    assert transactions.events == [
+        InvitationWithdrawn(
+            at=clock.now,
+            workspace_id=team.workspace.id,
+            invitation_id=invitation.id,
+            by=team.admin.user_id,
+        )
+    ]
+
+
+# ── accepting ────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_whoever_accepts_is_a_member_with_the_role_of_the_invitation(
+    run: Runner, transactions: MemoryTransactions, clock: FakeClock, team: Team, invitation: Invitation
+) -> None:
+    clock.advance(timedelta(days=1))
+    workspace_id, user_id = team.workspace.id, team.stranger.user_id
+    membership = await run(accept_invitation, team.stranger, token="secret")
+    assert membership == Membership(
+        id=membership.id,
+        workspace_id=workspace_id,
+        user_id=user_id,
+        role=Role.MEMBER,
+        joined_at=clock.now,
+    )
+    assert membership.id.version == 7
+    async with transactions() as uow:
+        assert await uow.memberships.standing(workspace_id, user_id) == Standing(
+            role=Role.MEMBER, archived=False
+        )
+    assert transactions.events == [
+        MemberJoined(at=clock.now, workspace_id=workspace_id, user_id=user_id, role=Role.MEMBER),
+        InvitationAccepted(at=clock.now, workspace_id=workspace_id, invitation_id=invitation.id, by=user_id),
+    ]
+
+
+async def test_an_invitation_is_accepted_once(run: Runner, team: Team, invitation: Invitation) -> None:
+    await run(accept_invitation, team.stranger, token="secret")
+    with refused(InvitationNotFound):
+        await run(accept_invitation, team.stranger, token="secret")
+
+
+async def test_without_its_secret_an_invitation_cannot_be_accepted(
+    run: Runner, team: Team, invitation: Invitation
+) -> None:
+    for guess in ("", "Secret", invitation.token_hash):
+        with refused(InvitationNotFound):
+            await run(accept_invitation, team.stranger, token=guess)
+
+
+async def test_the_secret_alone_is_not_enough(
+    run: Runner, transactions: MemoryTransactions, invitation: Invitation
+) -> None:
+    thief = a_user()
+    await store(transactions, thief)
+    with refused(InvitationNotFound):
+        await run(accept_invitation, an_identity(thief.id), token="secret")
+    async with transactions() as uow:
+        assert await uow.invitations.get(invitation.id) == invitation
+
+
+async def test_an_expired_invitation_cannot_be_accepted(
+    run: Runner, clock: FakeClock, team: Team, invitation: Invitation
+) -> None:
+    clock.now = NOW + WEEK
+    with refused(InvitationExpired):
+        await run(accept_invitation, team.stranger, token="secret")
+
+
+async def test_nobody_joins_an_archived_workspace(run: Runner, transactions: MemoryTransactions) -> None:
+    team = a_team(archived=True)
+    invitation = an_invitation(
+        workspace_id=team.workspace.id, email=team.outsider.email, token_hash=fingerprint("secret")
+    )
+    await store(transactions, *team.aggregates, invitation)
+    with pytest.raises(WorkspaceArchived):
+        await run(accept_invitation, team.stranger, token="secret")
+
+
+async def test_a_member_cannot_join_again(
+    run: Runner, transactions: MemoryTransactions, team: Team, invitation: Invitation
+) -> None:
+    user_id = team.stranger.user_id
+    await store(transactions, a_membership(workspace_id=team.workspace.id, user_id=user_id))
+    with refused(AlreadyMember):
+        await run(accept_invitation, team.stranger, token="secret")

@@ -1,0 +1,753 @@
+"""The built-in provider: registering, logging in, changing and resetting passwords, proving addresses."""
+
+import asyncio
+import re
+from dataclasses import replace
+from datetime import timedelta
+from typing import override
+from uuid import UUID
+
+import pytest
+
+from application.kernel.identity.attempts import (
+    FAILURES_FROM_ADDRESS,
+    FAILURES_OF_ACCOUNT,
+    FAILURES_OF_ACCOUNT_FROM_ADDRESS,
+    FAILURES_OF_CURRENT_PASSWORD,
+    MAILS_FROM_ADDRESS,
+    MAILS_TO_ADDRESS,
+)
+from application.kernel.identity.password_login import PasswordLogin, change_password, replace_hash
+from application.kernel.identity.secret_tokens import fingerprint
+from application.kernel.identity.sessions import TokenPair, TokenSessions
+from application.kernel.ports import Client
+from application.kernel.run import Runner
+from domain.kernel.errors import DomainError, Invalid
+from domain.kernel.identity.auth import (
+    Credential,
+    EmailVerificationRequested,
+    NothingToVerify,
+    OneTimeToken,
+    OneTimeTokenNotFound,
+    PasswordChanged,
+    PasswordResetRequested,
+    PasswordsDisabled,
+    Purpose,
+    Session,
+    SessionEnded,
+    SessionId,
+    SessionOpened,
+    TooManyAttempts,
+    WrongCredentials,
+    WrongPassword,
+)
+from domain.kernel.identity.identities import Link
+from domain.kernel.users import Email, EmailTaken, EmailVerified, User, UserRegistered
+from kernel.world.builders import (
+    NOW,
+    a_link,
+    a_one_time_token,
+    a_session,
+    a_user,
+    address_of,
+    an_identity,
+    store,
+)
+from kernel.world.fakes import (
+    FakeAuthQueries,
+    FakeClock,
+    FakePasswordHasher,
+    FakeTokenIssuer,
+    FakeTokenVerifier,
+    MemoryAttempts,
+    MemoryTransactions,
+)
+from kernel.world.people import CLIENT, EMAIL, PASSWORD
+from kernel.world.refusals import refused
+
+LIFETIME = timedelta(days=30)
+
+
+async def session_of(pair: TokenPair, transactions: MemoryTransactions) -> Session:
+    async with transactions() as uow:
+        return await uow.sessions.get(SessionId(UUID(hex=pair.refresh_token.split(".")[0])))
+
+
+async def credential_of(user: User, transactions: MemoryTransactions) -> Credential:
+    async with transactions() as uow:
+        return await uow.credentials.get(user.id)
+
+
+# ── registering ──────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_whoever_registers_is_saved_with_a_hash_of_the_password(
+    login: PasswordLogin, transactions: MemoryTransactions, clock: FakeClock
+) -> None:
+    user = await login.register(email=" Ada@Example.com", password=PASSWORD, display_name=" Ada ")
+    assert (user.email, user.display_name, user.created_at) == (EMAIL, "Ada", clock.now)
+    assert user.id.version == 7
+    async with transactions() as uow:
+        assert await uow.users.get(user.id) == user
+        assert await uow.users.by_email(address_of(user)) == user
+    credential = await credential_of(user, transactions)
+    assert credential == Credential(id=user.id, password_hash=f"$fake$1${PASSWORD}")
+    assert transactions.events == [UserRegistered(at=clock.now, user_id=user.id)]
+
+
+async def test_an_address_registers_once(
+    login: PasswordLogin, ada: User, transactions: MemoryTransactions
+) -> None:
+    with refused(EmailTaken):
+        await login.register(email=EMAIL.upper(), password="quarter past the old well", display_name="Eve")
+    assert len(transactions.events) == 1
+
+
+@pytest.mark.parametrize("password", ["too short", "x" * 129, "Ada, loomworks 1815", "ada@example.com!!"])
+async def test_nobody_registers_with_a_password_that_is_not_acceptable(
+    password: str, login: PasswordLogin, transactions: MemoryTransactions
+) -> None:
+    with pytest.raises(Invalid) as raised:
+        await login.register(email=EMAIL, password=password, display_name="Ada")
+    assert raised.value.field == "password"
+    assert transactions.events == []
+
+
+async def test_nobody_registers_without_an_address(
+    login: PasswordLogin, transactions: MemoryTransactions
+) -> None:
+    with refused(Invalid, "It must not be empty.", field="email"):
+        await login.register(email="", password=PASSWORD, display_name="Ada")
+
+
+# ── logging in ───────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_whoever_logs_in_gets_a_pair_of_tokens(login: PasswordLogin, ada: User) -> None:
+    pair = await login.log_in(CLIENT, email=EMAIL, password=PASSWORD)
+    assert (pair.token_type, pair.expires_in) == ("Bearer", 600)
+    assert re.fullmatch(r"[0-9a-f]{32}\.[A-Za-z0-9_-]{43}", pair.refresh_token)
+    identity = await FakeTokenVerifier().verify(pair.access_token)
+    assert identity.user_id == ada.id
+
+
+async def test_a_log_in_opens_a_session_that_keeps_a_fingerprint_only(
+    login: PasswordLogin, ada: User, transactions: MemoryTransactions, clock: FakeClock
+) -> None:
+    clock.advance(timedelta(hours=1))
+    pair = await login.log_in(CLIENT, email=EMAIL, password=PASSWORD)
+    session = await session_of(pair, transactions)
+    assert session == Session(
+        id=session.id,
+        user_id=ada.id,
+        token_hash=fingerprint(pair.refresh_token.split(".")[1]),
+        agent="Loom/1.0",
+        created_at=clock.now,
+        used_at=clock.now,
+        expires_at=clock.now + LIFETIME,
+        ended_at=None,
+    )
+    assert session.id.version == 7
+    assert transactions.events[1:] == [SessionOpened(at=clock.now, session_id=session.id, user_id=ada.id)]
+
+
+async def test_each_log_in_has_a_session_of_its_own(
+    login: PasswordLogin, ada: User, transactions: MemoryTransactions
+) -> None:
+    first = await session_of(await login.log_in(CLIENT, email=EMAIL, password=PASSWORD), transactions)
+    second = await session_of(await login.log_in(CLIENT, email=EMAIL, password=PASSWORD), transactions)
+    assert first.id != second.id
+    assert first.token_hash != second.token_hash
+
+
+async def test_the_address_may_be_typed_in_capitals(login: PasswordLogin, ada: User) -> None:
+    await login.log_in(CLIENT, email=" ADA@example.com ", password=PASSWORD)
+
+
+@pytest.mark.parametrize("password", ["", "violet kettle hums at dawnr", PASSWORD.upper(), f" {PASSWORD}"])
+async def test_a_wrong_password_is_refused(
+    password: str, login: PasswordLogin, ada: User, transactions: MemoryTransactions
+) -> None:
+    with refused(WrongCredentials):
+        await login.log_in(CLIENT, email=EMAIL, password=password)
+    assert len(transactions.events) == 1
+
+
+@pytest.mark.parametrize("email", ["charles@example.com", "no address", "", "\0"])
+async def test_an_unknown_address_is_refused_by_the_same_words_after_the_same_work(
+    email: str, login: PasswordLogin, ada: User, passwords: FakePasswordHasher
+) -> None:
+    with refused(WrongCredentials):
+        await login.log_in(CLIENT, email=email, password=PASSWORD)
+    assert passwords.compared == [None]
+
+
+async def test_an_account_without_a_password_is_refused_in_the_same_way(
+    login: PasswordLogin, transactions: MemoryTransactions, passwords: FakePasswordHasher
+) -> None:
+    somebody = a_user()
+    await store(transactions, somebody)
+    with refused(WrongCredentials):
+        await login.log_in(CLIENT, email=somebody.email or "", password=PASSWORD)
+    assert passwords.compared == [None]
+
+
+@pytest.mark.parametrize("email", [EMAIL, "no address"])
+async def test_nobody_gets_in_even_where_the_work_for_an_unknown_account_ends_well(
+    email: str, run: Runner, transactions: MemoryTransactions, clock: FakeClock
+) -> None:
+    class Gullible(FakePasswordHasher):
+        @override
+        async def verify(self, password: str, hash: str | None, /) -> bool:
+            return True
+
+    sessions = TokenSessions(run, FakeTokenIssuer(), lifetime=LIFETIME)
+    queries, attempts = FakeAuthQueries(transactions), MemoryAttempts(clock)
+    login = PasswordLogin(run, queries, Gullible(), sessions, attempts, service_name="Loomworks")
+    with refused(WrongCredentials):
+        await login.log_in(CLIENT, email=email, password=PASSWORD)
+
+
+async def test_an_overlong_password_is_refused_without_being_hashed(
+    login: PasswordLogin, transactions: MemoryTransactions, passwords: FakePasswordHasher
+) -> None:
+    longest = "".join(chr(0x100 + number) for number in range(128))
+    overlong = longest + "a"
+    user = a_user()
+    await store(transactions, user, Credential(id=user.id, password_hash=await passwords.hash(overlong)))
+    with refused(WrongCredentials):
+        await login.log_in(CLIENT, email=user.email or "", password=overlong)
+    assert passwords.compared == [None]
+    await login.register(email=EMAIL, password=longest, display_name="Ada")
+    await login.log_in(CLIENT, email=EMAIL, password=longest)
+
+
+# ── yesterday's parameters ───────────────────────────────────────────────────────────────────────
+
+
+async def test_an_outdated_hash_is_replaced_by_the_next_log_in(
+    login: PasswordLogin, ada: User, transactions: MemoryTransactions, passwords: FakePasswordHasher
+) -> None:
+    passwords.parameters = 2
+    await login.log_in(CLIENT, email=EMAIL, password=PASSWORD)
+    credential = await credential_of(ada, transactions)
+    assert credential == Credential(id=ada.id, password_hash=f"$fake$2${PASSWORD}", version=2)
+    await login.log_in(CLIENT, email=EMAIL, password=PASSWORD)
+
+
+async def test_a_hash_of_today_stays(
+    login: PasswordLogin, ada: User, transactions: MemoryTransactions
+) -> None:
+    await login.log_in(CLIENT, email=EMAIL, password=PASSWORD)
+    assert (await credential_of(ada, transactions)).version == 1
+
+
+async def test_a_wrong_password_replaces_nothing(
+    login: PasswordLogin, ada: User, transactions: MemoryTransactions, passwords: FakePasswordHasher
+) -> None:
+    passwords.parameters = 2
+    with refused(WrongCredentials):
+        await login.log_in(CLIENT, email=EMAIL, password="quarter past the old well")
+    assert (await credential_of(ada, transactions)).version == 1
+
+
+async def test_a_password_that_was_changed_in_the_meantime_is_not_changed_back(
+    run: Runner, ada: User, transactions: MemoryTransactions
+) -> None:
+    before = await credential_of(ada, transactions)
+    await run(replace_hash, ada.id, outdated="$fake$0$forgotten", password_hash="$fake$1$forgotten")
+    assert await credential_of(ada, transactions) == before
+
+
+async def test_of_log_ins_that_replace_the_hash_at_the_same_instant_all_succeed(
+    login: PasswordLogin, ada: User, passwords: FakePasswordHasher
+) -> None:
+    passwords.parameters = 2
+    pairs = await asyncio.gather(*(login.log_in(CLIENT, email=EMAIL, password=PASSWORD) for _ in range(5)))
+    assert len({pair.refresh_token for pair in pairs}) == 5
+
+
+async def test_a_password_that_changes_while_its_hash_is_replaced_opens_no_session(
+    login: PasswordLogin, ada: User, passwords: FakePasswordHasher, transactions: MemoryTransactions
+) -> None:
+    passwords.parameters = 2
+    original = passwords.hash
+
+    async def overtaken(password: str) -> str:
+        async with transactions() as uow:
+            credential = await uow.credentials.get(ada.id)
+            await uow.credentials.save(replace(credential, password_hash="$fake$2$something else"))
+        return await original(password)
+
+    passwords.hash = overtaken  # type: ignore[method-assign]
+    with refused(WrongCredentials):
+        await login.log_in(CLIENT, email=EMAIL, password=PASSWORD)
+    assert transactions.committed.of(Session) == {}
+
+
+# ── suspended ────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("password", [PASSWORD, "quarter past the old well"])
+async def test_to_a_stranger_a_suspended_user_looks_like_any_wrong_password(
+    password: str, login: PasswordLogin, transactions: MemoryTransactions, passwords: FakePasswordHasher
+) -> None:
+    user = a_user(suspended_at=NOW)
+    password_hash = await passwords.hash(PASSWORD)
+    await store(transactions, user, Credential(id=user.id, password_hash=password_hash))
+    assert user.email is not None
+    with refused(WrongCredentials):
+        await login.log_in(CLIENT, email=user.email, password=password)
+    assert passwords.compared == [password_hash]
+    assert transactions.events == []
+
+
+# ── too many attempts ────────────────────────────────────────────────────────────────────────────
+
+
+async def fails(login: PasswordLogin, client: Client = CLIENT, email: str = EMAIL) -> type[DomainError]:
+    try:
+        await login.log_in(client, email=email, password="quarter past the old well")
+    except DomainError as error:
+        return type(error)
+    raise AssertionError
+
+
+@pytest.mark.parametrize("email", [EMAIL, " ADA@example.com", "charles@example.com", "no address"])
+async def test_an_account_has_to_wait_after_ten_failures_from_one_address_whether_it_exists_or_not(
+    email: str, login: PasswordLogin, ada: User, passwords: FakePasswordHasher, clock: FakeClock
+) -> None:
+    outcomes = [await fails(login, email=email) for _ in range(FAILURES_OF_ACCOUNT_FROM_ADDRESS)]
+    assert set(outcomes) == {WrongCredentials}
+    clock.advance(timedelta(minutes=1))
+    with pytest.raises(TooManyAttempts) as raised:
+        await login.log_in(CLIENT, email=email, password=PASSWORD)
+    assert raised.value.retry_after == 14 * 60
+    assert len(passwords.compared) == FAILURES_OF_ACCOUNT_FROM_ADDRESS  # nothing slow is done any more
+    elsewhere = Client(address="192.0.2.8")
+    assert await fails(login, elsewhere, email) is WrongCredentials
+    clock.advance(timedelta(minutes=14))
+    assert await fails(login, email=email) is WrongCredentials
+
+
+async def test_a_success_forgets_the_failures_of_the_account_from_that_address(
+    login: PasswordLogin, ada: User
+) -> None:
+    for _ in range(3):
+        for _ in range(FAILURES_OF_ACCOUNT_FROM_ADDRESS - 1):
+            await fails(login)
+        await login.log_in(CLIENT, email=EMAIL, password=PASSWORD)
+
+
+async def test_an_account_has_to_wait_after_a_hundred_failures_from_anywhere(
+    login: PasswordLogin, ada: User, clock: FakeClock
+) -> None:
+    everywhere = [Client(address=f"192.0.2.{number}") for number in range(FAILURES_OF_ACCOUNT + 1)]
+    *others, last = everywhere
+    assert {await fails(login, client) for client in others} == {WrongCredentials}
+    assert await fails(login, last) is TooManyAttempts
+    assert await fails(login, last, "charles@example.com") is WrongCredentials
+    clock.advance(timedelta(hours=1))
+    await login.log_in(last, email=EMAIL, password=PASSWORD)
+
+
+@pytest.mark.parametrize(
+    "addresses",
+    [
+        ("192.0.2.7", "192.0.2.7"),
+        ("192.0.2.7", "::ffff:192.0.2.7"),
+        ("2001:db8::1", "2001:db8::ffff"),
+        ("", ""),
+    ],
+)
+async def test_a_network_address_has_to_wait_after_a_hundred_failures_of_any_account(
+    addresses: tuple[str, str], login: PasswordLogin, ada: User
+) -> None:
+    first, second = (Client(address=address) for address in addresses)
+    outcomes = [await fails(login, first, f"{number}@example.com") for number in range(FAILURES_FROM_ADDRESS)]
+    assert set(outcomes) == {WrongCredentials}
+    with pytest.raises(TooManyAttempts):
+        await login.log_in(second, email=EMAIL, password=PASSWORD)
+    await login.log_in(Client(address="2001:db8:0:1::1"), email=EMAIL, password=PASSWORD)
+
+
+async def test_who_logs_in_again_and_again_never_has_to_wait(login: PasswordLogin, ada: User) -> None:
+    for _ in range(2 * FAILURES_FROM_ADDRESS):
+        await login.log_in(CLIENT, email=EMAIL, password=PASSWORD)
+
+
+# ── changing the password ────────────────────────────────────────────────────────────────────────
+
+NEXT = "a drawer full of seashells"
+
+
+async def test_whoever_knows_the_password_changes_it(
+    login: PasswordLogin, ada: User, transactions: MemoryTransactions, clock: FakeClock
+) -> None:
+    await login.change_password(an_identity(ada.id), current_password=PASSWORD, new_password=NEXT)
+    with refused(WrongCredentials):
+        await login.log_in(CLIENT, email=EMAIL, password=PASSWORD)
+    await login.log_in(CLIENT, email=EMAIL, password=NEXT)
+    assert PasswordChanged(at=clock.now, user_id=ada.id) in transactions.events
+
+
+async def test_a_changed_password_ends_the_other_sessions_and_not_this_one(
+    login: PasswordLogin, sessions: TokenSessions, ada: User, transactions: MemoryTransactions
+) -> None:
+    this = await login.log_in(CLIENT, email=EMAIL, password=PASSWORD)
+    other = await login.log_in(CLIENT, email=EMAIL, password=PASSWORD)
+    somebody = a_session(user_id=a_user().id)
+    await store(transactions, somebody)
+    session = await session_of(this, transactions)
+    actor = an_identity(ada.id, session_id=session.id)
+    await login.change_password(actor, current_password=PASSWORD, new_password=NEXT)
+    await sessions.refresh(refresh_token=this.refresh_token)
+    with refused(SessionEnded):
+        await sessions.refresh(refresh_token=other.refresh_token)
+    assert transactions.committed.of(Session)[somebody.id] == somebody
+
+
+@pytest.mark.parametrize("current", ["", "quarter past the old well", "x" * 129])
+async def test_a_wrong_current_password_changes_nothing(
+    current: str, login: PasswordLogin, ada: User, transactions: MemoryTransactions
+) -> None:
+    before = await credential_of(ada, transactions)
+    with refused(WrongPassword):
+        await login.change_password(an_identity(ada.id), current_password=current, new_password=NEXT)
+    assert await credential_of(ada, transactions) == before
+
+
+async def test_an_overlong_current_password_is_not_hashed(
+    login: PasswordLogin, ada: User, passwords: FakePasswordHasher
+) -> None:
+    with refused(WrongPassword):
+        await login.change_password(an_identity(ada.id), current_password="x" * 129, new_password=NEXT)
+    assert passwords.compared == [None]
+
+
+async def test_whoever_has_no_password_cannot_change_it(
+    login: PasswordLogin, transactions: MemoryTransactions, passwords: FakePasswordHasher
+) -> None:
+    somebody = a_user()
+    await store(transactions, somebody)
+    with refused(WrongPassword):
+        await login.change_password(an_identity(somebody.id), current_password="", new_password=NEXT)
+    assert passwords.compared == [None]
+
+
+@pytest.mark.parametrize("new", ["too short", "correct horse battery staple", "Loomworks, 1815 !!"])
+async def test_the_next_password_has_to_be_acceptable(new: str, login: PasswordLogin, ada: User) -> None:
+    with pytest.raises(Invalid) as raised:
+        await login.change_password(an_identity(ada.id), current_password=PASSWORD, new_password=new)
+    assert raised.value.field == "new_password"
+
+
+async def test_whoever_guesses_at_the_current_password_has_to_wait(
+    login: PasswordLogin, ada: User, clock: FakeClock
+) -> None:
+    actor = an_identity(ada.id)
+    for _ in range(FAILURES_OF_CURRENT_PASSWORD):
+        with refused(WrongPassword):
+            await login.change_password(actor, current_password="guess", new_password=NEXT)
+    with pytest.raises(TooManyAttempts):
+        await login.change_password(actor, current_password=PASSWORD, new_password=NEXT)
+    clock.advance(timedelta(minutes=15))
+    await login.change_password(actor, current_password=PASSWORD, new_password=NEXT)
+
+
+async def test_a_right_one_forgets_the_wrong_ones_before_it(login: PasswordLogin, ada: User) -> None:
+    actor = an_identity(ada.id)
+    for current, new in ((PASSWORD, NEXT), (NEXT, PASSWORD), (PASSWORD, NEXT)):
+        for _ in range(FAILURES_OF_CURRENT_PASSWORD - 1):
+            with refused(WrongPassword):
+                await login.change_password(actor, current_password="guess", new_password=NEXT)
+        await login.change_password(actor, current_password=current, new_password=new)
+
+
+async def test_a_password_that_was_changed_while_it_was_checked_is_not_changed_again(
+    run: Runner, ada: User, transactions: MemoryTransactions
+) -> None:
+    before = await credential_of(ada, transactions)
+    with refused(WrongPassword):
+        await run(
+            change_password, an_identity(ada.id), outdated="$fake$1$before", password_hash="$fake$1$new"
+        )
+    assert await credential_of(ada, transactions) == before
+
+
+# ── resetting it ─────────────────────────────────────────────────────────────────────────────────
+
+
+async def mailed(
+    transactions: MemoryTransactions,
+    user: User,
+    *,
+    purpose: Purpose = Purpose.RESET_PASSWORD,
+    email: Email | None = None,
+) -> str:
+    """The secret of a token that was mailed to the user."""
+    token = a_one_time_token(
+        purpose=purpose, user_id=user.id, email=email or user.email, token_hash=fingerprint("secret")
+    )
+    await store(transactions, token)
+    return "secret"
+
+
+@pytest.mark.parametrize("email", [EMAIL, "charles@example.com"])
+async def test_a_reset_is_asked_for_by_the_same_work_whether_anybody_has_the_address_or_not(
+    email: str, login: PasswordLogin, ada: User, transactions: MemoryTransactions, clock: FakeClock
+) -> None:
+    await login.request_password_reset(CLIENT, email=email.upper())
+    (token,) = transactions.committed.of(OneTimeToken).values()
+    assert token == OneTimeToken(
+        id=token.id,
+        purpose=Purpose.RESET_PASSWORD,
+        user_id=None,
+        email=Email(email),
+        token_hash=None,
+        created_at=clock.now,
+        expires_at=clock.now + timedelta(hours=1),
+    )
+    assert transactions.events[1:] == [PasswordResetRequested(at=clock.now, token_id=token.id)]
+
+
+async def test_who_has_the_secret_sets_a_password_which_proves_the_address_and_ends_all_sessions(
+    login: PasswordLogin,
+    sessions: TokenSessions,
+    ada: User,
+    pair: TokenPair,
+    transactions: MemoryTransactions,
+    *,
+    clock: FakeClock,
+) -> None:
+    await login.reset_password(token=await mailed(transactions, ada), password=NEXT)
+    await login.log_in(CLIENT, email=EMAIL, password=NEXT)
+    with refused(SessionEnded):
+        await sessions.refresh(refresh_token=pair.refresh_token)
+    assert transactions.committed.of(User)[ada.id].email_verified_at == clock.now
+    assert transactions.committed.of(OneTimeToken) == {}
+    assert PasswordChanged(at=clock.now, user_id=ada.id) in transactions.events
+    assert EmailVerified(at=clock.now, user_id=ada.id) in transactions.events
+
+
+async def test_who_came_through_a_provider_gets_a_first_password_so(
+    login: PasswordLogin, transactions: MemoryTransactions
+) -> None:
+    user = a_user(email=Email(EMAIL), email_verified_at=NOW - timedelta(days=1))
+    await store(transactions, user)
+    await login.reset_password(token=await mailed(transactions, user), password=NEXT)
+    await login.log_in(CLIENT, email=EMAIL, password=NEXT)
+    assert transactions.committed.of(User)[user.id] == user
+
+
+async def test_a_secret_resets_once(
+    login: PasswordLogin, ada: User, transactions: MemoryTransactions
+) -> None:
+    secret = await mailed(transactions, ada)
+    await login.reset_password(token=secret, password=NEXT)
+    with refused(OneTimeTokenNotFound):
+        await login.reset_password(token=secret, password=PASSWORD)
+    await login.log_in(CLIENT, email=EMAIL, password=NEXT)
+
+
+@pytest.mark.parametrize("by", [timedelta(hours=1), timedelta(days=1)])
+async def test_an_old_secret_resets_nothing(
+    by: timedelta, login: PasswordLogin, ada: User, transactions: MemoryTransactions, clock: FakeClock
+) -> None:
+    secret = await mailed(transactions, ada)
+    clock.advance(by)
+    with refused(OneTimeTokenNotFound):
+        await login.reset_password(token=secret, password=NEXT)
+
+
+async def test_a_secret_that_went_to_another_address_resets_nothing(
+    login: PasswordLogin, ada: User, transactions: MemoryTransactions
+) -> None:
+    secret = await mailed(transactions, ada, email=Email("before@example.com"))
+    with refused(OneTimeTokenNotFound):
+        await login.reset_password(token=secret, password=NEXT)
+
+
+async def test_the_secret_of_another_purpose_resets_nothing(
+    login: PasswordLogin, ada: User, transactions: MemoryTransactions
+) -> None:
+    secret = await mailed(transactions, ada, purpose=Purpose.VERIFY_EMAIL)
+    with refused(OneTimeTokenNotFound):
+        await login.reset_password(token=secret, password=NEXT)
+
+
+async def test_a_suspended_user_resets_nothing(
+    login: PasswordLogin, transactions: MemoryTransactions
+) -> None:
+    user = a_user(suspended_at=NOW)
+    await store(transactions, user)
+    with refused(OneTimeTokenNotFound):
+        await login.reset_password(token=await mailed(transactions, user), password=NEXT)
+
+
+async def test_a_guessed_secret_costs_no_hash(login: PasswordLogin, passwords: FakePasswordHasher) -> None:
+    hashed: list[str] = []
+
+    async def hash_(password: str) -> str:
+        hashed.append(password)
+        return password
+
+    passwords.hash = hash_  # type: ignore[method-assign]
+    with refused(OneTimeTokenNotFound):
+        await login.reset_password(token="guess", password=NEXT)
+    assert hashed == []
+
+
+async def test_the_password_after_a_reset_has_to_be_acceptable(
+    login: PasswordLogin, ada: User, transactions: MemoryTransactions
+) -> None:
+    secret = await mailed(transactions, ada)
+    with pytest.raises(Invalid) as raised:
+        await login.reset_password(token=secret, password="example-2024-example")
+    assert raised.value.field == "password"
+
+
+async def test_of_twenty_uses_of_one_secret_at_the_same_instant_one_succeeds(
+    login: PasswordLogin, ada: User, transactions: MemoryTransactions
+) -> None:
+    secret = await mailed(transactions, ada)
+    outcomes = await asyncio.gather(
+        *(login.reset_password(token=secret, password=NEXT) for _ in range(20)), return_exceptions=True
+    )
+    assert sorted(type(outcome).__name__ for outcome in outcomes) == [
+        "NoneType",
+        *["OneTimeTokenNotFound"] * 19,
+    ]
+
+
+async def test_no_mailbox_is_flooded(login: PasswordLogin, clock: FakeClock) -> None:
+    for number in range(MAILS_TO_ADDRESS):
+        await login.request_password_reset(Client(address=f"192.0.2.{number}"), email=EMAIL)
+    with pytest.raises(TooManyAttempts):
+        await login.request_password_reset(CLIENT, email=EMAIL.upper())
+    clock.advance(timedelta(hours=1))
+    await login.request_password_reset(CLIENT, email=EMAIL)
+
+
+async def test_nobody_floods_many_mailboxes(login: PasswordLogin) -> None:
+    for number in range(MAILS_FROM_ADDRESS):
+        await login.request_password_reset(CLIENT, email=f"{number}@example.com")
+    with pytest.raises(TooManyAttempts):
+        await login.request_password_reset(CLIENT, email=EMAIL)
+
+
+# ── proving the address ──────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_user_may_ask_for_the_mail_again(
+    login: PasswordLogin, ada: User, transactions: MemoryTransactions, clock: FakeClock
+) -> None:
+    await login.request_email_verification(an_identity(ada.id))
+    (token,) = transactions.committed.of(OneTimeToken).values()
+    assert (token.purpose, token.user_id, token.email) == (Purpose.VERIFY_EMAIL, ada.id, ada.email)
+    assert (token.token_hash, token.expires_at) == (None, clock.now + timedelta(hours=24))
+    assert transactions.events[1:] == [EmailVerificationRequested(at=clock.now, token_id=token.id)]
+
+
+async def test_not_too_often(login: PasswordLogin, ada: User) -> None:
+    for _ in range(MAILS_TO_ADDRESS):
+        await login.request_email_verification(an_identity(ada.id))
+    with pytest.raises(TooManyAttempts):
+        await login.request_email_verification(an_identity(ada.id))
+
+
+@pytest.mark.parametrize(
+    "user", [a_user(email_verified_at=NOW), replace(a_user(), email=None)], ids=["proved", "none"]
+)
+async def test_there_has_to_be_something_to_prove(
+    user: User, login: PasswordLogin, transactions: MemoryTransactions
+) -> None:
+    await store(transactions, user)
+    with refused(NothingToVerify):
+        await login.request_email_verification(an_identity(user.id))
+
+
+async def test_who_has_the_secret_proves_the_address_once(
+    login: PasswordLogin, ada: User, transactions: MemoryTransactions, clock: FakeClock
+) -> None:
+    secret = await mailed(transactions, ada, purpose=Purpose.VERIFY_EMAIL)
+    await login.confirm_email(an_identity(ada.id), token=secret)
+    assert transactions.committed.of(User)[ada.id].email_verified_at == clock.now
+    assert transactions.events[1:] == [EmailVerified(at=clock.now, user_id=ada.id)]
+    with refused(OneTimeTokenNotFound):
+        await login.confirm_email(an_identity(ada.id), token=secret)
+
+
+async def test_an_address_that_was_changed_in_the_meantime_is_not_proved(
+    login: PasswordLogin, ada: User, transactions: MemoryTransactions
+) -> None:
+    secret = await mailed(transactions, ada, purpose=Purpose.VERIFY_EMAIL, email=Email("before@example.com"))
+    with refused(OneTimeTokenNotFound):
+        await login.confirm_email(an_identity(ada.id), token=secret)
+    assert transactions.committed.of(User)[ada.id].email_verified_at is None
+
+
+async def test_nobody_proves_the_address_for_another(
+    login: PasswordLogin, ada: User, transactions: MemoryTransactions
+) -> None:
+    """Eve registers with Ada's address; Ada, who gets the mail, is not to make it hers."""
+    eve = a_user()
+    await store(transactions, eve)
+    secret = await mailed(transactions, ada, purpose=Purpose.VERIFY_EMAIL)
+    with refused(OneTimeTokenNotFound):
+        await login.confirm_email(an_identity(eve.id), token=secret)
+    assert transactions.committed.of(User)[ada.id].email_verified_at is None
+
+
+async def test_a_reset_takes_the_links_that_somebody_made_before_the_address_was_proved(
+    login: PasswordLogin, ada: User, transactions: MemoryTransactions
+) -> None:
+    proved = a_user(email_verified_at=NOW)
+    await store(transactions, proved, a_link(user_id=ada.id), kept := a_link(user_id=proved.id))
+    await login.reset_password(token=await mailed(transactions, ada), password=NEXT)
+    await login.reset_password(token=await mailed(transactions, proved), password=NEXT)
+    assert list(transactions.committed.of(Link)) == [kept.id]
+
+
+@pytest.mark.parametrize("purpose", [Purpose.RESET_PASSWORD, Purpose.EXCHANGE])
+async def test_the_secret_of_another_purpose_proves_nothing(
+    purpose: Purpose, login: PasswordLogin, ada: User, transactions: MemoryTransactions
+) -> None:
+    secret = await mailed(transactions, ada, purpose=purpose)
+    with refused(OneTimeTokenNotFound):
+        await login.confirm_email(an_identity(ada.id), token=secret)
+
+
+# ── people log in elsewhere ──────────────────────────────────────────────────────────────────────
+
+
+async def test_where_people_log_in_at_a_provider_everything_with_a_password_is_refused(
+    run: Runner,
+    transactions: MemoryTransactions,
+    passwords: FakePasswordHasher,
+    sessions: TokenSessions,
+    clock: FakeClock,
+    *,
+    ada: User,
+) -> None:
+    login = PasswordLogin(
+        run,
+        FakeAuthQueries(transactions),
+        passwords,
+        sessions,
+        MemoryAttempts(clock),
+        service_name="Loomworks",
+        enabled=False,
+    )
+    secret = await mailed(transactions, ada)
+    actor = an_identity(ada.id)
+    for refused_call in (
+        lambda: login.register(email="eve@example.com", password=PASSWORD, display_name="Eve"),
+        lambda: login.log_in(CLIENT, email=EMAIL, password=PASSWORD),
+        lambda: login.change_password(actor, current_password=PASSWORD, new_password=NEXT),
+        lambda: login.request_password_reset(CLIENT, email=EMAIL),
+        lambda: login.reset_password(token=secret, password=NEXT),
+    ):
+        with refused(PasswordsDisabled, "Log in at the provider."):
+            await refused_call()
+    assert len(transactions.events) == 1

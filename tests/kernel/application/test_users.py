@@ -1,0 +1,208 @@
+"""What users do with their own profile, and those who look after the service with users."""
+
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from application.kernel.admission import NotPermitted
+from application.kernel.commands.users import (
+    change_roles,
+    edit_profile,
+    grant_role,
+    restore_address,
+    restore_user,
+    revoke_role,
+    suspend_address,
+    suspend_user,
+)
+from application.kernel.permissions import GLOBAL_GRANTS, Permission
+from application.kernel.ports import Identity
+from application.kernel.run import Runner
+from domain.kernel.errors import Invalid
+from domain.kernel.identity.auth import Session
+from domain.kernel.users import (
+    EmailTaken,
+    GlobalRole,
+    OwnAccount,
+    RolesChanged,
+    User,
+    UserEdited,
+    UserId,
+    UserNotFound,
+    UserRestored,
+    UserSuspended,
+)
+from kernel.world.builders import NOW, a_session, a_user, a_user_id, address_of, an_email, an_identity, store
+from kernel.world.fakes import FakeClock, MemoryTransactions
+from kernel.world.refusals import refused
+
+
+@pytest.fixture
+async def ada(transactions: MemoryTransactions) -> User:
+    ada = a_user(display_name="Ada")
+    await store(transactions, ada)
+    return ada
+
+
+async def test_everybody_can_edit_their_own_profile(
+    run: Runner, transactions: MemoryTransactions, clock: FakeClock, ada: User
+) -> None:
+    edited = await run(edit_profile, an_identity(ada.id), display_name="Augusta")
+    assert (edited.display_name, edited.email, edited.version) == ("Augusta", ada.email, 2)
+    assert transactions.events == [UserEdited(at=clock.now, user_id=ada.id)]
+    async with transactions() as uow:
+        assert await uow.users.get(ada.id) == edited
+
+
+async def test_an_edit_that_changes_nothing_saves_nothing(
+    run: Runner, transactions: MemoryTransactions, ada: User
+) -> None:
+    assert await run(edit_profile, an_identity(ada.id), display_name="Ada") == ada
+    assert transactions.events == []
+
+
+async def test_the_address_of_another_account_is_refused(
+    run: Runner, transactions: MemoryTransactions, ada: User
+) -> None:
+    charles = a_user()
+    await store(transactions, charles)
+    with refused(EmailTaken):
+        await run(edit_profile, an_identity(ada.id), email=address_of(charles).upper())
+
+
+async def test_a_profile_that_does_not_exist_cannot_be_edited(run: Runner) -> None:
+    with refused(UserNotFound):
+        await run(edit_profile, an_identity(), display_name="Nobody")
+
+
+async def test_another_address_has_to_be_proved_anew(run: Runner, transactions: MemoryTransactions) -> None:
+    ada = a_user(email_verified_at=NOW)
+    await store(transactions, ada)
+    assert (await run(edit_profile, an_identity(ada.id), display_name="Augusta")).email_verified
+    assert not (await run(edit_profile, an_identity(ada.id), email=an_email())).email_verified
+
+
+# ── looking after users ──────────────────────────────────────────────────────────────────────────
+
+ADMIN = an_identity(permissions=GLOBAL_GRANTS[GlobalRole.ADMIN])
+SUPPORT = an_identity(permissions=GLOBAL_GRANTS[GlobalRole.SUPPORT])
+
+type Operation = Callable[[Runner, Identity, UserId], Awaitable[object]]
+
+OPERATIONS: list[Operation] = [
+    lambda run, actor, user_id: run(change_roles, actor, user_id, roles=[GlobalRole.ADMIN]),
+    lambda run, actor, user_id: run(suspend_user, actor, user_id),
+    lambda run, actor, user_id: run(restore_user, actor, user_id),
+]
+
+
+@pytest.mark.parametrize("operation", OPERATIONS, ids=["roles", "suspend", "restore"])
+async def test_only_who_manages_users_changes_them(
+    run: Runner, transactions: MemoryTransactions, ada: User, operation: Operation
+) -> None:
+    for actor in (an_identity(), SUPPORT):
+        for user_id in (ada.id, a_user_id()):  # whether there is such a user is not told either
+            with refused(NotPermitted, f"You lack {Permission.MANAGE_USERS}."):
+                await operation(run, actor, user_id)
+    assert transactions.events == []
+
+
+@pytest.mark.parametrize("operation", OPERATIONS, ids=["roles", "suspend", "restore"])
+async def test_who_is_no_user_is_not_found(run: Runner, operation: Operation) -> None:
+    with refused(UserNotFound):
+        await operation(run, ADMIN, a_user_id())
+
+
+async def test_roles_can_be_given_and_taken(
+    run: Runner, transactions: MemoryTransactions, clock: FakeClock, ada: User
+) -> None:
+    changed = await run(change_roles, ADMIN, ada.id, roles=[GlobalRole.SUPPORT])
+    assert (changed.roles, changed.version) == ((GlobalRole.SUPPORT,), 2)
+    assert transactions.events == [
+        RolesChanged(at=clock.now, user_id=ada.id, roles=(GlobalRole.SUPPORT,), by=ADMIN.user_id)
+    ]
+    assert await run(change_roles, ADMIN, ada.id, roles=[GlobalRole.SUPPORT]) == changed
+    assert (await run(change_roles, ADMIN, ada.id, roles=[])).roles == ()
+
+
+async def test_a_suspension_ends_all_sessions_and_a_restoration_begins_none(
+    run: Runner, transactions: MemoryTransactions, clock: FakeClock, ada: User
+) -> None:
+    mine = [a_session(user_id=ada.id) for _ in range(2)]
+    others = a_session()
+    await store(transactions, *mine, others)
+    suspended = await run(suspend_user, ADMIN, ada.id)
+    assert suspended.suspended_at == clock.now
+    sessions = transactions.committed.of(Session)
+    assert [sessions[session.id].ended_at for session in mine] == [clock.now, clock.now]
+    assert sessions[others.id] == others
+    restored = await run(restore_user, ADMIN, ada.id)
+    assert restored.suspended_at is None
+    assert [sessions[session.id].ended_at for session in mine] == [clock.now, clock.now]
+    assert transactions.events == [
+        UserSuspended(at=clock.now, user_id=ada.id, by=ADMIN.user_id),
+        UserRestored(at=clock.now, user_id=ada.id, by=ADMIN.user_id),
+    ]
+
+
+async def test_suspending_again_ends_what_slipped_through(
+    run: Runner, transactions: MemoryTransactions, clock: FakeClock, ada: User
+) -> None:
+    await run(suspend_user, ADMIN, ada.id)
+    session = a_session(user_id=ada.id)
+    await store(transactions, session)
+    assert (await run(suspend_user, ADMIN, ada.id)).version == 2
+    assert transactions.committed.of(Session)[session.id].ended_at == clock.now
+
+
+async def test_nobody_suspends_themselves_or_changes_their_own_roles(
+    run: Runner, transactions: MemoryTransactions, ada: User
+) -> None:
+    herself = an_identity(ada.id, permissions=GLOBAL_GRANTS[GlobalRole.ADMIN])
+    with refused(OwnAccount, "Ask somebody else who may."):
+        await run(suspend_user, herself, ada.id)
+    with refused(OwnAccount, "Ask somebody else who may."):
+        await run(change_roles, herself, ada.id, roles=[])
+    assert transactions.events == []
+
+
+# ── by an operator ───────────────────────────────────────────────────────────────────────────────
+
+
+async def test_an_operator_gives_and_takes_roles_by_address(
+    run: Runner, transactions: MemoryTransactions, clock: FakeClock, ada: User
+) -> None:
+    email = address_of(ada).upper()
+    await run(grant_role, email=email, role=GlobalRole.ADMIN)
+    both = await run(grant_role, email=email, role=GlobalRole.SUPPORT)
+    assert both.roles == (GlobalRole.SUPPORT, GlobalRole.ADMIN)
+    assert await run(grant_role, email=email, role=GlobalRole.SUPPORT) == both
+    assert (await run(revoke_role, email=email, role=GlobalRole.ADMIN)).roles == (GlobalRole.SUPPORT,)
+    assert (await run(revoke_role, email=email, role=GlobalRole.ADMIN)).roles == (GlobalRole.SUPPORT,)
+    assert transactions.events[0] == RolesChanged(
+        at=clock.now, user_id=ada.id, roles=(GlobalRole.ADMIN,), by=None
+    )
+    assert len(transactions.events) == 3
+
+
+async def test_an_operator_suspends_and_restores_by_address(
+    run: Runner, transactions: MemoryTransactions, clock: FakeClock, ada: User
+) -> None:
+    session = a_session(user_id=ada.id)
+    await store(transactions, session)
+    assert (await run(suspend_address, email=address_of(ada))).suspended_at == clock.now
+    assert transactions.committed.of(Session)[session.id].ended_at == clock.now
+    assert (await run(restore_address, email=address_of(ada))).suspended_at is None
+    assert transactions.events == [
+        UserSuspended(at=clock.now, user_id=ada.id, by=None),
+        UserRestored(at=clock.now, user_id=ada.id, by=None),
+    ]
+
+
+async def test_an_operator_learns_that_nobody_has_the_address(run: Runner) -> None:
+    with refused(UserNotFound):
+        await run(grant_role, email=an_email(), role=GlobalRole.ADMIN)
+    with refused(UserNotFound):
+        await run(suspend_address, email=an_email())
+    with refused(Invalid, "It must be an e-mail address such as ada@example.com.", field="email"):
+        await run(restore_address, email="nobody")

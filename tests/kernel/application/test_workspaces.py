@@ -1,0 +1,226 @@
+"""What people do with workspaces."""
+
+from collections.abc import Awaitable, Callable, Mapping
+
+import pytest
+
+from application.kernel.admission import NotPermitted
+from application.kernel.commands.workspaces import (
+    archive_workspace,
+    create_workspace,
+    delete_workspace,
+    edit_workspace,
+    restore_workspace,
+)
+from application.kernel.ports import Identity, Standing
+from application.kernel.run import Runner
+from domain.comments import CommentNotFound
+from domain.kernel.errors import Invalid
+from domain.kernel.memberships import MemberJoined, Role
+from domain.kernel.workspaces import (
+    SlugTaken,
+    Workspace,
+    WorkspaceArchived,
+    WorkspaceCreated,
+    WorkspaceDeleted,
+    WorkspaceId,
+    WorkspaceNotArchived,
+    WorkspaceNotFound,
+    WorkspaceRenamed,
+    WorkspaceRestored,
+    WorkspaceWasArchived,
+)
+from domain.notifications import NotificationNotFound
+from domain.tasks import TaskNotFound
+from kernel.world.builders import (
+    Team,
+    a_comment,
+    a_notification,
+    a_task,
+    a_team,
+    a_user,
+    a_workspace,
+    an_identity,
+    store,
+)
+from kernel.world.fakes import FakeClock, MemoryTransactions
+from kernel.world.refusals import refused
+
+type Attempt = Callable[[Runner, Identity, WorkspaceId], Awaitable[object]]
+
+ON_ONE_IN_USE: Mapping[str, Attempt] = {
+    "edit": lambda run, actor, workspace_id: run(edit_workspace, actor, workspace_id, name="Looms"),
+    "archive": lambda run, actor, workspace_id: run(archive_workspace, actor, workspace_id),
+}
+EVERYTHING: Mapping[str, Attempt] = {
+    **ON_ONE_IN_USE,
+    "restore": lambda run, actor, workspace_id: run(restore_workspace, actor, workspace_id),
+    "delete": lambda run, actor, workspace_id: run(delete_workspace, actor, workspace_id),
+}
+
+
+# ── who may ──────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("role", [Role.ADMIN, Role.OWNER])
+@pytest.mark.parametrize("attempt", ON_ONE_IN_USE)
+async def test_owners_and_admins_may_rename_and_archive(
+    attempt: str, role: Role, run: Runner, team: Team
+) -> None:
+    await ON_ONE_IN_USE[attempt](run, team[role], team.workspace.id)
+
+
+@pytest.mark.parametrize("role", [Role.ADMIN, Role.OWNER])
+async def test_owners_and_admins_may_restore(role: Role, run: Runner, archived_team: Team) -> None:
+    await run(restore_workspace, archived_team[role], archived_team.workspace.id)
+
+
+@pytest.mark.parametrize("role", [Role.VIEWER, Role.MEMBER])
+@pytest.mark.parametrize("attempt", EVERYTHING)
+async def test_lesser_members_may_do_nothing_to_a_workspace(
+    attempt: str, role: Role, run: Runner, team: Team, transactions: MemoryTransactions
+) -> None:
+    with pytest.raises(NotPermitted):
+        await EVERYTHING[attempt](run, team[role], team.workspace.id)
+    assert transactions.events == []
+
+
+async def test_an_admin_may_not_delete(run: Runner, team: Team) -> None:
+    with refused(NotPermitted, "As admin you lack workspace:delete."):
+        await run(delete_workspace, team.admin, team.workspace.id)
+
+
+@pytest.mark.parametrize("attempt", EVERYTHING)
+async def test_to_strangers_the_workspace_does_not_exist(attempt: str, run: Runner, team: Team) -> None:
+    with refused(WorkspaceNotFound):
+        await EVERYTHING[attempt](run, team.stranger, team.workspace.id)
+
+
+@pytest.mark.parametrize("attempt", ON_ONE_IN_USE)
+async def test_an_archived_workspace_can_neither_be_renamed_nor_archived_again(
+    attempt: str, run: Runner, archived_team: Team
+) -> None:
+    with pytest.raises(WorkspaceArchived):
+        await ON_ONE_IN_USE[attempt](run, archived_team.owner, archived_team.workspace.id)
+
+
+# ── what happens ─────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_whoever_creates_a_workspace_owns_it(
+    run: Runner, transactions: MemoryTransactions, clock: FakeClock
+) -> None:
+    user = a_user()
+    await store(transactions, user)
+    workspace = await run(create_workspace, an_identity(user.id), name="Café Zürich")
+    assert workspace == Workspace(
+        id=workspace.id, name="Café Zürich", slug="cafe-zurich", created_at=clock.now
+    )
+    async with transactions() as uow:
+        assert await uow.workspaces.get(workspace.id) == workspace
+        assert await uow.memberships.standing(workspace.id, user.id) == Standing(Role.OWNER, archived=False)
+        assert (await uow.memberships.of(workspace.id, user.id)).joined_at == clock.now
+    assert transactions.events == [
+        WorkspaceCreated(at=clock.now, workspace_id=workspace.id, by=user.id),
+        MemberJoined(at=clock.now, workspace_id=workspace.id, user_id=user.id, role=Role.OWNER),
+    ]
+
+
+async def test_a_new_workspace_has_the_slug_that_was_chosen(run: Runner) -> None:
+    workspace = await run(create_workspace, an_identity(), name="Engines", slug="looms")
+    assert (workspace.name, workspace.slug) == ("Engines", "looms")
+
+
+async def test_ids_are_made_at_the_instant_of_the_transaction(run: Runner, clock: FakeClock) -> None:
+    first = await run(create_workspace, an_identity(), name="First")
+    clock.now = clock.now.replace(year=2031)
+    second = await run(create_workspace, an_identity(), name="Second")
+    assert (first.id < second.id, second.id.version) == (True, 7)
+
+
+async def test_a_workspace_whose_slug_is_taken_is_not_created_at_all(
+    run: Runner, transactions: MemoryTransactions
+) -> None:
+    await store(transactions, a_workspace(slug="looms"))
+    with refused(SlugTaken):
+        await run(create_workspace, an_identity(), name="Looms")
+    assert transactions.events == []
+
+
+async def test_a_workspace_without_a_name_is_not_created(run: Runner) -> None:
+    with refused(Invalid, "It must not be empty.", field="name"):
+        await run(create_workspace, an_identity(), name=" ")
+
+
+async def test_renaming_is_saved(
+    run: Runner, transactions: MemoryTransactions, clock: FakeClock, team: Team
+) -> None:
+    renamed = await run(edit_workspace, team.admin, team.workspace.id, name="Looms", slug="looms")
+    assert (renamed.name, renamed.slug, renamed.version) == ("Looms", "looms", 2)
+    assert transactions.events == [
+        WorkspaceRenamed(
+            at=clock.now, workspace_id=renamed.id, name="Looms", slug="looms", by=team.admin.user_id
+        )
+    ]
+    async with transactions() as uow:
+        assert await uow.workspaces.get(renamed.id) == renamed
+
+
+async def test_renaming_to_the_same_name_saves_nothing(
+    run: Runner, transactions: MemoryTransactions, team: Team
+) -> None:
+    same = await run(edit_workspace, team.admin, team.workspace.id, name=team.workspace.name)
+    assert same == team.workspace
+    assert transactions.events == []
+
+
+async def test_a_slug_cannot_be_taken_from_another_workspace(
+    run: Runner, transactions: MemoryTransactions, team: Team
+) -> None:
+    await store(transactions, a_workspace(slug="looms"))
+    with refused(SlugTaken):
+        await run(edit_workspace, team.owner, team.workspace.id, slug="looms")
+
+
+async def test_archiving_and_restoring_are_saved(
+    run: Runner, transactions: MemoryTransactions, clock: FakeClock, team: Team
+) -> None:
+    archived = await run(archive_workspace, team.owner, team.workspace.id)
+    assert (archived.archived_at, archived.version) == (clock.now, 2)
+    restored = await run(restore_workspace, team.admin, team.workspace.id)
+    assert (restored.archived_at, restored.version) == (None, 3)
+    assert transactions.events == [
+        WorkspaceWasArchived(at=clock.now, workspace_id=archived.id, by=team.owner.user_id),
+        WorkspaceRestored(at=clock.now, workspace_id=archived.id, by=team.admin.user_id),
+    ]
+
+
+async def test_a_workspace_in_use_cannot_be_restored(run: Runner, team: Team) -> None:
+    with refused(WorkspaceNotArchived, "'Analytical Engines' is in use."):
+        await run(restore_workspace, team.owner, team.workspace.id)
+
+
+@pytest.mark.parametrize("archived", [False, True])
+async def test_an_owner_can_delete_a_workspace_with_all_that_is_in_it(
+    archived: bool, run: Runner, transactions: MemoryTransactions, clock: FakeClock
+) -> None:
+    team = a_team(archived=archived)
+    workspace_id = team.workspace.id
+    task = a_task(workspace_id=workspace_id)
+    comment = a_comment(workspace_id=workspace_id, task_id=task.id)
+    notification = a_notification(workspace_id=workspace_id, task_id=task.id)
+    await store(transactions, *team.aggregates, task, comment, notification)
+    await run(delete_workspace, team.owner, workspace_id)
+    async with transactions() as uow:
+        with refused(WorkspaceNotFound):
+            await uow.workspaces.get(workspace_id)
+        assert await uow.memberships.standing(workspace_id, team.owner.user_id) is None
+        with refused(TaskNotFound):
+            await uow.tasks.get(task.id)
+        with refused(CommentNotFound):
+            await uow.comments.get(comment.id)
+        with refused(NotificationNotFound):
+            await uow.notifications.get(notification.id)
+    assert transactions.events == [
+        WorkspaceDeleted(at=clock.now, workspace_id=workspace_id, by=team.owner.user_id)
+    ]

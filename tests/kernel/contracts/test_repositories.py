@@ -1,0 +1,981 @@
+"""What every keeper of aggregates promises: the one in memory, which the fast tests trust, and Postgres."""
+
+import asyncio
+import importlib
+import pkgutil
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import MISSING, dataclass, fields, replace
+from datetime import UTC, datetime, timedelta
+from enum import Enum
+from operator import attrgetter
+from types import UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints
+
+import pytest
+
+import domain
+from adapters.postgres.kernel.connection.database import Database
+from adapters.postgres.kernel.connection.transactions import PostgresTransactions
+from adapters.postgres.kernel.outbox.delivery import PostgresOutbox
+from application.kernel.commands.memberships import remove_member
+from application.kernel.identity.sessions import refresh_session
+from application.kernel.ports import Begin, Delivery, Standing, UnitOfWork
+from application.kernel.run import Runner
+from domain.comments import CommentNotFound
+from domain.kernel.aggregate import Aggregate, Event, new_id
+from domain.kernel.errors import DomainError, NotFound, Stale
+from domain.kernel.identity.auth import OneTimeTokenNotFound, Purpose, Session, SessionKind, SessionNotFound
+from domain.kernel.identity.identities import Link, LinkedElsewhere, LinkNotFound
+from domain.kernel.identity.signing_keys import KeysRotated, SigningKeyNotFound
+from domain.kernel.invitations import AlreadyInvited, InvitationNotFound
+from domain.kernel.memberships import AlreadyMember, LastOwner, MemberNotFound, Role
+from domain.kernel.users import EmailTaken, GlobalRole, UserEdited, UserId, UserNotFound
+from domain.kernel.workspaces import SlugTaken, WorkspaceNotFound
+from domain.notifications import NotificationNotFound
+from domain.tasks import AssigneeNotMember, Priority, Status, Task, TaskNotFound
+from kernel.world.builders import (
+    NOW,
+    Team,
+    a_comment,
+    a_credential,
+    a_link,
+    a_membership,
+    a_notification,
+    a_one_time_token,
+    a_session,
+    a_signing_key,
+    a_task,
+    a_task_id,
+    a_team,
+    a_token_hash,
+    a_user,
+    a_user_id,
+    a_workspace,
+    a_workspace_id,
+    address_of,
+    an_email,
+    an_identity,
+    an_invitation,
+    repository_of,
+    store,
+)
+from kernel.world.fakes import FakeClock, MemoryTransactions
+
+LATER = NOW + timedelta(days=1, hours=2, minutes=3, seconds=4, microseconds=5)
+
+
+@dataclass(frozen=True)
+class World:
+    """A keeper of aggregates, and every event that it has emitted."""
+
+    begin: Begin
+    emitted: Callable[[], Awaitable[list[Event]]]
+
+
+@pytest.fixture(params=["memory", "postgres"])
+def world(request: pytest.FixtureRequest) -> World:
+    if request.param == "memory":
+        transactions = MemoryTransactions(FakeClock(NOW))
+
+        async def remembered() -> list[Event]:
+            return transactions.events
+
+        return World(transactions, remembered)
+
+    database: Database = request.getfixturevalue("database")
+    begin = PostgresTransactions(database, lambda: NOW)
+    outbox = PostgresOutbox(database, begin)
+    events: list[Event] = []
+
+    async def take(uow: UnitOfWork, delivery: Delivery[Event]) -> None:
+        events.append(delivery.event)
+
+    async def delivered() -> list[Event]:
+        while await outbox.deliver_next(take):
+            pass
+        return events
+
+    return World(begin, delivered)
+
+
+@pytest.fixture
+def begin(world: World) -> Begin:
+    return world.begin
+
+
+# ── one example of each aggregate ────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True)
+class Example:
+    """An aggregate, what has to be there before it, and what it may become; no field has its default."""
+
+    needs: tuple[Aggregate, ...]
+    aggregate: Aggregate
+    changed: Aggregate
+    missing: type[NotFound]
+
+
+def user_example() -> Example:
+    user = a_user(
+        display_name="Ada Ⅱ",
+        email_verified_at=LATER,
+        roles=(GlobalRole.SUPPORT, GlobalRole.ADMIN),
+        created_at=LATER,
+        suspended_at=LATER,
+    )
+    changed = replace(
+        user, email=None, email_verified_at=None, display_name="Augusta", roles=(), suspended_at=None
+    )
+    return Example((), user, changed, UserNotFound)
+
+
+def credential_example() -> Example:
+    user = a_user()
+    credential = a_credential(id=user.id, password_hash="$argon2id$v=19$one")
+    return Example((user,), credential, replace(credential, password_hash="$argon2id$v=19$two"), UserNotFound)
+
+
+def session_example() -> Example:
+    user = a_user()
+    session = a_session(
+        user_id=user.id,
+        kind=SessionKind.COOKIE,
+        agent="Lynx",
+        used_at=LATER,
+        expires_at=LATER,
+        ended_at=LATER,
+    )
+    changed = replace(session, token_hash=a_token_hash(), used_at=NOW, ended_at=None)
+    return Example((user,), session, changed, SessionNotFound)
+
+
+def one_time_token_example() -> Example:
+    user = a_user()
+    token = a_one_time_token(
+        purpose=Purpose.EXCHANGE,
+        user_id=user.id,
+        email=an_email(),
+        token_hash=a_token_hash(),
+        challenge="challenge",
+        expires_at=LATER,
+    )
+    changed = replace(token, user_id=None, email=None, token_hash=None, challenge=None)
+    return Example((user,), token, changed, OneTimeTokenNotFound)
+
+
+def signing_key_example() -> Example:
+    key = a_signing_key(number=7, signs_from=LATER)
+    return Example((), key, replace(key, sealed="sealed anew", signs_from=NOW), SigningKeyNotFound)
+
+
+def link_example() -> Example:
+    user, other = a_user(), a_user()
+    link = a_link(user_id=user.id, created_at=LATER)
+    return Example((user, other), link, replace(link, user_id=other.id), LinkNotFound)
+
+
+def workspace_example() -> Example:
+    workspace = a_workspace(name="Café", archived_at=LATER)
+    changed = replace(workspace, name="Looms", slug=a_workspace().slug, archived_at=None)
+    return Example((), workspace, changed, WorkspaceNotFound)
+
+
+def membership_example() -> Example:
+    user, workspace = a_user(), a_workspace()
+    membership = a_membership(workspace_id=workspace.id, user_id=user.id, role=Role.OWNER, joined_at=LATER)
+    return Example((user, workspace), membership, replace(membership, role=Role.VIEWER), MemberNotFound)
+
+
+def invitation_example() -> Example:
+    user, workspace = a_user(), a_workspace()
+    invitation = an_invitation(
+        workspace_id=workspace.id, role=Role.ADMIN, invited_by=user.id, expires_at=LATER
+    )
+    changed = replace(invitation, role=Role.VIEWER, token_hash=a_token_hash())
+    return Example((user, workspace), invitation, changed, InvitationNotFound)
+
+
+def task_example() -> Example:
+    team = a_team()
+    task = a_task(
+        workspace_id=team.workspace.id,
+        title="Weave",
+        description="Flowers\n\tand leaves 🌿",
+        status=Status.DONE,
+        priority=Priority.URGENT,
+        due_at=LATER,
+        assignee_id=team.member.user_id,
+        labels=("card", "loom"),
+        created_by=team.owner.user_id,
+        updated_at=LATER,
+        finished_at=LATER,
+    )
+    changed = replace(
+        task,
+        title="Unweave",
+        description="",
+        status=Status.IN_PROGRESS,
+        priority=Priority.LOW,
+        due_at=None,
+        assignee_id=None,
+        labels=(),
+        updated_at=LATER + timedelta(days=1),
+        finished_at=None,
+    )
+    return Example(team.aggregates, task, changed, TaskNotFound)
+
+
+def comment_example() -> Example:
+    user, workspace = a_user(), a_workspace()
+    task = a_task(workspace_id=workspace.id, created_by=user.id)
+    comment = a_comment(
+        task_id=task.id, workspace_id=workspace.id, author_id=user.id, body="Well\nwoven.", edited_at=LATER
+    )
+    changed = replace(comment, body="Better.", edited_at=LATER + timedelta(minutes=1))
+    return Example((user, workspace, task), comment, changed, CommentNotFound)
+
+
+def notification_example() -> Example:
+    user, causer, workspace = a_user(), a_user(), a_workspace()
+    task = a_task(workspace_id=workspace.id, created_by=user.id)
+    notification = a_notification(
+        user_id=user.id, task_id=task.id, workspace_id=workspace.id, caused_by=causer.id, read_at=LATER
+    )
+    needs = (user, causer, workspace, task)
+    return Example(needs, notification, replace(notification, read_at=None), NotificationNotFound)
+
+
+@pytest.fixture(
+    params=[
+        user_example,
+        credential_example,
+        session_example,
+        one_time_token_example,
+        signing_key_example,
+        link_example,
+        workspace_example,
+        membership_example,
+        invitation_example,
+        task_example,
+        comment_example,
+        notification_example,
+    ]
+)
+def example(request: pytest.FixtureRequest) -> Example:
+    made: Example = request.param()
+    return made
+
+
+def a_fact() -> UserEdited:
+    """Any event will do: what is emitted does not depend on what it is about."""
+    return UserEdited(at=NOW, user_id=a_user_id())
+
+
+async def stored[A: Aggregate](begin: Begin, aggregate: A) -> A:
+    async with begin() as uow:
+        return await repository_of(uow, aggregate).get(id_of(aggregate))
+
+
+id_of: Callable[[Aggregate], Any] = attrgetter("id")
+
+
+# ── adding, saving, removing ─────────────────────────────────────────────────────────────────────
+
+
+def test_an_example_has_no_field_at_its_default(example: Example) -> None:
+    for field in fields(example.aggregate):
+        if field.default is not MISSING and field.name not in {"version", "events"}:
+            assert getattr(example.aggregate, field.name) != field.default, field.name
+
+
+async def test_what_was_added_comes_back_whole(begin: Begin, example: Example) -> None:
+    await store(begin, *example.needs)
+    async with begin() as uow:
+        added = await repository_of(uow, example.aggregate).add(example.aggregate)
+    assert added == example.aggregate
+    assert await stored(begin, example.aggregate) == example.aggregate
+
+
+async def test_what_was_saved_comes_back_whole_as_the_next_version(begin: Begin, example: Example) -> None:
+    await store(begin, *example.needs, example.aggregate)
+    async with begin() as uow:
+        saved = await repository_of(uow, example.changed).save(example.changed)
+    assert saved == replace(example.changed, version=2)
+    assert await stored(begin, example.aggregate) == saved
+
+
+async def test_a_change_and_its_change_can_be_saved_in_one_transaction(
+    begin: Begin, example: Example
+) -> None:
+    await store(begin, *example.needs)
+    async with begin() as uow:
+        repository = repository_of(uow, example.aggregate)
+        added = await repository.add(example.aggregate)
+        await repository.save(replace(example.changed, version=added.version))
+        seen = await repository.get(id_of(added))
+        await repository.save(replace(example.aggregate, version=seen.version))
+    assert await stored(begin, example.aggregate) == replace(example.aggregate, version=3)
+
+
+async def test_what_was_removed_is_not_found(begin: Begin, example: Example) -> None:
+    await store(begin, *example.needs, example.aggregate)
+    async with begin() as uow:
+        await repository_of(uow, example.aggregate).remove(example.aggregate)
+    with pytest.raises(example.missing):
+        await stored(begin, example.aggregate)
+
+
+async def test_what_never_was_is_not_found(begin: Begin, example: Example) -> None:
+    with pytest.raises(example.missing):
+        await stored(begin, example.aggregate)
+
+
+async def test_whoever_read_an_older_version_saves_nothing(begin: Begin, example: Example) -> None:
+    await store(begin, *example.needs, example.aggregate)
+    async with begin() as uow:
+        saved = await repository_of(uow, example.changed).save(example.changed)
+    with pytest.raises(Stale):
+        async with begin() as uow:
+            await repository_of(uow, example.aggregate).save(example.aggregate)
+    assert await stored(begin, example.aggregate) == saved
+
+
+async def test_whoever_read_an_older_version_removes_nothing(begin: Begin, example: Example) -> None:
+    await store(begin, *example.needs, example.aggregate)
+    async with begin() as uow:
+        saved = await repository_of(uow, example.changed).save(example.changed)
+    with pytest.raises(Stale):
+        async with begin() as uow:
+            await repository_of(uow, example.aggregate).remove(example.aggregate)
+    assert await stored(begin, example.aggregate) == saved
+
+
+async def test_what_was_removed_can_neither_be_saved_nor_removed_again(
+    begin: Begin, example: Example
+) -> None:
+    await store(begin, *example.needs, example.aggregate)
+    async with begin() as uow:
+        await repository_of(uow, example.aggregate).remove(example.aggregate)
+    with pytest.raises(Stale):
+        async with begin() as uow:
+            await repository_of(uow, example.changed).save(example.changed)
+    with pytest.raises(Stale):
+        async with begin() as uow:
+            await repository_of(uow, example.aggregate).remove(example.aggregate)
+
+
+# ── transactions and events ──────────────────────────────────────────────────────────────────────
+
+
+class ChangeOfMindError(Exception):
+    pass
+
+
+async def change_ones_mind(begin: Begin, after: Callable[[UnitOfWork], Awaitable[object]]) -> None:
+    """A transaction that does something and then fails."""
+    async with begin() as uow:
+        await after(uow)
+        raise ChangeOfMindError
+
+
+async def test_a_transaction_that_fails_leaves_nothing(begin: Begin, example: Example) -> None:
+    await store(begin, *example.needs)
+    with pytest.raises(ChangeOfMindError):
+        await change_ones_mind(
+            begin, after=lambda uow: repository_of(uow, example.aggregate).add(example.aggregate)
+        )
+    with pytest.raises(example.missing):
+        await stored(begin, example.aggregate)
+
+
+async def test_a_transaction_that_fails_changes_nothing(begin: Begin, example: Example) -> None:
+    await store(begin, *example.needs, example.aggregate)
+
+    async def save_and_remove(uow: UnitOfWork) -> None:
+        saved = await repository_of(uow, example.changed).save(example.changed)
+        await repository_of(uow, saved).remove(saved)
+
+    with pytest.raises(ChangeOfMindError):
+        await change_ones_mind(begin, after=save_and_remove)
+    assert await stored(begin, example.aggregate) == example.aggregate
+
+
+async def test_events_are_emitted_once_and_in_order(world: World, example: Example) -> None:
+    facts = [a_fact() for _ in range(5)]
+    aggregate = example.aggregate.recording(facts[0]).recording(facts[1])
+    await store(world.begin, *example.needs)
+    async with world.begin() as uow:
+        repository = repository_of(uow, aggregate)
+        added = await repository.add(aggregate)
+        saved = await repository.save(added.recording(facts[2]).recording(facts[3]))
+        await repository.remove(saved.recording(facts[4]))
+    assert (added.events, saved.events) == ((), ())
+    assert await world.emitted() == facts
+
+
+async def test_what_comes_back_carries_no_events(world: World, example: Example) -> None:
+    await store(world.begin, *example.needs, example.aggregate.recording(a_fact()))
+    assert (await stored(world.begin, example.aggregate)).events == ()
+
+
+async def test_a_transaction_that_fails_emits_nothing(world: World, example: Example) -> None:
+    await store(world.begin, *example.needs)
+    aggregate = example.aggregate.recording(a_fact())
+    with pytest.raises(ChangeOfMindError):
+        await change_ones_mind(world.begin, after=lambda uow: repository_of(uow, aggregate).add(aggregate))
+    assert await world.emitted() == []
+
+
+async def test_a_stale_change_emits_nothing_and_undoes_what_came_before_it(
+    world: World, example: Example
+) -> None:
+    await store(world.begin, *example.needs, example.aggregate)
+    earlier = a_user().recording(a_fact())
+    stale = replace(example.changed, version=7).recording(a_fact())
+
+    async def add_a_user_and(change: str) -> None:
+        async with world.begin() as uow:
+            await uow.users.add(earlier)
+            await getattr(repository_of(uow, stale), change)(stale)
+
+    for change in ("save", "remove"):
+        with pytest.raises(Stale):
+            await add_a_user_and(change)
+        with pytest.raises(UserNotFound):
+            await stored(world.begin, earlier)
+    assert await world.emitted() == []
+    assert await stored(world.begin, example.aggregate) == example.aggregate
+
+
+async def test_whoever_catches_a_conflict_commits_nothing_all_the_same(begin: Begin) -> None:
+    ada, charles = a_user(), a_user()
+    await store(begin, ada)
+
+    async def ignore_the_conflict() -> None:
+        async with begin() as uow:
+            await uow.users.add(charles)
+            with suppress(EmailTaken):
+                await uow.users.add(a_user(email=ada.email))
+
+    with pytest.raises(RuntimeError, match="Nothing was committed"):
+        await ignore_the_conflict()
+    with pytest.raises(UserNotFound):
+        await stored(begin, charles)
+
+
+def all_kinds_of_event() -> list[type[Event]]:
+    modules = [
+        importlib.import_module(found.name) for found in pkgutil.walk_packages(domain.__path__, "domain.")
+    ]
+    return [
+        thing
+        for module in modules
+        for thing in vars(module).values()
+        if isinstance(thing, type) and issubclass(thing, Event) and thing.__module__ == module.__name__
+    ]
+
+
+def an_event(kind: type[Event]) -> Event:
+    """One whose every field has a value of its own."""
+    return kind(**{name: a_value(name, hint) for name, hint in get_type_hints(kind).items()})
+
+
+def a_value(name: str, hint: Any) -> Any:
+    if get_origin(hint) is tuple:
+        return (a_value(name, get_args(hint)[0]),)
+    if get_origin(hint) in {Union, UnionType}:  # X | None
+        return a_value(name, get_args(hint)[0])
+    shape = getattr(hint, "__supertype__", hint)
+    if issubclass(shape, Enum):
+        return list(shape)[-1]
+    return {datetime: LATER, str: f"{name} ✓"}.get(shape) or new_id(NOW)
+
+
+async def test_every_kind_of_event_arrives_as_it_was_recorded(world: World) -> None:
+    events = [an_event(kind) for kind in all_kinds_of_event() if kind is not Event]
+    user = a_user()
+    for event in events:
+        user = user.recording(event)
+    await store(world.begin, user)
+    assert await world.emitted() == events
+    assert len(events) > 20
+
+
+async def test_a_transaction_happens_at_one_instant_in_utc(begin: Begin) -> None:
+    async with begin() as uow:
+        assert uow.now.tzinfo is UTC
+
+
+# ── users, workspaces, invitations ───────────────────────────────────────────────────────────────
+
+
+async def test_an_address_belongs_to_one_account(begin: Begin) -> None:
+    ada, charles = a_user(), a_user()
+    await store(begin, ada, charles)
+    with pytest.raises(EmailTaken):
+        await store(begin, a_user(email=ada.email))
+    with pytest.raises(EmailTaken):
+        async with begin() as uow:
+            await uow.users.save(replace(charles, email=ada.email))
+    async with begin() as uow:
+        await uow.users.save(replace(ada, display_name="Augusta"))  # its own address is no conflict
+
+
+async def test_a_user_is_found_by_address(begin: Begin) -> None:
+    ada = a_user()
+    await store(begin, ada, a_user())
+    async with begin() as uow:
+        assert await uow.users.by_email(address_of(ada)) == ada
+        assert await uow.users.by_email(an_email()) is None
+
+
+async def test_of_users_without_an_address_there_may_be_many(begin: Begin) -> None:
+    nameless = [replace(a_user(), email=None) for _ in range(2)]
+    await store(begin, *nameless)
+    for user in nameless:
+        assert await stored(begin, user) == user
+
+
+async def test_all_that_belongs_to_a_user_goes_with_them_and_nothing_else(begin: Begin) -> None:
+    gone, other = a_user(), a_user()
+    of_gone, of_other = (
+        [
+            a_credential(id=user.id),
+            a_session(user_id=user.id),
+            a_one_time_token(user_id=user.id, token_hash=a_token_hash()),
+            a_link(user_id=user.id),
+        ]
+        for user in (gone, other)
+    )
+    await store(begin, gone, other, *of_gone, *of_other)
+    async with begin() as uow:
+        await uow.users.remove(gone)
+    for aggregate in of_gone:
+        with pytest.raises(NotFound):
+            await stored(begin, aggregate)
+    for aggregate in (other, *of_other):
+        assert await stored(begin, aggregate) == aggregate
+
+
+async def test_a_providers_account_is_linked_to_one_user(begin: Begin) -> None:
+    ada, charles = a_user(), a_user()
+    link = a_link(user_id=ada.id)
+    await store(begin, ada, charles, link)
+    with pytest.raises(LinkedElsewhere):
+        await store(begin, a_link(user_id=charles.id, issuer=link.issuer, subject=link.subject))
+    namesake = a_link(user_id=charles.id, issuer="https://other.example", subject=link.subject)
+    await store(begin, namesake)  # subjects are an issuer's own
+    async with begin() as uow:
+        assert await uow.links.of(link.issuer, link.subject) == link
+        assert await uow.links.of(namesake.issuer, namesake.subject) == namesake
+        assert await uow.links.of("https://third.example", link.subject) is None
+        assert await uow.links.of(link.issuer, link.subject.upper() + "x") is None
+
+
+async def test_nothing_is_linked_to_a_user_who_has_gone(begin: Begin) -> None:
+    with pytest.raises(UserNotFound):
+        await store(begin, a_link())
+
+
+async def test_a_users_links_are_locked_in_one_order(begin: Begin) -> None:
+    ada, charles = a_user(), a_user()
+    links = [a_link(user_id=ada.id, created_at=NOW + timedelta(minutes=minute)) for minute in (2, 0, 1)]
+    await store(begin, ada, charles, *links, a_link(user_id=charles.id))
+    async with begin() as uow:
+        assert list(await uow.links.lock_of(ada.id)) == sorted(links, key=id_of)
+        assert list(await uow.links.lock_of(a_user_id())) == []
+
+
+async def test_all_links_of_a_user_go_at_once_and_no_others(begin: Begin) -> None:
+    ada, grace = a_user(), a_user()
+    kept = a_link(user_id=grace.id)
+    await store(begin, ada, grace, a_link(user_id=ada.id), a_link(user_id=ada.id), kept)
+    async with begin() as uow:
+        await uow.links.remove_all(ada.id)
+        await uow.links.remove_all(a_user_id())
+    async with begin() as uow:
+        assert list(await uow.links.lock_of(ada.id)) == []
+        assert list(await uow.links.lock_of(grace.id)) == [kept]
+
+
+def nothing_more(link: Link) -> list[Aggregate]:
+    return []
+
+
+def a_password(link: Link) -> list[Aggregate]:
+    return [a_credential(id=link.user_id)]
+
+
+def another_link(link: Link) -> list[Aggregate]:
+    return [a_link(user_id=link.user_id)]
+
+
+def a_place_in_a_workspace(link: Link) -> list[Aggregate]:
+    workspace = a_workspace()
+    return [workspace, a_membership(workspace_id=workspace.id, user_id=link.user_id)]
+
+
+def a_task_they_left(link: Link) -> list[Aggregate]:
+    workspace = a_workspace()
+    return [workspace, a_task(workspace_id=workspace.id, created_by=link.user_id)]
+
+
+def a_comment_they_left(link: Link) -> list[Aggregate]:
+    team = a_team()
+    task = a_task(workspace_id=team.workspace.id, created_by=team.owner.user_id)
+    comment = a_comment(task_id=task.id, workspace_id=task.workspace_id, author_id=link.user_id)
+    return [*team.aggregates, task, comment]
+
+
+def an_invitation_they_left(link: Link) -> list[Aggregate]:
+    workspace = a_workspace()
+    return [workspace, an_invitation(workspace_id=workspace.id, invited_by=link.user_id)]
+
+
+def a_notification_they_caused(link: Link) -> list[Aggregate]:
+    team = a_team()
+    task = a_task(workspace_id=team.workspace.id, created_by=team.owner.user_id)
+    return [
+        *team.aggregates,
+        task,
+        a_notification(
+            user_id=team.owner.user_id,
+            task_id=task.id,
+            workspace_id=task.workspace_id,
+            caused_by=link.user_id,
+        ),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("more", "all_"),
+    [
+        (nothing_more, True),
+        (a_password, False),
+        (another_link, False),
+        (a_place_in_a_workspace, False),
+        (a_task_they_left, False),
+        (a_comment_they_left, False),
+        (an_invitation_they_left, False),
+        (a_notification_they_caused, False),
+    ],
+)
+async def test_a_link_is_all_of_its_user_who_did_nothing_yet(
+    begin: Begin, more: Callable[[Link], list[Aggregate]], all_: bool
+) -> None:
+    user, somebody = a_user(), a_user()
+    link = a_link(user_id=user.id)
+    others: list[Aggregate] = [a_credential(id=somebody.id), a_link(user_id=somebody.id)]
+    await store(begin, user, somebody, *others, a_session(user_id=user.id), link, *more(link))
+    async with begin() as uow:
+        assert await uow.links.is_all_of_its_user(link) is all_
+
+
+async def test_a_one_time_token_is_found_by_its_hash(begin: Begin) -> None:
+    token = a_one_time_token(token_hash=a_token_hash())
+    await store(begin, token, a_one_time_token())
+    async with begin() as uow:
+        assert await uow.one_time_tokens.with_token(token.token_hash or "") == token
+        with pytest.raises(OneTimeTokenNotFound):
+            await uow.one_time_tokens.with_token(a_token_hash())
+
+
+async def test_of_two_next_signing_keys_one_is_added(begin: Begin) -> None:
+    await store(begin, a_signing_key(number=1), a_signing_key(number=2))
+    with pytest.raises(KeysRotated):
+        await store(begin, a_signing_key(number=2))
+
+
+async def test_a_slug_belongs_to_one_workspace(begin: Begin) -> None:
+    engines, looms = a_workspace(), a_workspace()
+    await store(begin, engines, looms)
+    with pytest.raises(SlugTaken):
+        await store(begin, a_workspace(slug=engines.slug))
+    with pytest.raises(SlugTaken):
+        async with begin() as uow:
+            await uow.workspaces.save(replace(looms, slug=engines.slug))
+    async with begin() as uow:
+        await uow.workspaces.save(replace(engines, name="Engines"))
+
+
+async def test_the_slug_of_a_deleted_workspace_is_free(begin: Begin) -> None:
+    engines = a_workspace()
+    await store(begin, engines)
+    async with begin() as uow:
+        await uow.workspaces.remove(engines)
+        await uow.workspaces.add(a_workspace(slug=engines.slug))
+
+
+async def test_an_address_has_one_invitation_to_a_workspace(begin: Begin) -> None:
+    team, elsewhere = a_team(), a_workspace()
+    first = an_invitation(workspace_id=team.workspace.id, invited_by=team.owner.user_id)
+    again = an_invitation(workspace_id=team.workspace.id, invited_by=team.owner.user_id, email=first.email)
+    await store(begin, *team.aggregates, elsewhere, first)
+    with pytest.raises(AlreadyInvited):
+        await store(begin, again)
+    await store(begin, replace(again, workspace_id=elsewhere.id))
+    async with begin() as uow:
+        await uow.invitations.remove(first)
+        await uow.invitations.add(replace(again, id=first.id, token_hash=a_token_hash()))
+
+
+async def test_an_invitation_is_found_by_its_address_and_by_its_token(begin: Begin) -> None:
+    team, elsewhere = a_team(), a_workspace()
+    here = an_invitation(workspace_id=team.workspace.id, invited_by=team.owner.user_id)
+    there = an_invitation(workspace_id=elsewhere.id, invited_by=team.owner.user_id, email=here.email)
+    await store(begin, *team.aggregates, elsewhere, here, there)
+    async with begin() as uow:
+        assert await uow.invitations.for_address(team.workspace.id, here.email) == here
+        assert await uow.invitations.for_address(elsewhere.id, here.email) == there
+        assert await uow.invitations.for_address(elsewhere.id, an_email()) is None
+        assert await uow.invitations.with_token(here.token_hash) == here
+        with pytest.raises(InvitationNotFound):
+            await uow.invitations.with_token(a_token_hash())
+
+
+# ── memberships ──────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+async def team(begin: Begin) -> Team:
+    team = a_team()
+    await store(begin, *team.aggregates)
+    return team
+
+
+async def test_a_person_is_a_member_once(begin: Begin, team: Team) -> None:
+    with pytest.raises(AlreadyMember):
+        await store(begin, a_membership(workspace_id=team.workspace.id, user_id=team.viewer.user_id))
+
+
+@pytest.mark.parametrize("archived", [False, True])
+@pytest.mark.parametrize("role", Role)
+async def test_a_member_stands_as_what_they_are_in_a_workspace_as_it_is(
+    begin: Begin, role: Role, archived: bool
+) -> None:
+    team, elsewhere = a_team(archived=archived), a_team(archived=not archived)
+    await store(begin, *team.aggregates, *elsewhere.aggregates)
+    async with begin() as uow:
+        standing = await uow.memberships.standing(team.workspace.id, team[role].user_id)
+        assert standing == Standing(role=role, archived=archived)
+        assert type(standing.role) is Role
+        assert standing.archived is archived
+        membership = await uow.memberships.of(team.workspace.id, team[role].user_id)
+        assert membership == team.memberships[role]
+
+
+async def test_whoever_is_no_member_has_no_standing(begin: Begin, team: Team) -> None:
+    async with begin() as uow:
+        for workspace_id in (team.workspace.id, a_workspace_id()):
+            assert await uow.memberships.standing(workspace_id, team.stranger.user_id) is None
+            with pytest.raises(MemberNotFound):
+                await uow.memberships.of(workspace_id, team.stranger.user_id)
+
+
+async def test_the_owners_come_sorted_by_id_and_from_their_workspace_only(begin: Begin, team: Team) -> None:
+    users = [a_user() for _ in range(4)]
+    owners = [
+        a_membership(workspace_id=team.workspace.id, user_id=user.id, role=Role.OWNER) for user in users
+    ]
+    await store(begin, *users, *reversed(owners), *a_team().aggregates)
+    async with begin() as uow:
+        locked = list(await uow.memberships.lock_owners(team.workspace.id))
+        assert list(await uow.memberships.lock_owners(a_workspace_id())) == []
+    everybody = [team.memberships[Role.OWNER], *owners]
+    assert locked == sorted(everybody, key=lambda membership: membership.id)
+
+
+async def test_of_two_owners_who_leave_at_the_same_instant_one_stays(begin: Begin) -> None:
+    run = Runner(begin)
+    for _ in range(5):
+        team, second = a_team(), a_user()
+        another = a_membership(workspace_id=team.workspace.id, user_id=second.id, role=Role.OWNER)
+        await store(begin, *team.aggregates, second, another)
+        outcomes = await asyncio.gather(
+            run(remove_member, team.owner, team.workspace.id, team.owner.user_id),
+            run(remove_member, an_identity(second.id), team.workspace.id, second.id),
+            return_exceptions=True,
+        )
+        assert {type(outcome) for outcome in outcomes} == {type(None), LastOwner}
+        async with begin() as uow:
+            assert len(await uow.memberships.lock_owners(team.workspace.id)) == 1
+
+
+async def test_of_two_owners_who_remove_each_other_at_the_same_instant_one_stays(begin: Begin) -> None:
+    run = Runner(begin)
+    for _ in range(5):
+        team, second = a_team(), a_user()
+        another = a_membership(workspace_id=team.workspace.id, user_id=second.id, role=Role.OWNER)
+        await store(begin, *team.aggregates, second, another)
+        outcomes = await asyncio.gather(
+            run(remove_member, team.owner, team.workspace.id, second.id),
+            run(remove_member, an_identity(second.id), team.workspace.id, team.owner.user_id),
+            return_exceptions=True,
+        )
+        assert [outcome is None for outcome in outcomes].count(True) == 1
+        assert all(isinstance(outcome, DomainError | None) for outcome in outcomes)
+        async with begin() as uow:
+            assert len(await uow.memberships.lock_owners(team.workspace.id)) == 1
+
+
+# ── sessions ─────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_of_many_uses_of_one_refresh_token_at_the_same_instant_one_succeeds(begin: Begin) -> None:
+    user = a_user()
+    session = a_session(user_id=user.id, token_hash="first")
+    await store(begin, user, session)
+    run = Runner(begin)
+    outcomes = await asyncio.gather(
+        *(
+            run(refresh_session, session.id, presented="first", successor=f"successor-{number}")
+            for number in range(20)
+        ),
+        return_exceptions=True,
+    )
+    successes = [outcome for outcome in outcomes if isinstance(outcome, Session) and outcome.ended_at is None]
+    assert len(successes) == 1
+    assert all(isinstance(outcome, Session | DomainError) for outcome in outcomes)
+
+
+async def test_all_open_sessions_of_a_user_end_at_once(begin: Begin) -> None:
+    user, other = a_user(), a_user()
+    first, second, kept = (a_session(user_id=user.id) for _ in range(3))
+    ended = a_session(user_id=user.id, ended_at=NOW)
+    others = a_session(user_id=other.id)
+    await store(begin, user, other, first, second, kept, ended, others)
+    async with begin() as uow:
+        await uow.sessions.end_all(user.id, at=LATER, but=kept.id)
+    for session in (first, second):
+        assert await stored(begin, session) == replace(session, ended_at=LATER, version=2)
+    for session in (kept, ended, others):
+        assert await stored(begin, session) == session
+    async with begin() as uow:
+        await uow.sessions.end_all(user.id, at=LATER)
+        await uow.sessions.end_all(user.id, at=LATER)
+    assert await stored(begin, kept) == replace(kept, ended_at=LATER, version=2)
+
+
+# ── one-time tokens ──────────────────────────────────────────────────────────────────────────────
+
+
+async def test_only_the_newest_token_of_a_user_for_a_purpose_is_kept(begin: Begin) -> None:
+    user, other = a_user(), a_user()
+    earlier, newest, another, others = (
+        a_one_time_token(user_id=owner.id, purpose=purpose, token_hash=str(number))
+        for number, (owner, purpose) in enumerate(
+            [
+                (user, Purpose.VERIFY_EMAIL),
+                (user, Purpose.VERIFY_EMAIL),
+                (user, Purpose.RESET_PASSWORD),
+                (other, Purpose.VERIFY_EMAIL),
+            ]
+        )
+    )
+    await store(begin, user, other, earlier, newest, another, others)
+    async with begin() as uow:
+        await uow.one_time_tokens.remove_earlier(newest)
+    with pytest.raises(OneTimeTokenNotFound):
+        await stored(begin, earlier)
+    for token in (newest, another, others):
+        assert await stored(begin, token) == token
+
+
+# ── what belongs to what ─────────────────────────────────────────────────────────────────────────
+
+
+def about(task: Task, user_id: UserId) -> list[Aggregate]:
+    """What somebody says about a task, and what they are told about it."""
+    workspace_id, task_id = task.workspace_id, task.id
+    return [
+        a_comment(workspace_id=workspace_id, task_id=task_id, author_id=user_id),
+        a_notification(workspace_id=workspace_id, task_id=task_id, user_id=user_id, caused_by=user_id),
+    ]
+
+
+def contents_of(team: Team) -> list[Aggregate]:
+    """One of each thing that belongs to a workspace, but for its memberships."""
+    workspace_id, user_id = team.workspace.id, team.owner.user_id
+    task = a_task(workspace_id=workspace_id, assignee_id=user_id, created_by=user_id)
+    return [an_invitation(workspace_id=workspace_id, invited_by=user_id), task, *about(task, user_id)]
+
+
+async def test_all_that_is_in_a_workspace_goes_with_it_and_nothing_else(begin: Begin) -> None:
+    gone, other = a_team(), a_team()
+    in_gone, in_other = contents_of(gone), contents_of(other)
+    await store(begin, *gone.aggregates, *in_gone, *other.aggregates, *in_other)
+    async with begin() as uow:
+        await uow.workspaces.remove(gone.workspace)
+    for aggregate in (*gone.memberships.values(), *in_gone):
+        with pytest.raises(NotFound):
+            await stored(begin, aggregate)
+    for aggregate in (*gone.users.values(), *other.aggregates, *in_other):
+        assert await stored(begin, aggregate) == aggregate
+
+
+async def test_what_is_about_a_task_goes_with_it_and_nothing_else(begin: Begin, team: Team) -> None:
+    user_id = team.owner.user_id
+    gone, other = (a_task(workspace_id=team.workspace.id, created_by=user_id) for _ in range(2))
+    about_gone, about_other = about(gone, user_id), about(other, user_id)
+    await store(begin, gone, other, *about_gone, *about_other)
+    async with begin() as uow:
+        await uow.tasks.remove(gone)
+    for aggregate in about_gone:
+        with pytest.raises(NotFound):
+            await stored(begin, aggregate)
+    for aggregate in (other, *about_other):
+        assert await stored(begin, aggregate) == aggregate
+
+
+async def test_whoever_leaves_is_taken_off_their_tasks_there_and_whoever_read_them_notices(
+    begin: Begin, team: Team
+) -> None:
+    leaver, elsewhere = team.member.user_id, a_workspace()
+    theirs, anothers, nobodys = (
+        a_task(workspace_id=team.workspace.id, assignee_id=assignee, created_by=team.owner.user_id)
+        for assignee in (leaver, team.admin.user_id, None)
+    )
+    membership_elsewhere = a_membership(workspace_id=elsewhere.id, user_id=leaver)
+    task_elsewhere = a_task(workspace_id=elsewhere.id, assignee_id=leaver, created_by=leaver)
+    await store(begin, elsewhere, membership_elsewhere, theirs, anothers, nobodys, task_elsewhere)
+    async with begin() as uow:
+        await uow.memberships.remove(team.memberships[Role.MEMBER])
+    assert await stored(begin, theirs) == replace(theirs, assignee_id=None, version=2)
+    for task in (anothers, nobodys, task_elsewhere):
+        assert await stored(begin, task) == task
+    with pytest.raises(Stale):
+        async with begin() as uow:
+            await uow.tasks.save(replace(theirs, title="Unweave"))
+
+
+async def test_only_a_member_can_be_assigned(begin: Begin, team: Team) -> None:
+    elsewhere = a_team()
+    await store(begin, *elsewhere.aggregates)
+    task = a_task(workspace_id=team.workspace.id, created_by=team.owner.user_id)
+    await store(begin, task)
+    for nobody in (team.stranger.user_id, elsewhere.member.user_id):
+        with pytest.raises(AssigneeNotMember):
+            await store(begin, replace(task, id=a_task_id(), assignee_id=nobody))
+        with pytest.raises(AssigneeNotMember):
+            async with begin() as uow:
+                await uow.tasks.save(replace(task, assignee_id=nobody))
+
+
+async def test_a_comment_on_a_task_that_has_gone_is_refused(begin: Begin, team: Team) -> None:
+    comment = a_comment(task_id=a_task_id(), workspace_id=team.workspace.id, author_id=team.owner.user_id)
+    with pytest.raises(TaskNotFound):
+        await store(begin, comment)
+
+
+async def test_nothing_is_added_to_a_workspace_that_has_gone(begin: Begin, team: Team) -> None:
+    gone, user_id = a_workspace_id(), team.owner.user_id
+    late: list[Aggregate] = [
+        a_membership(workspace_id=gone, user_id=user_id),
+        an_invitation(workspace_id=gone, invited_by=user_id),
+        a_task(workspace_id=gone, created_by=user_id),
+    ]
+    for aggregate in late:
+        with pytest.raises(WorkspaceNotFound):
+            await store(begin, aggregate)

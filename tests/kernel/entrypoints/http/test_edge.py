@@ -1,0 +1,249 @@
+"""The outermost layer: identifiers, headers, the line in the log, and problems for what nobody answered."""
+
+import asyncio
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from httpx2 import AsyncClient
+from starlette.responses import PlainTextResponse, StreamingResponse
+from structlog.testing import capture_logs
+from structlog.typing import EventDict
+
+from domain.tasks import Task
+from entrypoints.http.kernel.server.edge import Edge
+from kernel.world.builders import Team
+
+TRACE = "0af7651916cd43dd8448eb211c80319c"
+
+
+def the_line(logs: list[EventDict]) -> EventDict:
+    (line,) = [event for event in logs if event["event"] == "request"]
+    return line
+
+
+async def test_every_answer_carries_the_same_headers(member: AsyncClient, task: Task) -> None:
+    for path in (f"/v1/tasks/{task.id}", "/health/live", "/nowhere"):
+        headers = (await member.get(path)).headers
+        assert headers["cache-control"] == "no-store"
+        assert headers["content-security-policy"] == "default-src 'none'; frame-ancestors 'none'"
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["x-frame-options"] == "DENY"
+        assert headers["referrer-policy"] == "no-referrer"
+        assert "strict-transport-security" not in headers
+        assert "access-control-allow-origin" not in headers
+
+
+async def test_over_https_the_browser_is_told_to_stay_there(client: AsyncClient) -> None:
+    answer = await client.get("https://localhost/health/live")
+    assert answer.headers["strict-transport-security"] == "max-age=31536000"
+
+
+async def test_a_request_keeps_the_id_that_it_came_with(client: AsyncClient) -> None:
+    answer = await client.get("/health/live", headers={"x-request-id": "order-17/a.b:c=1"})
+    assert answer.headers["x-request-id"] == "order-17/a.b:c=1"
+
+
+@pytest.mark.parametrize("given", ["", "a b", 'a"b', "a\tb", "é", "x" * 129, "{}"])
+async def test_an_id_that_could_disturb_a_log_is_replaced(client: AsyncClient, given: str) -> None:
+    answer = await client.get("/health/live", headers=[(b"x-request-id", given.encode())])
+    assert re.fullmatch("[0-9a-f]{32}", answer.headers["x-request-id"])
+
+
+async def test_a_trace_is_continued(client: AsyncClient) -> None:
+    parent = f"00-{TRACE}-b7ad6b7169203331-01"
+    missing = await client.get("/nowhere", headers={"traceparent": parent})
+    assert missing.json()["trace_id"] == TRACE
+    assert re.fullmatch(f"00-{TRACE}-[0-9a-f]{{16}}-00", missing.headers["traceresponse"])
+    assert "b7ad6b7169203331" not in missing.headers["traceresponse"]
+
+
+@pytest.mark.parametrize(
+    "parent",
+    [
+        "",
+        "nonsense",
+        f"ff-{TRACE}-b7ad6b7169203331-01",
+        f"00-{'0' * 32}-b7ad6b7169203331-01",
+        f"00-{TRACE}-{'0' * 16}-01",
+        f"00-{TRACE.upper()}-b7ad6b7169203331-01",
+    ],
+)
+async def test_a_broken_trace_is_not_continued(client: AsyncClient, parent: str) -> None:
+    missing = await client.get("/nowhere", headers={"traceparent": parent})
+    assert re.fullmatch("[0-9a-f]{32}", missing.json()["trace_id"])
+    assert missing.json()["trace_id"] not in {TRACE, "0" * 32}
+
+
+async def test_a_request_is_one_line_in_the_log(member: AsyncClient, task: Task, team: Team) -> None:
+    with capture_logs(processors=[_merge]) as logs:
+        answer = await member.get(f"/v1/tasks/{task.id}?x=1", headers={"x-request-id": "r1"})
+    line = the_line(logs)
+    assert line.pop("duration_ms") > 0
+    assert re.fullmatch("[0-9a-f]{32}", line.pop("trace_id"))
+    assert line == {
+        "event": "request",
+        "log_level": "info",
+        "method": "GET",
+        "route": "/v1/tasks/{task_id}",
+        "status": 200,
+        "bytes": len(answer.content),
+        "request_id": "r1",
+        "user_id": str(team.member.user_id),
+        "workspace_id": None,
+    }
+
+
+async def test_the_line_names_the_workspace(member: AsyncClient, team: Team) -> None:
+    with capture_logs() as logs:
+        await member.get(f"/v1/workspaces/{team.workspace.id}")
+        await member.get("/v1/workspaces/" + "x" * 60_000)
+    named = [event["workspace_id"] for event in logs if event["event"] == "request"]
+    assert named == [str(team.workspace.id), "x" * 36]
+
+
+async def test_the_line_says_neither_a_path_that_does_not_exist_nor_who_asked_before(
+    client: AsyncClient, member: AsyncClient
+) -> None:
+    await member.get("/v1/me")
+    with capture_logs(processors=[_merge]) as logs:
+        await client.get("/password=secret")
+    line = the_line(logs)
+    assert (line["route"], line["status"], line["user_id"]) == (None, 404, None)
+    assert "secret" not in str(line)
+
+
+async def test_health_is_logged_only_when_it_is_bad(client: AsyncClient) -> None:
+    with capture_logs() as logs:
+        await client.get("/health/live")
+        await client.get("/health/ready")
+        await client.put("/health/live")
+    assert [event["status"] for event in logs if event["event"] == "request"] == [405]
+
+
+def _merge(_: object, __: str, event: EventDict) -> EventDict:
+    from structlog.contextvars import merge_contextvars
+
+    return merge_contextvars(None, "", event)
+
+
+async def test_a_defect_is_a_500_that_says_nothing_and_a_log_that_says_all(
+    app: FastAPI, client: AsyncClient
+) -> None:
+    @app.get("/broken")
+    async def broken() -> None:
+        raise ZeroDivisionError("secret detail")
+
+    with capture_logs() as logs:
+        answer = await client.get("/broken")
+    assert (answer.status_code, answer.json()["type"]) == (500, "/problems/internal-error")
+    assert "secret" not in answer.text
+    (failure,) = [event for event in logs if event["event"] == "request failed"]
+    assert failure["exc_info"]
+    assert the_line(logs)["status"] == 500
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        (400, "about:blank"),
+        (403, "about:blank"),
+        (404, "/problems/path-not-found"),
+        (413, "/problems/content-too-large"),
+        (418, "about:blank"),
+        (499, "about:blank"),
+        (500, "/problems/internal-error"),
+        (599, "about:blank"),
+    ],
+)
+async def test_an_error_from_another_layer_becomes_a_problem(
+    app: FastAPI, client: AsyncClient, status: int, expected: str
+) -> None:
+    headers = {"x-kept": "yes", "etag": '"of the text"'}
+    app.add_route("/plain", lambda _: PlainTextResponse("secret detail", status, headers))
+    answer = await client.get("/plain")
+    assert (answer.status_code, answer.json()["type"]) == (status, expected)
+    assert (answer.headers["x-kept"], "etag" in answer.headers) == ("yes", False)
+    assert "secret" not in answer.text
+
+
+async def test_a_head_is_a_get_without_its_body(member: AsyncClient, task: Task) -> None:
+    for path in (f"/v1/tasks/{task.id}", "/health/live", "/v1/docs", "/v1/openapi.json", "/nowhere"):
+        got = await member.get(path)
+        with capture_logs() as logs:
+            head = await member.head(path)
+        assert head.status_code == got.status_code
+        assert head.headers.keys() == got.headers.keys()
+        if path != "/nowhere":  # which repeats the trace id, of another length or not
+            assert head.headers["content-length"] == got.headers["content-length"]
+        assert all((event["method"], event["bytes"]) == ("HEAD", 0) for event in logs)
+
+
+async def test_an_answer_that_breaks_off_is_broken_for_the_client_too(app: FastAPI) -> None:
+    async def half() -> Any:
+        yield b"half"
+        raise ZeroDivisionError
+
+    app.add_route("/half", lambda _: StreamingResponse(half(), media_type="text/plain"))
+    sent: list[Any] = []
+    with pytest.raises(ZeroDivisionError), capture_logs() as logs:
+        await app(_scope("/half"), _nothing, _collect(sent))
+    assert [message["type"] for message in sent] == ["http.response.start", "http.response.body"]
+    assert sent[-1]["more_body"]
+    assert the_line(logs)["status"] == 200
+
+
+async def test_a_client_that_leaves_is_no_failure(app: FastAPI) -> None:
+    async def leave() -> Any:
+        return {"type": "http.disconnect"}
+
+    scope = _scope("/v1/auth/login") | {"method": "POST"}
+    scope["headers"] = [(b"content-type", b"application/json"), (b"content-length", b"10")]
+    with capture_logs() as logs:
+        await app(scope, leave, _collect([]))
+    assert the_line(logs)["status"] == 499
+    assert not [event for event in logs if event["log_level"] == "error"]
+
+
+async def test_what_breaks_below_before_anything_is_sent_is_still_a_problem() -> None:
+    async def broken(scope: Any, receive: Any, send: Any) -> None:
+        raise ZeroDivisionError
+
+    sent: list[Any] = []
+    await Edge(broken)(_scope("/"), _nothing, _collect(sent))
+    assert (sent[0]["status"], len(sent)) == (500, 2)
+
+
+async def test_what_is_not_http_passes_through() -> None:
+    seen = []
+
+    async def inner(scope: Any, receive: Any, send: Any) -> None:
+        seen.append(scope["type"])
+
+    await Edge(inner)({"type": "websocket"}, _nothing, _collect([]))
+    assert seen == ["websocket"]
+
+
+def _scope(path: str) -> dict[str, Any]:
+    return {
+        "type": "http",
+        "method": "GET",
+        "scheme": "http",
+        "path": path,
+        "query_string": b"",
+        "headers": [],
+    }
+
+
+async def _nothing() -> Any:
+    """A client that has sent all it has to say, and waits."""
+    await asyncio.Event().wait()
+
+
+def _collect(sent: list[Any]) -> Callable[[Any], Any]:
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    return send

@@ -1,0 +1,237 @@
+"""What all lists share over HTTP: what can be asked for, what is refused, how a page leads to the next."""
+
+import importlib
+import pkgutil
+import re
+from dataclasses import asdict, fields
+from typing import Any, get_args, get_type_hints
+from urllib.parse import parse_qs, parse_qsl, urlsplit
+
+import pytest
+from httpx2 import AsyncClient
+from pydantic import SecretStr
+
+import adapters.postgres
+from adapters.postgres.kernel.tables.paging import Listing
+from application.kernel.paging import Sort
+from application.kernel.ports import Begin
+from domain.tasks import Priority, Status, Task
+from entrypoints.http.kernel.document.documentation import is_page
+from entrypoints.http.kernel.routing.inputs import PageQuery
+from entrypoints.http.kernel.routing.routes import Route
+from entrypoints.http.kernel.server.app import create_app
+from entrypoints.kernel.container import Container
+from entrypoints.kernel.settings import Settings
+from kernel.world.builders import Team, a_task, store
+
+SHARED = {"limit", "cursor", "count"}
+
+
+def routes() -> list[Route]:
+    settings = Settings(_env_file=None, database_url=SecretStr("postgresql://nobody@localhost/nothing"))
+    service = create_app(Container(settings=settings))
+    return [route for route in service.routes if isinstance(route, Route)]
+
+
+ROUTES = routes()
+
+
+def queries() -> dict[str, type[PageQuery]]:
+    """The path of each list, and what can be asked of it."""
+    found: dict[str, type[PageQuery]] = {}
+    for route in ROUTES:
+        if is_page(route.response_model):
+            query = route.dependant.query_params[0].field_info.annotation
+            assert isinstance(query, type)
+            assert issubclass(query, PageQuery)
+            found[route.path] = query
+    return found
+
+
+QUERIES = queries()
+
+
+def listings() -> list[Listing[Any]]:
+    """The lists as SQL knows them."""
+    modules = [
+        importlib.import_module(each.name)
+        for each in pkgutil.walk_packages(adapters.postgres.__path__, "adapters.postgres.")
+        if not each.ispkg and ".migrations" not in each.name
+    ]
+    return [thing for module in modules for thing in vars(module).values() if isinstance(thing, Listing)]
+
+
+def sorted_by(query: type[PageQuery]) -> Any:
+    """The Literal of a list's sorts, if it has any to choose from."""
+    if "sort" not in query.model_fields:
+        return None
+    (sort, _) = get_args(query.model_fields["sort"].annotation)
+    assert sort.__origin__ is Sort
+    return get_args(sort)[0]
+
+
+def filtered_by(query: type[PageQuery]) -> Any:
+    """The dataclass of a list's filters, if it has any."""
+    where = getattr(query, "where", None)
+    return None if where is None else get_type_hints(where.fget)["return"]
+
+
+# ── what is declared once ────────────────────────────────────────────────────────────────────────
+
+
+def test_there_are_lists() -> None:
+    assert len(QUERIES) >= 10
+
+
+def test_what_lists_are_sorted_and_filtered_by_over_http_is_what_sql_was_written_for() -> None:
+    in_sql = {(each.sorted_by, each.filtered_by) for each in listings()}
+    assert {(sorted_by(query), filtered_by(query)) for query in QUERIES.values()} == in_sql
+    assert len(in_sql) >= 4
+
+
+@pytest.mark.parametrize("path", QUERIES)
+def test_every_filter_can_be_asked_for_and_whatever_is_asked_for_filters(path: str) -> None:
+    query = QUERIES[path]
+    wanted = set() if filtered_by(query) is None else {field.name for field in fields(filtered_by(query))}
+    reached = set()
+    for name in query.model_fields.keys() - SHARED - {"sort"}:
+        values: dict[str, Any] = {name: "asked for"}
+        asked: Any = query.model_construct(**values)
+        where = asdict(asked.where)
+        (reached_by_it,) = [each for each, value in where.items() if value == "asked for"]
+        reached.add(reached_by_it)
+    assert reached == wanted
+
+
+@pytest.mark.parametrize("path", [path for path, query in QUERIES.items() if sorted_by(query)])
+def test_every_sort_that_is_declared_can_be_asked_for(path: str) -> None:
+    query = QUERIES[path]
+    names = get_args(sorted_by(query).__value__)
+    for name in names:
+        asked: Any = query.model_validate({"sort": [f"-{name}"]})
+        assert asked.sort == (Sort(name, descending=True),)
+
+
+@pytest.mark.parametrize("path", QUERIES)
+async def test_what_there_is_not_is_refused_and_what_there_is_told(
+    member: AsyncClient, task: Task, path: str
+) -> None:
+    query = QUERIES[path]
+    address = path.format(workspace_id=task.workspace_id, task_id=task.id)
+    refused = await member.get(f"{address}?colour=red&sort=colour&count=about&limit=0")
+    assert (refused.status_code, refused.json()["type"]) == (422, "/problems/invalid-request")
+    told = {error["pointer"]: error["detail"] for error in refused.json()["errors"]}
+    assert told.keys() == {f"#/query/{name}" for name in ("colour", "sort", "count", "limit")}
+    there_are = f"There is no such name. There are: {', '.join(sorted(query.model_fields))}."
+    assert told["#/query/colour"] == there_are
+    assert told["#/query/count"] == "It must be 'exact'."
+    if sorts := sorted_by(query):
+        names = ", ".join(get_args(sorts.__value__))
+        assert told["#/query/sort"].startswith(f"It sorts by {names}, each")
+    else:
+        assert told["#/query/sort"] == there_are
+
+
+# ── from page to page ────────────────────────────────────────────────────────────────────────────
+
+
+async def test_whoever_follows_the_links_sees_all_pages_of_what_they_asked_for(
+    member: AsyncClient, begin: Begin, team: Team
+) -> None:
+    about: dict[str, Any] = {"workspace_id": team.workspace.id, "created_by": team.owner.user_id}
+    wanted = [
+        a_task(**about, title=f"wool & loom {number}", labels=("a-b",), status=status)
+        for number, status in enumerate([Status.OPEN, Status.DONE] * 3)
+    ]
+    others = [a_task(**about, title="wool & spinning wheel", labels=("a-b",)), a_task(**about)]
+    await store(begin, *wanted, *others)
+    asked: list[tuple[str, str | int | float | bool | None]] = [
+        ("sort", "-title"),
+        ("q", '"wool loom" -"spinning wheel" or grün+50% &#?/<>'),
+        ("status", "open"),
+        ("status", "done"),
+        ("priority", Priority.NORMAL),
+        ("label", "a-b"),
+        ("count", "exact"),
+        ("limit", "2"),
+    ]
+    address, seen, pages = f"/v1/workspaces/{team.workspace.id}/tasks", [], 0
+    page = await member.get(address, params=asked)
+    while True:
+        assert page.status_code == 200
+        pages += 1
+        seen += [item["title"] for item in page.json()["items"]]
+        assert page.json()["total"] == len(wanted)
+        if "next" not in page.links:
+            break
+        following = page.links["next"]["url"]
+        assert re.fullmatch(r"[!#-;=?-Z\[\]_a-z~%]+", following)  # RFC 3986, and nothing that ends a link
+        assert urlsplit(following).path == address
+        assert parse_qsl(urlsplit(following).query) == [*asked, ("cursor", page.json()["next"])]
+        page = await member.get(following)
+    assert page.json()["next"] is None
+    assert seen == sorted((task.title for task in wanted), reverse=True)
+    assert pages == 3
+
+
+async def test_a_link_has_one_cursor_however_the_one_before_was_written(
+    member: AsyncClient, begin: Begin, team: Team
+) -> None:
+    tasks = [a_task(workspace_id=team.workspace.id, created_by=team.owner.user_id) for _ in range(4)]
+    await store(begin, *tasks)
+    address = f"/v1/workspaces/{team.workspace.id}/tasks?limit=1"
+    first = await member.get(address)
+    for name in ("cursor", "%63ursor", "cur%73%6Fr"):
+        second = await member.get(f"{address}&{name}={first.json()['next']}")
+        query = parse_qs(urlsplit(second.links["next"]["url"]).query)
+        assert query == {"limit": ["1"], "cursor": [second.json()["next"]]}
+
+
+async def test_a_list_is_counted_when_it_is_asked_to_be(
+    member: AsyncClient, begin: Begin, team: Team
+) -> None:
+    tasks = [a_task(workspace_id=team.workspace.id, created_by=team.owner.user_id) for _ in range(3)]
+    await store(begin, *tasks)
+    address = f"/v1/workspaces/{team.workspace.id}/tasks"
+    plain = await member.get(address, params={"limit": 2})
+    assert plain.json()["total"] is None
+    counted = await member.get(address, params={"limit": 1, "count": "exact", "cursor": plain.json()["next"]})
+    assert (counted.status_code, counted.json()["total"], len(counted.json()["items"])) == (200, 3, 1)
+    nothing = await member.get("/v1/invitations?count=exact")
+    assert nothing.json() == {"items": [], "next": None, "total": 0}
+
+
+# ── what one thing of a list is ──────────────────────────────────────────────────────────────────
+
+
+def test_what_is_created_can_be_read_where_the_answer_says() -> None:
+    read = {re.sub(r"{\w+}", "{}", route.path) for route in ROUTES if route.methods == {"GET"}}
+    located = [route.shape.location for route in ROUTES if route.shape.location]
+    assert len(located) >= 7
+    for location in located:
+        assert re.sub(r"{\w+}", "{}", location) in read, location
+
+
+def test_everything_that_can_be_changed_shows_its_version() -> None:
+    """In a list too, so that a change can name the version that it is made to: `If-Match: "7"`."""
+    by_path: dict[str, list[Route]] = {}
+    for route in ROUTES:
+        by_path.setdefault(route.path, []).append(route)
+    shown = 0
+    for path, there in by_path.items():
+        for route in there:
+            model = route.response_model
+            if is_page(model):
+                (item,) = get_args(model)
+                assert "version" in get_type_hints(item), path
+                shown += 1
+        if any(route.shape.changes for route in there):
+            getting = [route for route in there if route.methods == {"GET"}]
+            # A sub-resource is no thing of its own: what it changes is shown one level up.
+            of_what = getting or [
+                route for route in by_path[path.rpartition("/")[0]] if route.methods == {"GET"}
+            ]
+            assert of_what, path
+            assert all(route.shape.tagged for route in of_what), path
+            shown += 1
+    assert shown >= 20

@@ -1,0 +1,608 @@
+"""Every route of the service, held against who asks and what else comes along: one without a row here fails.
+
+anonymous   no token at all
+expired     a good token of whoever may, but of yesterday
+other       who may do everything in a workspace, but in another one
+too weak    somebody on the spot whose role does not grant it
+allowed     the least who may; it is really done, after all the others were refused
+"""
+
+from base64 import b64encode, urlsafe_b64encode
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from hashlib import sha256
+from typing import Any
+
+import pytest
+from argon2 import PasswordHasher
+from dependency_injector import providers
+from fastapi import FastAPI
+from fastapi.routing import iter_route_contexts
+from httpx2 import ASGITransport, AsyncClient, Response
+from pydantic import SecretStr
+
+from adapters.tokens.local import LocalTokenIssuer
+from adapters.tokens.sealing import LOGINS, JweSeal
+from application.kernel.identity.accounts import Linking
+from application.kernel.identity.cookie_sessions import csrf_token
+from application.kernel.identity.provider_login import Attempt
+from application.kernel.identity.secret_tokens import fingerprint
+from application.kernel.ports import Begin
+from domain.kernel.identity.auth import Purpose, SessionKind
+from domain.kernel.memberships import Role
+from domain.kernel.users import GlobalRole, User
+from domain.tasks import Status
+from entrypoints.http.kernel.identity.cookies import CSRF_HEADER, LOG_IN, SESSION
+from entrypoints.http.kernel.server.app import VERSIONS, create_app, versioned_routes
+from entrypoints.kernel.container import Container
+from entrypoints.kernel.settings import Settings
+from kernel.world.builders import (
+    a_comment,
+    a_credential,
+    a_link,
+    a_membership,
+    a_notification,
+    a_one_time_token,
+    a_proof,
+    a_session,
+    a_slug,
+    a_task,
+    a_team,
+    a_user,
+    a_workspace,
+    address_of,
+    an_email,
+    an_invitation,
+    store,
+)
+from kernel.world.documented import Contract
+from kernel.world.fakes import OneProvider, ProvingVerifier
+
+BASE_URL = "http://localhost:8000"
+PASSWORD = "violet kettle hums at dawn"
+VERIFIER = "v" * 43
+ISSUER = "https://login.example"
+CLIENT_SECRET = "s" * 32
+
+
+# ── the rows ─────────────────────────────────────────────────────────────────────────────────────
+
+type Places = Mapping[str, object]
+"""What is in the world, by the names that paths and bodies use; a function makes a new one each time."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """Who may call one operation, what the others get, and an example that succeeds.
+
+    `at` says where a name in the path means another thing than usual; `weak` is None where everybody whom
+    the workspace knows may do it, or where there is no workspace.
+    """
+
+    allowed: str
+    done: int = 200
+    anonymous: int = 401
+    other: int
+    weak: tuple[str, int] | None = None
+    at: Mapping[str, str] = field(default_factory=dict)
+    send: Callable[[Places], Mapping[str, Any]] = lambda _: {}
+
+
+def anybody(done: int = 200, **more: Any) -> Row:
+    """No token is needed: what one would be good for does not matter."""
+    return Row(allowed="anonymous", done=done, anonymous=done, other=done, **more)
+
+
+def oneself(done: int = 200, **more: Any) -> Row:
+    """Every user, on what is their own: there is nobody too weak for it."""
+    return Row(allowed="member", done=done, other=done, **more)
+
+
+def in_a_workspace(allowed: str, done: int = 200, *, weak: tuple[str, int] | None, **more: Any) -> Row:
+    """Members of the workspace; to others nothing in it exists."""
+    return Row(allowed=allowed, done=done, other=404, weak=weak, **more)
+
+
+def for_the_service(allowed: str, done: int = 200, *, weak: str, **more: Any) -> Row:
+    """A role in the whole service; the owner of a workspace has none."""
+    return Row(allowed=allowed, done=done, other=403, weak=(weak, 403), **more)
+
+
+def json(**body: object) -> Callable[[Places], Mapping[str, Any]]:
+    """A body; a value in angle brackets is the thing of that name."""
+    return lambda places: {"json": {name: _filled(value, places) for name, value in body.items()}}
+
+
+def form(**fields: str) -> Callable[[Places], Mapping[str, Any]]:
+    return lambda places: {"data": {name: _filled(value, places) for name, value in fields.items()}}
+
+
+def query(**names: str) -> Callable[[Places], Mapping[str, Any]]:
+    return lambda places: {"params": {name: _filled(value, places) for name, value in names.items()}}
+
+
+def _filled(value: object, places: Places) -> object:
+    named = isinstance(value, str) and value.startswith("<")
+    found = places[value.strip("<>")] if named and isinstance(value, str) else value
+    return found() if callable(found) else found
+
+
+def _callback(places: Places) -> Mapping[str, Any]:
+    kept = {"cookie": f"{LOG_IN}{'s' * 16}={places['sealed']}"}
+    return {"params": {"state": "s" * 20, "code": "code"}, "headers": kept}
+
+
+ROWS: dict[str, Row] = {
+    # ── for anybody ──
+    "GET /v1/openapi.json": anybody(),
+    "GET /v1/docs": anybody(),
+    "GET /v1/docs/oauth2-redirect.html": anybody(),
+    "GET /v1/docs/{name}": anybody(at={"name": "asset"}),
+    "GET /problems": anybody(),
+    "GET /problems/{code}": anybody(),
+    "GET /health/ready": anybody(),
+    "GET /.well-known/oauth-protected-resource": anybody(),
+    "GET /.well-known/oauth-authorization-server": anybody(),
+    "GET /.well-known/openid-configuration": anybody(),
+    "GET /.well-known/jwks.json": anybody(),
+    # ── logging in ──
+    "POST /v1/auth/register": anybody(
+        201, send=json(email="<new_email>", password=PASSWORD, display_name="New")
+    ),
+    "POST /v1/auth/login": anybody(send=json(email="<email>", password=PASSWORD)),
+    "POST /v1/auth/refresh": anybody(send=json(refresh_token="<refresh_token>")),
+    "POST /v1/auth/password-reset": anybody(204, send=json(email="<email>")),
+    "POST /v1/auth/password-reset/confirmation": anybody(
+        204, send=json(token="reset", password="another kettle hums at dusk")
+    ),
+    "POST /v1/auth/email-verification/confirmation": Row(
+        allowed="member", done=204, other=404, send=json(token="verify")
+    ),
+    "POST /v1/auth/token": anybody(send=form(grant_type="refresh_token", refresh_token="<refresh_token>")),
+    "POST /v1/auth/revoke": anybody(send=form(token="<refresh_token>")),
+    "GET /v1/auth/providers": anybody(),
+    "GET /v1/auth/providers/{name}/authorize": anybody(
+        302, send=query(return_to=f"{BASE_URL}/welcome", mode="cookie")
+    ),
+    "GET /v1/auth/providers/{name}/callback": anybody(302, send=_callback),
+    "POST /v1/auth/exchange": anybody(send=json(code="exchange", verifier=VERIFIER)),
+    "POST /v1/auth/cookie": anybody(204, send=json(email="<email>", password=PASSWORD)),
+    "POST /v1/auth/introspect": Row(allowed="service", other=401, send=form(token="whatever")),
+    "GET /v1/auth/cookie": Row(allowed="browser", other=401),
+    "DELETE /v1/auth/cookie": Row(allowed="browser", done=204, other=401),
+    # ── oneself ──
+    "GET /v1/auth/sessions": oneself(),
+    "GET /v1/auth/sessions/{session_id}": Row(allowed="member", other=404, weak=("owner", 404)),
+    "DELETE /v1/auth/sessions/{session_id}": Row(allowed="member", done=204, other=404, weak=("owner", 404)),
+    "POST /v1/auth/logout": oneself(204),
+    "POST /v1/auth/logout/all": oneself(204),
+    "POST /v1/auth/email-verification": oneself(204),
+    "POST /v1/me/password": oneself(
+        204, send=json(current_password=PASSWORD, new_password="another kettle hums at dusk")
+    ),
+    "GET /v1/me": oneself(),
+    "PATCH /v1/me": oneself(send=json(display_name="Augusta")),
+    "GET /v1/me/identities": oneself(),
+    # The one token that is known belongs to one of them only.
+    "POST /v1/me/identities": Row(
+        allowed="member", done=201, other=409, weak=("owner", 409), send=json(token="of-member")
+    ),
+    "GET /v1/me/identities/{link_id}": Row(allowed="member", other=404, weak=("owner", 404)),
+    "DELETE /v1/me/identities/{link_id}": Row(allowed="member", done=204, other=404, weak=("owner", 404)),
+    "GET /v1/notifications": oneself(),
+    "GET /v1/notifications/{notification_id}": Row(allowed="member", other=404, weak=("owner", 404)),
+    "PATCH /v1/notifications/{notification_id}": Row(
+        allowed="member", other=404, weak=("owner", 404), send=json(read=True)
+    ),
+    "GET /v1/invitations": oneself(),
+    "POST /v1/invitations/acceptance": Row(
+        allowed="stranger", done=201, other=404, weak=("member", 404), send=json(token="invitation")
+    ),
+    "POST /v1/workspaces": oneself(201, send=json(name="Looms", slug="<new_slug>")),
+    "GET /v1/workspaces": oneself(),
+    # ── workspaces ──
+    "GET /v1/workspaces/{workspace_id}": in_a_workspace("viewer", weak=None),
+    "PATCH /v1/workspaces/{workspace_id}": in_a_workspace(
+        "admin", weak=("member", 403), send=json(name="Looms")
+    ),
+    "DELETE /v1/workspaces/{workspace_id}": in_a_workspace("owner", 204, weak=("admin", 403)),
+    "POST /v1/workspaces/{workspace_id}/archival": in_a_workspace("admin", weak=("member", 403)),
+    "DELETE /v1/workspaces/{workspace_id}/archival": in_a_workspace(
+        "admin", 204, weak=("member", 403), at={"workspace_id": "archived_workspace_id"}
+    ),
+    "GET /v1/workspaces/{workspace_id}/dashboard": in_a_workspace("viewer", weak=None),
+    # ── members, invitations ──
+    "GET /v1/workspaces/{workspace_id}/members": in_a_workspace("viewer", weak=None),
+    "GET /v1/workspaces/{workspace_id}/members/{user_id}": in_a_workspace("viewer", weak=None),
+    "PATCH /v1/workspaces/{workspace_id}/members/{user_id}": in_a_workspace(
+        "admin", weak=("member", 403), send=json(role="viewer")
+    ),
+    "DELETE /v1/workspaces/{workspace_id}/members/{user_id}": in_a_workspace(
+        "admin", 204, weak=("viewer", 403)
+    ),
+    "POST /v1/workspaces/{workspace_id}/invitations": in_a_workspace(
+        "admin", 201, weak=("member", 403), send=json(email="<new_email>", role="viewer")
+    ),
+    "GET /v1/workspaces/{workspace_id}/invitations": in_a_workspace("admin", weak=("member", 404)),
+    "GET /v1/invitations/{invitation_id}": in_a_workspace("admin", weak=("member", 404)),
+    "DELETE /v1/invitations/{invitation_id}": in_a_workspace("admin", 204, weak=("member", 403)),
+    # ── tasks, comments ──
+    "POST /v1/workspaces/{workspace_id}/tasks": in_a_workspace(
+        "member", 201, weak=("viewer", 403), send=json(title="Spin")
+    ),
+    "GET /v1/workspaces/{workspace_id}/tasks": in_a_workspace("viewer", weak=None),
+    "GET /v1/tasks/{task_id}": in_a_workspace("viewer", weak=None),
+    "PATCH /v1/tasks/{task_id}": in_a_workspace("member", weak=("viewer", 403), send=json(title="Spin")),
+    "DELETE /v1/tasks/{task_id}": in_a_workspace("member", 204, weak=("viewer", 403)),
+    "POST /v1/tasks/{task_id}/start": in_a_workspace("member", weak=("viewer", 403)),
+    "POST /v1/tasks/{task_id}/completion": in_a_workspace("member", weak=("viewer", 403)),
+    "POST /v1/tasks/{task_id}/cancellation": in_a_workspace("member", weak=("viewer", 403)),
+    "POST /v1/tasks/{task_id}/reopening": in_a_workspace(
+        "member", weak=("viewer", 403), at={"task_id": "done_task_id"}
+    ),
+    "POST /v1/tasks/{task_id}/comments": in_a_workspace(
+        "member", 201, weak=("viewer", 403), send=json(body="Which wool?")
+    ),
+    "GET /v1/tasks/{task_id}/comments": in_a_workspace("viewer", weak=None),
+    "GET /v1/comments/{comment_id}": in_a_workspace("viewer", weak=None),
+    "PATCH /v1/comments/{comment_id}": in_a_workspace(
+        "member", weak=("owner", 403), send=json(body="Whose wool?")
+    ),
+    "DELETE /v1/comments/{comment_id}": in_a_workspace("member", 204, weak=("viewer", 403)),
+    # ── the whole service ──
+    "GET /v1/admin/users": for_the_service("support", weak="owner"),
+    "GET /v1/admin/users/{user_id}": for_the_service("support", weak="owner"),
+    "PATCH /v1/admin/users/{user_id}": for_the_service("root", weak="support", send=json(roles=["support"])),
+    "POST /v1/admin/users/{user_id}/suspension": for_the_service("root", weak="support"),
+    "DELETE /v1/admin/users/{user_id}/suspension": for_the_service("root", 204, weak="support"),
+}
+
+
+def operations(app: FastAPI) -> list[str]:
+    """Every method of every route, as the application has them."""
+    return [
+        f"{method} {context.path}"
+        for context in iter_route_contexts(app.routes)
+        for method in sorted(getattr(context, "methods", None) or {"ANY"})
+        if method != "HEAD"  # it comes with GET
+    ]
+
+
+@pytest.fixture(scope="module")
+def service() -> FastAPI:
+    settings = Settings(_env_file=None, database_url=SecretStr("postgresql://nobody@localhost/nothing"))
+    return create_app(Container(settings=settings))
+
+
+def test_every_route_has_a_row_and_every_row_a_route(service: FastAPI) -> None:
+    assert sorted(ROWS) == sorted(operations(service))
+
+
+def test_whatever_is_below_admin_takes_a_role_in_the_whole_service() -> None:
+    for name, row in ROWS.items():
+        if "/admin/" in name:
+            assert (row.anonymous, row.other, row.weak and row.weak[1]) == (401, 403, 403), name
+
+
+def test_whatever_names_something_of_a_workspace_does_not_exist_for_others() -> None:
+    of_a_workspace = ("{workspace_id}", "{task_id}", "{comment_id}", "{invitation_id}", "{notification_id}")
+    for name, row in ROWS.items():
+        if any(part in name for part in of_a_workspace):
+            assert (row.anonymous, row.other) == (401, 404), name
+
+
+# ── the world ────────────────────────────────────────────────────────────────────────────────────
+
+
+@cache
+def _password_hash() -> str:
+    """Made once, with few rounds: how it is made is not what is tested here."""
+    return PasswordHasher(time_cost=1, memory_cost=64, parallelism=1).hash(PASSWORD)
+
+
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    clients = SecretStr(f"billing:{CLIENT_SECRET}")
+    return settings.model_copy(update={"auth_introspection_clients": clients})
+
+
+@pytest.fixture
+def container(container: Container) -> Container:
+    container.login_providers.override(providers.Object({"one": OneProvider(a_proof(issuer=ISSUER))}))
+    of_member = a_proof(issuer=ISSUER, subject="of-member")
+    tokens = ProvingVerifier(**{"of-member": of_member})
+    container.linking.override(providers.Singleton(Linking, container.run, tokens, local_issuer=BASE_URL))
+    return container
+
+
+@dataclass(frozen=True)
+class World:
+    """Who may ask, by what they are, and what they may ask for."""
+
+    people: Mapping[str, User]
+    places: Places
+
+
+@pytest.fixture
+async def world(begin: Begin, container: Container) -> World:
+    now = datetime.now(UTC)
+    team, elsewhere = a_team(), a_team()
+    member, workspace = team.users[Role.MEMBER], team.workspace
+    people = {
+        **{role.value: team.users[role] for role in Role},
+        "stranger": team.outsider,
+        "other": elsewhere.users[Role.OWNER],
+        "support": a_user(roles=(GlobalRole.SUPPORT,)),
+        "root": a_user(roles=(GlobalRole.ADMIN,)),
+    }
+    archived = a_workspace(archived_at=now)
+    task = a_task(workspace_id=workspace.id, created_by=member.id)
+    done = a_task(workspace_id=workspace.id, created_by=member.id, status=Status.DONE)
+    comment = a_comment(task_id=task.id, workspace_id=workspace.id, author_id=member.id, created_at=now)
+    notification = a_notification(
+        user_id=member.id, task_id=task.id, workspace_id=workspace.id, caused_by=people["owner"].id
+    )
+    invitation = an_invitation(
+        workspace_id=workspace.id,
+        invited_by=people["owner"].id,
+        email=address_of(team.outsider),
+        token_hash=fingerprint("invitation"),
+        created_at=now,
+    )
+    session = a_session(user_id=member.id, token_hash=fingerprint("refresh"), created_at=now)
+    cookie = a_session(
+        user_id=member.id, token_hash=fingerprint("cookie"), kind=SessionKind.COOKIE, created_at=now
+    )
+    link = a_link(user_id=member.id)
+    linked = a_link(user_id=member.id, issuer=ISSUER, subject="of-member")
+    mailed: dict[str, Any] = {"user_id": member.id, "email": address_of(member), "created_at": now}
+    await store(
+        begin,
+        *team.aggregates,
+        *elsewhere.aggregates,
+        people["support"],
+        people["root"],
+        archived,
+        *(a_membership(workspace_id=archived.id, user_id=team.users[role].id, role=role) for role in Role),
+        *(a_credential(id=people[name].id, password_hash=_password_hash()) for name in ("member", "other")),
+        task,
+        done,
+        comment,
+        notification,
+        invitation,
+        session,
+        cookie,
+        link,
+        linked,
+        a_one_time_token(purpose=Purpose.RESET_PASSWORD, token_hash=fingerprint("reset"), **mailed),
+        a_one_time_token(purpose=Purpose.VERIFY_EMAIL, token_hash=fingerprint("verify"), **mailed),
+        a_one_time_token(
+            purpose=Purpose.EXCHANGE,
+            user_id=member.id,
+            token_hash=fingerprint("exchange"),
+            challenge=urlsafe_b64encode(sha256(VERIFIER.encode()).digest()).rstrip(b"=").decode(),
+            created_at=now,
+        ),
+    )
+    attempt = Attempt(
+        provider="one",
+        state="s" * 20,
+        nonce="nonce",
+        verifier=VERIFIER,
+        return_to=f"{BASE_URL}/welcome",
+        mode="cookie",
+        response_mode="fragment",
+        challenge=None,
+        expires_at=(now + timedelta(minutes=5)).timestamp(),
+    )
+    places = {
+        "workspace_id": workspace.id,
+        "user_id": member.id,
+        "task_id": task.id,
+        "archived_workspace_id": archived.id,
+        "done_task_id": done.id,
+        "comment_id": comment.id,
+        "notification_id": notification.id,
+        "invitation_id": invitation.id,
+        "session_id": session.id,
+        "link_id": link.id,
+        "name": "one",
+        "asset": "favicon.png",
+        "code": "invalid",
+        "email": address_of(member),
+        "new_email": an_email,
+        "new_slug": a_slug,
+        "refresh_token": f"{session.id.hex}.refresh",
+        "cookie": f"{cookie.id.hex}.cookie",
+        "sealed": JweSeal(container.settings().auth_secret.get_secret_value(), LOGINS).seal(attempt.dump()),
+    }
+    return World(people, places)
+
+
+@pytest.fixture
+async def callers(
+    world: World, app: FastAPI, container: Container, contract: Contract
+) -> AsyncIterator["Callers"]:
+    async with AsyncExitStack() as stack:
+        transport = await stack.enter_async_context(ASGITransport(app=app, raise_app_exceptions=False))
+        yield Callers(world, container, contract, stack, transport)
+
+
+class Callers:
+    """Clients of the people in the world, and of nobody."""
+
+    def __init__(
+        self,
+        world: World,
+        container: Container,
+        contract: Contract,
+        stack: AsyncExitStack,
+        transport: ASGITransport,
+    ) -> None:
+        self._world, self._container, self._contract = world, container, contract
+        self._stack, self._transport = stack, transport
+
+    async def client(self, name: str, *, expired: bool = False) -> AsyncClient:
+        async def check(response: Response) -> None:
+            self._contract.check(response, await response.aread())
+
+        client = AsyncClient(
+            transport=self._transport,
+            base_url=BASE_URL,
+            headers=await self._proof(name, expired=expired),
+            event_hooks={"response": [check]},
+        )
+        self._stack.push_async_callback(client.aclose)
+        return client
+
+    async def _proof(self, name: str, *, expired: bool) -> dict[str, str]:
+        if name == "service" and not expired:
+            basic = b64encode(f"billing:{CLIENT_SECRET}".encode()).decode()
+            return {"authorization": f"Basic {basic}"}
+        if name == "browser" and not expired:
+            cookie = str(self._world.places["cookie"])
+            return {"cookie": f"{SESSION}={cookie}", "origin": BASE_URL, CSRF_HEADER: csrf_token(cookie)}
+        if name == "anonymous" and not expired:
+            return {}
+        user = self._world.people.get(name, self._world.people["member"])
+        return {"authorization": f"Bearer {await self._token(user, expired=expired)}"}
+
+    async def _token(self, user: User, *, expired: bool) -> str:
+        now = datetime.now(UTC)
+        session = a_session(user_id=user.id, created_at=now - timedelta(days=1))
+        await store(self._container.begin(), session)
+        settings = self._container.settings()
+        issuer = LocalTokenIssuer(
+            self._container.key_ring(),
+            issuer=settings.public_url,
+            audience=settings.auth_audience,
+            lifetime_seconds=settings.auth_access_token_seconds,
+            clock=lambda: now - timedelta(hours=1) if expired else now,
+        )
+        return (await issuer.issue(user.id, session_id=session.id)).value
+
+
+# ── the matrix ───────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("operation", ROWS)
+async def test_each_caller_gets_what_the_table_says(operation: str, world: World, callers: Callers) -> None:
+    row = ROWS[operation]
+    method, path = operation.split(" ")
+    address = path.format_map({**world.places, **{name: world.places[at] for name, at in row.at.items()}})
+
+    async def status(name: str, *, expired: bool = False) -> int:
+        client = await callers.client(name, expired=expired)
+        return (await client.request(method, address, **row.send(world.places))).status_code
+
+    got: dict[str, int] = {}
+    wanted: dict[str, int] = {}
+    if row.allowed != "anonymous":
+        wanted |= {"anonymous": row.anonymous, "expired": 401, "other": row.other}
+        got["anonymous"] = await status("anonymous")
+        got["expired"] = await status(row.allowed, expired=True)
+        got["other"] = await status("other")
+    elif method == "GET":  # a bad token does no harm where none is needed
+        wanted["expired"] = row.done
+        got["expired"] = await status("member", expired=True)
+    if row.weak is not None:
+        wanted["too weak"] = row.weak[1]
+        got["too weak"] = await status(row.weak[0])
+    wanted["allowed"] = row.done
+    got["allowed"] = await status(row.allowed)
+    assert got == wanted
+
+
+# ── the same, with If-Match and with Idempotency-Key ─────────────────────────────────────────────
+
+ROUTES = {
+    f"{method} {route.path}": route for route in versioned_routes(VERSIONS) for method in route.methods or ()
+}
+CHANGING = [name for name in ROWS if name in ROUTES and ROUTES[name].changes]
+KEYED = [name for name in ROWS if name in ROUTES and ROUTES[name].shape.keyed]
+
+
+class Requests:
+    """The example of one row, again and again."""
+
+    def __init__(self, operation: str, world: World, client: AsyncClient) -> None:
+        self.row = ROWS[operation]
+        self._method, path = operation.split(" ")
+        at = {name: world.places[place] for name, place in self.row.at.items()}
+        self._path = path.format_map({**world.places, **at})
+        self._sent = self.row.send(world.places)
+        self._client = client
+
+    async def send(self, more: Mapping[str, Any] | None = None, **headers: str) -> Response:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        sent = {**self._sent, **(more or {})}
+        return await self._client.request(self._method, self._path, headers=named, **sent)
+
+
+@pytest.fixture
+async def example(request: pytest.FixtureRequest, world: World, callers: Callers) -> Requests:
+    operation: str = request.param
+    return Requests(operation, world, await callers.client(ROWS[operation].allowed))
+
+
+@pytest.mark.parametrize("example", CHANGING, indirect=True)
+async def test_a_change_is_made_to_the_version_that_was_seen_or_not_at_all(example: Requests) -> None:
+    for condition, status in (
+        ('"999"', 412),
+        ('"999-51f0c5ad0f3e2b61", "998"', 412),
+        ('W/"1"', 412),  # RFC 9110 §13.1.1: compared strongly
+        ('"01a"', 412),
+        ("1", 400),
+        ('"1', 400),
+    ):
+        refused = await example.send(if_match=condition)
+        assert (refused.status_code, condition) == (status, condition)
+    assert (await example.send(if_match='"7", "1"')).status_code == example.row.done
+
+
+@pytest.mark.parametrize("example", CHANGING, indirect=True)
+async def test_any_version_will_do_where_it_says_so(example: Requests) -> None:
+    assert (await example.send(if_match="*")).status_code == example.row.done
+
+
+@pytest.mark.parametrize("example", KEYED, indirect=True)
+async def test_a_request_under_a_key_is_done_once_and_answered_alike(example: Requests) -> None:
+    first = await example.send(idempotency_key="k-1")
+    again = await example.send(idempotency_key='"k-1"')
+    assert (first.status_code, again.status_code) == (example.row.done, example.row.done)
+    assert again.content == first.content
+    own = {"content-type", "content-length", "etag", "location"}
+    assert [(name, first.headers.get(name)) for name in own] == [
+        (name, again.headers.get(name)) for name in own
+    ]
+    assert "idempotency-replayed" not in first.headers
+    assert again.headers["idempotency-replayed"] == "true"
+    other = await example.send({"params": {"now": "another request"}}, idempotency_key="k-1")
+    assert other.status_code == 422
+
+
+@pytest.mark.parametrize("example", KEYED, indirect=True)
+async def test_what_is_no_key_is_refused(example: Requests) -> None:
+    for key in ("", " ", '""', "two words", "a,b", "a;b", '"open', "k" * 256, '"\\x"'):
+        refused = await example.send(idempotency_key=key)
+        assert (refused.status_code, refused.json()["type"]) == (400, "/problems/invalid-idempotency-key")
+    assert (await example.send(idempotency_key="k" * 255)).status_code == example.row.done
+
+
+def test_whatever_changes_something_takes_conditions_and_keys() -> None:
+    """So that a new route cannot lose them by accident."""
+    for name, route in ROUTES.items():
+        method = name.split()[0]
+        shows_what_it_changes = method == "POST" and route.shape.tagged and not route.shape.location
+        if method in {"PUT", "PATCH", "DELETE"} or shows_what_it_changes:
+            assert route.changes or name in WITHOUT_A_VERSION, f"{name}: say what it `changes`."
+        if method == "POST":
+            assert route.shape.keyed != bool(route.unkeyed), (
+                f"{name}: take a Runner, or say why it is `unkeyed`."
+            )
+
+
+WITHOUT_A_VERSION = {"DELETE /v1/auth/cookie"}  # a cookie is no resource that anybody reads

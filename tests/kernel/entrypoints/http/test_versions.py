@@ -1,0 +1,118 @@
+"""Versions of the API: a later one overrides single routes, and what is deprecated says so."""
+
+from datetime import date
+from types import ModuleType
+
+import pytest
+from fastapi import FastAPI
+from httpx2 import AsyncClient
+
+from domain.kernel.errors import NotFound
+from domain.tasks import Task
+from entrypoints.http import v1
+from entrypoints.http.kernel.routing.routes import Deprecation, Router
+from entrypoints.http.kernel.server.app import Service, create_app, versioned_routes
+from entrypoints.kernel.container import Container
+from kernel import v2
+from kernel.v2 import tasks as second_tasks
+from kernel.world.builders import Team
+
+
+@pytest.fixture
+async def app(container: Container) -> FastAPI:
+    return create_app(container, versions=(v1, v2))
+
+
+async def test_a_later_version_has_its_own_route_and_the_first_keeps_its(
+    member: AsyncClient, task: Task
+) -> None:
+    first = (await member.get(f"/v1/tasks/{task.id}")).json()
+    second = (await member.get(f"/v2/tasks/{task.id}")).json()
+    assert second == {"id": str(task.id), "heading": first["title"], "status": "open", "version": 1}
+
+
+async def test_a_later_version_inherits_what_it_does_not_override(member: AsyncClient, team: Team) -> None:
+    created = await member.post(f"/v2/workspaces/{team.workspace.id}/tasks", json={"title": "Spin"})
+    assert (created.status_code, created.headers["location"]) == (201, f"/v2/tasks/{created.json()['id']}")
+    assert (await member.get(created.headers["location"])).json()["heading"] == "Spin"
+    page = await member.get(f"/v2/workspaces/{team.workspace.id}/tasks", params={"limit": 1})
+    assert [item["title"] for item in page.json()["items"]] == ["Spin"]
+
+
+def test_what_differs_may_call_what_is_in_its_path_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+
+    router = Router(tag="tasks", prefix="/v2")
+
+    @router.get("/tasks/{id}", public=True)
+    async def get_task(id: str) -> dict[str, str]:
+        return {"id": id}
+
+    monkeypatch.setattr(second_tasks, "router", router)
+    routes = [route.path for route in versioned_routes((v1, v2)) if route.name == "get_task"]
+    assert routes == ["/v1/tasks/{task_id}", "/v2/tasks/{id}"]
+
+
+def test_versions_have_the_same_operations_and_documents_of_their_own(app: Service) -> None:
+    first, second = app.openapi("v1"), app.openapi("v2")
+    moved = {
+        path.replace("/v1/", "/v2/") for path, item in first["paths"].items() if "oauth" not in str(item)
+    }
+    assert set(second["paths"]) == moved
+    shown = second["paths"]["/v2/tasks/{task_id}"]["get"]["responses"]["200"]["content"]["application/json"]
+    assert shown["schema"] == {"$ref": "#/components/schemas/TaskSummary"}
+    assert "TaskSummary" not in first["components"]["schemas"]
+
+
+async def test_each_version_has_its_page(client: AsyncClient) -> None:
+    for version in ("v1", "v2"):
+        document = await client.get(f"/{version}/openapi.json")
+        assert all(path.startswith(f"/{version}/") for path in document.json()["paths"])
+        page = await client.get(f"/{version}/docs")
+        assert page.status_code == 200
+        assert (await client.get(f"/{version}/docs/swagger-ui-bundle.js")).status_code == 200
+
+
+def test_a_router_that_forgot_its_version_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+
+    monkeypatch.setattr(second_tasks, "router", Router(tag="tasks"))
+    versions: tuple[ModuleType, ...] = (v1, v2)
+    with pytest.raises(TypeError, match=r"v2 has a Router with the prefix /v1"):
+        list(versioned_routes(versions))
+
+
+GOING = Deprecation(since=date(2026, 11, 1), sunset=date(2027, 5, 1), link="https://example.com/v2")
+
+
+async def test_what_is_deprecated_says_so_on_every_answer(app: FastAPI, client: AsyncClient) -> None:
+    router = Router(tag="test", prefix="/test")
+
+    @router.get("/old/{number}", public=True, deprecated=GOING)
+    async def get_old(number: int) -> dict[str, int]:
+        if number == 0:
+            raise NotFound
+        return {"number": number}
+
+    app.router.routes.extend(router.routes)
+    for path, status in (("1", 200), ("0", 404), ("x", 422)):
+        answer = await client.get(f"/test/old/{path}")
+        assert answer.status_code == status
+        assert answer.headers["deprecation"] == "@1793491200"
+        assert answer.headers["sunset"] == "Sat, 01 May 2027 00:00:00 GMT"
+        assert answer.headers["link"] == '<https://example.com/v2>; rel="deprecation"; type="text/html"'
+
+
+def test_what_is_deprecated_is_so_in_the_document() -> None:
+    router = Router(tag="test")
+
+    @router.get("/old", public=True, deprecated=GOING)
+    async def get_old() -> dict[str, int]:
+        return {}
+
+    @router.get("/new", public=True)
+    async def get_new() -> dict[str, int]:
+        return {}
+
+    old, new = router.routes
+    assert (old.deprecated, new.deprecated) == (True, None)
+    assert {"Deprecation", "Sunset"} <= old.responses[200]["headers"].keys()
+    assert new.responses.get(200, {}) == {}

@@ -1,0 +1,241 @@
+"""The container: everything in it can be built, whatever the settings choose."""
+
+import itertools
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal, get_args, get_origin
+
+import pytest
+from dependency_injector import providers
+from dependency_injector.errors import Error
+
+from adapters.tokens.providers import Provider
+from adapters.tokens.sealing import ANSWERS, JweSeal
+from application.kernel.ports import Begin, KeptAnswer
+from domain.kernel.errors import Unauthenticated
+from domain.kernel.identity.auth import SessionEnded
+from domain.kernel.users import GlobalRole
+from entrypoints.kernel.container import (
+    Container,
+    close,
+    longest_token,
+    openid_issuers,
+    roles_by_issuer,
+    trusted_for_email,
+)
+from entrypoints.kernel.settings import Settings
+from kernel.world.builders import NOW, a_session, a_user, store
+from kernel.world.fakes import FakeClock
+
+DATABASE_URL = "postgresql://nobody@127.0.0.1:1/nothing"  # nothing listens there, and nothing asks
+
+API = "https://api.example.com"
+
+# Which setting chooses for which Selector.
+SELECTED_BY = {"tokens": "auth_provider", "mailer": "mailer"}
+
+# What a choice needs beside it.
+NEEDED: Mapping[str, Mapping[str, str]] = {
+    "oidc": {"oidc_issuer": "https://id.example.com", "oidc_audience": "shop", "oidc_client_id": "shop"},
+    "smtp": {"smtp_host": "localhost", "mail_from": "noreply@example.com"},
+}
+
+
+def settings(**changes: Any) -> Settings:
+    return Settings(**{"_env_file": None, "database_url": DATABASE_URL, **changes})
+
+
+def selectors() -> Mapping[str, providers.Selector[Any]]:
+    found = Container(settings=settings()).providers.items()
+    return {name: provider for name, provider in found if isinstance(provider, providers.Selector)}
+
+
+def choices_of_settings() -> Mapping[str, tuple[str, ...]]:
+    """The settings that choose one of several words."""
+    fields = Settings.model_fields.items()
+    return {
+        name: get_args(field.annotation) for name, field in fields if get_origin(field.annotation) is Literal
+    }
+
+
+def every_choice() -> list[Mapping[str, str]]:
+    """Every combination of what the settings can choose for the Selectors."""
+    choices = {name: words for name, words in choices_of_settings().items() if name in SELECTED_BY.values()}
+    return [dict(zip(choices, words, strict=True)) for words in itertools.product(*choices.values())]
+
+
+def test_every_selector_is_known_to_these_tests_and_knows_every_choice() -> None:
+    assert selectors().keys() == SELECTED_BY.keys()
+    for name, selector in selectors().items():
+        assert set(selector.providers) == set(choices_of_settings()[SELECTED_BY[name]])
+
+
+@pytest.mark.parametrize("choice", every_choice(), ids=str)
+@pytest.mark.parametrize("name", list(Container.providers))
+async def test_every_provider_builds(name: str, choice: Mapping[str, str]) -> None:
+    needed = {name: value for word in choice.values() for name, value in NEEDED.get(word, {}).items()}
+    container = Container(settings=settings(**choice, **needed))
+    built = container.providers[name]()
+    assert built is not None
+    assert container.providers[name]() is built
+    await close(container)
+
+
+def test_a_container_without_settings_builds_nothing() -> None:
+    with pytest.raises(Error, match="settings"):
+        Container().database()
+
+
+def test_the_clock_is_the_present_in_utc() -> None:
+    now = Container(settings=settings()).clock()()
+    assert now.tzinfo is UTC
+    assert abs(now - datetime.now(UTC)) < timedelta(seconds=5)
+
+
+# ── who is asking ────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_two_processes_with_the_same_secret_believe_each_other_s_tokens(
+    empty_database_url: str, begin: Begin
+) -> None:
+    ada = a_user()
+    session = a_session(user_id=ada.id, created_at=datetime.now(UTC))
+    await store(begin, ada, session)
+    one, other = (
+        Container(settings=settings(database_url=empty_database_url, public_url=API)) for _ in range(2)
+    )
+    issued = await one.token_issuer().issue(ada.id, session_id=session.id)
+    identity = await other.tokens().verify(issued.value)
+    assert (identity.user_id, identity.issuer, issued.expires_in) == (ada.id, API, 600)
+    await close(one)
+    await close(other)
+
+
+def an_external_provider(**changes: Any) -> dict[str, Any]:
+    return {
+        "auth_provider": "oidc",
+        "oidc_issuer": "https://login.microsoftonline.com/tenant/v2.0",
+        "oidc_audience": "shop",
+        "oidc_preset": "entra-v2",
+        **changes,
+    }
+
+
+def test_an_external_provider_is_described_as_the_settings_say() -> None:
+    described = openid_issuers(
+        settings(
+            **an_external_provider(
+                oidc_role_claim="app.roles",
+                oidc_scope_claim="scope",
+                oidc_required_scope="shop",
+                oidc_allowed_clients="a,b",
+                auth_longest_token_bytes=20_000,
+            )
+        )
+    )["entra-v2"].provider
+    assert described.audiences == {"shop"}
+    assert described.clients == {"a", "b"}
+    assert described.required_scopes == {"shop"}
+    assert described.role_paths == (("app", "roles"),)
+    assert described.scope_path == ("scope",)
+    assert described.token_limit == 20_000
+
+
+def test_a_claim_whose_name_has_dots_is_named_by_a_list() -> None:
+    named = settings(**an_external_provider(oidc_role_claim='["https://example.com/app", "roles"]'))
+    described = openid_issuers(named)["entra-v2"].provider
+    assert described.role_paths == (("https://example.com/app", "roles"),)
+
+
+async def test_once_the_built_in_issuer_is_not_trusted_its_sessions_are_over() -> None:
+    container = Container(settings=settings(**an_external_provider()))
+    with pytest.raises(SessionEnded):
+        await container.token_sessions().refresh(refresh_token=f"{'0' * 32}.secret")
+    with pytest.raises(Unauthenticated):
+        await container.cookie_verifier().verify(f"{'0' * 32}.secret")
+
+
+async def test_an_answer_is_kept_for_as_long_as_the_settings_say_and_then_deleted(
+    empty_database_url: str,
+) -> None:
+    clock = FakeClock(NOW)
+    container = Container(settings=settings(database_url=empty_database_url, idempotency_hours=0.5))
+    container.clock.override(providers.Object(clock))
+    begin, expiry, key = container.begin(), container.expiry(), bytes(32)
+    async with begin() as uow:
+        await uow.kept_answers.keep(key, KeptAnswer(bytes(32), "sealed"))
+    for minutes, kept in ((29, True), (1, False)):
+        clock.advance(timedelta(minutes=minutes))
+        async with begin() as uow:
+            assert (await uow.kept_answers.claim(key) is not None) is kept
+        assert await expiry.delete_kept_answers(1) == (0 if kept else 1)
+    await close(container)
+
+
+def test_answers_are_sealed_with_the_secret_and_for_their_purpose() -> None:
+    container = Container(settings=settings())
+    sealed = container.answer_seal().seal("an answer")
+    assert container.answer_seal().unseal(sealed) == "an answer"
+    assert JweSeal(container.settings().auth_secret.get_secret_value(), ANSWERS).unseal(sealed) == "an answer"
+
+
+def test_a_mail_leaves_within_half_of_what_the_database_waits_for_a_transaction() -> None:
+    assert settings(database_statement_seconds=4).mail_seconds == 2
+    assert settings().mail_seconds == 5
+
+
+def test_what_is_not_set_is_the_preset_s() -> None:
+    chosen = settings(**an_external_provider())
+    described = openid_issuers(chosen)["entra-v2"].provider
+    assert described.clients == frozenset()
+    assert described.required_scopes == frozenset()
+    assert described.role_paths == Provider(**BARE).role_paths
+    assert described.scope_path == Provider(**BARE).scope_path
+    assert described.token_limit == longest_token(chosen, openid_issuers(chosen)) == 16_384
+
+
+BARE: dict[str, Any] = {
+    "issuer": "https://login.microsoftonline.com/tenant/v2.0",
+    "preset": "entra-v2",
+    "audiences": frozenset({"shop"}),
+}
+
+
+def test_roles_and_trust_in_addresses_go_by_the_issuer_that_proofs_name() -> None:
+    chosen = settings(**an_external_provider(oidc_roles="boss=admin", oidc_trust_email=True))
+    issuers = openid_issuers(chosen)
+    issuer = issuers["entra-v2"].provider.subject_issuer
+    assert roles_by_issuer(chosen, issuers) == {issuer: {"boss": GlobalRole.ADMIN}}
+    assert trusted_for_email(chosen, issuers) == {issuer}
+    doubtful = settings(**an_external_provider())
+    assert trusted_for_email(doubtful, openid_issuers(doubtful)) == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("changes", "trusted"),
+    [({}, False), ({"auth_trust_local": True}, True), ({"oidc_client_id": "shop"}, True)],
+    ids=["swapped", "moving", "log-in ends in our own tokens"],
+)
+def test_the_built_in_issuer_is_trusted_beside_another_only_where_it_is_needed(
+    changes: dict[str, Any], trusted: bool
+) -> None:
+    chosen = settings(public_url=API, **an_external_provider(**changes))
+    container = Container(settings=chosen)
+    names = {name for issuer in container.trusted() for name in issuer.names}
+    assert names == {chosen.oidc_issuer, *([API] if trusted else [])}
+
+
+def test_only_a_provider_whose_tokens_are_good_here_makes_the_service_unready() -> None:
+    log_in_only = {
+        "oidc_issuer": "https://accounts.google.com",
+        "oidc_preset": "google",
+        "oidc_client_id": "x",
+    }
+    assert Container(settings=settings(**log_in_only)).provider_checks() == {}
+    assert Container(settings=settings(**an_external_provider())).provider_checks().keys() == {"entra-v2"}
+
+
+def test_one_logs_in_through_the_providers_that_know_this_service() -> None:
+    more = '[{"name": "other", "issuer": "https://b.example.com", "audience": "shop", "client_id": "shop"}]'
+    container = Container(settings=settings(**an_external_provider(oidc_more_providers=more)))
+    assert container.login_providers().keys() == {"other"}

@@ -1,0 +1,171 @@
+"""`make run`, as processes: what it prints, how it ends, and what it says is in the way."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from entrypoints.kernel.tools import local
+
+# Runs the supervisor with `WORKER` replaced: a module that ends at once, or none of ours at all.
+WITH_ANOTHER_WORKER = (
+    "import sys; from entrypoints.kernel.tools import local; local.WORKER = {!r}; sys.exit(local.main([]))"
+)
+
+
+@dataclass
+class Run:
+    """A supervisor in a process group of its own, as a terminal would start it."""
+
+    process: subprocess.Popen[str]
+    port: int
+    lines: list[str] = field(default_factory=list)
+
+    def read_until(self, text: str) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.lines.append(line)
+            if text in line:
+                return
+        pytest.fail(f"{text!r} was not printed:\n{''.join(self.lines)}")
+
+    def end(self) -> int:
+        output, _ = self.process.communicate(timeout=60)
+        self.lines.append(output)
+        return self.process.returncode
+
+    @property
+    def output(self) -> str:
+        return "".join(self.lines)
+
+
+type Start = Callable[..., Run]
+
+
+@pytest.fixture
+def port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def environment(port: int, empty_database_url: str) -> dict[str, str]:
+    given = {
+        "DATABASE_URL": empty_database_url,
+        "PORT": str(port),
+        "LOG_LEVEL": "warning",
+    }
+    return {**os.environ, **given}
+
+
+@pytest.fixture
+def start(environment: dict[str, str], port: int) -> Iterator[Start]:
+    runs = []
+
+    def start(*command: str) -> Run:
+        process = subprocess.Popen(
+            [sys.executable, *(command or ("-m", "entrypoints.local"))],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        runs.append(process)
+        return Run(process, port)
+
+    yield start
+    for process in runs:
+        process.kill()
+        process.communicate()
+
+
+def test_it_serves_says_how_to_log_in_and_ends_with_ctrl_c(start: Start, port: int) -> None:
+    run = start()
+    run.read_until("Ctrl-C")
+    assert f"http://localhost:{port}/v1/docs" in run.output
+    assert "demo@example.com" in run.output
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/health/live") as answer:
+        assert answer.status == 200
+    os.killpg(run.process.pid, signal.SIGINT)
+    assert run.end() == 0
+    assert "Traceback" not in run.output
+
+
+def test_a_killed_supervisor_leaves_nothing_running(start: Start, port: int) -> None:
+    run = start()
+    run.read_until("Ctrl-C")
+    run.process.kill()
+    run.process.wait()
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        try:
+            socket.create_connection(("127.0.0.1", port)).close()
+        except ConnectionRefusedError:
+            return
+        time.sleep(0.1)
+    pytest.fail("The API still serves.")
+
+
+def test_a_part_that_ends_by_itself_ends_the_others(start: Start) -> None:
+    run = start("-c", WITH_ANOTHER_WORKER.format(("this",)))
+    assert run.end() == 1
+    assert "The worker ended by itself, with exit code 0." in run.output
+    assert "Traceback" not in run.output
+
+
+def test_a_step_that_fails_gives_its_exit_code(start: Start, environment: dict[str, str]) -> None:
+    environment["LOG_FORMAT"] = "nonsense"
+    run = start()
+    assert run.end() == 2
+    assert "LOG_FORMAT" in run.output
+    assert "Traceback" not in run.output
+
+
+def test_a_second_one_says_what_is_wrong_with_the_port(
+    start: Start, environment: dict[str, str], port: int
+) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", port))
+        other.listen()
+        run = start()
+        assert run.end() == 1
+    remedy = f"Port {port} is in use by another program. End that program, or use another port: PORT="
+    assert run.output.startswith(remedy)
+    assert run.output.count("\n") == 1
+
+
+def test_an_address_of_another_machine_is_refused(start: Start, environment: dict[str, str]) -> None:
+    environment["HOST"] = "192.0.2.1"
+    run = start()
+    assert run.end() == 1
+    assert run.output == "HOST is '192.0.2.1', which is no address of this machine: HOST=127.0.0.1 make run\n"
+
+
+def test_a_command_runs_on_the_same_database(start: Start, environment: dict[str, str]) -> None:
+    run = start("-m", "entrypoints.local", "--", "sh", "-c", "echo $DATABASE_URL; exit 7")
+    assert run.end() == 7
+    assert run.output.strip() == environment["DATABASE_URL"]
+
+
+def test_anything_else_is_answered_with_the_usage(start: Start) -> None:
+    run = start("-m", "entrypoints.local", "--nonsense")
+    assert run.end() == 2
+    assert run.output.startswith("Usage:")
+
+
+def test_without_a_database_the_embedded_one_is_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local, "DATA", tmp_path / "postgres")
+    with local._environment(local._settings()) as environment:
+        assert str(tmp_path) in environment["DATABASE_URL"]

@@ -1,0 +1,615 @@
+"""What the settings accept, what they refuse and how they say it."""
+
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+from pydantic import ValidationError
+
+from entrypoints.kernel.providers import Preset
+from entrypoints.kernel.settings import (
+    DEVELOPMENT_SECRET,
+    ROOT,
+    SERVICE_NAME,
+    SERVICE_VERSION,
+    Settings,
+    load_settings,
+)
+from entrypoints.kernel.settings_text import env_example, problems
+
+DATABASE_URL = "postgresql://ada:s3cret@db:5432/shop"
+SECRET = "s3cret-" * 5
+HTTPS = "https://api.example.com"
+
+
+@pytest.fixture(autouse=True)
+def nothing_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No variable and no .env of whoever runs the tests."""
+    for name in list(os.environ):
+        if name.lower() in Settings.model_fields:
+            monkeypatch.delenv(name)
+    monkeypatch.setitem(Settings.model_config, "env_file", None)
+
+
+def with_environment(monkeypatch: pytest.MonkeyPatch, **variables: str) -> None:
+    for name, value in ({"DATABASE_URL": DATABASE_URL} | variables).items():
+        monkeypatch.setenv(name, value)
+
+
+def complaints(capsys: pytest.CaptureFixture[str]) -> list[str]:
+    """What `load_settings` says before it ends the process with status 2."""
+    with pytest.raises(SystemExit) as ended:
+        load_settings()
+    assert ended.value.code == 2
+    output, errors = capsys.readouterr()
+    assert output == ""
+    assert "Traceback" not in errors
+    heading, *lines = errors.splitlines()
+    assert heading == "The settings are not right:"
+    return [line.strip() for line in lines]
+
+
+# ── what is accepted ─────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_database_is_all_that_has_to_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    with_environment(monkeypatch)
+    settings = load_settings()
+    assert settings.environment == "development"
+    assert (settings.host, settings.port) == ("127.0.0.1", 8000)
+    assert settings.public_url == "http://localhost:8000"
+    assert settings.auth_audience == SERVICE_NAME
+    assert settings.cors_origins == ()
+    assert settings.auth_secret.get_secret_value() == DEVELOPMENT_SECRET
+    assert settings.providers == ()
+    assert settings.passwords_enabled
+    assert settings.local_tokens_trusted
+
+
+@pytest.mark.parametrize("scheme", ["postgresql", "postgres", "postgresql+asyncpg"])
+@pytest.mark.parametrize(
+    "rest", ["ada:s3cret@db:5432/shop", "ada@/shop?host=/run/postgresql", "ada:p%40ss@[::1]:5432/shop"]
+)
+def test_an_address_of_a_postgresql_has_one_spelling(scheme: str, rest: str) -> None:
+    settings = Settings(database_url=f"{scheme}://{rest}")
+    assert settings.database_url.get_secret_value() == f"postgresql://{rest}"
+
+
+def test_the_public_address_follows_the_port_unless_it_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    with_environment(monkeypatch, PORT="8080")
+    assert load_settings().public_url == "http://localhost:8080"
+    with_environment(monkeypatch, PUBLIC_URL=f"{HTTPS}/shop/")
+    assert load_settings().public_url == f"{HTTPS}/shop"
+
+
+def test_origins_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    with_environment(monkeypatch, CORS_ORIGINS="https://a.example.com, http://localhost:5173,")
+    assert load_settings().cors_origins == ("https://a.example.com", "http://localhost:5173")
+
+
+def test_an_empty_value_counts_as_absent(monkeypatch: pytest.MonkeyPatch) -> None:
+    with_environment(monkeypatch, PORT="", OIDC_ISSUER="", CORS_ORIGINS="")
+    settings = load_settings()
+    assert (settings.port, settings.oidc_issuer, settings.cors_origins) == (8000, "", ())
+
+
+def test_the_level_may_be_in_capitals(monkeypatch: pytest.MonkeyPatch) -> None:
+    with_environment(monkeypatch, LOG_LEVEL="WARNING")
+    assert load_settings().log_level == "warning"
+
+
+def test_the_environment_wins_over_the_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("PORT=1111\nHOST=0.0.0.0\nSOMETHING_ELSE=1\n")
+    monkeypatch.setitem(Settings.model_config, "env_file", tmp_path / ".env")
+    with_environment(monkeypatch, PORT="2222")
+    settings = load_settings()
+    assert (settings.port, settings.host) == (2222, "0.0.0.0")  # noqa: S104 (read, not bound)
+
+
+def test_production_accepts_what_is_good_for_production() -> None:
+    settings = Settings(
+        environment="production",
+        database_url=DATABASE_URL,
+        public_url=HTTPS,
+        auth_secret=SECRET,
+        cors_origins="https://app.example.com",
+        mailer="smtp",
+        smtp_host="mail.example.com",
+        mail_from="noreply@example.com",
+    )
+    assert settings.environment == "production"
+
+
+@pytest.mark.parametrize("url", ["http://localhost:8000", "http://127.0.0.1", "http://[::1]:8000"])
+def test_production_on_this_machine_may_do_without_https(url: str) -> None:
+    settings = Settings(
+        environment="production",
+        database_url=DATABASE_URL,
+        public_url=url,
+        auth_secret=SECRET,
+        mailer="smtp",
+        smtp_host="localhost",
+        smtp_security="none",
+        mail_from="noreply@example.com",
+    )
+    assert settings.public_url == url
+
+
+def test_three_settings_swap_the_provider() -> None:
+    settings = Settings(
+        database_url=DATABASE_URL,
+        auth_provider="oidc",
+        oidc_issuer="https://id.example.com/realms/shop",
+        oidc_audience="shop",
+        oidc_preset="keycloak",
+        oidc_roles="api-admins=admin, shop:help=support",
+    )
+    (provider,) = settings.providers
+    assert (provider.name, provider.issuer, provider.audience) == (
+        "keycloak",
+        "https://id.example.com/realms/shop",
+        "shop",
+    )
+    assert provider.roles == {"api-admins": "admin", "shop:help": "support"}
+    assert not settings.passwords_enabled
+    assert not settings.local_tokens_trusted
+
+
+def test_the_built_in_provider_is_trusted_beside_another_where_it_is_asked_for() -> None:
+    oidc: dict[str, Any] = {
+        "database_url": DATABASE_URL,
+        "auth_provider": "oidc",
+        "oidc_issuer": "https://id.example.com",
+        "oidc_audience": "shop",
+    }
+    moving = Settings(**oidc, auth_trust_local=True)
+    assert (moving.passwords_enabled, moving.local_tokens_trusted) == (True, True)
+    logging_in = Settings(**oidc, oidc_client_id="shop")
+    assert (logging_in.passwords_enabled, logging_in.local_tokens_trusted) == (False, True)
+
+
+def test_one_may_log_in_through_a_provider_whose_tokens_are_not_for_us() -> None:
+    google: dict[str, Any] = {
+        "oidc_preset": "google",
+        "oidc_issuer": "https://accounts.google.com",
+        "oidc_client_id": "shop",
+    }
+    settings = Settings(database_url=DATABASE_URL, **google)
+    assert [provider.name for provider in settings.providers] == ["google"]
+
+
+def test_several_providers_are_trusted_at_once() -> None:
+    old = {"name": "old", "issuer": "http://127.0.0.1:9000", "audience": "shop", "roles": {"boss": "admin"}}
+    settings = Settings(
+        database_url=DATABASE_URL,
+        auth_provider="oidc",
+        oidc_issuer="https://id.example.com",
+        oidc_audience="shop",
+        oidc_more_providers=json.dumps([old]),
+    )
+    assert [(one.name, one.issuer) for one in settings.providers] == [
+        ("oidc", "https://id.example.com"),
+        ("old", "http://127.0.0.1:9000"),
+    ]
+
+
+def test_a_browser_may_come_from_here_from_the_front_end_and_from_the_origins_that_are_named() -> None:
+    settings = Settings(
+        database_url=DATABASE_URL,
+        public_url=f"{HTTPS}/shop",
+        app_url="http://localhost:3000/",
+        cors_origins="*,https://b.example.com",
+    )
+    assert settings.app_url == "http://localhost:3000"
+    assert settings.browser_origins == {HTTPS, "http://localhost:3000", "https://b.example.com"}
+
+
+def test_services_that_introspect_have_a_secret_each() -> None:
+    settings = Settings(database_url=DATABASE_URL, auth_introspection_clients=f"a:{SECRET}, b:{SECRET}:x")
+    assert settings.introspection_clients == {"a": SECRET, "b": f"{SECRET}:x"}
+
+
+def test_nothing_changes_the_settings_afterwards() -> None:
+    settings = Settings(database_url=DATABASE_URL)
+    with pytest.raises(ValidationError, match="frozen"):
+        settings.port = 1  # type: ignore[misc]
+
+
+# ── what is refused ──────────────────────────────────────────────────────────────────────────────
+
+NUMBERS = {
+    "DATABASE_POOL_SIZE": "a whole number from 1 to 1000, such as 10",
+    "DATABASE_WAIT_SECONDS": "a number above 0 to 3600, such as 1.0",
+    "DATABASE_CONNECT_SECONDS": "a number above 0 to 3600, such as 2.0",
+    "DATABASE_STATEMENT_SECONDS": "a number above 0 to 3600, such as 10.0",
+    "DATABASE_LOCK_SECONDS": "a number above 0 to 3600, such as 5.0",
+    "PORT": "a whole number from 1 to 65535, such as 8000",
+    "WORKERS": "a whole number from 1 to 64, such as 1",
+    "MAX_BODY_BYTES": "a whole number from 1024 to 1073741824, such as 1048576",
+    "SHUTDOWN_SECONDS": "a whole number from 0 to 600, such as 20",
+    "AUTH_ACCESS_TOKEN_SECONDS": "a whole number from 10 to 86400, such as 600",
+    "AUTH_SESSION_DAYS": "a whole number from 1 to 400, such as 30",
+    "AUTH_KEY_DAYS": "a whole number from 1 to 3650, such as 90",
+    "AUTH_CACHED_TOKENS": "a whole number from 1 to 1000000, such as 10000",
+    "AUTH_RECHECK_SECONDS": "a number from 0 to 300, such as 5.0",
+    "AUTH_LONGEST_TOKEN_BYTES": "a whole number from 1024 to 65536, such as 8192",
+    "OIDC_KEYS_HOURS": "a number above 0 to 168, such as 24",
+    "SMTP_PORT": "a whole number from 1 to 65535, such as 587",
+    "PASSWORD_HASHERS": "a whole number from 1 to 64, such as 2",
+    "PASSWORD_QUEUE": "a whole number from 0 to 10000, such as 50",
+    "IDEMPOTENCY_HOURS": "a number above 0 to 720, such as 24",
+    "OUTBOX_ATTEMPTS": "a whole number from 1 to 100, such as 10",
+    "OUTBOX_POLL_SECONDS": "a number above 0 to 3600, such as 5.0",
+}
+CHOICES = {
+    "ENVIRONMENT": "development or production",
+    "AUTH_PROVIDER": "local or oidc",
+    "AUTH_COOKIE_SAME_SITE": "lax or strict or none",
+    "AUTH_TRUST_LOCAL": "true or false",
+    "OIDC_TRUST_EMAIL": "true or false",
+    "OIDC_PRESET": " or ".join(get_args(Preset)),
+    "MAILER": "console or smtp",
+    "SMTP_SECURITY": "starttls or tls or none",
+    "LOG_LEVEL": "debug or info or warning or error",
+    "LOG_FORMAT": "auto or console or json",
+}
+
+
+@pytest.mark.parametrize("value", ["-1", "many", "nan", "inf", "99999999999"])
+@pytest.mark.parametrize("name", NUMBERS)
+def test_a_number_out_of_range_is_refused_with_its_range(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with_environment(monkeypatch, **{name: value})
+    assert complaints(capsys) == [f"{name} is {value!r}. It takes {NUMBERS[name]}."]
+
+
+@pytest.mark.parametrize("name", CHOICES)
+def test_a_word_that_is_no_choice_is_refused_with_the_choices(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with_environment(monkeypatch, **{name: "other"})
+    assert complaints(capsys) == [f"{name} is 'other'. It takes {CHOICES[name]}."]
+
+
+def test_every_number_and_every_choice_is_in_the_tables_above() -> None:
+    free = {
+        *("DATABASE_URL", "HOST", "PUBLIC_URL", "CORS_ORIGINS", "APP_URL"),
+        *("AUTH_SECRET", "AUTH_AUDIENCE", "AUTH_INTROSPECTION_CLIENTS"),
+        *("OIDC_ISSUER", "OIDC_AUDIENCE", "OIDC_ROLES", "OIDC_ROLE_CLAIM", "OIDC_SCOPE_CLAIM"),
+        *("OIDC_REQUIRED_SCOPE", "OIDC_ALLOWED_CLIENTS", "OIDC_CLIENT_ID", "OIDC_CLIENT_SECRET"),
+        *("OIDC_LOGIN_SCOPES", "OIDC_DOCS_CLIENT_ID", "OIDC_MORE_PROVIDERS"),
+        *("MAIL_FROM", "SMTP_HOST", "SMTP_USERNAME", "SMTP_PASSWORD"),
+    }
+    assert {name.upper() for name in Settings.model_fields} == {*NUMBERS, *CHOICES, *free}
+
+
+EXAMPLE = "postgresql://user:password@localhost:5432/name"
+SECRET_REMEDY = "Put the output of `python -m entrypoints.cli secret` there."
+UNREADABLE_URL = (
+    f"DATABASE_URL cannot be read. Write it as {EXAMPLE}; "
+    "in a password write / ? # [ ] @ : as %2F %3F %23 %5B %5D %40 %3A."
+)
+SMTP = {"MAILER": "smtp", "SMTP_HOST": "mail.example.com", "MAIL_FROM": "noreply@example.com"}
+PRODUCTION = {"ENVIRONMENT": "production", "PUBLIC_URL": HTTPS, "AUTH_SECRET": SECRET} | SMTP
+OIDC = {"AUTH_PROVIDER": "oidc", "OIDC_ISSUER": "https://id.example.com", "OIDC_AUDIENCE": "shop"}
+GIVEN_TWICE = "is given twice, or is PUBLIC_URL. Each issuer has one description."
+
+REFUSED: dict[str, tuple[dict[str, str], str]] = {
+    "another database": (
+        {"DATABASE_URL": "mysql://ada:s3cret@db/shop"},
+        f"DATABASE_URL does not name a PostgreSQL. Write it as {EXAMPLE}.",
+    ),
+    "no address of a database": (
+        {"DATABASE_URL": "s3cret"},
+        f"DATABASE_URL does not name a PostgreSQL. Write it as {EXAMPLE}.",
+    ),
+    "a database's port that is none": (
+        {"DATABASE_URL": "postgresql://ada:s3cret@db:port/shop"},
+        UNREADABLE_URL,
+    ),
+    "a public address that is none": (
+        {"PUBLIC_URL": "api.example.com"},
+        "PUBLIC_URL is not a plain web address. Write it like https://api.example.com.",
+    ),
+    "a public address with a query": (
+        {"PUBLIC_URL": f"{HTTPS}/?a=1"},
+        "PUBLIC_URL is not a plain web address. Write it like https://api.example.com.",
+    ),
+    "a public address with a password": (
+        {"PUBLIC_URL": "https://ada:s3cret@api.example.com"},
+        "PUBLIC_URL is not a plain web address. Write it like https://api.example.com.",
+    ),
+    "a public address with a space": (
+        {"PUBLIC_URL": "https://api.example.com/a b"},
+        "PUBLIC_URL is not a plain web address. Write it like https://api.example.com.",
+    ),
+    "a public address with a broken port": (
+        {"PUBLIC_URL": "https://api.example.com:port"},
+        "PUBLIC_URL is not a plain web address. Write it like https://api.example.com.",
+    ),
+    "an origin with a path": (
+        {"CORS_ORIGINS": "https://a.example.com,https://b.example.com/"},
+        "CORS_ORIGINS has 'https://b.example.com/'. An origin is https://app.example.com, without a path.",
+    ),
+    "an origin that is a host": (
+        {"CORS_ORIGINS": "example.com"},
+        "CORS_ORIGINS has 'example.com'. An origin is https://app.example.com, without a path.",
+    ),
+    "a secret that can be guessed": (
+        {"AUTH_SECRET": "s3cret"},
+        f"AUTH_SECRET has fewer than 32 characters. {SECRET_REMEDY}",
+    ),
+    "production without a secret": (
+        PRODUCTION | {"AUTH_SECRET": ""},
+        f"AUTH_SECRET is missing, and production needs one that nobody else knows. {SECRET_REMEDY}",
+    ),
+    "production with the secret that everybody knows": (
+        PRODUCTION | {"AUTH_SECRET": DEVELOPMENT_SECRET},
+        f"AUTH_SECRET is missing, and production needs one that nobody else knows. {SECRET_REMEDY}",
+    ),
+    "a front end that is none": (
+        {"APP_URL": "app.example.com"},
+        "APP_URL is not a plain web address. Write it like https://app.example.com.",
+    ),
+    "production with a front end without https": (
+        PRODUCTION | {"APP_URL": "http://app.example.com"},
+        "APP_URL is not https. Its links carry secrets: in production write https://….",
+    ),
+    "trust in the built-in provider beside itself": (
+        {"AUTH_TRUST_LOCAL": "true"},
+        "AUTH_TRUST_LOCAL says nothing with AUTH_PROVIDER=local. Remove it, or set AUTH_PROVIDER=oidc.",
+    ),
+    "a client whose secret can be guessed": (
+        {"AUTH_INTROSPECTION_CLIENTS": "orders:s3cret"},
+        "AUTH_INTROSPECTION_CLIENTS is not right. Write name:secret, each secret with 32 characters or more.",
+    ),
+    "two clients of one name": (
+        {"AUTH_INTROSPECTION_CLIENTS": f"orders:{SECRET},orders:{SECRET}"},
+        "AUTH_INTROSPECTION_CLIENTS names a client twice. Give each its own name.",
+    ),
+    "an OpenID provider without an issuer": (
+        OIDC | {"OIDC_ISSUER": ""},
+        "OIDC_ISSUER is missing, and AUTH_PROVIDER=oidc needs it. Copy it from the provider.",
+    ),
+    "an OpenID provider without an audience": (
+        OIDC | {"OIDC_AUDIENCE": ""},
+        (
+            "OIDC_AUDIENCE is missing. Set it to what the provider puts into `aud` for this API; without it, "
+            "tokens for other services would be good here."
+        ),
+    ),
+    "a provider that names no audience, and any client": (
+        OIDC | {"OIDC_AUDIENCE": "", "OIDC_PRESET": "cognito"},
+        (
+            "OIDC_ALLOWED_CLIENTS is missing. Tokens of cognito name no audience: list the clients (for "
+            "clerk the origins) whose tokens are meant for this API."
+        ),
+    ),
+    "an issuer that is no address": (
+        OIDC | {"OIDC_ISSUER": "id.example.com"},
+        "OIDC_ISSUER is no issuer. Copy it, to the letter, from the provider's discovery document.",
+    ),
+    "an issuer with a query": (
+        OIDC | {"OIDC_ISSUER": "https://id.example.com/?realm=a"},
+        "OIDC_ISSUER is no issuer. Copy it, to the letter, from the provider's discovery document.",
+    ),
+    "an issuer without https": (
+        OIDC | {"OIDC_ISSUER": "http://id.example.com"},
+        "OIDC_ISSUER is not https. Only in development may an issuer on this very machine be http.",
+    ),
+    "an issuer on this machine without https, in production": (
+        PRODUCTION | OIDC | {"OIDC_ISSUER": "http://localhost:8080"},
+        "OIDC_ISSUER is not https. Only in development may an issuer on this very machine be http.",
+    ),
+    "an issuer that its provider would not write": (
+        OIDC | {"OIDC_PRESET": "auth0"},
+        (
+            "OIDC_ISSUER does not look like one of auth0. Write it like https://TENANT.eu.auth0.com/, with "
+            "the slash at the end."
+        ),
+    ),
+    "every tenant of Entra": (
+        OIDC | {"OIDC_PRESET": "entra-v2", "OIDC_ISSUER": "https://login.microsoftonline.com/common/v2.0"},
+        (
+            "OIDC_ISSUER does not look like one of entra-v2. Write it like "
+            "https://login.microsoftonline.com/TENANT-ID/v2.0, with the id of one tenant."
+        ),
+    ),
+    "tokens that are for Google": (
+        OIDC | {"OIDC_PRESET": "google", "OIDC_ISSUER": "https://accounts.google.com"},
+        (
+            "OIDC_PRESET is google, whose access tokens are for its own services. Set AUTH_PROVIDER=local "
+            "and log in through it with a client id and secret."
+        ),
+    ),
+    "a provider that is not asked": (
+        {"OIDC_ISSUER": "https://id.example.com"},
+        (
+            "OIDC_ISSUER is set, but AUTH_PROVIDER is local. Set AUTH_PROVIDER=oidc to accept its tokens, or "
+            "a client id to log in through it."
+        ),
+    ),
+    "a path to roles that is none": (
+        OIDC | {"OIDC_ROLE_CLAIM": "[roles]"},
+        ('OIDC_ROLE_CLAIM is no path. Write it like realm_access.roles, or ["https://example.com/roles"].'),
+    ),
+    "a client's secret without the client": (
+        OIDC | {"OIDC_CLIENT_SECRET": "s3cret"},
+        "OIDC_CLIENT_ID is missing, while there is a client secret. Set both, or neither.",
+    ),
+    "a log-in that asks for no ID token": (
+        OIDC | {"OIDC_CLIENT_ID": "shop", "OIDC_LOGIN_SCOPES": "email"},
+        "OIDC_LOGIN_SCOPES lacks openid, without which there is no ID token. Add it.",
+    ),
+    "a role that we do not have": (
+        OIDC | {"OIDC_ROLES": "boss=admin,janitor=boss"},
+        (
+            "OIDC_ROLES has 'janitor=boss'. Write the provider's role, = and ours (support or admin), with "
+            "commas in between: api-admins=admin."
+        ),
+    ),
+    "an issuer that is this service": (
+        OIDC | {"OIDC_ISSUER": "http://localhost:8000"},
+        f"OIDC_ISSUER {GIVEN_TWICE}",
+    ),
+    "an issuer that is trusted twice": (
+        OIDC
+        | {"OIDC_MORE_PROVIDERS": '[{"name": "b", "issuer": "https://id.example.com", "audience": "shop"}]'},
+        f"OIDC_MORE_PROVIDERS: b: issuer {GIVEN_TWICE}",
+    ),
+    "two providers of one name": (
+        OIDC
+        | {
+            "OIDC_MORE_PROVIDERS": '[{"name": "oidc", "issuer": "https://b.example.com", "audience": "shop"}]'
+        },
+        "OIDC_MORE_PROVIDERS: oidc: name is not right: small letters, digits and -, each provider its own.",
+    ),
+    "more providers that are no JSON": (
+        OIDC | {"OIDC_MORE_PROVIDERS": "{s3cret"},
+        'OIDC_MORE_PROVIDERS is not JSON. Write it like [{"name": "…", "issuer": "…", "audience": "…"}].',
+    ),
+    "one more provider, and no list": (
+        OIDC | {"OIDC_MORE_PROVIDERS": "{}"},
+        'OIDC_MORE_PROVIDERS is no list. Write it like [{"name": "…", "issuer": "…", "audience": "…"}].',
+    ),
+    "one more provider with a slip": (
+        OIDC
+        | {"OIDC_MORE_PROVIDERS": '[{"name": "b", "issuer": "https://b.example.com", "secret": "s3cret"}]'},
+        "OIDC_MORE_PROVIDERS has a mistake in provider 1: secret: Extra inputs are not permitted.",
+    ),
+    "one more provider of an unknown kind": (
+        OIDC
+        | {"OIDC_MORE_PROVIDERS": '[{"name": "b", "issuer": "https://b.example.com", "preset": "s3cret"}]'},
+        f"OIDC_MORE_PROVIDERS has in provider 1 a preset that is none of {', '.join(get_args(Preset))}.",
+    ),
+    "production without mail": (
+        PRODUCTION | {"MAILER": "console"},
+        (
+            "MAILER is console, which is for development: nobody could reset a password. Set MAILER=smtp, "
+            "SMTP_HOST and MAIL_FROM."
+        ),
+    ),
+    "mail without a server": (
+        SMTP | {"SMTP_HOST": ""},
+        "SMTP_HOST is missing, and MAILER=smtp needs it. Set it.",
+    ),
+    "mail without a sender": (
+        SMTP | {"MAIL_FROM": ""},
+        "MAIL_FROM is missing, and MAILER=smtp needs it. Set it.",
+    ),
+    "production with mail in the clear": (
+        PRODUCTION | {"SMTP_SECURITY": "none"},
+        "SMTP_SECURITY is none. In production that is for a mail server on this machine only.",
+    ),
+    "half of an account at the mail server": (
+        SMTP | {"SMTP_PASSWORD": "s3cret"},
+        "SMTP_USERNAME and SMTP_PASSWORD belong together: set both, or neither.",
+    ),
+    "production with any origin": (
+        PRODUCTION | {"CORS_ORIGINS": "*"},
+        "CORS_ORIGINS is *. In production list the origins, such as https://app.example.com.",
+    ),
+    "production without https": (
+        PRODUCTION | {"PUBLIC_URL": "http://api.example.com"},
+        "PUBLIC_URL is not https. In production write https://…; only localhost may do without.",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_a_wrong_setting_is_named_with_its_remedy_and_without_its_secret(
+    case: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    variables, complaint = REFUSED[case]
+    with_environment(monkeypatch, **variables)
+    said = complaints(capsys)
+    assert said == [complaint]
+    assert "s3cret" not in str(said)
+
+
+def test_development_accepts_what_production_refuses() -> None:
+    settings = Settings(database_url=DATABASE_URL, cors_origins="*", public_url="http://shop.local")
+    assert (settings.cors_origins, settings.public_url) == (("*",), "http://shop.local")
+
+
+def test_a_secret_of_the_wrong_type_is_not_shown_either() -> None:
+    with pytest.raises(ValidationError) as caught:
+        Settings(database_url=53_700)
+    assert problems(caught.value, Settings.model_fields) == ["DATABASE_URL is not right. It takes text."]
+
+
+def test_a_missing_database_is_no_riddle(capsys: pytest.CaptureFixture[str]) -> None:
+    (complaint,) = complaints(capsys)
+    assert complaint.startswith("DATABASE_URL is missing. Set it to something like postgresql://")
+    assert "`make run`" in complaint
+
+
+def test_everything_that_is_wrong_is_said_at_once(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with_environment(
+        monkeypatch,
+        ENVIRONMENT="production",
+        DATABASE_URL="",
+        PORT="0",
+        PUBLIC_URL="http://api.example.com",
+        CORS_ORIGINS="*",
+        LOG_LEVEL="loud",
+    )
+    named = [complaint.split()[0] for complaint in complaints(capsys)]
+    assert named == ["DATABASE_URL", "PORT", "PUBLIC_URL", "CORS_ORIGINS", "AUTH_SECRET", "LOG_LEVEL"]
+
+
+def test_a_file_that_is_no_text_is_said_to_be_none(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / ".env").write_bytes(b"HOST=\xff\xfe\n")
+    monkeypatch.setitem(Settings.model_config, "env_file", tmp_path / ".env")
+    assert complaints(capsys) == [".env is not UTF-8 text. Save it as UTF-8."]
+
+
+@pytest.mark.parametrize(
+    "show", [str, repr, lambda settings: settings.model_dump_json()], ids=["str", "repr", "json"]
+)
+def test_no_way_of_showing_the_settings_shows_a_secret(show: Any) -> None:
+    secrets: dict[str, Any] = {"auth_secret": SECRET, "auth_introspection_clients": f"orders:{SECRET}"}
+    assert "s3cret" not in show(Settings(database_url=DATABASE_URL, **secrets))
+    more = (
+        f'[{{"name": "b", "issuer": "https://b.example.com", "client_id": "b", "client_secret": "{SECRET}"}}]'
+    )
+    assert "s3cret" not in show(Settings(database_url=DATABASE_URL, oidc_more_providers=more))
+
+
+# ── what a person reads ──────────────────────────────────────────────────────────────────────────
+
+
+def test_the_service_has_its_name_and_version_from_pyproject() -> None:
+    text = (ROOT / "pyproject.toml").read_text()
+    assert f'name = "{SERVICE_NAME}"' in text
+    assert f'version = "{SERVICE_VERSION}"' in text
+
+
+def test_every_setting_is_documented() -> None:
+    assert [name for name, field in Settings.model_fields.items() if not field.description] == []
+
+
+def test_env_example_is_current() -> None:
+    message = "Write it anew: python -m entrypoints.cli settings > .env.example"
+    assert (ROOT / ".env.example").read_text("utf-8") == env_example(Settings.model_fields), message
+
+
+def test_env_example_changes_nothing_as_it_stands_and_shows_the_defaults(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    text = env_example(Settings.model_fields)
+    (tmp_path / ".env").write_text(text)
+    monkeypatch.setitem(Settings.model_config, "env_file", tmp_path / ".env")
+    untouched = Settings(database_url=DATABASE_URL)
+    assert untouched.model_fields_set == {"database_url"}
+
+    (tmp_path / ".env").write_text(re.sub(r"^#(?=[A-Z_]+=)", "", text, flags=re.MULTILINE))
+    assert Settings(database_url=DATABASE_URL) == untouched

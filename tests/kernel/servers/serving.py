@@ -1,0 +1,56 @@
+"""The real server as a process of its own, on a port of its own."""
+
+import asyncio
+import os
+import socket
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+from httpx2 import AsyncClient, ConnectError
+
+TESTS = Path(__file__).parents[2]
+SERVER = "entrypoints.http"
+
+
+def environment_of(database_url: str, **settings: str) -> dict[str, str]:
+    """What a server's process is given, with a port that is free at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    return {
+        **os.environ,
+        "DATABASE_URL": database_url,
+        "PORT": str(port),
+        "PYTHONPATH": os.pathsep.join([str(TESTS.parent / "src"), str(TESTS)]),
+        "LOG_FORMAT": "json",
+        **settings,
+    }
+
+
+async def start(environment: Mapping[str, str], *arguments: str, module: str = SERVER) -> Process:
+    command = (sys.executable, "-m", module, *arguments)
+    return await asyncio.create_subprocess_exec(*command, env=environment, stdout=PIPE, stderr=PIPE)
+
+
+@asynccontextmanager
+async def serving(
+    environment: Mapping[str, str], *arguments: str, module: str = SERVER
+) -> AsyncIterator[tuple[AsyncClient, Process]]:
+    """A server that takes requests, a client of it, and the process, which ends with the block."""
+    process = await start(environment, *arguments, module=module)
+    try:
+        async with AsyncClient(base_url=f"http://127.0.0.1:{environment['PORT']}") as client:
+            async with asyncio.timeout(30):
+                while True:
+                    with suppress(ConnectError):
+                        await client.get("/health/live")
+                        break
+                    await asyncio.sleep(0.05)
+            yield client, process
+    finally:
+        if process.returncode is None:
+            process.terminate()
+            await process.communicate()

@@ -1,0 +1,426 @@
+"""One valid example of each thing: a test states only what matters to it.
+
+Ids, addresses, slugs and secrets are new in each call, so examples never get in each other's way.
+"""
+
+import secrets
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from application.kernel.identity.secret_tokens import fingerprint
+from application.kernel.permissions import Permission
+from application.kernel.ports import Begin, Identity, Proof, Repository, UnitOfWork
+from domain.comments import Comment, CommentId
+from domain.kernel.aggregate import Aggregate, new_id
+from domain.kernel.identity.auth import (
+    Credential,
+    OneTimeToken,
+    OneTimeTokenId,
+    Purpose,
+    Session,
+    SessionId,
+    SessionKind,
+)
+from domain.kernel.identity.identities import Link, LinkId
+from domain.kernel.identity.signing_keys import SigningKey, SigningKeyId
+from domain.kernel.invitations import LIFETIME, Invitation, InvitationId
+from domain.kernel.memberships import Membership, MembershipId, Role
+from domain.kernel.users import Email, GlobalRole, User, UserId
+from domain.kernel.workspaces import Workspace, WorkspaceId
+from domain.notifications import Kind, Notification, NotificationId
+from domain.tasks import Priority, Status, Task, TaskId
+
+NOW = datetime(2026, 11, 2, 9, 30, 15, 123456, tzinfo=UTC)
+
+
+def a_user_id() -> UserId:
+    return UserId(new_id(NOW))
+
+
+def a_workspace_id() -> WorkspaceId:
+    return WorkspaceId(new_id(NOW))
+
+
+def a_task_id() -> TaskId:
+    return TaskId(new_id(NOW))
+
+
+def an_email() -> Email:
+    return Email(f"ada-{secrets.token_hex(6)}@example.com")
+
+
+def a_slug() -> str:
+    return f"analytical-engines-{secrets.token_hex(6)}"
+
+
+def a_token_hash() -> str:
+    return fingerprint(secrets.token_urlsafe())
+
+
+def an_identity(
+    user_id: UserId | None = None,
+    *,
+    permissions: frozenset[Permission] = frozenset(),
+    session_id: SessionId | None = None,
+) -> Identity:
+    user_id = user_id or a_user_id()
+    return Identity(
+        user_id=user_id,
+        issuer="https://issuer.example",
+        subject=str(user_id),
+        permissions=permissions,
+        session_id=session_id,
+    )
+
+
+def a_proof(
+    *,
+    issuer: str = "https://issuer.example",
+    subject: str | None = None,
+    client: str | None = None,
+    scopes: frozenset[str] = frozenset(),
+    roles: frozenset[str] = frozenset(),
+    email: str | None = None,
+    email_verified: bool = False,
+    name: str | None = None,
+    session_id: SessionId | None = None,
+) -> Proof:
+    return Proof(
+        issuer=issuer,
+        subject=subject or secrets.token_hex(8),
+        issued_at=NOW.timestamp(),
+        expires_at=NOW.timestamp() + 600,
+        client=client,
+        scopes=scopes,
+        roles=roles,
+        email=email,
+        email_verified=email_verified,
+        name=name,
+        session_id=session_id,
+    )
+
+
+def a_user(
+    *,
+    id: UserId | None = None,
+    email: Email | None = None,
+    email_verified_at: datetime | None = None,
+    display_name: str = "Ada Lovelace",
+    roles: tuple[GlobalRole, ...] = (),
+    created_at: datetime = NOW,
+    suspended_at: datetime | None = None,
+) -> User:
+    return User(
+        id=id or a_user_id(),
+        email=email or an_email(),
+        email_verified_at=email_verified_at,
+        display_name=display_name,
+        roles=roles,
+        created_at=created_at,
+        suspended_at=suspended_at,
+    )
+
+
+def address_of(user: User) -> Email:
+    """The e-mail address of an example, which has one."""
+    assert user.email is not None
+    return user.email
+
+
+def a_link(
+    *,
+    id: LinkId | None = None,
+    user_id: UserId | None = None,
+    issuer: str = "https://issuer.example",
+    subject: str | None = None,
+    created_at: datetime = NOW,
+) -> Link:
+    return Link(
+        id=id or LinkId(new_id(created_at)),
+        user_id=user_id or a_user_id(),
+        issuer=issuer,
+        subject=subject or secrets.token_hex(8),
+        created_at=created_at,
+    )
+
+
+def a_one_time_token(
+    *,
+    id: OneTimeTokenId | None = None,
+    purpose: Purpose = Purpose.VERIFY_EMAIL,
+    user_id: UserId | None = None,
+    email: Email | None = None,
+    token_hash: str | None = None,
+    challenge: str | None = None,
+    created_at: datetime = NOW,
+    expires_at: datetime | None = None,
+) -> OneTimeToken:
+    return OneTimeToken(
+        id=id or OneTimeTokenId(new_id(created_at)),
+        purpose=purpose,
+        user_id=user_id,
+        email=email,
+        token_hash=token_hash,
+        challenge=challenge,
+        created_at=created_at,
+        expires_at=expires_at or created_at + timedelta(hours=1),
+    )
+
+
+def a_signing_key(
+    *,
+    id: SigningKeyId | None = None,
+    number: int = 1,
+    kid: str | None = None,
+    sealed: str = "sealed",
+    created_at: datetime = NOW,
+    signs_from: datetime | None = None,
+) -> SigningKey:
+    return SigningKey(
+        id=id or SigningKeyId(new_id(created_at)),
+        number=number,
+        kid=kid or secrets.token_urlsafe(32),
+        sealed=sealed,
+        created_at=created_at,
+        signs_from=signs_from or created_at,
+    )
+
+
+def a_credential(*, id: UserId | None = None, password_hash: str = "$argon2id$1$secret") -> Credential:
+    return Credential(id=id or a_user_id(), password_hash=password_hash)
+
+
+def a_session(
+    *,
+    id: SessionId | None = None,
+    user_id: UserId | None = None,
+    kind: SessionKind = SessionKind.TOKENS,
+    token_hash: str | None = None,
+    agent: str = "",
+    created_at: datetime = NOW,
+    used_at: datetime | None = None,
+    expires_at: datetime | None = None,
+    ended_at: datetime | None = None,
+) -> Session:
+    return Session(
+        id=id or SessionId(new_id(created_at)),
+        user_id=user_id or a_user_id(),
+        kind=kind,
+        token_hash=token_hash or a_token_hash(),
+        agent=agent,
+        created_at=created_at,
+        used_at=used_at or created_at,
+        expires_at=expires_at or created_at + timedelta(days=30),
+        ended_at=ended_at,
+    )
+
+
+def a_workspace(
+    *,
+    id: WorkspaceId | None = None,
+    name: str = "Analytical Engines",
+    slug: str | None = None,
+    created_at: datetime = NOW,
+    archived_at: datetime | None = None,
+) -> Workspace:
+    return Workspace(
+        id=id or a_workspace_id(),
+        name=name,
+        slug=slug or a_slug(),
+        created_at=created_at,
+        archived_at=archived_at,
+    )
+
+
+def a_membership(
+    *,
+    id: MembershipId | None = None,
+    workspace_id: WorkspaceId | None = None,
+    user_id: UserId | None = None,
+    role: Role = Role.MEMBER,
+    joined_at: datetime = NOW,
+) -> Membership:
+    return Membership(
+        id=id or MembershipId(new_id(joined_at)),
+        workspace_id=workspace_id or a_workspace_id(),
+        user_id=user_id or a_user_id(),
+        role=role,
+        joined_at=joined_at,
+    )
+
+
+def an_invitation(
+    *,
+    id: InvitationId | None = None,
+    workspace_id: WorkspaceId | None = None,
+    email: Email | None = None,
+    role: Role = Role.MEMBER,
+    token_hash: str | None = None,
+    invited_by: UserId | None = None,
+    created_at: datetime = NOW,
+    expires_at: datetime | None = None,
+) -> Invitation:
+    return Invitation(
+        id=id or InvitationId(new_id(created_at)),
+        workspace_id=workspace_id or a_workspace_id(),
+        email=email or an_email(),
+        role=role,
+        token_hash=token_hash or a_token_hash(),
+        invited_by=invited_by or a_user_id(),
+        created_at=created_at,
+        expires_at=expires_at or created_at + LIFETIME,
+    )
+
+
+def a_task(
+    *,
+    id: TaskId | None = None,
+    workspace_id: WorkspaceId | None = None,
+    title: str = "Weave algebraic patterns",
+    description: str = "",
+    status: Status = Status.OPEN,
+    priority: Priority = Priority.NORMAL,
+    due_at: datetime | None = None,
+    assignee_id: UserId | None = None,
+    labels: tuple[str, ...] = (),
+    created_by: UserId | None = None,
+    created_at: datetime = NOW,
+    updated_at: datetime | None = None,
+    finished_at: datetime | None = None,
+) -> Task:
+    """Finished when it was updated, where it is done and nothing else is said."""
+    updated_at = updated_at or created_at
+    return Task(
+        id=id or a_task_id(),
+        workspace_id=workspace_id or a_workspace_id(),
+        title=title,
+        description=description,
+        status=status,
+        priority=priority,
+        due_at=due_at,
+        assignee_id=assignee_id,
+        labels=labels,
+        created_by=created_by or a_user_id(),
+        created_at=created_at,
+        updated_at=updated_at,
+        finished_at=finished_at or (updated_at if status is Status.DONE else None),
+    )
+
+
+def a_comment(
+    *,
+    id: CommentId | None = None,
+    task_id: TaskId | None = None,
+    workspace_id: WorkspaceId | None = None,
+    author_id: UserId | None = None,
+    body: str = "The engine weaves just as the Jacquard loom weaves.",
+    created_at: datetime = NOW,
+    edited_at: datetime | None = None,
+) -> Comment:
+    return Comment(
+        id=id or CommentId(new_id(created_at)),
+        task_id=task_id or a_task_id(),
+        workspace_id=workspace_id or a_workspace_id(),
+        author_id=author_id or a_user_id(),
+        body=body,
+        created_at=created_at,
+        edited_at=edited_at,
+    )
+
+
+def a_notification(
+    *,
+    id: NotificationId | None = None,
+    user_id: UserId | None = None,
+    kind: Kind = Kind.TASK_ASSIGNED,
+    task_id: TaskId | None = None,
+    workspace_id: WorkspaceId | None = None,
+    caused_by: UserId | None = None,
+    created_at: datetime = NOW,
+    read_at: datetime | None = None,
+) -> Notification:
+    return Notification(
+        id=id or NotificationId(new_id(created_at)),
+        user_id=user_id or a_user_id(),
+        kind=kind,
+        task_id=task_id or a_task_id(),
+        workspace_id=workspace_id or a_workspace_id(),
+        caused_by=caused_by or a_user_id(),
+        created_at=created_at,
+        read_at=read_at,
+    )
+
+
+@dataclass(frozen=True)
+class Team:
+    """A workspace with one person of each role, and a user who does not belong to it."""
+
+    workspace: Workspace
+    users: dict[Role, User]
+    memberships: dict[Role, Membership]
+    outsider: User
+
+    def __getitem__(self, role: Role) -> Identity:
+        return an_identity(self.users[role].id)
+
+    @property
+    def owner(self) -> Identity:
+        return self[Role.OWNER]
+
+    @property
+    def admin(self) -> Identity:
+        return self[Role.ADMIN]
+
+    @property
+    def member(self) -> Identity:
+        return self[Role.MEMBER]
+
+    @property
+    def viewer(self) -> Identity:
+        return self[Role.VIEWER]
+
+    @property
+    def stranger(self) -> Identity:
+        return an_identity(self.outsider.id)
+
+    @property
+    def aggregates(self) -> tuple[Aggregate, ...]:
+        """Everything to store, in an order that a database accepts."""
+        return (self.outsider, *self.users.values(), self.workspace, *self.memberships.values())
+
+
+def a_team(*, archived: bool = False) -> Team:
+    workspace = a_workspace(archived_at=NOW if archived else None)
+    users = {role: a_user(display_name=role.value.title()) for role in Role}
+    memberships = {
+        role: a_membership(workspace_id=workspace.id, user_id=user.id, role=role)
+        for role, user in users.items()
+    }
+    return Team(workspace, users, memberships, outsider=a_user(display_name="Stranger"))
+
+
+def repository_of[A: Aggregate](uow: UnitOfWork, aggregate: A) -> Repository[A, Any]:
+    """Where aggregates of this kind are kept."""
+    repositories: dict[type[Aggregate], Repository[Any, Any]] = {
+        User: uow.users,
+        Credential: uow.credentials,
+        Session: uow.sessions,
+        OneTimeToken: uow.one_time_tokens,
+        SigningKey: uow.signing_keys,
+        Link: uow.links,
+        Workspace: uow.workspaces,
+        Membership: uow.memberships,
+        Invitation: uow.invitations,
+        Task: uow.tasks,
+        Comment: uow.comments,
+        Notification: uow.notifications,
+    }
+    return repositories[type(aggregate)]
+
+
+async def store(begin: Begin, *aggregates: Aggregate) -> None:
+    """Puts examples into the world, in one transaction and the order in which they are given."""
+    async with begin() as uow:
+        for aggregate in aggregates:
+            await repository_of(uow, aggregate).add(aggregate)

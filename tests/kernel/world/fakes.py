@@ -1,0 +1,649 @@
+"""The outside world in memory: what stands in for Postgres, the clock, the tokens and the passwords.
+
+`MemoryTransactions` promises what Postgres promises, and runs the same contract suite. It differs in one
+thing: its transactions take turns, so that none ever sees another one's half-done work.
+"""
+
+import asyncio
+from collections import defaultdict, deque
+from collections.abc import AsyncIterator, Callable, Collection, Generator, Hashable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import datetime, timedelta
+from math import ceil
+from operator import attrgetter
+from types import coroutine
+from typing import Any, override
+from uuid import UUID
+
+from application.kernel.idempotency import IdempotencyKeyInUse
+from application.kernel.paging import Page, PageRequest
+from application.kernel.ports import (
+    AccessToken,
+    Clock,
+    Contention,
+    Identity,
+    KeptAnswer,
+    Limit,
+    LoginSecrets,
+    Mail,
+    Proof,
+    ProviderAnswer,
+    Standing,
+    UnitOfWork,
+)
+from application.kernel.queries.auth import KnownCookie, KnownCredential, PasswordOwner, SessionView
+from application.kernel.queries.identities import KnownSession, KnownUser, LinkView
+from domain.comments import Comment, CommentId, CommentNotFound
+from domain.kernel.aggregate import Aggregate, Event
+from domain.kernel.errors import Conflict, DomainError, NotFound, Stale, Unauthenticated
+from domain.kernel.identity.auth import (
+    Credential,
+    OneTimeToken,
+    OneTimeTokenId,
+    OneTimeTokenNotFound,
+    Purpose,
+    Session,
+    SessionId,
+    SessionKind,
+    SessionNotFound,
+    TooManyAttempts,
+    WrongCredentials,
+)
+from domain.kernel.identity.identities import Link, LinkedElsewhere, LinkId, LinkNotFound
+from domain.kernel.identity.signing_keys import KeysRotated, SigningKey, SigningKeyId, SigningKeyNotFound
+from domain.kernel.invitations import AlreadyInvited, Invitation, InvitationId, InvitationNotFound
+from domain.kernel.memberships import AlreadyMember, MemberNotFound, Membership, MembershipId, Role
+from domain.kernel.users import Email, EmailTaken, User, UserId, UserNotFound
+from domain.kernel.workspaces import SlugTaken, Workspace, WorkspaceId, WorkspaceNotFound
+from domain.notifications import Notification, NotificationId, NotificationNotFound
+from domain.tasks import AssigneeNotMember, Task, TaskId, TaskNotFound
+
+
+class FakeClock:
+    """Stands still until it is told otherwise."""
+
+    def __init__(self, now: datetime) -> None:
+        self.now = now
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def advance(self, by: timedelta) -> None:
+        self.now += by
+
+
+# ── storing ──────────────────────────────────────────────────────────────────────────────────────
+
+
+class Tables:
+    """What is stored: the rows of each kind of aggregate, by id, the events in the order they came, and the
+    kept answers, by their keys, with the instant of each."""
+
+    def __init__(self) -> None:
+        self._rows: defaultdict[type[Aggregate], dict[UUID, Any]] = defaultdict(dict)
+        self.events: list[Event] = []
+        self.answers: dict[bytes, tuple[KeptAnswer, datetime]] = {}
+        self.refused = False
+
+    def of[A: Aggregate](self, kind: type[A]) -> dict[UUID, A]:
+        return self._rows[kind]
+
+    def copy(self) -> "Tables":
+        copied = Tables()
+        copied._rows.update({kind: dict(rows) for kind, rows in self._rows.items()})
+        copied.events = list(self.events)
+        copied.answers = dict(self.answers)
+        return copied
+
+    def delete_where(self, column: str, value: UUID) -> None:
+        """ON DELETE CASCADE: whatever has this column with this value goes."""
+        for rows in self._rows.values():
+            for row in [row for row in rows.values() if getattr(row, column, None) == value]:
+                del rows[row.id]
+
+
+class MemoryRepository[A: Aggregate, Id: UUID]:
+    """What all repositories do; the subclasses add the questions that only theirs answers."""
+
+    def __init__(
+        self,
+        tables: Tables,
+        kind: type[A],
+        missing: type[NotFound],
+        unique: Mapping[type[Conflict], Callable[[A], Hashable]] | None = None,
+    ) -> None:
+        self._tables = tables
+        self._rows = tables.of(kind)
+        self._missing = missing
+        self._unique = unique or {}
+
+    async def get(self, id: Id, /) -> A:
+        if id not in self._rows:
+            raise self._missing
+        return self._rows[id]
+
+    async def add(self, aggregate: A, /) -> A:
+        if _id_of(aggregate) in self._rows:
+            raise KeyError(f"{_id_of(aggregate)} was added before.")
+        return self._write(aggregate, version=1)
+
+    async def save(self, aggregate: A, /) -> A:
+        self._ensure_current(aggregate)
+        return self._write(aggregate, version=aggregate.version + 1)
+
+    async def remove(self, aggregate: A, /) -> None:
+        self._ensure_current(aggregate)
+        del self._rows[_id_of(aggregate)]
+        self._removed(aggregate)
+        self._tables.events += aggregate.events
+
+    def _ensure_current(self, aggregate: A) -> None:
+        stored = self._rows.get(_id_of(aggregate))
+        if stored is None or stored.version != aggregate.version:
+            raise self._refusal(Stale())
+
+    def _write(self, aggregate: A, *, version: int) -> A:
+        others = [row for id, row in self._rows.items() if id != _id_of(aggregate)]
+        for conflict, key in self._unique.items():
+            # As in SQL, nothing equals NULL.
+            if key(aggregate) is not None and any(key(other) == key(aggregate) for other in others):
+                raise self._refusal(conflict())
+        self._ensure_references(aggregate)
+        self._tables.events += aggregate.events
+        self._rows[_id_of(aggregate)] = stored = replace(aggregate, version=version, events=())
+        return stored
+
+    def _ensure_references(self, aggregate: A) -> None:
+        """Foreign keys: what an aggregate belongs to is there."""
+        for column, (kind, missing) in _REFERENCES.items():
+            if hasattr(aggregate, column) and getattr(aggregate, column) not in self._tables.of(kind):
+                raise self._refusal(missing())
+
+    def _refusal(self, error: DomainError) -> DomainError:
+        """From here on the transaction cannot be committed, even if somebody catches the error."""
+        self._tables.refused = True
+        return error
+
+    def _removed(self, aggregate: A) -> None:
+        """What goes with it: nothing, unless a subclass says otherwise."""
+
+    def _first(self, condition: Callable[[A], bool]) -> A | None:
+        return next(filter(condition, self._rows.values()), None)
+
+
+_id_of: Callable[[Aggregate], UUID] = attrgetter("id")
+
+_REFERENCES: dict[str, tuple[type[Aggregate], type[NotFound]]] = {
+    "workspace_id": (Workspace, WorkspaceNotFound),
+    "task_id": (Task, TaskNotFound),
+}
+
+
+class MemoryUsers(MemoryRepository[User, UserId]):
+    async def by_email(self, email: Email, /) -> User | None:
+        return self._first(lambda user: user.email == email)
+
+    @override
+    def _removed(self, aggregate: User) -> None:
+        self._tables.delete_where("user_id", aggregate.id)
+        self._tables.of(Credential).pop(aggregate.id, None)
+
+
+class MemorySessions(MemoryRepository[Session, SessionId]):
+    async def add_by_password(self, session: Session, /, *, password_hash: str) -> Session:
+        credential = self._tables.of(Credential).get(session.user_id)
+        if credential is None or credential.password_hash != password_hash:
+            raise self._refusal(WrongCredentials())
+        return await self.add(session)
+
+    async def end_all(self, user_id: UserId, /, *, at: datetime, but: SessionId | None = None) -> None:
+        for session in list(self._rows.values()):
+            if session.user_id == user_id and session.ended_at is None and session.id != but:
+                await self.save(replace(session, ended_at=at))
+
+
+class MemoryOneTimeTokens(MemoryRepository[OneTimeToken, OneTimeTokenId]):
+    async def with_token(self, token_hash: str, /) -> OneTimeToken:
+        found = self._first(lambda row: row.token_hash == token_hash)
+        if found is None:
+            raise OneTimeTokenNotFound
+        return found
+
+    async def remove_earlier(self, token: OneTimeToken, /) -> None:
+        for row in list(self._rows.values()):
+            if (row.user_id, row.purpose) == (token.user_id, token.purpose) and row.id != token.id:
+                await self.remove(row)
+
+
+class MemoryLinks(MemoryRepository[Link, LinkId]):
+    @override
+    def _ensure_references(self, aggregate: Link) -> None:
+        if aggregate.user_id not in self._tables.of(User):
+            raise self._refusal(UserNotFound())
+
+    async def of(self, issuer: str, subject: str, /) -> Link | None:
+        return self._first(lambda row: (row.issuer, row.subject) == (issuer, subject))
+
+    async def lock_of(self, user_id: UserId, /) -> list[Link]:
+        """Nothing to lock: transactions take turns."""
+        return sorted((row for row in self._rows.values() if row.user_id == user_id), key=_id_of)
+
+    async def remove_all(self, user_id: UserId, /) -> None:
+        for link in await self.lock_of(user_id):
+            await self.remove(link)
+
+    async def is_all_of_its_user(self, link: Link, /) -> bool:
+        columns = ("user_id", "created_by", "author_id", "invited_by", "caused_by")
+        kinds = (Link, Membership, Task, Comment, Invitation, Notification)
+        rows = (row for kind in kinds for row in self._tables.of(kind).values() if row != link)
+        written = any(getattr(row, column, None) == link.user_id for row in rows for column in columns)
+        return not written and link.user_id not in self._tables.of(Credential)
+
+
+class MemoryWorkspaces(MemoryRepository[Workspace, WorkspaceId]):
+    @override
+    def _removed(self, aggregate: Workspace) -> None:
+        self._tables.delete_where("workspace_id", aggregate.id)
+
+
+class MemoryMemberships(MemoryRepository[Membership, MembershipId]):
+    async def standing(self, workspace_id: WorkspaceId, user_id: UserId, /) -> Standing | None:
+        membership = self._of(workspace_id, user_id)
+        if membership is None:
+            return None
+        workspace = self._tables.of(Workspace)[workspace_id]
+        return Standing(role=membership.role, archived=workspace.archived_at is not None)
+
+    async def of(self, workspace_id: WorkspaceId, user_id: UserId, /) -> Membership:
+        membership = self._of(workspace_id, user_id)
+        if membership is None:
+            raise MemberNotFound
+        return membership
+
+    async def lock_owners(self, workspace_id: WorkspaceId, /) -> list[Membership]:
+        """Nothing to lock: transactions take turns."""
+        rows = self._rows.values()
+        owners = [row for row in rows if row.workspace_id == workspace_id and row.role is Role.OWNER]
+        return sorted(owners, key=_id_of)
+
+    def _of(self, workspace_id: WorkspaceId, user_id: UserId) -> Membership | None:
+        return self._first(lambda row: (row.workspace_id, row.user_id) == (workspace_id, user_id))
+
+    @override
+    def _removed(self, aggregate: Membership) -> None:
+        """ON DELETE SET NULL, and the trigger that lets whoever read such a task know that it changed."""
+        tasks = self._tables.of(Task)
+        for task in list(tasks.values()):
+            if (task.workspace_id, task.assignee_id) == (aggregate.workspace_id, aggregate.user_id):
+                tasks[task.id] = replace(task, assignee_id=None, version=task.version + 1)
+
+
+class MemoryInvitations(MemoryRepository[Invitation, InvitationId]):
+    async def for_address(self, workspace_id: WorkspaceId, email: Email, /) -> Invitation | None:
+        return self._first(lambda row: (row.workspace_id, row.email) == (workspace_id, email))
+
+    async def with_token(self, token_hash: str, /) -> Invitation:
+        invitation = self._first(lambda row: row.token_hash == token_hash)
+        if invitation is None:
+            raise InvitationNotFound
+        return invitation
+
+
+class MemoryTasks(MemoryRepository[Task, TaskId]):
+    @override
+    def _ensure_references(self, aggregate: Task) -> None:
+        super()._ensure_references(aggregate)
+        members = {
+            membership.user_id
+            for membership in self._tables.of(Membership).values()
+            if membership.workspace_id == aggregate.workspace_id
+        }
+        if aggregate.assignee_id is not None and aggregate.assignee_id not in members:
+            raise self._refusal(AssigneeNotMember("Invite them first.", field="assignee_id"))
+
+    @override
+    def _removed(self, aggregate: Task) -> None:
+        self._tables.delete_where("task_id", aggregate.id)
+
+
+class MemoryKeptAnswers:
+    """A `KeptAnswers`. Transactions take turns, so a test says which keys are `claimed` by another one."""
+
+    def __init__(
+        self, tables: Tables, *, now: datetime, lifetime: timedelta, claimed: Collection[bytes]
+    ) -> None:
+        self._tables = tables
+        self._now = now
+        self._lifetime = lifetime
+        self._claimed = claimed
+
+    async def claim(self, key: bytes, /) -> KeptAnswer | None:
+        if key in self._claimed:
+            raise IdempotencyKeyInUse
+        return self._kept(key)
+
+    async def keep(self, key: bytes, kept: KeptAnswer, /) -> None:
+        if self._kept(key):
+            self._tables.refused = True
+            raise Contention("The same request was answered meanwhile.")
+        self._tables.answers[key] = kept, self._now
+
+    def _kept(self, key: bytes) -> KeptAnswer | None:
+        kept, at = self._tables.answers.get(key, (None, self._now))
+        return kept if self._now < at + self._lifetime else None
+
+
+class MemoryTransactions:
+    """A `Begin`. A transaction works on a copy of the tables, which takes their place when it commits.
+
+    `failures` are raised by the next transactions, one each, in place of committing; `claimed` are the
+    idempotency keys that a transaction elsewhere has.
+    """
+
+    def __init__(self, clock: Clock, *, answers_kept: timedelta = timedelta(hours=24)) -> None:
+        self._clock = clock
+        self._answers_kept = answers_kept
+        self.claimed: set[bytes] = set()
+        self._turn = asyncio.Lock()
+        self.committed = Tables()
+        self.failures: deque[Exception] = deque()
+
+    @property
+    def events(self) -> list[Event]:
+        """Everything that committed transactions emitted, in order."""
+        return self.committed.events
+
+    @asynccontextmanager
+    async def __call__(self) -> AsyncIterator[UnitOfWork]:
+        async with self._turn:
+            tables = self.committed.copy()
+            await _interruption()
+            now = self._clock()
+            kept_answers = MemoryKeptAnswers(
+                tables, now=now, lifetime=self._answers_kept, claimed=self.claimed
+            )
+            yield _unit_of_work(tables, now, kept_answers)
+            if tables.refused:
+                raise RuntimeError("Nothing was committed: somebody caught a conflict.")
+            if self.failures:
+                raise self.failures.popleft()
+            self.committed = tables
+
+
+@coroutine
+def _interruption() -> Generator[None]:
+    """Whatever else could run, runs now: only their turns keep transactions apart."""
+    yield
+
+
+def _unit_of_work(tables: Tables, now: datetime, kept_answers: MemoryKeptAnswers) -> UnitOfWork:
+    return UnitOfWork(
+        now=now,
+        users=MemoryUsers(tables, User, UserNotFound, {EmailTaken: lambda user: user.email}),
+        credentials=MemoryRepository[Credential, UserId](tables, Credential, UserNotFound),
+        sessions=MemorySessions(tables, Session, SessionNotFound),
+        one_time_tokens=MemoryOneTimeTokens(tables, OneTimeToken, OneTimeTokenNotFound),
+        signing_keys=MemoryRepository[SigningKey, SigningKeyId](
+            tables, SigningKey, SigningKeyNotFound, {KeysRotated: lambda key: key.number}
+        ),
+        links=MemoryLinks(
+            tables, Link, LinkNotFound, {LinkedElsewhere: lambda link: (link.issuer, link.subject)}
+        ),
+        workspaces=MemoryWorkspaces(
+            tables, Workspace, WorkspaceNotFound, {SlugTaken: lambda workspace: workspace.slug}
+        ),
+        memberships=MemoryMemberships(
+            tables, Membership, MemberNotFound, {AlreadyMember: lambda row: (row.workspace_id, row.user_id)}
+        ),
+        invitations=MemoryInvitations(
+            tables,
+            Invitation,
+            InvitationNotFound,
+            {AlreadyInvited: lambda row: (row.workspace_id, row.email)},
+        ),
+        tasks=MemoryTasks(tables, Task, TaskNotFound),
+        comments=MemoryRepository[Comment, CommentId](tables, Comment, CommentNotFound),
+        notifications=MemoryRepository[Notification, NotificationId](
+            tables, Notification, NotificationNotFound
+        ),
+        kept_answers=kept_answers,
+    )
+
+
+# ── asking ───────────────────────────────────────────────────────────────────────────────────────
+
+
+class FakeAuthQueries:
+    """What use cases and the key ring depend on, answered from what was committed."""
+
+    def __init__(self, transactions: MemoryTransactions) -> None:
+        self._transactions = transactions
+
+    async def credential(self, email: Email, /) -> KnownCredential | None:
+        tables = self._transactions.committed
+        user = next((user for user in tables.of(User).values() if user.email == email), None)
+        credential = tables.of(Credential).get(user.id) if user else None
+        if user is None or credential is None:
+            return None
+        return KnownCredential(user.id, credential.password_hash, user.suspended_at is not None)
+
+    async def known(self, user_id: UserId, /) -> PasswordOwner | None:
+        tables = self._transactions.committed
+        user, credential = tables.of(User).get(user_id), tables.of(Credential).get(user_id)
+        if user is None:
+            return None
+        return PasswordOwner(user.email, user.display_name, credential.password_hash if credential else None)
+
+    async def resetting(self, token_hash: str, /) -> PasswordOwner | None:
+        for token in self._transactions.committed.of(OneTimeToken).values():
+            resets = token.purpose is Purpose.RESET_PASSWORD
+            if resets and token.token_hash == token_hash and token.user_id is not None:
+                return await self.known(token.user_id)
+        return None
+
+    async def session(
+        self, viewer: UserId, session_id: SessionId, /, *, current: SessionId | None
+    ) -> SessionView:
+        raise NotImplementedError  # no use case asks
+
+    async def sessions(
+        self, viewer: UserId, page: PageRequest, /, *, current: SessionId | None
+    ) -> Page[SessionView]:
+        raise NotImplementedError  # no use case asks
+
+    async def signing_keys(self) -> list[SigningKey]:
+        keys = self._transactions.committed.of(SigningKey).values()
+        return sorted(keys, key=lambda key: key.number)
+
+    async def cookie(self, session_id: SessionId, /) -> KnownCookie | None:
+        tables = self._transactions.committed
+        session = tables.of(Session).get(session_id)
+        if session is None or session.kind is not SessionKind.COOKIE:
+            return None
+        user = tables.of(User)[session.user_id]
+        return KnownCookie(
+            session.id,
+            session.token_hash,
+            session.expires_at,
+            session.ended_at,
+            user.id,
+            user.roles,
+            user.suspended_at,
+        )
+
+
+class FakeIdentityQueries:
+    """Who is behind a proof, answered from what was committed. `asked` counts the questions."""
+
+    def __init__(self, transactions: MemoryTransactions) -> None:
+        self._transactions = transactions
+        self.asked = 0
+
+    async def linked(self, issuer: str, subject: str, /) -> KnownUser | None:
+        self.asked += 1
+        tables = self._transactions.committed
+        for link in tables.of(Link).values():
+            if (link.issuer, link.subject) == (issuer, subject):
+                user = tables.of(User)[link.user_id]
+                return KnownUser(user.id, user.roles, user.suspended_at)
+        return None
+
+    async def session(self, user_id: UserId, session_id: SessionId, /) -> KnownSession | None:
+        self.asked += 1
+        tables = self._transactions.committed
+        user, session = tables.of(User).get(user_id), tables.of(Session).get(session_id)
+        if user is None or session is None or session.user_id != user_id:
+            return None
+        return KnownSession(user.id, user.roles, user.suspended_at, session.expires_at, session.ended_at)
+
+    async def get(self, viewer: UserId, link_id: LinkId, /) -> LinkView:
+        raise NotImplementedError  # no use case asks
+
+    async def page(self, viewer: UserId, page: PageRequest, /) -> Page[LinkView]:
+        links = [link for link in self._transactions.committed.of(Link).values() if link.user_id == viewer]
+        views = [
+            LinkView(link.id, link.issuer, link.subject, link.created_at, link.version) for link in links
+        ]
+        return Page(items=views[: page.limit], next=None, total=len(views) if page.counted else None)
+
+
+# ── attempts and mail ────────────────────────────────────────────────────────────────────────────
+
+
+class MemoryAttempts:
+    """An `Attempts` that is forgotten with the test."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._counted: dict[str, tuple[int, datetime]] = {}
+
+    async def check(self, limits: Sequence[Limit], /) -> Sequence[Limit]:
+        counted = [(limit, *self._of(limit)) for limit in limits]
+        self._ensure([(limit.most - 1, count, end) for limit, count, end in counted])
+        return [limit for limit, count, _ in counted if count]
+
+    async def count(self, limits: Sequence[Limit], /) -> None:
+        for limit in limits:
+            count, end = self._of(limit)
+            self._counted[limit.key] = count + 1, end
+        self._ensure([(limit.most, *self._of(limit)) for limit in limits])
+
+    async def forget(self, limits: Sequence[Limit], /) -> None:
+        for limit in limits:
+            self._counted.pop(limit.key, None)
+
+    def _of(self, limit: Limit) -> tuple[int, datetime]:
+        now = self._clock()
+        count, end = self._counted.get(limit.key, (0, now))
+        return (count, end) if end > now else (0, now + limit.window)
+
+    def _ensure(self, found: Sequence[tuple[int, int, datetime]]) -> None:
+        used_up = [end for most, count, end in found if count > most]
+        if used_up:
+            left = max(used_up) - self._clock()
+            raise TooManyAttempts(retry_after=max(1, ceil(left.total_seconds())))
+
+
+class FakeMailer:
+    """Keeps what it is given. `failures` are raised by the next mails, one each."""
+
+    def __init__(self) -> None:
+        self.sent: list[Mail] = []
+        self.failures: deque[Exception] = deque()
+
+    async def send(self, mail: Mail, /) -> None:
+        if self.failures:
+            raise self.failures.popleft()
+        self.sent.append(mail)
+
+
+# ── identity ─────────────────────────────────────────────────────────────────────────────────────
+
+ISSUER = "https://issuer.example"
+
+
+class FakeTokenIssuer:
+    """A token is its user's id, plain to see."""
+
+    async def issue(self, user_id: UserId, /, *, session_id: SessionId) -> AccessToken:
+        return AccessToken(value=f"access:{user_id}", expires_in=600)
+
+
+class FakeTokenVerifier:
+    """Believes every token that `FakeTokenIssuer` could have issued."""
+
+    async def verify(self, token: str, /) -> Identity:
+        scheme, _, subject = token.partition(":")
+        try:
+            user_id = UserId(UUID(subject))
+        except ValueError:
+            raise Unauthenticated from None
+        if scheme != "access":
+            raise Unauthenticated
+        return Identity(user_id=user_id, issuer=ISSUER, subject=subject)
+
+    async def prove(self, token: str, /) -> Proof:
+        identity = await self.verify(token)
+        return Proof(issuer=ISSUER, subject=identity.subject, issued_at=0, expires_at=float("inf"))
+
+
+class FakeSeal:
+    """Hides nothing, but knows its own."""
+
+    def seal(self, text: str, /, *, name: str = "") -> str:
+        return self._mark(name) + text
+
+    def unseal(self, sealed: str, /, *, name: str = "") -> str | None:
+        mark = self._mark(name)
+        return sealed.removeprefix(mark) if sealed.startswith(mark) else None
+
+    def _mark(self, name: str) -> str:
+        return f"sealed as {name}:" if name else "sealed:"
+
+
+class OneProvider:
+    """A LoginProvider that vouches for the same person, whoever comes back."""
+
+    def __init__(self, proof: Proof) -> None:
+        self._proof = proof
+        self.issuer = proof.issuer
+
+    async def address(self, secrets: LoginSecrets, /) -> str:
+        return f"{self.issuer}/authorize?state={secrets.state}"
+
+    async def redeem(self, answer: ProviderAnswer, secrets: LoginSecrets, /) -> Proof:
+        return self._proof
+
+
+class ProvingVerifier:
+    """A TokenVerifier for which a token is good if it was given a proof; it speaks for nobody here."""
+
+    def __init__(self, **proofs: Proof) -> None:
+        self._proofs = proofs
+
+    async def verify(self, token: str, /) -> Identity:
+        raise Unauthenticated("The access token is not valid.")
+
+    async def prove(self, token: str, /) -> Proof:
+        if token not in self._proofs:
+            raise Unauthenticated("The access token is not valid.")
+        return self._proofs[token]
+
+
+class FakePasswordHasher:
+    """Takes no time. `parameters` are today's; `compared` are the hashes that `verify` was given."""
+
+    def __init__(self) -> None:
+        self.parameters = 1
+        self.compared: list[str | None] = []
+
+    async def hash(self, password: str, /) -> str:
+        return f"$fake${self.parameters}${password}"
+
+    async def verify(self, password: str, hash: str | None, /) -> bool:
+        self.compared.append(hash)
+        return hash is not None and hash.split("$", 3)[3] == password
+
+    def is_outdated(self, hash: str, /) -> bool:
+        return hash.split("$", 3)[2] != str(self.parameters)

@@ -1,0 +1,125 @@
+"""What the tests over HTTP share: people who speak, and a contract that every answer is held against."""
+
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime
+from typing import Any, override
+
+import httpx2
+import pytest
+from fastapi import FastAPI
+from httpx2 import ASGITransport, AsyncClient, Request, Response
+from pydantic import SecretStr
+
+from application.kernel.ports import Begin, Identity
+from domain.tasks import Task
+from entrypoints.http.kernel.server.app import create_app
+from entrypoints.kernel.container import Container
+from entrypoints.kernel.settings import Settings
+from kernel.world.builders import Team, a_session, a_task, a_team, store
+from kernel.world.documented import Contract
+
+BASE_URL = "http://localhost:8000"
+
+type As = Callable[[Identity | None], AsyncClient]
+
+
+@pytest.fixture(scope="session")
+def document() -> dict[str, Any]:
+    """The OpenAPI document, which needs no database."""
+    settings = Settings(database_url=SecretStr("postgresql://nobody@localhost/nothing"))
+    return create_app(Container(settings=settings)).openapi()
+
+
+@pytest.fixture
+def contract(app: FastAPI, document: dict[str, Any]) -> Contract:
+    return Contract(app, document)
+
+
+class LoggedIn(httpx2.Auth):
+    """A session of its own for each client, opened when the client first asks for something."""
+
+    def __init__(self, container: Container, identity: Identity) -> None:
+        self._container = container
+        self._user_id = identity.user_id
+        self._header: str | None = None
+
+    @override
+    async def async_auth_flow(self, request: Request) -> AsyncGenerator[Request, Response]:
+        if self._header is None:
+            session = a_session(user_id=self._user_id, created_at=datetime.now(UTC))
+            await store(self._container.begin(), session)
+            token = await self._container.token_issuer().issue(self._user_id, session_id=session.id)
+            self._header = f"Bearer {token.value}"
+        request.headers["authorization"] = self._header
+        yield request
+
+
+@pytest.fixture
+async def as_(app: FastAPI, container: Container, contract: Contract) -> AsyncIterator[As]:
+    """A client of a user who has logged in, or of nobody. A defect is a 500, as for a real client."""
+
+    async def check(response: Response) -> None:
+        contract.check(response, await response.aread())
+
+    async with AsyncExitStack() as stack:
+        transport = await stack.enter_async_context(ASGITransport(app=app, raise_app_exceptions=False))
+
+        def make(identity: Identity | None) -> AsyncClient:
+            client = AsyncClient(
+                transport=transport,
+                base_url=BASE_URL,
+                auth=LoggedIn(container, identity) if identity else None,
+                event_hooks={"response": [check]},
+            )
+            stack.push_async_callback(client.aclose)
+            return client
+
+        yield make
+
+
+@pytest.fixture
+def client(as_: As) -> AsyncClient:
+    """A client that nobody has logged in."""
+    return as_(None)
+
+
+@pytest.fixture
+async def team(begin: Begin) -> Team:
+    """A workspace with one person of each role, and a stranger."""
+    team = a_team()
+    await store(begin, *team.aggregates)
+    return team
+
+
+@pytest.fixture
+async def task(begin: Begin, team: Team) -> Task:
+    """An open task of the team."""
+    task = a_task(workspace_id=team.workspace.id, created_by=team.member.user_id)
+    await store(begin, task)
+    return task
+
+
+@pytest.fixture
+def owner(as_: As, team: Team) -> AsyncClient:
+    return as_(team.owner)
+
+
+@pytest.fixture
+def admin(as_: As, team: Team) -> AsyncClient:
+    return as_(team.admin)
+
+
+@pytest.fixture
+def member(as_: As, team: Team) -> AsyncClient:
+    return as_(team.member)
+
+
+@pytest.fixture
+def viewer(as_: As, team: Team) -> AsyncClient:
+    return as_(team.viewer)
+
+
+@pytest.fixture
+def stranger(as_: As, team: Team) -> AsyncClient:
+    return as_(team.stranger)
