@@ -14,8 +14,9 @@ from adapters.postgres.kernel.connection.database import Database
 from application.kernel.identity.sessions import open_session
 from domain.kernel.users import UserId
 from domain.kernel.workspaces import WorkspaceId
-from entrypoints.kernel.container import Container, close
-from entrypoints.kernel.settings import Settings
+from entrypoints.container import Container
+from entrypoints.kernel.container import close
+from entrypoints.settings import Settings
 
 
 class TokenMicros(NamedTuple):
@@ -38,7 +39,7 @@ async def token_micros(url: str, *, secret: str, user: UUID) -> TokenMicros:
         token = (await with_cache.token_issuer().issue(UserId(user), session_id=session.id)).value
         return TokenMicros(
             await _micros(lambda: with_cache.tokens().verify(token), 2000),
-            await _micros(lambda: without.tokens().prove(token), 50),
+            await _micros(lambda: without.tokens().read(token), 50),
             await _micros(lambda: without.tokens().verify(token), 50),
         )
     finally:

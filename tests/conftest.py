@@ -13,12 +13,14 @@ from pydantic import SecretStr
 
 from adapters.postgres.kernel.connection.database import Database
 from adapters.postgres.kernel.connection.transactions import PostgresTransactions
-from adapters.postgres.kernel.queries import postgres_queries
+from adapters.postgres.kernel.discovery import queries_of, repositories_of
 from adapters.postgres.kernel.tables.schema import metadata
-from application.kernel.ports import Begin, Queries
 from application.kernel.run import Runner
-from entrypoints.kernel.container import Container
-from entrypoints.kernel.settings import Settings
+from application.kernel.unit_of_work import Begin
+from application.queries import Queries
+from application.unit_of_work import UnitOfWork
+from entrypoints.container import Container
+from entrypoints.settings import Settings
 
 pytest_plugins = ["kernel.servers.postgres"]
 
@@ -59,18 +61,18 @@ def clock() -> Callable[[], datetime]:
 
 
 @pytest.fixture
-def begin(database: Database, clock: Callable[[], datetime]) -> Begin:
-    return PostgresTransactions(database, clock)
+def begin(database: Database, clock: Callable[[], datetime]) -> Begin[UnitOfWork]:
+    return PostgresTransactions(database, clock, UnitOfWork, repositories_of(UnitOfWork))
 
 
 @pytest.fixture
-def run(begin: Begin) -> Runner:
+def run(begin: Begin[UnitOfWork]) -> Runner[UnitOfWork]:
     return Runner(begin)
 
 
 @pytest.fixture
 def queries(database: Database) -> Queries:
-    return postgres_queries(database)
+    return queries_of(Queries, database)
 
 
 @pytest.fixture
@@ -93,7 +95,7 @@ def container(settings: Settings, database: Database) -> Container:
 
 @pytest.fixture
 async def app(container: Container) -> FastAPI:
-    from entrypoints.http.kernel.server.app import create_app
+    from entrypoints.http.app import create_app
 
     return create_app(container)
 

@@ -1,24 +1,11 @@
-"""What events cause; `entrypoints/worker.py` has the table that says which.
+"""What this service's events cause; `entrypoints/worker.py` has the table that says which.
 
 A reaction runs in the transaction that marks its event as delivered. It may run again after a failure,
 and by then the world may have moved on: what it needs can be gone.
 """
 
-from dataclasses import replace
-
-from application.kernel.identity.letters import Letters
-from application.kernel.identity.secret_tokens import fingerprint, new_secret
-from application.kernel.ports import Delivery, Mail, Mailer, Unavailable, UnitOfWork, WorldError
-from domain.kernel.aggregate import new_id
-from domain.kernel.identity.auth import (
-    EmailVerificationRequested,
-    OneTimeToken,
-    OneTimeTokenId,
-    OneTimeTokenNotFound,
-    PasswordChanged,
-    PasswordResetRequested,
-)
-from domain.kernel.users import EmailChanged, User, UserId, UserNotFound, UserRegistered
+from application.kernel.ports.events import Delivery
+from application.unit_of_work import UnitOfWork
 from domain.notifications import Kind, Notification, NotificationId
 from domain.tasks import TaskAssigned, TaskNotFound
 
@@ -43,92 +30,3 @@ async def notify_assignee(uow: UnitOfWork, delivery: Delivery[TaskAssigned]) -> 
             created_at=event.at,
         )
     )
-
-
-class MailWaits(WorldError):
-    """The mail could not be sent; it is tried again."""
-
-
-class MailReactions:
-    """The reactions that write to somebody.
-
-    The mail leaves inside of the transaction that stores the fingerprint of its secret, which is made here:
-    so no secret is stored, and each attempt has a fresh one. Should the transaction fail after that, the
-    secret is good for nothing, and the next attempt sends another.
-    """
-
-    def __init__(self, mailer: Mailer, letters: Letters) -> None:
-        self._mailer = mailer
-        self._letters = letters
-
-    async def verify_address(
-        self, uow: UnitOfWork, delivery: Delivery[UserRegistered] | Delivery[EmailChanged]
-    ) -> None:
-        """Whoever registers, or changes their address, is asked to prove it."""
-        user = await _active(uow, delivery.event.user_id)
-        if user is None or user.email is None or user.email_verified:
-            return
-        secret = new_secret()
-        token = OneTimeToken.verify_email(
-            id=OneTimeTokenId(new_id(uow.now)), user_id=user.id, email=user.email, at=uow.now
-        )
-        await uow.one_time_tokens.add(replace(token, token_hash=fingerprint(secret)))
-        await uow.one_time_tokens.remove_earlier(token)
-        await self._send(self._letters.verify_email(user.email, token=secret))
-
-    async def verify_again(self, uow: UnitOfWork, delivery: Delivery[EmailVerificationRequested]) -> None:
-        """The same, because the user asked for another mail."""
-        token = await _waiting(uow, delivery.event.token_id)
-        if token is None or token.user_id is None:
-            return
-        user = await _active(uow, token.user_id)
-        if user is None or user.email is None or user.email != token.email or user.email_verified:
-            await uow.one_time_tokens.remove(token)
-            return
-        secret = new_secret()
-        await uow.one_time_tokens.save(replace(token, token_hash=fingerprint(secret)))
-        await uow.one_time_tokens.remove_earlier(token)
-        await self._send(self._letters.verify_email(user.email, token=secret))
-
-    async def reset_password(self, uow: UnitOfWork, delivery: Delivery[PasswordResetRequested]) -> None:
-        """Whoever has the address gets the secret; where nobody has, the request is forgotten."""
-        token = await _waiting(uow, delivery.event.token_id)
-        if token is None or token.email is None:
-            return
-        user = await uow.users.by_email(token.email)
-        if user is None or user.suspended_at is not None or token.has_expired(uow.now):
-            await uow.one_time_tokens.remove(token)
-            return
-        secret = new_secret()
-        sent = await uow.one_time_tokens.save(replace(token, user_id=user.id, token_hash=fingerprint(secret)))
-        await uow.one_time_tokens.remove_earlier(sent)
-        await self._send(self._letters.reset_password(token.email, token=secret))
-
-    async def tell_of_password(self, uow: UnitOfWork, delivery: Delivery[PasswordChanged]) -> None:
-        """Whoever has a new password is told, in case that it was somebody else (NIST SP 800-63B-4 §4.6)."""
-        user = await _active(uow, delivery.event.user_id)
-        if user is not None and user.email is not None:
-            await self._send(self._letters.password_changed(user.email))
-
-    async def _send(self, mail: Mail) -> None:
-        try:
-            await self._mailer.send(mail)
-        except Unavailable as away:
-            # To the outbox, Unavailable is a world in which nothing can be delivered. Without its mail server
-            # the service has other things to do, so this counts against the event.
-            raise MailWaits(str(away)) from away
-
-
-async def _active(uow: UnitOfWork, user_id: UserId) -> User | None:
-    try:
-        user = await uow.users.get(user_id)
-    except UserNotFound:
-        return None
-    return user if user.suspended_at is None else None
-
-
-async def _waiting(uow: UnitOfWork, token_id: OneTimeTokenId) -> OneTimeToken | None:
-    try:
-        return await uow.one_time_tokens.get(token_id)
-    except OneTimeTokenNotFound:
-        return None

@@ -3,6 +3,7 @@
 import sys
 
 from entrypoints.kernel.tools.local import main
+from entrypoints.settings import Settings
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main(Settings, sys.argv[1:]))

@@ -8,8 +8,9 @@ import pytest
 
 from application.commands.comments import add_comment, delete_comment, edit_comment
 from application.kernel.admission import NotPermitted
-from application.kernel.ports import Identity
+from application.kernel.ports.callers import Caller
 from application.kernel.run import Runner
+from application.unit_of_work import UnitOfWork
 from domain.comments import (
     Comment,
     CommentAdded,
@@ -27,7 +28,7 @@ from kernel.world.builders import NOW, Team, a_comment, a_task, a_task_id, a_tea
 from kernel.world.fakes import FakeClock, MemoryTransactions
 from kernel.world.refusals import refused
 
-type Attempt = Callable[[Runner, Identity, Comment], Awaitable[object]]
+type Attempt = Callable[[Runner[UnitOfWork], Caller, Comment], Awaitable[object]]
 
 ON_A_COMMENT: Mapping[str, Attempt] = {
     "edit": lambda run, actor, comment: run(edit_comment, actor, comment.id, body="Better."),
@@ -39,14 +40,14 @@ EVERYTHING: Mapping[str, Attempt] = {
 }
 
 
-async def a_stored_comment(transactions: MemoryTransactions, team: Team, author: Role) -> Comment:
+async def a_stored_comment(transactions: MemoryTransactions[UnitOfWork], team: Team, author: Role) -> Comment:
     task = a_task(workspace_id=team.workspace.id)
     comment = a_comment(task_id=task.id, workspace_id=team.workspace.id, author_id=team.users[author].id)
     await store(transactions, task, comment)
     return comment
 
 
-async def stored(transactions: MemoryTransactions, comment: Comment) -> Comment:
+async def stored(transactions: MemoryTransactions[UnitOfWork], comment: Comment) -> Comment:
     async with transactions() as uow:
         return await uow.comments.get(comment.id)
 
@@ -57,7 +58,11 @@ async def stored(transactions: MemoryTransactions, comment: Comment) -> Comment:
 @pytest.mark.parametrize("role", [Role.MEMBER, Role.ADMIN, Role.OWNER])
 @pytest.mark.parametrize("attempt", EVERYTHING)
 async def test_any_member_but_a_viewer_may_add_comments_and_change_their_own(
-    attempt: str, role: Role, run: Runner, transactions: MemoryTransactions, team: Team
+    attempt: str,
+    role: Role,
+    run: Runner[UnitOfWork],
+    transactions: MemoryTransactions[UnitOfWork],
+    team: Team,
 ) -> None:
     own = await a_stored_comment(transactions, team, role)
     await EVERYTHING[attempt](run, team[role], own)
@@ -66,17 +71,17 @@ async def test_any_member_but_a_viewer_may_add_comments_and_change_their_own(
 
 @pytest.mark.parametrize("attempt", EVERYTHING)
 async def test_viewers_may_only_look_even_at_what_they_wrote_before(
-    attempt: str, run: Runner, transactions: MemoryTransactions, team: Team
+    attempt: str, run: Runner[UnitOfWork], transactions: MemoryTransactions[UnitOfWork], team: Team
 ) -> None:
     own = await a_stored_comment(transactions, team, Role.VIEWER)
-    with refused(NotPermitted, "As viewer you lack comments:write."):
+    with refused(NotPermitted, "The role viewer lacks the permission comments:write."):
         await EVERYTHING[attempt](run, team.viewer, own)
     assert await stored(transactions, own) == own
 
 
 @pytest.mark.parametrize("attempt", EVERYTHING)
 async def test_the_comments_of_an_archived_workspace_stay_as_they_are(
-    attempt: str, run: Runner, transactions: MemoryTransactions
+    attempt: str, run: Runner[UnitOfWork], transactions: MemoryTransactions[UnitOfWork]
 ) -> None:
     team = a_team(archived=True)
     await store(transactions, *team.aggregates)
@@ -88,7 +93,7 @@ async def test_the_comments_of_an_archived_workspace_stay_as_they_are(
 
 @pytest.mark.parametrize("attempt", ON_A_COMMENT)
 async def test_to_strangers_a_comment_does_not_exist(
-    attempt: str, run: Runner, transactions: MemoryTransactions, team: Team
+    attempt: str, run: Runner[UnitOfWork], transactions: MemoryTransactions[UnitOfWork], team: Team
 ) -> None:
     comment = await a_stored_comment(transactions, team, Role.MEMBER)
     with refused(CommentNotFound):
@@ -97,13 +102,15 @@ async def test_to_strangers_a_comment_does_not_exist(
 
 
 @pytest.mark.parametrize("attempt", ON_A_COMMENT)
-async def test_a_comment_that_never_was_is_not_found_either(attempt: str, run: Runner, team: Team) -> None:
+async def test_a_comment_that_never_was_is_not_found_either(
+    attempt: str, run: Runner[UnitOfWork], team: Team
+) -> None:
     with refused(CommentNotFound):
         await ON_A_COMMENT[attempt](run, team.owner, a_comment())
 
 
 async def test_to_strangers_there_is_no_task_to_comment_on(
-    run: Runner, transactions: MemoryTransactions, team: Team
+    run: Runner[UnitOfWork], transactions: MemoryTransactions[UnitOfWork], team: Team
 ) -> None:
     task = a_task(workspace_id=team.workspace.id)
     await store(transactions, task)
@@ -115,7 +122,7 @@ async def test_to_strangers_there_is_no_task_to_comment_on(
 
 @pytest.mark.parametrize("role", [Role.MEMBER, Role.ADMIN, Role.OWNER])
 async def test_nobody_edits_anothers_comment(
-    role: Role, run: Runner, transactions: MemoryTransactions, team: Team
+    role: Role, run: Runner[UnitOfWork], transactions: MemoryTransactions[UnitOfWork], team: Team
 ) -> None:
     comment = await a_stored_comment(transactions, team, Role.VIEWER)
     with refused(NotTheAuthor, "Write a comment of your own."):
@@ -124,7 +131,7 @@ async def test_nobody_edits_anothers_comment(
 
 @pytest.mark.parametrize("role", [Role.ADMIN, Role.OWNER])
 async def test_owners_and_admins_may_delete_anothers_comment(
-    role: Role, run: Runner, transactions: MemoryTransactions, team: Team
+    role: Role, run: Runner[UnitOfWork], transactions: MemoryTransactions[UnitOfWork], team: Team
 ) -> None:
     comment = await a_stored_comment(transactions, team, Role.MEMBER)
     await run(delete_comment, team[role], comment.id)
@@ -133,7 +140,7 @@ async def test_owners_and_admins_may_delete_anothers_comment(
 
 
 async def test_a_member_may_not_delete_anothers_comment(
-    run: Runner, transactions: MemoryTransactions, team: Team
+    run: Runner[UnitOfWork], transactions: MemoryTransactions[UnitOfWork], team: Team
 ) -> None:
     comment = await a_stored_comment(transactions, team, Role.VIEWER)
     with refused(NotTheAuthor, "An admin of the workspace can delete it too."):
@@ -144,7 +151,7 @@ async def test_a_member_may_not_delete_anothers_comment(
 
 
 async def test_an_added_comment_is_saved(
-    run: Runner, transactions: MemoryTransactions, clock: FakeClock, team: Team
+    run: Runner[UnitOfWork], transactions: MemoryTransactions[UnitOfWork], clock: FakeClock, team: Team
 ) -> None:
     task = a_task(workspace_id=team.workspace.id)
     await store(transactions, task)
@@ -172,7 +179,7 @@ async def test_an_added_comment_is_saved(
 
 
 async def test_an_empty_comment_is_not_added(
-    run: Runner, transactions: MemoryTransactions, team: Team
+    run: Runner[UnitOfWork], transactions: MemoryTransactions[UnitOfWork], team: Team
 ) -> None:
     task = a_task(workspace_id=team.workspace.id)
     await store(transactions, task)
@@ -181,7 +188,7 @@ async def test_an_empty_comment_is_not_added(
 
 
 async def test_an_edited_comment_is_saved(
-    run: Runner, transactions: MemoryTransactions, clock: FakeClock, team: Team
+    run: Runner[UnitOfWork], transactions: MemoryTransactions[UnitOfWork], clock: FakeClock, team: Team
 ) -> None:
     comment = await a_stored_comment(transactions, team, Role.MEMBER)
     clock.advance(timedelta(minutes=15))
@@ -200,7 +207,7 @@ async def test_an_edited_comment_is_saved(
 
 
 async def test_after_15_minutes_a_comment_stays_as_it_is(
-    run: Runner, transactions: MemoryTransactions, clock: FakeClock, team: Team
+    run: Runner[UnitOfWork], transactions: MemoryTransactions[UnitOfWork], clock: FakeClock, team: Team
 ) -> None:
     comment = await a_stored_comment(transactions, team, Role.MEMBER)
     clock.now = NOW + timedelta(minutes=15, microseconds=1)
@@ -209,7 +216,7 @@ async def test_after_15_minutes_a_comment_stays_as_it_is(
 
 
 async def test_its_author_may_delete_a_comment_later_too(
-    run: Runner, transactions: MemoryTransactions, clock: FakeClock, team: Team
+    run: Runner[UnitOfWork], transactions: MemoryTransactions[UnitOfWork], clock: FakeClock, team: Team
 ) -> None:
     comment = await a_stored_comment(transactions, team, Role.MEMBER)
     clock.advance(timedelta(days=365))

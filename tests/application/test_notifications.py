@@ -6,6 +6,7 @@ import pytest
 
 from application.commands.notifications import mark_notification
 from application.kernel.run import Runner
+from application.unit_of_work import UnitOfWork
 from domain.notifications import Notification, NotificationNotFound
 from kernel.world.builders import NOW, Team, a_notification, a_task, store
 from kernel.world.fakes import FakeClock, MemoryTransactions
@@ -13,7 +14,7 @@ from kernel.world.refusals import refused
 
 
 @pytest.fixture
-async def notification(transactions: MemoryTransactions, team: Team) -> Notification:
+async def notification(transactions: MemoryTransactions[UnitOfWork], team: Team) -> Notification:
     """For the viewer, because everybody may mark their own."""
     task = a_task(workspace_id=team.workspace.id)
     notification = a_notification(
@@ -24,7 +25,11 @@ async def notification(transactions: MemoryTransactions, team: Team) -> Notifica
 
 
 async def test_everybody_may_mark_their_own_as_read_and_as_unread_again(
-    run: Runner, transactions: MemoryTransactions, clock: FakeClock, team: Team, notification: Notification
+    run: Runner[UnitOfWork],
+    transactions: MemoryTransactions[UnitOfWork],
+    clock: FakeClock,
+    team: Team,
+    notification: Notification,
 ) -> None:
     clock.now = NOW.replace(year=2031)
     marked = await run(mark_notification, team.viewer, notification.id, read=True)
@@ -36,14 +41,17 @@ async def test_everybody_may_mark_their_own_as_read_and_as_unread_again(
 
 
 async def test_marking_it_as_read_again_saves_nothing(
-    run: Runner, team: Team, notification: Notification
+    run: Runner[UnitOfWork], team: Team, notification: Notification
 ) -> None:
     marked = await run(mark_notification, team.viewer, notification.id, read=True)
     assert await run(mark_notification, team.viewer, notification.id, read=True) == marked
 
 
 async def test_to_others_it_does_not_exist(
-    run: Runner, transactions: MemoryTransactions, team: Team, notification: Notification
+    run: Runner[UnitOfWork],
+    transactions: MemoryTransactions[UnitOfWork],
+    team: Team,
+    notification: Notification,
 ) -> None:
     for other in (team.owner, team.stranger):
         with refused(NotificationNotFound):
@@ -52,6 +60,6 @@ async def test_to_others_it_does_not_exist(
         assert await uow.notifications.get(notification.id) == notification
 
 
-async def test_one_that_never_was_is_not_found_either(run: Runner, team: Team) -> None:
+async def test_one_that_never_was_is_not_found_either(run: Runner[UnitOfWork], team: Team) -> None:
     with refused(NotificationNotFound):
         await run(mark_notification, team.viewer, a_notification().id, read=True)

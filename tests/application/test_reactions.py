@@ -8,10 +8,14 @@ from uuid import uuid4
 import pytest
 
 from application.kernel.identity.letters import Letters
+from application.kernel.identity.mails import MailReactions, MailWaits
 from application.kernel.identity.secret_tokens import fingerprint
-from application.kernel.ports import Delivery, Mail, TimedOut, Unavailable
+from application.kernel.ports.events import Delivery
+from application.kernel.ports.mail import Mail
+from application.kernel.ports.world import TimedOut, Unavailable
 from application.kernel.run import Runner
-from application.reactions import MailReactions, MailWaits, notify_assignee
+from application.reactions import notify_assignee
+from application.unit_of_work import UnitOfWork
 from domain.kernel.aggregate import Event
 from domain.kernel.identity.auth import (
     EmailVerificationRequested,
@@ -46,7 +50,11 @@ def assigned(task: Task, team: Team, *, by: str = "owner") -> Delivery[TaskAssig
 
 
 async def test_an_assignee_is_told_by_whom_when_and_about_what(
-    run: Runner, transactions: MemoryTransactions, clock: FakeClock, team: Team, task: Task
+    run: Runner[UnitOfWork],
+    transactions: MemoryTransactions[UnitOfWork],
+    clock: FakeClock,
+    team: Team,
+    task: Task,
 ) -> None:
     await store(transactions, task)
     delivery = assigned(task, team)
@@ -66,7 +74,7 @@ async def test_an_assignee_is_told_by_whom_when_and_about_what(
 
 
 async def test_nobody_is_told_what_they_did_themselves(
-    run: Runner, transactions: MemoryTransactions, team: Team, task: Task
+    run: Runner[UnitOfWork], transactions: MemoryTransactions[UnitOfWork], team: Team, task: Task
 ) -> None:
     await store(transactions, task)
     delivery = assigned(task, team, by="member")
@@ -77,7 +85,7 @@ async def test_nobody_is_told_what_they_did_themselves(
 
 
 async def test_a_task_that_is_gone_by_then_is_nobodys_news(
-    run: Runner, transactions: MemoryTransactions, team: Team, task: Task
+    run: Runner[UnitOfWork], transactions: MemoryTransactions[UnitOfWork], team: Team, task: Task
 ) -> None:
     delivery = assigned(task, team)
     await run(notify_assignee, delivery)
@@ -103,7 +111,7 @@ def mails(mailer: FakeMailer) -> MailReactions:
 
 
 @pytest.fixture
-async def ada(transactions: MemoryTransactions) -> User:
+async def ada(transactions: MemoryTransactions[UnitOfWork]) -> User:
     user = a_user(email=ADA)
     await store(transactions, user)
     return user
@@ -118,7 +126,7 @@ def secret_in(mail: Mail) -> str:
     return mail.text.partition("#token=")[2].split()[0]
 
 
-def tokens_in(transactions: MemoryTransactions) -> list[OneTimeToken]:
+def tokens_in(transactions: MemoryTransactions[UnitOfWork]) -> list[OneTimeToken]:
     return list(transactions.committed.of(OneTimeToken).values())
 
 
@@ -132,10 +140,10 @@ def a_request(user: User | None = None, *, email: Email | None = ADA) -> OneTime
 @pytest.mark.parametrize("event", [UserRegistered, EmailChanged])
 async def test_who_registers_or_changes_their_address_gets_a_secret_of_which_a_fingerprint_is_kept(
     event: type[UserRegistered],  # or the other: they have the same fields
-    run: Runner,
+    run: Runner[UnitOfWork],
     mails: MailReactions,
     ada: User,
-    transactions: MemoryTransactions,
+    transactions: MemoryTransactions[UnitOfWork],
     *,
     mailer: FakeMailer,
 ) -> None:
@@ -155,7 +163,11 @@ async def test_who_registers_or_changes_their_address_gets_a_secret_of_which_a_f
 
 
 async def test_only_the_newest_secret_is_good(
-    run: Runner, mails: MailReactions, ada: User, transactions: MemoryTransactions, mailer: FakeMailer
+    run: Runner[UnitOfWork],
+    mails: MailReactions,
+    ada: User,
+    transactions: MemoryTransactions[UnitOfWork],
+    mailer: FakeMailer,
 ) -> None:
     for _ in range(3):
         await run(mails.verify_address, delivery_of(UserRegistered(at=NOW, user_id=ada.id)))
@@ -175,7 +187,11 @@ async def test_only_the_newest_secret_is_good(
     ids=["no address", "proved already", "suspended"],
 )
 async def test_who_has_nothing_to_prove_gets_no_mail(
-    user: User, run: Runner, mails: MailReactions, transactions: MemoryTransactions, mailer: FakeMailer
+    user: User,
+    run: Runner[UnitOfWork],
+    mails: MailReactions,
+    transactions: MemoryTransactions[UnitOfWork],
+    mailer: FakeMailer,
 ) -> None:
     await store(transactions, user)
     await run(mails.verify_address, delivery_of(UserRegistered(at=NOW, user_id=user.id)))
@@ -183,7 +199,9 @@ async def test_who_has_nothing_to_prove_gets_no_mail(
     assert tokens_in(transactions) == []
 
 
-async def test_who_is_gone_gets_no_mail(run: Runner, mails: MailReactions, mailer: FakeMailer) -> None:
+async def test_who_is_gone_gets_no_mail(
+    run: Runner[UnitOfWork], mails: MailReactions, mailer: FakeMailer
+) -> None:
     nobody = a_user().id
     await run(mails.verify_address, delivery_of(UserRegistered(at=NOW, user_id=nobody)))
     await run(mails.tell_of_password, delivery_of(PasswordChanged(at=NOW, user_id=nobody)))
@@ -194,7 +212,11 @@ async def test_who_is_gone_gets_no_mail(run: Runner, mails: MailReactions, maile
 
 
 async def test_another_mail_on_request_makes_the_one_before_worthless(
-    run: Runner, mails: MailReactions, ada: User, transactions: MemoryTransactions, mailer: FakeMailer
+    run: Runner[UnitOfWork],
+    mails: MailReactions,
+    ada: User,
+    transactions: MemoryTransactions[UnitOfWork],
+    mailer: FakeMailer,
 ) -> None:
     earlier, request = a_one_time_token(user_id=ada.id, email=ADA, token_hash="earlier"), a_request(ada)
     await store(transactions, earlier, request)
@@ -209,9 +231,9 @@ async def test_another_mail_on_request_makes_the_one_before_worthless(
 @pytest.mark.parametrize("change", [{"email": Email("new@example.com")}, {"email_verified_at": NOW}])
 async def test_a_request_that_the_user_has_outrun_is_forgotten(
     change: dict[str, object],
-    run: Runner,
+    run: Runner[UnitOfWork],
     mails: MailReactions,
-    transactions: MemoryTransactions,
+    transactions: MemoryTransactions[UnitOfWork],
     mailer: FakeMailer,
 ) -> None:
     user = replace(a_user(email=ADA), **change)  # type: ignore[arg-type]
@@ -223,7 +245,11 @@ async def test_a_request_that_the_user_has_outrun_is_forgotten(
 
 
 async def test_who_has_the_address_gets_the_secret_that_resets_the_password(
-    run: Runner, mails: MailReactions, ada: User, transactions: MemoryTransactions, mailer: FakeMailer
+    run: Runner[UnitOfWork],
+    mails: MailReactions,
+    ada: User,
+    transactions: MemoryTransactions[UnitOfWork],
+    mailer: FakeMailer,
 ) -> None:
     earlier, request = a_request(), a_request()
     await store(transactions, replace(earlier, user_id=ada.id, token_hash="earlier"), request)
@@ -237,7 +263,11 @@ async def test_who_has_the_address_gets_the_secret_that_resets_the_password(
 
 @pytest.mark.parametrize("user", [a_user(), a_user(email=ADA, suspended_at=NOW)], ids=["nobody", "suspended"])
 async def test_where_nobody_has_the_address_the_request_is_forgotten(
-    user: User, run: Runner, mails: MailReactions, transactions: MemoryTransactions, mailer: FakeMailer
+    user: User,
+    run: Runner[UnitOfWork],
+    mails: MailReactions,
+    transactions: MemoryTransactions[UnitOfWork],
+    mailer: FakeMailer,
 ) -> None:
     request = a_request()
     await store(transactions, user, request)
@@ -247,7 +277,11 @@ async def test_where_nobody_has_the_address_the_request_is_forgotten(
 
 
 async def test_a_request_that_waited_too_long_is_forgotten(
-    run: Runner, mails: MailReactions, ada: User, transactions: MemoryTransactions, clock: FakeClock
+    run: Runner[UnitOfWork],
+    mails: MailReactions,
+    ada: User,
+    transactions: MemoryTransactions[UnitOfWork],
+    clock: FakeClock,
 ) -> None:
     request = a_request()
     await store(transactions, request)
@@ -257,7 +291,7 @@ async def test_a_request_that_waited_too_long_is_forgotten(
 
 
 async def test_who_has_another_password_is_told(
-    run: Runner, mails: MailReactions, ada: User, mailer: FakeMailer
+    run: Runner[UnitOfWork], mails: MailReactions, ada: User, mailer: FakeMailer
 ) -> None:
     await run(mails.tell_of_password, delivery_of(PasswordChanged(at=NOW, user_id=ada.id)))
     assert mailer.sent == [LETTERS.password_changed(ADA)]
@@ -269,11 +303,11 @@ async def test_who_has_another_password_is_told(
 async def test_a_mail_that_cannot_be_sent_leaves_no_secret_and_counts_against_its_event_alone(
     failure: Exception,
     raised: type[Exception],
-    run: Runner,
+    run: Runner[UnitOfWork],
     mails: MailReactions,
     ada: User,
     *,
-    transactions: MemoryTransactions,
+    transactions: MemoryTransactions[UnitOfWork],
     mailer: FakeMailer,
 ) -> None:
     request = a_request()

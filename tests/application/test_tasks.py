@@ -16,8 +16,9 @@ from application.commands.tasks import (
     start_task,
 )
 from application.kernel.admission import NotPermitted
-from application.kernel.ports import Identity
+from application.kernel.ports.callers import Caller
 from application.kernel.run import Runner
+from application.unit_of_work import UnitOfWork
 from domain.comments import CommentNotFound
 from domain.kernel.errors import Invalid
 from domain.kernel.memberships import Role
@@ -42,7 +43,7 @@ from kernel.world.refusals import refused
 
 DUE = NOW + timedelta(days=3)
 
-type Attempt = Callable[[Runner, Identity, Task], Awaitable[object]]
+type Attempt = Callable[[Runner[UnitOfWork], Caller, Task], Awaitable[object]]
 
 ON_A_TASK: Mapping[str, Attempt] = {
     "edit": lambda run, actor, task: run(edit_task, actor, task.id, title="Another"),
@@ -59,14 +60,14 @@ EVERYTHING: Mapping[str, Attempt] = {
 
 
 @pytest.fixture
-async def task(transactions: MemoryTransactions, team: Team) -> Task:
+async def task(transactions: MemoryTransactions[UnitOfWork], team: Team) -> Task:
     """In progress, from where all moves but one are allowed."""
     task = a_task(workspace_id=team.workspace.id, status=Status.IN_PROGRESS)
     await store(transactions, task)
     return task
 
 
-async def stored(transactions: MemoryTransactions, task: Task) -> Task:
+async def stored(transactions: MemoryTransactions[UnitOfWork], task: Task) -> Task:
     async with transactions() as uow:
         return await uow.tasks.get(task.id)
 
@@ -77,7 +78,11 @@ async def stored(transactions: MemoryTransactions, task: Task) -> Task:
 @pytest.mark.parametrize("role", [Role.MEMBER, Role.ADMIN, Role.OWNER])
 @pytest.mark.parametrize("attempt", EVERYTHING)
 async def test_any_member_but_a_viewer_may_work_on_tasks(
-    attempt: str, role: Role, run: Runner, transactions: MemoryTransactions, team: Team
+    attempt: str,
+    role: Role,
+    run: Runner[UnitOfWork],
+    transactions: MemoryTransactions[UnitOfWork],
+    team: Team,
 ) -> None:
     task = a_task(
         workspace_id=team.workspace.id, status=Status.OPEN if attempt == "start" else Status.IN_PROGRESS
@@ -89,16 +94,20 @@ async def test_any_member_but_a_viewer_may_work_on_tasks(
 
 @pytest.mark.parametrize("attempt", EVERYTHING)
 async def test_viewers_may_only_look(
-    attempt: str, run: Runner, transactions: MemoryTransactions, team: Team, task: Task
+    attempt: str,
+    run: Runner[UnitOfWork],
+    transactions: MemoryTransactions[UnitOfWork],
+    team: Team,
+    task: Task,
 ) -> None:
-    with refused(NotPermitted, "As viewer you lack tasks:write."):
+    with refused(NotPermitted, "The role viewer lacks the permission tasks:write."):
         await EVERYTHING[attempt](run, team.viewer, task)
     assert await stored(transactions, task) == task
 
 
 @pytest.mark.parametrize("attempt", EVERYTHING)
 async def test_the_tasks_of_an_archived_workspace_stay_as_they_are(
-    attempt: str, run: Runner, transactions: MemoryTransactions
+    attempt: str, run: Runner[UnitOfWork], transactions: MemoryTransactions[UnitOfWork]
 ) -> None:
     team = a_team(archived=True)
     task = a_task(workspace_id=team.workspace.id, status=Status.IN_PROGRESS)
@@ -110,7 +119,11 @@ async def test_the_tasks_of_an_archived_workspace_stay_as_they_are(
 
 @pytest.mark.parametrize("attempt", ON_A_TASK)
 async def test_to_strangers_a_task_does_not_exist(
-    attempt: str, run: Runner, transactions: MemoryTransactions, team: Team, task: Task
+    attempt: str,
+    run: Runner[UnitOfWork],
+    transactions: MemoryTransactions[UnitOfWork],
+    team: Team,
+    task: Task,
 ) -> None:
     with refused(TaskNotFound):
         await ON_A_TASK[attempt](run, team.stranger, task)
@@ -118,12 +131,16 @@ async def test_to_strangers_a_task_does_not_exist(
 
 
 @pytest.mark.parametrize("attempt", ON_A_TASK)
-async def test_a_task_that_never_was_is_not_found_either(attempt: str, run: Runner, team: Team) -> None:
+async def test_a_task_that_never_was_is_not_found_either(
+    attempt: str, run: Runner[UnitOfWork], team: Team
+) -> None:
     with refused(TaskNotFound):
         await ON_A_TASK[attempt](run, team.owner, a_task(workspace_id=team.workspace.id))
 
 
-async def test_to_strangers_there_is_no_workspace_to_create_a_task_in(run: Runner, team: Team) -> None:
+async def test_to_strangers_there_is_no_workspace_to_create_a_task_in(
+    run: Runner[UnitOfWork], team: Team
+) -> None:
     with refused(WorkspaceNotFound):
         await run(create_task, team.stranger, team.workspace.id, title="Weave")
 
@@ -132,7 +149,7 @@ async def test_to_strangers_there_is_no_workspace_to_create_a_task_in(run: Runne
 
 
 async def test_a_created_task_is_saved_with_all_that_was_said(
-    run: Runner, transactions: MemoryTransactions, clock: FakeClock, team: Team
+    run: Runner[UnitOfWork], transactions: MemoryTransactions[UnitOfWork], clock: FakeClock, team: Team
 ) -> None:
     workspace_id, member, viewer = team.workspace.id, team.member.user_id, team.viewer.user_id
     task = await run(
@@ -165,7 +182,9 @@ async def test_a_created_task_is_saved_with_all_that_was_said(
     ]
 
 
-async def test_a_task_needs_no_more_than_a_title(run: Runner, clock: FakeClock, team: Team) -> None:
+async def test_a_task_needs_no_more_than_a_title(
+    run: Runner[UnitOfWork], clock: FakeClock, team: Team
+) -> None:
     task = await run(create_task, team.member, team.workspace.id, title="Weave")
     assert task == a_task(
         id=task.id,
@@ -178,7 +197,7 @@ async def test_a_task_needs_no_more_than_a_title(run: Runner, clock: FakeClock, 
 
 
 async def test_a_task_without_a_title_is_not_created(
-    run: Runner, transactions: MemoryTransactions, team: Team
+    run: Runner[UnitOfWork], transactions: MemoryTransactions[UnitOfWork], team: Team
 ) -> None:
     with refused(Invalid, "It must not be empty.", field="title"):
         await run(create_task, team.member, team.workspace.id, title="")
@@ -186,7 +205,7 @@ async def test_a_task_without_a_title_is_not_created(
 
 
 async def test_a_task_is_created_for_a_member_only(
-    run: Runner, transactions: MemoryTransactions, team: Team
+    run: Runner[UnitOfWork], transactions: MemoryTransactions[UnitOfWork], team: Team
 ) -> None:
     elsewhere = a_team()
     await store(transactions, *elsewhere.aggregates)
@@ -199,7 +218,11 @@ async def test_a_task_is_created_for_a_member_only(
 
 
 async def test_an_edited_task_is_saved(
-    run: Runner, transactions: MemoryTransactions, clock: FakeClock, team: Team, task: Task
+    run: Runner[UnitOfWork],
+    transactions: MemoryTransactions[UnitOfWork],
+    clock: FakeClock,
+    team: Team,
+    task: Task,
 ) -> None:
     clock.advance(timedelta(hours=1))
     edited = await run(
@@ -227,7 +250,11 @@ async def test_an_edited_task_is_saved(
 
 
 async def test_an_edit_that_changes_nothing_saves_nothing(
-    run: Runner, transactions: MemoryTransactions, clock: FakeClock, team: Team, task: Task
+    run: Runner[UnitOfWork],
+    transactions: MemoryTransactions[UnitOfWork],
+    clock: FakeClock,
+    team: Team,
+    task: Task,
 ) -> None:
     clock.advance(timedelta(hours=1))
     assert await run(edit_task, team.member, task.id, title=task.title) == task
@@ -236,7 +263,7 @@ async def test_an_edit_that_changes_nothing_saves_nothing(
 
 
 async def test_a_task_is_given_to_a_member_only(
-    run: Runner, transactions: MemoryTransactions, team: Team, task: Task
+    run: Runner[UnitOfWork], transactions: MemoryTransactions[UnitOfWork], team: Team, task: Task
 ) -> None:
     with refused(AssigneeNotMember, "Invite them first.", field="assignee_id"):
         await run(edit_task, team.member, task.id, assignee_id=team.stranger.user_id)
@@ -244,7 +271,7 @@ async def test_a_task_is_given_to_a_member_only(
 
 
 async def test_an_assignee_can_be_taken_off_and_others_fields_edited_meanwhile(
-    run: Runner, transactions: MemoryTransactions, team: Team
+    run: Runner[UnitOfWork], transactions: MemoryTransactions[UnitOfWork], team: Team
 ) -> None:
     assigned = a_task(workspace_id=team.workspace.id, assignee_id=team.admin.user_id)
     await store(transactions, assigned)
@@ -273,8 +300,8 @@ async def test_an_assignee_can_be_taken_off_and_others_fields_edited_meanwhile(
 )
 async def test_a_move_is_saved(
     way: tuple[str, Status, Status],
-    run: Runner,
-    transactions: MemoryTransactions,
+    run: Runner[UnitOfWork],
+    transactions: MemoryTransactions[UnitOfWork],
     clock: FakeClock,
     team: Team,
 ) -> None:
@@ -308,7 +335,11 @@ async def test_a_move_is_saved(
     [("start", Status.DONE), ("complete", Status.DONE), ("cancel", Status.DONE), ("reopen", Status.OPEN)],
 )
 async def test_a_move_that_is_not_allowed_saves_nothing(
-    attempt: str, origin: Status, run: Runner, transactions: MemoryTransactions, team: Team
+    attempt: str,
+    origin: Status,
+    run: Runner[UnitOfWork],
+    transactions: MemoryTransactions[UnitOfWork],
+    team: Team,
 ) -> None:
     task = a_task(workspace_id=team.workspace.id, status=origin)
     await store(transactions, task)
@@ -322,7 +353,11 @@ async def test_a_move_that_is_not_allowed_saves_nothing(
 
 
 async def test_a_task_goes_with_its_comments_and_notifications(
-    run: Runner, transactions: MemoryTransactions, clock: FakeClock, team: Team, task: Task
+    run: Runner[UnitOfWork],
+    transactions: MemoryTransactions[UnitOfWork],
+    clock: FakeClock,
+    team: Team,
+    task: Task,
 ) -> None:
     comment = a_comment(workspace_id=task.workspace_id, task_id=task.id)
     notification = a_notification(workspace_id=task.workspace_id, task_id=task.id)

@@ -13,12 +13,12 @@ from fastapi.routing import APIRoute, iter_route_contexts
 from pydantic import SecretStr
 from starlette.routing import BaseRoute
 
+from entrypoints.container import Container
+from entrypoints.http.app import create_app
 from entrypoints.http.kernel.document.documentation import is_public
 from entrypoints.http.kernel.routing.dependencies import Actor, Bearer
 from entrypoints.http.kernel.routing.routes import Route, Router
-from entrypoints.http.kernel.server.app import create_app
-from entrypoints.kernel.container import Container
-from entrypoints.kernel.settings import Settings
+from entrypoints.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 SRC = ROOT / "src"

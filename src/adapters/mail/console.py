@@ -2,7 +2,7 @@
 
 import sys
 
-from application.kernel.ports import Mail
+from application.kernel.ports.mail import Mail
 
 
 class ConsoleMailer:

@@ -16,7 +16,9 @@ from aiosmtplib import (
     SMTPTimeoutError,
 )
 
-from application.kernel.ports import Clock, Mail, TimedOut, Unavailable
+from application.kernel.ports.mail import Mail
+from application.kernel.ports.storing import Clock
+from application.kernel.ports.world import TimedOut, Unavailable
 
 log = structlog.get_logger(__name__)
 

@@ -9,7 +9,7 @@ from threading import BoundedSemaphore
 from argon2 import PasswordHasher, Type
 from argon2.exceptions import VerifyMismatchError
 
-from application.kernel.ports import Unavailable
+from application.kernel.ports.world import Unavailable
 
 # The parameters of OWASP's Password Storage Cheat Sheet for argon2id: about 20 ms of one core.
 MEMORY_KIB = 19_456

@@ -1,21 +1,22 @@
 """Comments in PostgreSQL: the table, the repository, the queries."""
 
-from typing import ClassVar
+from typing import ClassVar, override
 
 from sqlalchemy import Column, ForeignKey, Index, Table, Uuid, bindparam, select
 
-from adapters.postgres.kernel.connection.database import Database, Statement
+from adapters.postgres.kernel.connection.database import Statement
 from adapters.postgres.kernel.connection.errors import Conflicts
 from adapters.postgres.kernel.memberships import seen_by_viewer
 from adapters.postgres.kernel.tables.mapping import loader
 from adapters.postgres.kernel.tables.paging import Listing, by_time
+from adapters.postgres.kernel.tables.queries import PostgresQueries
 from adapters.postgres.kernel.tables.repository import PostgresRepository
 from adapters.postgres.kernel.tables.schema import between, instant, key, metadata, text, version
 from adapters.postgres.kernel.users import users
 from adapters.postgres.kernel.workspaces import workspaces
 from adapters.postgres.tasks import tasks
 from application.kernel.paging import Page, PageRequest, Sort
-from application.queries.comments import CommentView
+from application.queries.comments import CommentQueries, CommentView
 from domain.comments import BODY_MOST, Comment, CommentId, CommentNotFound
 from domain.kernel.users import UserId
 from domain.tasks import TaskId, TaskNotFound
@@ -71,16 +72,12 @@ _OLDEST_FIRST = (Sort("created_at"),)
 _view = loader(CommentView)
 
 
-class PostgresCommentQueries:
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
+class PostgresCommentQueries(PostgresQueries, CommentQueries):
+    @override
     async def get(self, viewer: UserId, comment_id: CommentId, /) -> CommentView:
-        row = await self._database.fetchrow(_GET, {"viewer": viewer, "comment_id": comment_id})
-        if row is None:
-            raise CommentNotFound
-        return _view(row)
+        return await self._one(_GET, {"viewer": viewer, "comment_id": comment_id}, _view, CommentNotFound)
 
+    @override
     async def page(self, viewer: UserId, task_id: TaskId, page: PageRequest, /) -> Page[CommentView]:
         scope = {"viewer": viewer, "task_id": task_id}
         return await _PAGE.page(self._database, scope, page, sort=_OLDEST_FIRST)

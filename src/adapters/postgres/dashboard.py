@@ -2,14 +2,16 @@
 
 from collections import Counter
 from datetime import UTC, date, datetime, time, timedelta
+from typing import override
 
 from sqlalchemy import Date, Uuid, bindparam, func, literal_column, select, true
 
-from adapters.postgres.kernel.connection.database import Database, Statement
+from adapters.postgres.kernel.connection.database import Statement
 from adapters.postgres.kernel.memberships import seen_by_viewer
+from adapters.postgres.kernel.tables.queries import PostgresQueries
 from adapters.postgres.kernel.users import users
 from adapters.postgres.tasks import tasks
-from application.queries.dashboard import DAYS, LOAD_MOST, Dashboard, FinishedOn, Load
+from application.queries.dashboard import DAYS, LOAD_MOST, Dashboard, DashboardQueries, FinishedOn, Load
 from domain.kernel.users import UserId
 from domain.kernel.workspaces import WorkspaceId, WorkspaceNotFound
 from domain.tasks import Priority, Status
@@ -51,10 +53,8 @@ _FINISHED = Statement(
 )
 
 
-class PostgresDashboardQueries:
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
+class PostgresDashboardQueries(PostgresQueries, DashboardQueries):
+    @override
     async def of(self, viewer: UserId, workspace_id: WorkspaceId, now: datetime, /) -> Dashboard:
         today = now.astimezone(UTC).date()
         days = [today - timedelta(days=back) for back in reversed(range(DAYS))]

@@ -1,21 +1,22 @@
 """Notifications in PostgreSQL: the table, the repository, the queries."""
 
-from typing import ClassVar
+from typing import ClassVar, override
 
 from sqlalchemy import Boolean, Column, ForeignKey, Index, Table, Uuid, bindparam, select
 
-from adapters.postgres.kernel.connection.database import Database, Statement
+from adapters.postgres.kernel.connection.database import Statement
 from adapters.postgres.kernel.connection.errors import Conflicts
 from adapters.postgres.kernel.memberships import memberships
 from adapters.postgres.kernel.tables.mapping import loader
 from adapters.postgres.kernel.tables.paging import Listing, by_time
+from adapters.postgres.kernel.tables.queries import PostgresQueries
 from adapters.postgres.kernel.tables.repository import PostgresRepository
 from adapters.postgres.kernel.tables.schema import instant, key, metadata, one_of, text, version
 from adapters.postgres.kernel.users import users
 from adapters.postgres.kernel.workspaces import workspaces
 from adapters.postgres.tasks import tasks
 from application.kernel.paging import Page, PageRequest, Sort
-from application.queries.notifications import NotificationFilter, NotificationView
+from application.queries.notifications import NotificationFilter, NotificationQueries, NotificationView
 from domain.kernel.users import UserId
 from domain.notifications import Kind, Notification, NotificationId, NotificationNotFound
 from domain.tasks import TaskNotFound
@@ -84,16 +85,14 @@ _NEWEST_FIRST = (Sort("created_at", descending=True),)
 _view = loader(NotificationView)
 
 
-class PostgresNotificationQueries:
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
+class PostgresNotificationQueries(PostgresQueries, NotificationQueries):
+    @override
     async def get(self, viewer: UserId, notification_id: NotificationId, /) -> NotificationView:
-        row = await self._database.fetchrow(_GET, {"viewer": viewer, "notification_id": notification_id})
-        if row is None:
-            raise NotificationNotFound
-        return _view(row)
+        return await self._one(
+            _GET, {"viewer": viewer, "notification_id": notification_id}, _view, NotificationNotFound
+        )
 
+    @override
     async def page(
         self, viewer: UserId, where: NotificationFilter, page: PageRequest, /
     ) -> Page[NotificationView]:

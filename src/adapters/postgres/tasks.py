@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import Any, ClassVar, override
 
 from sqlalchemy import (
     CheckConstraint,
@@ -25,17 +25,18 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, array
 
-from adapters.postgres.kernel.connection.database import Database, Statement
+from adapters.postgres.kernel.connection.database import Statement
 from adapters.postgres.kernel.connection.errors import Conflicts
 from adapters.postgres.kernel.memberships import seen_by_viewer
 from adapters.postgres.kernel.tables.mapping import column_names, loader
 from adapters.postgres.kernel.tables.paging import Listing, by_number, by_text, by_time
+from adapters.postgres.kernel.tables.queries import PostgresQueries
 from adapters.postgres.kernel.tables.repository import PostgresRepository
 from adapters.postgres.kernel.tables.schema import between, instant, key, metadata, one_of, text, version
 from adapters.postgres.kernel.users import users
 from adapters.postgres.kernel.workspaces import workspaces
 from application.kernel.paging import Page, PageRequest, Sort
-from application.queries.tasks import TaskFilter, TaskSortKey, TaskView
+from application.queries.tasks import TaskFilter, TaskQueries, TaskSortKey, TaskView
 from domain.kernel.users import UserId
 from domain.kernel.workspaces import WorkspaceId, WorkspaceNotFound
 from domain.tasks import (
@@ -152,16 +153,12 @@ _PAGE = Listing(
 _view = loader(TaskView)
 
 
-class PostgresTaskQueries:
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
+class PostgresTaskQueries(PostgresQueries, TaskQueries):
+    @override
     async def get(self, viewer: UserId, task_id: TaskId, /) -> TaskView:
-        row = await self._database.fetchrow(_GET, {"viewer": viewer, "task_id": task_id})
-        if row is None:
-            raise TaskNotFound
-        return _view(row)
+        return await self._one(_GET, {"viewer": viewer, "task_id": task_id}, _view, TaskNotFound)
 
+    @override
     async def page(
         self,
         viewer: UserId,

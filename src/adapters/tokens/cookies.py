@@ -7,8 +7,8 @@ import structlog
 
 from adapters.tokens.verified import VerifiedTokens
 from application.kernel.identity.secret_tokens import fingerprint
-from application.kernel.permissions import GLOBAL_GRANTS
-from application.kernel.ports import Clock, Identity
+from application.kernel.ports.callers import Caller
+from application.kernel.ports.storing import Clock
 from application.kernel.queries.auth import AuthQueries, KnownCookie
 from domain.kernel.errors import Unauthenticated
 from domain.kernel.identity.auth import SessionId
@@ -40,7 +40,7 @@ class StoredCookieVerifier:
         self._recheck_seconds = recheck_seconds
         self._clock = clock
 
-    async def verify(self, value: str, /) -> Identity:
+    async def verify(self, value: str, /) -> Caller:
         """Whose session it is; raises Unauthenticated, with the same words for every kind of bad cookie."""
         if not self._trusted:
             raise _refused("the built-in issuer is not trusted")
@@ -61,12 +61,12 @@ class StoredCookieVerifier:
             self._verified.put(key, identity, expires=until)
         return identity
 
-    def _identity(self, known: KnownCookie) -> Identity:
-        return Identity(
+    def _identity(self, known: KnownCookie) -> Caller:
+        return Caller(
             user_id=known.user_id,
             issuer=self._issuer,
             subject=str(known.user_id),
-            permissions=frozenset().union(*(GLOBAL_GRANTS[role] for role in known.roles)),
+            roles=frozenset(known.roles),
             session_id=known.session_id,
         )
 

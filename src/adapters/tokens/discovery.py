@@ -23,7 +23,7 @@ from httpx2 import AsyncClient, Limits, Timeout, create_ssl_context
 from adapters.tokens.fetching import ProviderError, Published, fetch_published
 from adapters.tokens.key_sets import KeySet
 from adapters.tokens.providers import Provider, check_address
-from application.kernel.ports import Unavailable
+from application.kernel.ports.world import Unavailable
 
 FETCH_SECONDS: Final = 5.0  # for all of the documents together
 SHORTEST_CACHE_SECONDS: Final = 5 * 60.0  # whatever the server says: some say no-cache

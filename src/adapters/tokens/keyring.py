@@ -20,9 +20,12 @@ from joserfc.jwk import ECKey
 from adapters.tokens.claims import LEEWAY_SECONDS
 from adapters.tokens.key_sets import VerificationKey
 from application.kernel.identity.signing_keys import add_signing_key, remove_signing_key
-from application.kernel.ports import Clock, Seal, Unavailable, WorldError
+from application.kernel.ports.logins import Seal
+from application.kernel.ports.storing import Clock
+from application.kernel.ports.world import Unavailable, WorldError
 from application.kernel.queries.auth import AuthQueries
 from application.kernel.run import Runner
+from application.kernel.unit_of_work import KernelUnitOfWork
 from domain.kernel.errors import Stale
 from domain.kernel.identity.signing_keys import (
     PUBLISHED_AHEAD,
@@ -86,7 +89,7 @@ class KeyRing:
 
     def __init__(
         self,
-        run: Runner,
+        run: Runner[KernelUnitOfWork],
         queries: AuthQueries,
         *,
         seal: Seal,

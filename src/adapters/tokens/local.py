@@ -8,7 +8,9 @@ from joserfc import jwt
 from adapters.tokens.claims import Expected, check_claims, instant, text
 from adapters.tokens.compact import BadTokenError, Compact
 from adapters.tokens.keyring import ALGORITHM, KeyRing
-from application.kernel.ports import AccessToken, Clock, Proof
+from application.kernel.ports.callers import Claims
+from application.kernel.ports.sessions import AccessToken
+from application.kernel.ports.storing import Clock
 from domain.kernel.identity.auth import SessionId
 from domain.kernel.users import UserId
 
@@ -58,12 +60,12 @@ class LocalIssuer:
     def names(self) -> frozenset[str]:
         return frozenset({self._expected.issuer})
 
-    async def prove(self, _: str, read: Compact, /, *, now: float) -> Proof:
+    async def read(self, _: str, read: Compact, /, *, now: float) -> Claims:
         """What the token says; raises BadTokenError, and Unavailable where the keys cannot be read."""
         await self._check_signature(read)
         claims = read.payload
         expires = check_claims(claims, self._expected, now=now)
-        return Proof(
+        return Claims(
             issuer=self._expected.issuer,
             subject=str(_id_in(claims, "sub")),
             issued_at=instant(claims, "iat"),

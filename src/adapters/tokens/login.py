@@ -19,7 +19,10 @@ from adapters.tokens.compact import BadTokenError, strict_object
 from adapters.tokens.oidc import IdToken, OidcIssuer
 from adapters.tokens.proofs import LONGEST_EMAIL
 from adapters.tokens.providers import check_address
-from application.kernel.ports import Clock, LoginSecrets, Proof, ProviderAnswer, Unavailable
+from application.kernel.ports.callers import Claims
+from application.kernel.ports.logins import LoginSecrets, ProviderAnswer
+from application.kernel.ports.storing import Clock
+from application.kernel.ports.world import Unavailable
 from domain.kernel.identity.auth import LoginDenied, LoginRefused
 
 ANSWER_SECONDS: Final = 5.0
@@ -73,7 +76,7 @@ class OidcLogin:
         )
         return str(address)
 
-    async def redeem(self, answer: ProviderAnswer, secrets: LoginSecrets, /) -> Proof:
+    async def redeem(self, answer: ProviderAnswer, secrets: LoginSecrets, /) -> Claims:
         """Who logged in; raises LoginDenied, LoginRefused and Unavailable."""
         metadata = await self._issuer.discovery.metadata()
         try:
@@ -93,7 +96,7 @@ class OidcLogin:
         """Nobody logs in from now on."""
         await self._transport.aclose()
 
-    async def _redeem(self, code: str, secrets: LoginSecrets, metadata: Mapping[str, Any]) -> Proof:
+    async def _redeem(self, code: str, secrets: LoginSecrets, metadata: Mapping[str, Any]) -> Claims:
         client = self._client(metadata)
         endpoint = self._endpoint(metadata, "token_endpoint")
         try:
@@ -116,7 +119,7 @@ class OidcLogin:
             return await self._introduced(read, access_token, metadata)
         return read.proof
 
-    async def _introduced(self, read: IdToken, access_token: str, metadata: Mapping[str, Any]) -> Proof:
+    async def _introduced(self, read: IdToken, access_token: str, metadata: Mapping[str, Any]) -> Claims:
         """With the name and the address, which a provider need not repeat in the ID token (§5.4).
 
         They are a courtesy: whoever it does not tell us of is logged in without.

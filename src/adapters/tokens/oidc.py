@@ -16,7 +16,7 @@ from adapters.tokens.discovery import Discovery
 from adapters.tokens.presets import AT_JWT, Preset, Subject
 from adapters.tokens.proofs import check_marker, read_client, read_proof, read_scopes, roles_left_out
 from adapters.tokens.providers import Provider
-from application.kernel.ports import Proof
+from application.kernel.ports.callers import Claims
 
 KEEP_KEYS_SECONDS: Final = 24 * 3600.0
 
@@ -27,7 +27,7 @@ log = structlog.get_logger(__name__)
 class IdToken:
     """Who logged in, and everything else that the provider said of it."""
 
-    proof: Proof
+    proof: Claims
     claims: Mapping[str, Any]
 
 
@@ -58,7 +58,7 @@ class OidcIssuer:
     def names(self) -> Collection[str]:
         return (self.provider.issuer, *self.provider.kind.names)
 
-    async def prove(self, token: str, read: Compact, /, *, now: float) -> Proof:
+    async def read(self, token: str, read: Compact, /, *, now: float) -> Claims:
         """What the access token says; raises BadTokenError, and Unavailable where the keys cannot be had."""
         provider, claims = self.provider, read.payload
         if not provider.kind.access_tokens:

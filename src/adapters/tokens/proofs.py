@@ -7,7 +7,7 @@ from adapters.tokens.claims import Path, claim_at, instant, text
 from adapters.tokens.compact import BadTokenError
 from adapters.tokens.presets import Marker, Subject
 from adapters.tokens.providers import Provider
-from application.kernel.ports import Proof
+from application.kernel.ports.callers import Claims
 
 LONGEST_EMAIL = 254  # RFC 5321 §4.5.3.1.3, as erratum 1690 has it
 
@@ -67,11 +67,11 @@ def read_proof(
     expires_at: float,
     client: str | None,
     scopes: frozenset[str],
-) -> Proof:
+) -> Claims:
     """Raises BadTokenError for a token that names nobody, or another provider's people."""
     *around, last = provider.email_claim
     email = text(claim_at(claims, provider.email_claim), LONGEST_EMAIL)
-    return Proof(
+    return Claims(
         issuer=provider.subject_issuer,
         subject=_subject(claims, provider, subject),
         issued_at=instant(claims, "iat"),

@@ -3,7 +3,7 @@
 from collections import OrderedDict
 from hashlib import sha256
 
-from application.kernel.ports import Identity
+from application.kernel.ports.callers import Caller
 
 
 class VerifiedTokens:
@@ -16,13 +16,13 @@ class VerifiedTokens:
 
     def __init__(self, size: int) -> None:
         self._size = size
-        self._known: OrderedDict[bytes, tuple[float, Identity]] = OrderedDict()
+        self._known: OrderedDict[bytes, tuple[float, Caller]] = OrderedDict()
 
     @staticmethod
     def key(token: str) -> bytes:
         return sha256(token.encode("utf-8", "surrogatepass")).digest()
 
-    def get(self, key: bytes, *, now: float) -> Identity | None:
+    def get(self, key: bytes, *, now: float) -> Caller | None:
         """Whom the token speaks for, if that is still known at the instant `now`."""
         found = self._known.get(key)
         if found is None:
@@ -34,7 +34,7 @@ class VerifiedTokens:
         self._known.move_to_end(key)
         return identity
 
-    def put(self, key: bytes, identity: Identity, *, expires: float) -> None:
+    def put(self, key: bytes, identity: Caller, *, expires: float) -> None:
         self._known[key] = expires, identity
         if len(self._known) > self._size:
             self._known.popitem(last=False)

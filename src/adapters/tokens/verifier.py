@@ -8,7 +8,8 @@ import structlog
 
 from adapters.tokens.compact import BadTokenError, Compact, read_compact
 from adapters.tokens.verified import VerifiedTokens
-from application.kernel.ports import Accounts, Clock, Identity, Proof
+from application.kernel.ports.callers import Accounts, Caller, Claims
+from application.kernel.ports.storing import Clock
 from domain.kernel.errors import Unauthenticated
 
 log = structlog.get_logger(__name__)
@@ -21,7 +22,7 @@ class Issuer(Protocol):
     def names(self) -> Collection[str]:
         """What its tokens have as `iss`, to the letter."""
 
-    async def prove(self, token: str, read: Compact, /, *, now: float) -> Proof:
+    async def read(self, token: str, read: Compact, /, *, now: float) -> Claims:
         """What the token says, once its signature and its claims were found good at `now` (Unix seconds).
 
         `read` is the token, read strictly and not yet believed. Raises BadTokenError, and Unavailable where
@@ -53,7 +54,7 @@ class IssuedTokenVerifier:
         self._recheck_seconds = recheck_seconds
         self._clock = clock
 
-    async def verify(self, token: str, /) -> Identity:
+    async def verify(self, token: str, /) -> Caller:
         """Who the bearer is; raises Unauthenticated, with the same words for every kind of bad token."""
         now = self._clock().timestamp()
         if len(token) > self._longest_token:  # before anything is done that takes longer with its length
@@ -74,11 +75,11 @@ class IssuedTokenVerifier:
             self._verified.put(key, identity, expires=min(proof.expires_at, now + self._recheck_seconds))
         return identity
 
-    async def prove(self, token: str, /) -> Proof:
+    async def read(self, token: str, /) -> Claims:
         """What the token says, whoever that may be here; raises Unauthenticated as `verify` does."""
         return await self._prove(token, self._clock().timestamp())
 
-    async def _prove(self, token: str, now: float) -> Proof:
+    async def _prove(self, token: str, now: float) -> Claims:
         claims: dict[str, Any] = {}
         try:
             read = read_compact(token, longest=self._longest_token)
@@ -87,7 +88,7 @@ class IssuedTokenVerifier:
             trusted = self._issuers.get(issuer) if isinstance(issuer, str) else None
             if trusted is None:
                 raise BadTokenError("another issuer")
-            return await trusted.prove(token, read, now=now)
+            return await trusted.read(token, read, now=now)
         except BadTokenError as reason:
             raise self._refused(str(reason), claims) from None
 

@@ -1,11 +1,12 @@
 """What users do with their notifications."""
 
-from application.kernel.ports import Identity, UnitOfWork
+from application.kernel.ports.callers import Caller
+from application.unit_of_work import UnitOfWork
 from domain.notifications import Notification, NotificationId, NotificationNotFound
 
 
 async def mark_notification(
-    uow: UnitOfWork, actor: Identity, notification_id: NotificationId, *, read: bool
+    uow: UnitOfWork, actor: Caller, notification_id: NotificationId, *, read: bool
 ) -> Notification:
     """Everybody may mark their own notifications as read, and as unread again."""
     notification = await uow.notifications.get(notification_id)

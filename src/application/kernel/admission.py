@@ -1,53 +1,61 @@
-"""The checks that use cases make before anything else; the tables are in `grants.py`."""
+"""The checks that use cases make before anything else."""
 
-from application.kernel.permissions import GRANTS, Permission
-from application.kernel.ports import Identity, Standing, UnitOfWork
+from application.kernel.permissions import Permission, ServicePermission
+from application.kernel.ports.callers import Caller
+from application.kernel.ports.tenancy import Standing
+from application.kernel.unit_of_work import KernelUnitOfWork
 from domain.kernel.errors import DomainError, Forbidden, NotFound
 from domain.kernel.memberships import Role
 from domain.kernel.workspaces import WorkspaceArchived, WorkspaceId, WorkspaceNotFound
 
 
 class NotPermitted(Forbidden):
-    """Your role does not permit it."""
+    """Your role does not permit this."""
 
 
 NOT_ADMITTED: tuple[type[DomainError], ...] = (NotPermitted, WorkspaceArchived)
-"""How `admit` refuses whom it knows."""
+"""How `admit` refuses a member."""
 
 
-def require(actor: Identity, permission: Permission) -> None:
-    """For what concerns the whole service: one of the actor's global roles must grant `permission`."""
-    if permission not in actor.permissions:
-        raise NotPermitted(f"You lack {permission}.")
+def require(caller: Caller, permission: ServicePermission) -> None:
+    """For what concerns the whole service: one of the caller's global roles must have `permission`."""
+    if caller.roles.isdisjoint(permission.roles):
+        raise NotPermitted(f"You lack the permission {permission.name}.")
 
 
 async def stand(
-    uow: UnitOfWork,
-    actor: Identity,
+    uow: KernelUnitOfWork,
+    caller: Caller,
     workspace_id: WorkspaceId,
     *,
     otherwise: type[NotFound] = WorkspaceNotFound,
 ) -> Standing:
-    """The actor's standing; to others the workspace, and what is in it, is `otherwise`: not found."""
-    standing = await uow.memberships.standing(workspace_id, actor.user_id)
+    """The caller's standing; for those who are no members, the workspace and its contents are not found.
+
+    Raises `otherwise`.
+    """
+    standing = await uow.memberships.standing(workspace_id, caller.user_id)
     if standing is None:
         raise otherwise
     return standing
 
 
 async def admit(
-    uow: UnitOfWork,
-    actor: Identity,
+    uow: KernelUnitOfWork,
+    caller: Caller,
     workspace_id: WorkspaceId,
     permission: Permission,
     *,
     archived_too: bool = False,
     otherwise: type[NotFound] = WorkspaceNotFound,
 ) -> Role:
-    """The actor's role, if it grants `permission`; an archived workspace admits nobody to change it."""
-    standing = await stand(uow, actor, workspace_id, otherwise=otherwise)
-    if permission not in GRANTS[standing.role]:
-        raise NotPermitted(f"As {standing.role} you lack {permission}.")
+    """The caller's role, if it has `permission`; an archived workspace can only be read.
+
+    Raises NotPermitted, WorkspaceArchived, and `otherwise` where the caller is no member.
+    """
+    standing = await stand(uow, caller, workspace_id, otherwise=otherwise)
+    if standing.role not in permission.roles:
+        raise NotPermitted(f"The role {standing.role} lacks the permission {permission.name}.")
     if standing.archived and not archived_too:
         raise WorkspaceArchived("Owners and admins can restore it.")
     return standing.role

@@ -1,40 +1,42 @@
-"""Which role may do what: one table for the roles in a workspace, one for those in the whole service."""
+"""What may be done, and which role may do it: the kernel's table.
 
-from collections.abc import Mapping
-from enum import StrEnum
-from types import MappingProxyType
+A service's own is `application/permissions.py`. A permission names the roles that have it, so there is one
+row for each and no second list to keep.
+"""
+
+from dataclasses import dataclass
+from typing import Final
 
 from domain.kernel.memberships import Role
 from domain.kernel.users import GlobalRole
 
-
-class Permission(StrEnum):
-    EDIT_WORKSPACE = "workspace:edit"
-    DELETE_WORKSPACE = "workspace:delete"
-    MANAGE_MEMBERS = "members:manage"
-    WRITE_TASKS = "tasks:write"
-    WRITE_COMMENTS = "comments:write"
-    MODERATE_COMMENTS = "comments:moderate"
-    READ_USERS = "users:read"
-    MANAGE_USERS = "users:manage"
+MEMBERS: Final = frozenset({Role.MEMBER, Role.ADMIN, Role.OWNER})
+ADMINS: Final = frozenset({Role.ADMIN, Role.OWNER})
+OWNERS: Final = frozenset({Role.OWNER})
 
 
-_MEMBER = frozenset({Permission.WRITE_TASKS, Permission.WRITE_COMMENTS})
-_ADMIN = _MEMBER | {Permission.EDIT_WORKSPACE, Permission.MANAGE_MEMBERS, Permission.MODERATE_COMMENTS}
+@dataclass(frozen=True, slots=True)
+class Permission:
+    """What may be done in a workspace, and the roles there that may do it.
 
-# Every member may read everything in the workspace: that is in the queries' SQL.
-GRANTS: Mapping[Role, frozenset[Permission]] = MappingProxyType(
-    {
-        Role.VIEWER: frozenset(),
-        Role.MEMBER: _MEMBER,
-        Role.ADMIN: _ADMIN,
-        Role.OWNER: _ADMIN | {Permission.DELETE_WORKSPACE},
-    }
-)
+    Every member may read everything in the workspace: that is in the queries' SQL.
+    """
 
-GLOBAL_GRANTS: Mapping[GlobalRole, frozenset[Permission]] = MappingProxyType(
-    {
-        GlobalRole.SUPPORT: frozenset({Permission.READ_USERS}),
-        GlobalRole.ADMIN: frozenset({Permission.READ_USERS, Permission.MANAGE_USERS}),
-    }
-)
+    name: str
+    roles: frozenset[Role]
+
+
+@dataclass(frozen=True, slots=True)
+class ServicePermission:
+    """What may be done in the whole service, and the global roles that may do it."""
+
+    name: str
+    roles: frozenset[GlobalRole]
+
+
+EDIT_WORKSPACE = Permission("workspace:edit", ADMINS)
+DELETE_WORKSPACE = Permission("workspace:delete", OWNERS)
+MANAGE_MEMBERS = Permission("members:manage", ADMINS)
+
+READ_USERS = ServicePermission("users:read", frozenset({GlobalRole.SUPPORT, GlobalRole.ADMIN}))
+MANAGE_USERS = ServicePermission("users:manage", frozenset({GlobalRole.ADMIN}))

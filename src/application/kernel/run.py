@@ -2,77 +2,97 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
-from contextlib import nullcontext
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, nullcontext
 from typing import Concatenate
 
 import structlog
 
-from application.kernel.ports import Begin, Contention, UnitOfWork
+from application.kernel.ports.world import Contention
 from application.kernel.preconditions import Expected, PreconditionFailed, Watch
+from application.kernel.unit_of_work import Begin, KernelUnitOfWork
 from domain.kernel.errors import Stale
 
 log = structlog.get_logger(__name__)
 
-ATTEMPTS = 4
+TRIES = 4
 PAUSE_SECONDS = 0.02  # doubled each time, and multiplied by chance so that rivals part
 
 
-class Runner:
+class Runner[U: KernelUnitOfWork]:
     """One use case, one transaction, committed before an answer can be built.
 
     A use case that lost to another transaction (a deadlock, a serialization failure) is run again from
     its beginning. Nothing is repeated once a commit was sent: its outcome would be unknown.
+
+    A service's runner runs the kernel's use cases as well as its own; a runner of `KernelUnitOfWork` runs
+    the kernel's alone.
     """
 
-    def __init__(self, begin: Begin, *, expected: Expected | None = None, attempts: int = ATTEMPTS) -> None:
+    def __init__(self, begin: Begin[U], *, expected: Expected | None = None, tries: int = TRIES) -> None:
         self._begin = begin
         self._expected = expected
-        self._attempts = attempts
+        self._tries = tries
 
-    def expecting(self, expected: Expected) -> "Runner":
-        """One that raises PreconditionFailed where what is to be changed is not as expected."""
-        return Runner(self._begin, expected=expected, attempts=self._attempts)
-
-    def within(self, uow: UnitOfWork) -> "Runner":
-        """One that works in a transaction which somebody else has begun, and ends."""
-        return Runner(lambda: nullcontext(uow), expected=self._expected, attempts=1)
+    def expecting(self, expected: Expected) -> "Runner[U]":
+        """A runner that raises PreconditionFailed where what is to be changed is not as expected."""
+        return Runner(self._begin, expected=expected, tries=self._tries)
 
     async def __call__[**P, T](
-        self,
-        use_case: Callable[Concatenate[UnitOfWork, P], Awaitable[T]],
-        *args: P.args,
-        **kwargs: P.kwargs,
+        self, use_case: Callable[Concatenate[U, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        attempt = 1
+        number = 1
         while True:
             try:
-                if self._expected is not None:
-                    return await self._run_expecting(self._expected, use_case, *args, **kwargs)
-                async with self._begin() as uow:
+                if self._expected is None:
+                    async with self._begin() as uow:
+                        return await use_case(uow, *args, **kwargs)
+                async with self.transaction() as (uow, _):
                     return await use_case(uow, *args, **kwargs)
             except Contention:
-                if attempt >= self._attempts:
+                if number >= self._tries:
                     raise
-                name = getattr(use_case, "__name__", repr(use_case))
-                log.info("use case met contention and runs again", use_case=name, attempt=attempt)
-                await asyncio.sleep(PAUSE_SECONDS * 2**attempt * random.random())  # noqa: S311 (no secret)
-                attempt += 1
+                await _pause(getattr(use_case, "__name__", repr(use_case)), number)
+                number += 1
 
-    async def _run_expecting[**P, T](
-        self,
-        expected: Expected,
-        use_case: Callable[Concatenate[UnitOfWork, P], Awaitable[T]],
-        *args: P.args,
-        **kwargs: P.kwargs,
-    ) -> T:
-        watch = Watch(expected)
-        try:
+    async def repeating[T](self, work: Callable[[], Awaitable[T]], *, name: str) -> T:
+        """What `work` returns, which opens a `transaction` of its own each time it is called."""
+        number = 1
+        while True:
+            try:
+                return await work()
+            except Contention:
+                if number >= self._tries:
+                    raise
+                await _pause(name, number)
+                number += 1
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[tuple[U, Watch | None]]:
+        """A transaction for more than one use case, which is committed if what is expected was met.
+
+        Raises PreconditionFailed at its end otherwise. The watch, where something is expected, can waive it.
+        """
+        if self._expected is None:
             async with self._begin() as uow:
-                result = await use_case(watch.over(uow), *args, **kwargs)
+                yield uow, None
+            return
+        watch = Watch(self._expected)
+        try:
+            async with self._begin(watch.look) as uow:
+                yield uow, watch
                 watch.ensure_met()
-                return result
         except PreconditionFailed:
             raise
-        except Stale as lost:  # changed after it was read: the same to whoever has named a version
+        except Stale as lost:  # changed after it was read: the same to a caller who has named a version
             raise PreconditionFailed from lost
+
+
+def within[U: KernelUnitOfWork](uow: U) -> Runner[U]:
+    """A runner whose use cases take part in an open transaction, which its opener ends."""
+    return Runner(lambda _=None, /: nullcontext(uow), tries=1)
+
+
+async def _pause(use_case: str, number: int) -> None:
+    log.info("use case met contention and runs again", use_case=use_case, attempt=number)
+    await asyncio.sleep(PAUSE_SECONDS * 2**number * random.random())  # noqa: S311 (no secret)

@@ -1,5 +1,19 @@
-"""What people can ask: for each resource its views and the protocol that answers them.
+"""What people can ask of this service: for each resource its views and the protocol that answers them."""
 
-Views are slotted dataclasses that nobody changes, but not frozen ones: freezing makes the construction of
-a row six times as expensive, and a page has a hundred of them.
-"""
+from dataclasses import dataclass
+
+from application.kernel.queries import KernelQueries
+from application.queries.comments import CommentQueries
+from application.queries.dashboard import DashboardQueries
+from application.queries.notifications import NotificationQueries
+from application.queries.tasks import TaskQueries
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Queries(KernelQueries):
+    """Everything that can be asked: the kernel's questions, and this service's own."""
+
+    tasks: TaskQueries
+    comments: CommentQueries
+    dashboard: DashboardQueries
+    notifications: NotificationQueries

@@ -1,46 +1,9 @@
-"""Serves HTTP until it is told to stop: `python -m entrypoints.http [--reload]`."""
+"""Serves HTTP: `python -m entrypoints.http [--reload]`."""
 
 import sys
-from pathlib import Path
 
-import uvicorn
-
-from entrypoints.kernel.logging import configure_logging
-from entrypoints.kernel.settings import load_settings
-from entrypoints.kernel.tools.address import obstacle
-
-SOURCES = Path(__file__).parents[2]
-
-
-def main(arguments: list[str]) -> None:
-    if arguments not in ([], ["--reload"]):
-        sys.stderr.write("Usage: python -m entrypoints.http [--reload]\n")
-        raise SystemExit(2)
-    settings = load_settings()
-    configure_logging(settings)
-    if found := obstacle(settings.host, settings.port):
-        raise SystemExit(f"{found}. Set {found.split()[0].upper()} to another one.")
-    reload = bool(arguments)
-    uvicorn.run(
-        "entrypoints.http.kernel.server.app:create_app",
-        factory=True,
-        host=settings.host,
-        port=settings.port,
-        workers=None if reload else settings.workers,
-        reload=reload,
-        reload_dirs=[str(SOURCES)] if reload else None,
-        loop="uvloop",
-        # httptools, and problems where it answers by itself
-        http="entrypoints.http.kernel.server.protocol:Protocol",
-        ws="none",
-        lifespan="on",
-        log_config=None,  # its loggers go the way of all logs
-        access_log=False,  # our own layer writes a better line
-        server_header=False,
-        reset_contextvars=True,  # no request inherits what an earlier one put into the log
-        timeout_graceful_shutdown=settings.shutdown_seconds,
-    )
-
+from entrypoints.http.kernel.server.process import serve
+from entrypoints.settings import Settings
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    serve("entrypoints.http.app:create_app", Settings, sys.argv[1:])

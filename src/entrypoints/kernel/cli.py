@@ -7,27 +7,46 @@ and exit status 1; wrong settings end with 2.
 import asyncio
 import secrets
 import sys
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Annotated, Concatenate
+from collections.abc import Awaitable, Callable, Mapping
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Annotated, Any, Concatenate, Protocol
 from uuid import UUID
 
 import typer
 from pydantic import SecretStr
 
 from application.kernel.commands import users as commands
-from application.kernel.ports import UnitOfWork, WorldError
+from application.kernel.ports.world import WorldError
+from application.kernel.unit_of_work import KernelUnitOfWork
 from domain.kernel.errors import DomainError, Invalid
 from domain.kernel.users import GlobalRole, User
 from entrypoints.kernel.logging import configure_logging
-from entrypoints.kernel.seed import DEMO_EMAIL, DEMO_PASSWORD, seed
-from entrypoints.kernel.settings import ROOT, SERVICE_NAME, DefaultSettings, Settings, load_settings
+from entrypoints.kernel.seed import DEMO_EMAIL, DEMO_PASSWORD, Demo, seed
+from entrypoints.kernel.settings import ROOT, SERVICE_NAME, KernelSettings, defaults_of, load_settings
 from entrypoints.kernel.settings_text import env_example
 from entrypoints.kernel.tools import stored
 
 if TYPE_CHECKING:
-    from entrypoints.kernel.container import Container
+    from entrypoints.kernel.container import KernelContainer
 
 DOCUMENTS = ROOT / "openapi"
+
+
+class Parts(Protocol):
+    """What the commands need of a service. Importing all of it takes a second, so each says when."""
+
+    settings: type[KernelSettings]
+
+    def container(self, settings: KernelSettings) -> "KernelContainer": ...
+
+    def documents(self, container: "KernelContainer") -> Mapping[str, Mapping[str, Any]]:
+        """The OpenAPI documents by the names of their versions, the oldest first."""
+
+    async def fill(self, uow: Any, demo: Demo, /) -> None:  # noqa: ANN401 (the service's own)
+        """The service's own demo data."""
+
+
+_parts: ContextVar[Parts] = ContextVar("parts")
 
 app = typer.Typer(
     name=SERVICE_NAME,
@@ -44,8 +63,9 @@ app.add_typer(keys, name="keys")
 app.add_typer(outbox, name="outbox")
 
 
-def main(arguments: list[str] | None = None) -> None:
+def main(parts: Parts, arguments: list[str] | None = None) -> None:
     """Runs the command that the arguments, by default those of the process, name; and ends the process."""
+    _parts.set(parts)
     try:
         app(arguments)
     except (DomainError, WorldError) as error:
@@ -84,7 +104,7 @@ def seed_() -> None:
         sys.exit("The demo user's password is known to everybody: not in production.")
 
     async def store() -> bool:
-        return await seed(container.run(), container.passwords())
+        return await seed(container.run(), container.passwords(), _parts.get().fill)
 
     if _finish(container, store):
         print(f"A demo user: {DEMO_EMAIL}, password: {DEMO_PASSWORD}")
@@ -136,7 +156,7 @@ def restore_user(email: str) -> None:
 
 
 def _operate[**P](
-    use_case: Callable[Concatenate[UnitOfWork, P], Awaitable[User]], *args: P.args, **kwargs: P.kwargs
+    use_case: Callable[Concatenate[KernelUnitOfWork, P], Awaitable[User]], *args: P.args, **kwargs: P.kwargs
 ) -> None:
     container = _container()
     changed = _finish(container, lambda: container.run()(use_case, *args, **kwargs))
@@ -239,13 +259,9 @@ def openapi(
     check: Annotated[bool, typer.Option("--check", help="Fail where it is not as it is stored.")] = False,
 ) -> None:
     """Print the API's description as JSON, as it is with no settings; needs no database."""
-    from entrypoints.http.kernel.server.app import VERSIONS, create_app  # noqa: PLC0415 (likewise)
-    from entrypoints.kernel.container import Container  # noqa: PLC0415 (a second to import, and not for every command)
-
+    parts = _parts.get()
     nowhere = SecretStr("postgresql://nobody@localhost/nothing")
-    served = create_app(Container(settings=DefaultSettings(database_url=nowhere)))
-    versions = [package.__name__.rpartition(".")[2] for package in VERSIONS]
-    documents = {version: served.openapi(version) for version in versions}
+    documents = parts.documents(parts.container(defaults_of(parts.settings)(database_url=nowhere)))
     try:
         if check:
             stored.check(documents, DOCUMENTS)
@@ -254,7 +270,7 @@ def openapi(
             for path in stored.write(documents, DOCUMENTS, breaking=breaking):
                 print(f"Wrote {path.parent.name}/{path.name}.")
         else:
-            sys.stdout.write(stored.text_of(documents[versions[-1]]))
+            sys.stdout.write(stored.text_of([*documents.values()][-1]))
     except stored.Broken as broken:
         sys.exit(
             f"Clients would break:\n\n{broken}\n\nMake it a new version's, or an addition; "
@@ -267,7 +283,7 @@ def openapi(
 @app.command()
 def settings() -> None:
     """Print .env.example: every setting, its default and what it is for."""
-    sys.stdout.write(env_example(Settings.model_fields))
+    sys.stdout.write(env_example(_parts.get().settings.model_fields, kernel=KernelSettings.model_fields))
 
 
 @app.command()
@@ -279,16 +295,15 @@ def secret() -> None:
 # ── what the commands share ──────────────────────────────────────────────────────────────────────
 
 
-def _container() -> "Container":
-    from entrypoints.kernel.container import Container  # noqa: PLC0415 (a second to import, and not for every command)
-
-    settings = load_settings()
+def _container() -> "KernelContainer":
+    parts = _parts.get()
+    settings = load_settings(parts.settings)
     # What a command has to say it prints; its logs are for what it did not foresee.
     configure_logging(settings.model_copy(update={"log_level": "error"}), stream=sys.stderr)
-    return Container(settings=settings)
+    return parts.container(settings)
 
 
-def _finish[T](container: "Container", work: Callable[[], Awaitable[T]]) -> T:
+def _finish[T](container: "KernelContainer", work: Callable[[], Awaitable[T]]) -> T:
     """Does the work in an event loop of its own, and closes what it opened."""
 
     async def and_close() -> T:

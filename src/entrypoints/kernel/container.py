@@ -1,7 +1,7 @@
-"""Which adapter plays which port. The only module that knows the adapters.
+"""Which adapter plays which port, for every service; `entrypoints.container` adds what is a service's own.
 
-    container = Container(settings=load_settings())
-    await container.run()(complete_task, actor, task_id)
+    container = Container(settings=load_settings(Settings))
+    await container.run()(use_case, caller, …)
 
 There is no wiring: an entry point asks the container by name, once, when it starts. mypy checks that an
 adapter fits its port, but not its arguments: a test builds all of them under every choice of the Selectors.
@@ -18,11 +18,11 @@ from adapters.mail.smtp import SmtpMailer
 from adapters.passwords.argon2 import Argon2Passwords
 from adapters.postgres.kernel.connection.database import Database
 from adapters.postgres.kernel.connection.transactions import PostgresTransactions
+from adapters.postgres.kernel.discovery import queries_of, repositories_of
 from adapters.postgres.kernel.expiry import PostgresExpiry
 from adapters.postgres.kernel.identity.attempts import PostgresAttempts
 from adapters.postgres.kernel.migrating import Migrations
 from adapters.postgres.kernel.outbox.delivery import PostgresOutbox
-from adapters.postgres.kernel.queries import postgres_queries
 from adapters.tokens.cookies import StoredCookieVerifier
 from adapters.tokens.keyring import KeyRing
 from adapters.tokens.local import LocalIssuer, LocalTokenIssuer
@@ -35,29 +35,23 @@ from adapters.tokens.verifier import IssuedTokenVerifier, Issuer
 from application.kernel.identity.accounts import KnownAccounts, Linking
 from application.kernel.identity.cookie_sessions import CookieSessions
 from application.kernel.identity.letters import Letters
+from application.kernel.identity.mails import MailReactions
 from application.kernel.identity.password_login import PasswordLogin
 from application.kernel.identity.provider_login import ProviderLogin
 from application.kernel.identity.sessions import TokenSessions
-from application.kernel.ports import (
-    Accounts,
-    Attempts,
-    Begin,
-    Clock,
-    CookieVerifier,
-    Expiry,
-    Mailer,
-    Outbox,
-    PasswordHasher,
-    Queries,
-    Seal,
-    TokenIssuer,
-    TokenVerifier,
-)
+from application.kernel.ports.attempts import Attempts
+from application.kernel.ports.callers import Accounts, CookieVerifier, TokenVerifier
+from application.kernel.ports.events import Outbox
+from application.kernel.ports.logins import Seal
+from application.kernel.ports.mail import Mailer
+from application.kernel.ports.sessions import PasswordHasher, TokenIssuer
+from application.kernel.ports.storing import Clock, Expiry
+from application.kernel.queries import KernelQueries
 from application.kernel.run import Runner
-from application.reactions import MailReactions
+from application.kernel.unit_of_work import Begin, KernelUnitOfWork
 from domain.kernel.users import GlobalRole
 from entrypoints.kernel.providers import ProviderSettings, claim_path
-from entrypoints.kernel.settings import SERVICE_NAME, Settings
+from entrypoints.kernel.settings import SERVICE_NAME, KernelSettings
 
 
 def present_instant() -> datetime:
@@ -65,7 +59,7 @@ def present_instant() -> datetime:
     return datetime.now(UTC)
 
 
-def openid_issuers(settings: Settings) -> Mapping[str, OidcIssuer]:
+def openid_issuers(settings: KernelSettings) -> Mapping[str, OidcIssuer]:
     """Every external provider by its name. None of them is asked for anything yet."""
     return {
         provider.name: OidcIssuer(
@@ -97,13 +91,13 @@ def _described(provider: ProviderSettings, *, longest_token: int) -> Provider:
 
 
 def trusted_issuers(
-    settings: Settings, local: LocalIssuer, external: Mapping[str, OidcIssuer]
+    settings: KernelSettings, local: LocalIssuer, external: Mapping[str, OidcIssuer]
 ) -> Sequence[Issuer]:
     """Whose access tokens are good with AUTH_PROVIDER=oidc."""
     return [*external.values(), *([local] if settings.local_tokens_trusted else [])]
 
 
-def longest_token(settings: Settings, issuers: Mapping[str, OidcIssuer]) -> int:
+def longest_token(settings: KernelSettings, issuers: Mapping[str, OidcIssuer]) -> int:
     """The length, in bytes, beyond which no issuer's token is looked at."""
     return max(
         settings.auth_longest_token_bytes, *(issuer.provider.token_limit for issuer in issuers.values()), 0
@@ -111,13 +105,13 @@ def longest_token(settings: Settings, issuers: Mapping[str, OidcIssuer]) -> int:
 
 
 def roles_by_issuer(
-    settings: Settings, issuers: Mapping[str, OidcIssuer]
+    settings: KernelSettings, issuers: Mapping[str, OidcIssuer]
 ) -> Mapping[str, Mapping[str, GlobalRole]]:
     """For each issuer, as proofs name it, which of its roles is which of ours."""
     return {issuers[provider.name].provider.subject_issuer: provider.roles for provider in settings.providers}
 
 
-def trusted_for_email(settings: Settings, issuers: Mapping[str, OidcIssuer]) -> frozenset[str]:
+def trusted_for_email(settings: KernelSettings, issuers: Mapping[str, OidcIssuer]) -> frozenset[str]:
     """The issuers, as proofs name them, whose verified addresses count as verified here."""
     trusted = (provider.name for provider in settings.providers if provider.trust_email)
     return frozenset(issuers[name].provider.subject_issuer for name in trusted)
@@ -132,7 +126,7 @@ def metadata_of(
 
 
 def readiness_of(
-    settings: Settings, issuers: Mapping[str, OidcIssuer]
+    settings: KernelSettings, issuers: Mapping[str, OidcIssuer]
 ) -> Mapping[str, Callable[[], Awaitable[bool]]]:
     """Whether there are keys of each external provider whose tokens are good: without them nobody gets in."""
     if settings.auth_provider == "local":
@@ -141,7 +135,7 @@ def readiness_of(
 
 
 def login_providers(
-    settings: Settings, issuers: Mapping[str, OidcIssuer], clock: Clock
+    settings: KernelSettings, issuers: Mapping[str, OidcIssuer], clock: Clock
 ) -> Mapping[str, OidcLogin]:
     """The providers that one can log in through, by their names."""
     return {
@@ -159,7 +153,7 @@ def login_providers(
     }
 
 
-async def close(container: "Container") -> None:
+async def close(container: "KernelContainer") -> None:
     """Ends what the process has open to others."""
     for login in container.login_providers().values():
         await login.close()
@@ -168,10 +162,14 @@ async def close(container: "Container") -> None:
     await container.database().close()
 
 
-class Container(containers.DeclarativeContainer):
+class KernelContainer(containers.DeclarativeContainer):
     """One of each for the process, made when first asked for. Whoever makes one calls `close`."""
 
-    settings = providers.Dependency(instance_of=Settings)
+    settings = providers.Dependency(instance_of=KernelSettings)
+    unit_of_work: providers.Provider[type[KernelUnitOfWork]] = providers.Object(KernelUnitOfWork)
+    """What a transaction reaches."""
+    all_queries: providers.Provider[type[KernelQueries]] = providers.Object(KernelQueries)
+    """What can be asked."""
     clock: providers.Provider[Clock] = providers.Object(present_instant)
     _secret = settings.provided.auth_secret.get_secret_value.call()
 
@@ -188,11 +186,16 @@ class Container(containers.DeclarativeContainer):
         application_name=SERVICE_NAME,
     )
     _answers_kept = providers.Singleton(timedelta, hours=settings.provided.idempotency_hours)
-    begin: providers.Provider[Begin] = providers.Singleton(
-        PostgresTransactions, database, clock, answers_kept=_answers_kept
+    begin: providers.Provider[Begin[Any]] = providers.Singleton(
+        PostgresTransactions,
+        database,
+        clock,
+        unit_of_work,
+        providers.Singleton(repositories_of, unit_of_work),
+        answers_kept=_answers_kept,
     )
-    queries: providers.Provider[Queries] = providers.Singleton(postgres_queries, database)
-    outbox: providers.Provider[Outbox] = providers.Singleton(
+    queries: providers.Provider[Any] = providers.Singleton(queries_of, all_queries, database)
+    outbox: providers.Provider[Outbox[Any]] = providers.Singleton(
         PostgresOutbox, database, begin, attempts=settings.provided.outbox_attempts
     )
     expiry: providers.Provider[Expiry] = providers.Singleton(
@@ -200,7 +203,7 @@ class Container(containers.DeclarativeContainer):
     )
     migrations = providers.Singleton(Migrations, _url)
 
-    run = providers.Singleton(Runner, begin)
+    run: providers.Provider[Runner[Any]] = providers.Singleton(Runner, begin)
     answer_seal: providers.Provider[Seal] = providers.Singleton(JweSeal, _secret, ANSWERS)
 
     # ── who is asking ────────────────────────────────────────────────────────────────────────────

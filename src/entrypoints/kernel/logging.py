@@ -17,10 +17,10 @@ from structlog.tracebacks import ExceptionDictTransformer
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from entrypoints.kernel.redaction import redact
-from entrypoints.kernel.settings import Settings
+from entrypoints.kernel.settings import KernelSettings
 
 
-def configure_logging(settings: Settings, *, stream: TextIO | None = None) -> None:
+def configure_logging(settings: KernelSettings, *, stream: TextIO | None = None) -> None:
     """Sets up the logs of this process, on standard output or on `stream`; each entry point does it once."""
     stream = stream or sys.stdout
     as_json = settings.log_format == "json" or (

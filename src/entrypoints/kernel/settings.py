@@ -1,4 +1,4 @@
-"""Every setting of the service: its unit, its default, what production refuses, and how it is read."""
+"""Every setting that the kernel has: its unit, its default, what production refuses, and how it is read."""
 
 import re
 import sys
@@ -36,7 +36,7 @@ _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 Seconds = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]
 
 
-class Settings(BaseSettings):
+class KernelSettings(BaseSettings):
     """Read from the environment, else from the file `.env`; an empty value counts as absent.
 
     The order of the fields matters where one is judged in the light of another: the other comes first.
@@ -445,22 +445,6 @@ class Settings(BaseSettings):
                 yield "SMTP_USERNAME and SMTP_PASSWORD belong together: set both, or neither."
 
 
-class DefaultSettings(Settings):
-    """What holds where neither the environment nor `.env` says anything."""
-
-    @override
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return (init_settings,)
-
-
 def _in_production(info: ValidationInfo) -> bool:
     return info.data.get("environment") == "production"
 
@@ -477,12 +461,31 @@ def _web_address(text: str) -> SplitResult | None:
     return url
 
 
-def load_settings() -> Settings:
+def defaults_of[S: KernelSettings](kind: type[S]) -> type[S]:
+    """The same settings, where neither the environment nor `.env` has a say."""
+
+    class Defaults(kind):  # type: ignore[misc, valid-type]  # a class that is an argument
+        @override
+        @classmethod
+        def settings_customise_sources(
+            cls,
+            settings_cls: type[BaseSettings],
+            init_settings: PydanticBaseSettingsSource,
+            env_settings: PydanticBaseSettingsSource,
+            dotenv_settings: PydanticBaseSettingsSource,
+            file_secret_settings: PydanticBaseSettingsSource,
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            return (init_settings,)
+
+    return Defaults
+
+
+def load_settings[S: KernelSettings](kind: type[S]) -> S:
     """The settings of this process, or exit status 2 after saying everything that is wrong with them."""
     try:
-        return Settings()
+        return kind()
     except ValidationError as invalid:
-        lines = problems(invalid, Settings.model_fields)
+        lines = problems(invalid, kind.model_fields)
     except UnicodeDecodeError:
         lines = [".env is not UTF-8 text. Save it as UTF-8."]
     sys.stderr.write("\n  ".join(["The settings are not right:", *lines]) + "\n")

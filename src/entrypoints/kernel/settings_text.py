@@ -11,6 +11,12 @@ HEADER = """\
 # over .env. Written by `python -m entrypoints.cli settings`, and a test keeps it current.
 """
 
+# Lines that stay as they are: so what upstream adds above them merges with what a service adds below.
+OWN = """\
+# ── this service's own settings ─────────────────────────────────────────────────────────────────
+# `Settings` in src/entrypoints/settings.py has them; all of the above are the kernel's.
+"""
+
 
 def problems(invalid: ValidationError, fields: Mapping[str, FieldInfo]) -> list[str]:
     """One line for each setting that is wrong: its name, what is wrong, and the remedy. Shows no secret."""
@@ -30,9 +36,16 @@ def problems(invalid: ValidationError, fields: Mapping[str, FieldInfo]) -> list[
     return found
 
 
-def env_example(fields: Mapping[str, FieldInfo]) -> str:
-    """The text of .env.example."""
-    return "\n".join([HEADER, *(line for name, field in fields.items() for line in _entry(name, field))])
+def env_example(fields: Mapping[str, FieldInfo], *, kernel: Mapping[str, FieldInfo]) -> str:
+    """The text of .env.example: the kernel's settings, and behind them those that a service adds."""
+    own = {name: field for name, field in fields.items() if name not in kernel}
+    parts = [HEADER, *_entries({name: fields[name] for name in kernel}), OWN, *_entries(own)]
+    return "\n".join(parts)
+
+
+def _entries(fields: Mapping[str, FieldInfo]) -> Iterator[str]:
+    for name, field in fields.items():
+        yield from _entry(name, field)
 
 
 _MISSING = {

@@ -7,15 +7,18 @@ number may run side by side. At SIGTERM or SIGINT it ends what it is at.
 import asyncio
 import random
 import signal
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import cast
+from typing import Any, cast
 
 import structlog
 
-from application.kernel.ports import Delivery, Expiry, Outbox, Reaction, UnitOfWork, WorldError
-from application.reactions import MailReactions, notify_assignee
+from application.kernel.identity.mails import MailReactions
+from application.kernel.ports.events import Delivery, Outbox, Reaction
+from application.kernel.ports.storing import Expiry
+from application.kernel.ports.world import WorldError
+from application.kernel.unit_of_work import KernelUnitOfWork
 from domain.kernel.aggregate import Event
 from domain.kernel.identity.auth import (
     EmailVerificationRequested,
@@ -24,10 +27,7 @@ from domain.kernel.identity.auth import (
     RefreshTokenReused,
 )
 from domain.kernel.users import EmailChanged, UserRegistered
-from domain.tasks import TaskAssigned
-from entrypoints.kernel.container import Container, close
-from entrypoints.kernel.logging import configure_logging
-from entrypoints.kernel.settings import load_settings
+from entrypoints.kernel.container import KernelContainer, close
 
 log = structlog.get_logger("worker")
 
@@ -35,44 +35,51 @@ LONGEST_PAUSE_SECONDS = 30.0
 STOP_SECONDS = 5.0
 ROWS_AT_A_TIME = 1000  # gone in some ten milliseconds, so that nobody waits for long
 
-type Table = Mapping[type[Event], Sequence[Reaction[Event]]]
-"""Which events cause what, in this order."""
+type Row = tuple[type[Event], Sequence[Reaction[Any, Event]]]
+"""An event and what it causes, in this order."""
+
+type Table = Mapping[type[Event], Sequence[Reaction[Any, Event]]]
 
 
-def when[E: Event](event: type[E], *reactions: Reaction[E]) -> tuple[type[Event], Sequence[Reaction[Event]]]:
+def when[E: Event](event: type[E], *reactions: Reaction[Any, E]) -> Row:
     """A row of the table; mypy sees to it that each reaction takes the event it stands beside."""
-    return event, cast("Sequence[Reaction[Event]]", reactions)
+    return event, cast("Sequence[Reaction[Any, Event]]", reactions)
 
 
-async def log_reuse(_: UnitOfWork, delivery: Delivery[RefreshTokenReused]) -> None:
-    """For whoever watches the log: a token was stolen, or a client sent one twice. The session is over."""
+def table(rows: Iterable[Row]) -> Table:
+    """The rows together; an event that has several causes what all of them say."""
+    found: dict[type[Event], list[Reaction[Any, Event]]] = {}
+    for event, reactions in rows:
+        found.setdefault(event, []).extend(reactions)
+    return found
+
+
+async def log_reuse(_: KernelUnitOfWork, delivery: Delivery[RefreshTokenReused]) -> None:
+    """For operators: a token was stolen, or a client sent one twice. The session has ended."""
     event = delivery.event
     log.warning("refresh token reused", user_id=str(event.user_id), session_id=str(event.session_id))
 
 
-def reactions(mails: MailReactions) -> Table:
+def kernel_reactions(mails: MailReactions) -> Sequence[Row]:
     """When this happens, do that.
 
     Mail leaves while its event's transaction waits. A worker can afford that: it delivers one event at a
     time on connections of its own, and a mail is given up before the database gives up the transaction.
     """
-    return dict(
-        [
-            when(TaskAssigned, notify_assignee),
-            when(UserRegistered, mails.verify_address),
-            when(EmailChanged, mails.verify_address),
-            when(EmailVerificationRequested, mails.verify_again),
-            when(PasswordResetRequested, mails.reset_password),
-            when(PasswordChanged, mails.tell_of_password),
-            when(RefreshTokenReused, log_reuse),
-        ]
-    )
+    return [
+        when(UserRegistered, mails.verify_address),
+        when(EmailChanged, mails.verify_address),
+        when(EmailVerificationRequested, mails.verify_again),
+        when(PasswordResetRequested, mails.reset_password),
+        when(PasswordChanged, mails.tell_of_password),
+        when(RefreshTokenReused, log_reuse),
+    ]
 
 
-def reacting(table: Table) -> Reaction[Event]:
+def reacting(table: Table) -> Reaction[Any, Event]:
     """Everything that an event causes, in the transaction of its delivery. Most events cause nothing."""
 
-    async def react(uow: UnitOfWork, delivery: Delivery[Event], /) -> None:
+    async def react(uow: KernelUnitOfWork, delivery: Delivery[Event], /) -> None:
         event = type(delivery.event)
         with structlog.contextvars.bound_contextvars(event_type=event.__name__, event_id=delivery.id):
             try:
@@ -107,7 +114,7 @@ def every(pause: timedelta, name: str, job: Job) -> Periodic:
     return Periodic(name, pause, job)
 
 
-def jobs(expiry: Expiry) -> Sequence[Periodic]:
+def kernel_jobs(expiry: Expiry) -> Sequence[Periodic]:
     """Every so often, do that. All workers do, beside their deliveries."""
     return [
         every(timedelta(minutes=10), "delete kept answers", deleting(expiry.delete_kept_answers)),
@@ -128,7 +135,9 @@ def deleting(delete: Callable[[int], Awaitable[int]]) -> Job:
     return some
 
 
-async def work(outbox: Outbox, react: Reaction[Event], stop: asyncio.Event, *, poll_seconds: float) -> None:
+async def work(
+    outbox: Outbox[Any], react: Reaction[Any, Event], stop: asyncio.Event, *, poll_seconds: float
+) -> None:
     """Delivers what is due until `stop` is set. Nothing that goes wrong ends it: it tries again, later."""
 
     async def deliver() -> None:
@@ -192,7 +201,7 @@ async def _until(stop: asyncio.Event) -> None:
     await stop.wait()
 
 
-async def run(container: Container) -> None:
+async def run(container: KernelContainer, rows: Sequence[Row], periodic: Sequence[Periodic]) -> None:
     """Works until the process is told to stop; then what is at hand has a moment to finish."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -200,11 +209,11 @@ async def run(container: Container) -> None:
     log.info("worker started")
     delivering = work(
         container.outbox(),
-        reacting(reactions(container.mail_reactions())),
+        reacting(table([*kernel_reactions(container.mail_reactions()), *rows])),
         stop,
         poll_seconds=container.settings().outbox_poll_seconds,
     )
-    repeating = (repeat(periodic, stop) for periodic in jobs(container.expiry()))
+    repeating = (repeat(each, stop) for each in [*kernel_jobs(container.expiry()), *periodic])
     working = [asyncio.create_task(each) for each in (delivering, *repeating)]
     try:
         await stop.wait()
@@ -216,9 +225,3 @@ async def run(container: Container) -> None:
         await asyncio.gather(*working, return_exceptions=True)
         await close(container)
         log.info("worker stopped")
-
-
-def main() -> None:
-    settings = load_settings()
-    configure_logging(settings)
-    asyncio.run(run(Container(settings=settings)))

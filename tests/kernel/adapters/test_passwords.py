@@ -11,7 +11,7 @@ import argon2
 import pytest
 
 from adapters.passwords.argon2 import Argon2Passwords
-from application.kernel.ports import Unavailable
+from application.kernel.ports.world import Unavailable
 
 PASSWORD = "violet kettle hums at dawn"
 

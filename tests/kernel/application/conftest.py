@@ -7,6 +7,7 @@ import pytest
 from application.kernel.identity.password_login import PasswordLogin
 from application.kernel.identity.sessions import TokenPair, TokenSessions
 from application.kernel.run import Runner
+from application.unit_of_work import UnitOfWork
 from domain.kernel.users import User
 from kernel.world.fakes import (
     FakeAuthQueries,
@@ -28,14 +29,14 @@ def passwords() -> FakePasswordHasher:
 
 
 @pytest.fixture
-def sessions(run: Runner) -> TokenSessions:
+def sessions(run: Runner[UnitOfWork]) -> TokenSessions:
     return TokenSessions(run, FakeTokenIssuer(), lifetime=LIFETIME)
 
 
 @pytest.fixture
 def login(
-    run: Runner,
-    transactions: MemoryTransactions,
+    run: Runner[UnitOfWork],
+    transactions: MemoryTransactions[UnitOfWork],
     passwords: FakePasswordHasher,
     sessions: TokenSessions,
     clock: FakeClock,

@@ -8,14 +8,14 @@ from uuid import UUID
 import pytest
 
 from application.kernel.identity.accounts import REFUSED, KnownAccounts, Linking
-from application.kernel.permissions import Permission
-from application.kernel.ports import Identity, Proof
+from application.kernel.ports.callers import Caller, Claims
 from application.kernel.run import Runner
+from application.unit_of_work import UnitOfWork
 from domain.kernel.errors import DomainError, Unauthenticated
 from domain.kernel.identity.auth import SessionEnded, SessionNotFound
 from domain.kernel.identity.identities import Link, LinkedElsewhere, NothingToLink
 from domain.kernel.users import Email, GlobalRole, Suspended, User
-from kernel.world.builders import a_link, a_proof, a_session, a_user, a_user_id, an_identity, store
+from kernel.world.builders import a_caller, a_link, a_proof, a_session, a_user, a_user_id, store
 from kernel.world.fakes import FakeClock, FakeIdentityQueries, MemoryTransactions, ProvingVerifier
 from kernel.world.refusals import refused
 
@@ -23,16 +23,14 @@ LOCAL = "https://here.example"
 KEYCLOAK = "https://login.example/realms/shop"
 TRUSTED = "https://hr.example"
 
-READ, MANAGE = Permission.READ_USERS, Permission.MANAGE_USERS
-
 
 @pytest.fixture
-def queries(transactions: MemoryTransactions) -> FakeIdentityQueries:
+def queries(transactions: MemoryTransactions[UnitOfWork]) -> FakeIdentityQueries:
     return FakeIdentityQueries(transactions)
 
 
 @pytest.fixture
-def accounts(run: Runner, queries: FakeIdentityQueries, clock: FakeClock) -> KnownAccounts:
+def accounts(run: Runner[UnitOfWork], queries: FakeIdentityQueries, clock: FakeClock) -> KnownAccounts:
     return KnownAccounts(
         run,
         queries,
@@ -43,11 +41,11 @@ def accounts(run: Runner, queries: FakeIdentityQueries, clock: FakeClock) -> Kno
     )
 
 
-def users_in(transactions: MemoryTransactions) -> dict[UUID, User]:
+def users_in(transactions: MemoryTransactions[UnitOfWork]) -> dict[UUID, User]:
     return transactions.committed.of(User)
 
 
-async def refusal_of(accounts: KnownAccounts, proof: Proof) -> BaseException | None:
+async def refusal_of(accounts: KnownAccounts, proof: Claims) -> BaseException | None:
     """Why; everybody else reads the same words."""
     with refused(Unauthenticated, REFUSED):
         await accounts.recognise(proof)
@@ -60,7 +58,7 @@ async def refusal_of(accounts: KnownAccounts, proof: Proof) -> BaseException | N
 
 
 async def test_a_proof_of_our_own_is_its_sessions_user(
-    accounts: KnownAccounts, transactions: MemoryTransactions, queries: FakeIdentityQueries
+    accounts: KnownAccounts, transactions: MemoryTransactions[UnitOfWork], queries: FakeIdentityQueries
 ) -> None:
     user = a_user(roles=(GlobalRole.SUPPORT,))
     session = a_session(user_id=user.id)
@@ -72,20 +70,20 @@ async def test_a_proof_of_our_own_is_its_sessions_user(
         client="shop",
         scopes=frozenset({"read"}),
     )
-    assert await accounts.recognise(proof) == Identity(
+    assert await accounts.recognise(proof) == Caller(
         user_id=user.id,
         issuer=LOCAL,
         subject=str(user.id),
         client="shop",
         scopes=frozenset({"read"}),
-        permissions=frozenset({READ}),
+        roles=frozenset({GlobalRole.SUPPORT}),
         session_id=session.id,
     )
     assert queries.asked == 1
 
 
 async def test_the_session_must_be_there_and_open_and_the_users_own(
-    accounts: KnownAccounts, transactions: MemoryTransactions, clock: FakeClock
+    accounts: KnownAccounts, transactions: MemoryTransactions[UnitOfWork], clock: FakeClock
 ) -> None:
     user, other = a_user(), a_user()
     good = a_session(user_id=user.id)
@@ -97,7 +95,7 @@ async def test_the_session_must_be_there_and_open_and_the_users_own(
     await accounts.recognise(proof)
     await accounts.recognise(replace(proof, session_id=brief.id))
     clock.advance(timedelta(seconds=1))
-    reasons: list[tuple[Proof, DomainError]] = [
+    reasons: list[tuple[Claims, DomainError]] = [
         (replace(proof, session_id=None), SessionNotFound("The token names no session.")),
         (replace(proof, session_id=ended.id), SessionEnded()),
         (replace(proof, session_id=brief.id), SessionEnded()),
@@ -113,7 +111,7 @@ async def test_the_session_must_be_there_and_open_and_the_users_own(
 
 
 async def test_a_suspended_user_is_refused_whoever_vouches_for_them(
-    accounts: KnownAccounts, transactions: MemoryTransactions, clock: FakeClock
+    accounts: KnownAccounts, transactions: MemoryTransactions[UnitOfWork], clock: FakeClock
 ) -> None:
     user = a_user(suspended_at=clock.now)
     session, link = a_session(user_id=user.id), a_link(user_id=user.id)
@@ -128,7 +126,7 @@ async def test_a_suspended_user_is_refused_whoever_vouches_for_them(
 
 
 async def test_a_pair_of_issuer_and_subject_is_one_user_for_good(
-    accounts: KnownAccounts, transactions: MemoryTransactions, queries: FakeIdentityQueries
+    accounts: KnownAccounts, transactions: MemoryTransactions[UnitOfWork], queries: FakeIdentityQueries
 ) -> None:
     proof = a_proof(client="spa", scopes=frozenset({"read"}))
     first = await accounts.recognise(proof)
@@ -136,14 +134,14 @@ async def test_a_pair_of_issuer_and_subject_is_one_user_for_good(
     assert await accounts.recognise(proof) == first
     assert queries.asked == 1
     assert (first.issuer, first.subject, first.client) == (proof.issuer, proof.subject, "spa")
-    assert (first.scopes, first.permissions, first.session_id) == (frozenset({"read"}), frozenset(), None)
+    assert (first.scopes, first.roles, first.session_id) == (frozenset({"read"}), frozenset(), None)
     assert (await accounts.recognise(replace(proof, subject="another"))).user_id != first.user_id
     assert (await accounts.recognise(replace(proof, issuer="https://o.example"))).user_id != first.user_id
     assert len(users_in(transactions)) == 3
 
 
 async def test_first_requests_at_the_same_time_make_one_user(
-    accounts: KnownAccounts, transactions: MemoryTransactions
+    accounts: KnownAccounts, transactions: MemoryTransactions[UnitOfWork]
 ) -> None:
     proof = a_proof(email="ada@example.com")
     identities = await asyncio.gather(*(accounts.recognise(proof) for _ in range(5)))
@@ -152,7 +150,7 @@ async def test_first_requests_at_the_same_time_make_one_user(
 
 
 async def test_two_strangers_with_one_address_at_the_same_time_are_two_users(
-    accounts: KnownAccounts, transactions: MemoryTransactions
+    accounts: KnownAccounts, transactions: MemoryTransactions[UnitOfWork]
 ) -> None:
     await asyncio.gather(*(accounts.recognise(a_proof(email="ada@example.com")) for _ in range(2)))
     addresses = {user.email for user in users_in(transactions).values()}
@@ -160,7 +158,7 @@ async def test_two_strangers_with_one_address_at_the_same_time_are_two_users(
 
 
 async def test_a_race_that_nobody_wins_ends(
-    accounts: KnownAccounts, transactions: MemoryTransactions
+    accounts: KnownAccounts, transactions: MemoryTransactions[UnitOfWork]
 ) -> None:
     transactions.failures.extend(LinkedElsewhere() for _ in range(3))
     with refused(LinkedElsewhere):
@@ -172,30 +170,30 @@ async def test_a_race_that_nobody_wins_ends(
     ("stored", "claimed", "granted"),
     [
         ((), (), set()),
-        ((), ("api-admins",), {READ, MANAGE}),
-        ((), ("helpdesk", "unknown"), {READ}),
+        ((), ("api-admins",), {GlobalRole.ADMIN}),
+        ((), ("helpdesk", "unknown"), {GlobalRole.SUPPORT}),
         ((), ("admin", "API-ADMINS"), set()),
-        ((GlobalRole.SUPPORT,), (), {READ}),
-        ((GlobalRole.SUPPORT,), ("api-admins",), {READ, MANAGE}),
-        ((GlobalRole.ADMIN,), ("helpdesk",), {READ, MANAGE}),
+        ((GlobalRole.SUPPORT,), (), {GlobalRole.SUPPORT}),
+        ((GlobalRole.SUPPORT,), ("api-admins",), {GlobalRole.SUPPORT, GlobalRole.ADMIN}),
+        ((GlobalRole.ADMIN,), ("helpdesk",), {GlobalRole.SUPPORT, GlobalRole.ADMIN}),
     ],
 )
-async def test_permissions_come_from_stored_roles_and_from_the_providers_as_mapped(
+async def test_roles_come_from_what_is_stored_and_from_the_providers_as_mapped(
     accounts: KnownAccounts,
-    transactions: MemoryTransactions,
+    transactions: MemoryTransactions[UnitOfWork],
     stored: tuple[GlobalRole, ...],
     claimed: tuple[str, ...],
-    granted: set[Permission],
+    granted: set[GlobalRole],
 ) -> None:
     user = a_user(roles=stored)
     link = a_link(user_id=user.id, issuer=KEYCLOAK)
     await store(transactions, user, link)
     proof = a_proof(issuer=KEYCLOAK, subject=link.subject, roles=frozenset(claimed))
-    assert (await accounts.recognise(proof)).permissions == granted
+    assert (await accounts.recognise(proof)).roles == granted
 
 
 async def test_one_issuers_roles_mean_nothing_from_another(
-    accounts: KnownAccounts, transactions: MemoryTransactions
+    accounts: KnownAccounts, transactions: MemoryTransactions[UnitOfWork]
 ) -> None:
     user = a_user()
     session = a_session(user_id=user.id)
@@ -204,7 +202,7 @@ async def test_one_issuers_roles_mean_nothing_from_another(
     elsewhere = a_proof(issuer=TRUSTED, roles=roles)
     local = a_proof(issuer=LOCAL, subject=str(user.id), session_id=session.id, roles=roles)
     for proof in (elsewhere, local):
-        assert (await accounts.recognise(proof)).permissions == frozenset()
+        assert (await accounts.recognise(proof)).roles == frozenset()
 
 
 # ── by address ───────────────────────────────────────────────────────────────────────────────────
@@ -225,7 +223,7 @@ async def test_one_issuers_roles_mean_nothing_from_another(
 async def test_only_an_address_that_both_sides_proved_links(
     *,
     accounts: KnownAccounts,
-    transactions: MemoryTransactions,
+    transactions: MemoryTransactions[UnitOfWork],
     clock: FakeClock,
     issuer: str,
     verified_there: bool,
@@ -243,7 +241,7 @@ async def test_only_an_address_that_both_sides_proved_links(
 
 
 async def test_a_suspended_user_does_not_come_back_through_their_address(
-    accounts: KnownAccounts, transactions: MemoryTransactions, clock: FakeClock
+    accounts: KnownAccounts, transactions: MemoryTransactions[UnitOfWork], clock: FakeClock
 ) -> None:
     ada = a_user(email=Email("ada@example.com"), email_verified_at=clock.now, suspended_at=clock.now)
     await store(transactions, ada)
@@ -259,7 +257,7 @@ async def test_a_suspended_user_does_not_come_back_through_their_address(
 async def test_a_stranger_takes_an_address_that_nobody_has(
     *,
     accounts: KnownAccounts,
-    transactions: MemoryTransactions,
+    transactions: MemoryTransactions[UnitOfWork],
     clock: FakeClock,
     issuer: str,
     verified_there: bool,
@@ -276,7 +274,7 @@ async def test_a_stranger_takes_an_address_that_nobody_has(
     "email", [None, "", "nobody", "a@b", "x" * 300 + "@example.com", "a\x00@b.c", "\ud800"]
 )
 async def test_what_is_no_address_keeps_nobody_out(
-    accounts: KnownAccounts, transactions: MemoryTransactions, email: str | None
+    accounts: KnownAccounts, transactions: MemoryTransactions[UnitOfWork], email: str | None
 ) -> None:
     proof = a_proof(issuer=TRUSTED, email=email, email_verified=True)
     identity = await accounts.recognise(proof)
@@ -295,7 +293,7 @@ async def test_what_is_no_address_keeps_nobody_out(
 )
 async def test_a_name_keeps_nobody_out(
     accounts: KnownAccounts,
-    transactions: MemoryTransactions,
+    transactions: MemoryTransactions[UnitOfWork],
     name: str | None,
     email: str | None,
     shown: str,
@@ -305,7 +303,7 @@ async def test_a_name_keeps_nobody_out(
 
 
 async def test_the_name_of_an_address_that_another_has_serves_all_the_same(
-    accounts: KnownAccounts, transactions: MemoryTransactions
+    accounts: KnownAccounts, transactions: MemoryTransactions[UnitOfWork]
 ) -> None:
     await store(transactions, a_user(email=Email("ada@example.com")))
     identity = await accounts.recognise(a_proof(email="ada@example.com"))
@@ -316,48 +314,54 @@ async def test_the_name_of_an_address_that_another_has_serves_all_the_same(
 
 
 async def test_whoever_shows_a_token_of_the_other_provider_has_it_linked(
-    run: Runner, transactions: MemoryTransactions, accounts: KnownAccounts
+    run: Runner[UnitOfWork], transactions: MemoryTransactions[UnitOfWork], accounts: KnownAccounts
 ) -> None:
     user, proof = a_user(), a_proof(issuer=KEYCLOAK)
     await store(transactions, user)
     linking = Linking(run, ProvingVerifier(good=proof), local_issuer=LOCAL)
-    link = await linking.link(an_identity(user.id), token="good")
+    link = await linking.link(a_caller(user.id), token="good")
     assert (link.user_id, link.issuer, link.subject) == (user.id, KEYCLOAK, proof.subject)
     assert (await accounts.recognise(proof)).user_id == user.id
 
 
-async def test_a_token_that_is_not_good_is_the_bodys_fault_and_not_the_callers(run: Runner) -> None:
+async def test_a_token_that_is_not_good_is_the_bodys_fault_and_not_the_callers(
+    run: Runner[UnitOfWork],
+) -> None:
     linking = Linking(run, ProvingVerifier(), local_issuer=LOCAL)
     with refused(NothingToLink, REFUSED, field="token"):
-        await linking.link(an_identity(), token="bad")
+        await linking.link(a_caller(), token="bad")
 
 
-async def test_a_token_of_our_own_is_nothing_to_link(run: Runner, transactions: MemoryTransactions) -> None:
+async def test_a_token_of_our_own_is_nothing_to_link(
+    run: Runner[UnitOfWork], transactions: MemoryTransactions[UnitOfWork]
+) -> None:
     own = a_proof(issuer=LOCAL, subject=str(a_user_id()))
     user = a_user()
     await store(transactions, user)
     linking = Linking(run, ProvingVerifier(own=own), local_issuer=LOCAL)
     detail = "It is this service's own; send one of the other provider."
     with refused(NothingToLink, detail, field="token"):
-        await linking.link(an_identity(user.id), token="own")
+        await linking.link(a_caller(user.id), token="own")
     assert not transactions.committed.of(Link)
 
 
 async def test_linking_while_the_same_token_is_used_elsewhere_is_tried_again(
-    run: Runner, transactions: MemoryTransactions
+    run: Runner[UnitOfWork], transactions: MemoryTransactions[UnitOfWork]
 ) -> None:
     user = a_user()
     await store(transactions, user)
     transactions.failures.append(LinkedElsewhere())
     linking = Linking(run, ProvingVerifier(good=a_proof()), local_issuer=LOCAL)
-    assert (await linking.link(an_identity(user.id), token="good")).user_id == user.id
+    assert (await linking.link(a_caller(user.id), token="good")).user_id == user.id
 
 
-async def test_a_pair_that_is_anothers_is_refused(run: Runner, transactions: MemoryTransactions) -> None:
+async def test_a_pair_that_is_anothers_is_refused(
+    run: Runner[UnitOfWork], transactions: MemoryTransactions[UnitOfWork]
+) -> None:
     user, other = a_user(), a_user()
     link = a_link(user_id=other.id)
     await store(transactions, user, other, link, a_link(user_id=other.id))
     proof = a_proof(issuer=link.issuer, subject=link.subject)
     linking = Linking(run, ProvingVerifier(good=proof), local_issuer=LOCAL)
     with refused(LinkedElsewhere):
-        await linking.link(an_identity(user.id), token="good")
+        await linking.link(a_caller(user.id), token="good")

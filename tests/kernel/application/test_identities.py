@@ -6,6 +6,7 @@ import pytest
 
 from application.kernel.identity.identities import admit_stranger, link_identity, unlink_identity
 from application.kernel.run import Runner
+from application.unit_of_work import UnitOfWork
 from domain.kernel.aggregate import Aggregate
 from domain.kernel.identity.auth import Session
 from domain.kernel.identity.identities import (
@@ -19,6 +20,7 @@ from domain.kernel.identity.identities import (
 from domain.kernel.users import Email, GlobalRole, User, UserAbsorbed, UserRegistered
 from kernel.world.builders import (
     NOW,
+    a_caller,
     a_credential,
     a_link,
     a_membership,
@@ -26,7 +28,6 @@ from kernel.world.builders import (
     a_session,
     a_user,
     a_workspace,
-    an_identity,
     store,
 )
 from kernel.world.fakes import FakeClock, MemoryTransactions
@@ -36,13 +37,13 @@ LAST = "Link another provider or set a password first."
 
 
 @pytest.fixture
-async def ada(transactions: MemoryTransactions) -> User:
+async def ada(transactions: MemoryTransactions[UnitOfWork]) -> User:
     ada = a_user()
     await store(transactions, ada)
     return ada
 
 
-def links_in(transactions: MemoryTransactions) -> set[tuple[str, object]]:
+def links_in(transactions: MemoryTransactions[UnitOfWork]) -> set[tuple[str, object]]:
     return {(link.subject, link.user_id) for link in transactions.committed.of(Link).values()}
 
 
@@ -50,7 +51,7 @@ def links_in(transactions: MemoryTransactions) -> set[tuple[str, object]]:
 
 
 async def test_a_stranger_becomes_a_user_with_a_link(
-    run: Runner, transactions: MemoryTransactions, clock: FakeClock
+    run: Runner[UnitOfWork], transactions: MemoryTransactions[UnitOfWork], clock: FakeClock
 ) -> None:
     proof = a_proof(email="ada@example.com", name="Ada")
     user = await run(admit_stranger, proof, email_trusted=False)
@@ -62,7 +63,9 @@ async def test_a_stranger_becomes_a_user_with_a_link(
     ]
 
 
-async def test_a_pair_is_admitted_once(run: Runner, transactions: MemoryTransactions) -> None:
+async def test_a_pair_is_admitted_once(
+    run: Runner[UnitOfWork], transactions: MemoryTransactions[UnitOfWork]
+) -> None:
     proof = a_proof()
     await run(admit_stranger, proof, email_trusted=False)
     with refused(LinkedElsewhere):
@@ -74,10 +77,10 @@ async def test_a_pair_is_admitted_once(run: Runner, transactions: MemoryTransact
 
 
 async def test_a_new_pair_is_linked_to_whoever_proves_it(
-    run: Runner, transactions: MemoryTransactions, clock: FakeClock, ada: User
+    run: Runner[UnitOfWork], transactions: MemoryTransactions[UnitOfWork], clock: FakeClock, ada: User
 ) -> None:
     proof = a_proof()
-    link = await run(link_identity, an_identity(ada.id), proof)
+    link = await run(link_identity, a_caller(ada.id), proof)
     assert links_in(transactions) == {(proof.subject, ada.id)}
     assert transactions.events == [
         IdentityLinked(at=clock.now, link_id=link.id, user_id=ada.id, issuer=proof.issuer)
@@ -85,22 +88,22 @@ async def test_a_new_pair_is_linked_to_whoever_proves_it(
 
 
 async def test_linking_again_changes_nothing(
-    run: Runner, transactions: MemoryTransactions, ada: User
+    run: Runner[UnitOfWork], transactions: MemoryTransactions[UnitOfWork], ada: User
 ) -> None:
     proof = a_proof()
-    link = await run(link_identity, an_identity(ada.id), proof)
-    assert await run(link_identity, an_identity(ada.id), proof) == link
+    link = await run(link_identity, a_caller(ada.id), proof)
+    assert await run(link_identity, a_caller(ada.id), proof) == link
     assert len(transactions.events) == 1
 
 
 async def test_a_user_who_is_nothing_but_this_pair_becomes_part_of_whoever_proves_it(
-    run: Runner, transactions: MemoryTransactions, clock: FakeClock, ada: User
+    run: Runner[UnitOfWork], transactions: MemoryTransactions[UnitOfWork], clock: FakeClock, ada: User
 ) -> None:
     proof = a_proof(email="ada@other.example")
     shell = await run(admit_stranger, proof, email_trusted=False)
     session = a_session(user_id=shell.id)
     await store(transactions, session)
-    link = await run(link_identity, an_identity(ada.id), proof)
+    link = await run(link_identity, a_caller(ada.id), proof)
     assert links_in(transactions) == {(proof.subject, ada.id)}
     assert list(transactions.committed.of(User)) == [ada.id]
     assert not transactions.committed.of(Session)
@@ -141,14 +144,18 @@ def with_nothing(user: User) -> list[Aggregate]:
     ids=["password", "link", "workspace", "role", "suspended"],
 )
 async def test_a_user_who_is_more_than_this_pair_keeps_it(
-    run: Runner, transactions: MemoryTransactions, ada: User, other: User, more: object
+    run: Runner[UnitOfWork],
+    transactions: MemoryTransactions[UnitOfWork],
+    ada: User,
+    other: User,
+    more: object,
 ) -> None:
     link = a_link(user_id=other.id)
     assert callable(more)
     await store(transactions, other, link, *more(other))
     before = links_in(transactions)
     with refused(LinkedElsewhere):
-        await run(link_identity, an_identity(ada.id), a_proof(issuer=link.issuer, subject=link.subject))
+        await run(link_identity, a_caller(ada.id), a_proof(issuer=link.issuer, subject=link.subject))
     assert links_in(transactions) == before
     assert transactions.committed.of(User)[other.id] == other
 
@@ -157,35 +164,35 @@ async def test_a_user_who_is_more_than_this_pair_keeps_it(
 
 
 async def test_one_of_two_links_can_go(
-    run: Runner, transactions: MemoryTransactions, clock: FakeClock, ada: User
+    run: Runner[UnitOfWork], transactions: MemoryTransactions[UnitOfWork], clock: FakeClock, ada: User
 ) -> None:
     goes, stays = a_link(user_id=ada.id), a_link(user_id=ada.id, created_at=NOW + timedelta(days=1))
     await store(transactions, goes, stays)
-    await run(unlink_identity, an_identity(ada.id), goes.id)
+    await run(unlink_identity, a_caller(ada.id), goes.id)
     assert links_in(transactions) == {(stays.subject, ada.id)}
     assert transactions.events == [
         IdentityUnlinked(at=clock.now, link_id=goes.id, user_id=ada.id, issuer=goes.issuer)
     ]
     with refused(LastWayIn, LAST):
-        await run(unlink_identity, an_identity(ada.id), stays.id)
+        await run(unlink_identity, a_caller(ada.id), stays.id)
 
 
 async def test_the_only_link_can_go_where_there_is_a_password(
-    run: Runner, transactions: MemoryTransactions, ada: User
+    run: Runner[UnitOfWork], transactions: MemoryTransactions[UnitOfWork], ada: User
 ) -> None:
     link = a_link(user_id=ada.id)
     await store(transactions, link, a_credential(id=ada.id))
-    await run(unlink_identity, an_identity(ada.id), link.id)
+    await run(unlink_identity, a_caller(ada.id), link.id)
     assert links_in(transactions) == set()
 
 
 async def test_anothers_link_looks_as_if_there_were_none(
-    run: Runner, transactions: MemoryTransactions, ada: User
+    run: Runner[UnitOfWork], transactions: MemoryTransactions[UnitOfWork], ada: User
 ) -> None:
     charles = a_user()
     links = [a_link(user_id=charles.id) for _ in range(2)]
     await store(transactions, charles, *links, a_link(user_id=ada.id), a_link(user_id=ada.id))
     for link_id in (links[0].id, a_link().id):
         with refused(LinkNotFound):
-            await run(unlink_identity, an_identity(ada.id), link_id)
+            await run(unlink_identity, a_caller(ada.id), link_id)
     assert len(transactions.committed.of(Link)) == 4

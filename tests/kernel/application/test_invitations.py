@@ -13,8 +13,10 @@ from application.kernel.commands.invitations import (
     withdraw_invitation,
 )
 from application.kernel.identity.secret_tokens import fingerprint
-from application.kernel.ports import Identity, Standing
+from application.kernel.ports.callers import Caller
+from application.kernel.ports.tenancy import Standing
 from application.kernel.run import Runner
+from application.unit_of_work import UnitOfWork
 from domain.kernel.errors import Invalid
 from domain.kernel.invitations import (
     AlreadyInvited,
@@ -30,12 +32,12 @@ from domain.kernel.workspaces import WorkspaceArchived, WorkspaceNotFound
 from kernel.world.builders import (
     NOW,
     Team,
+    a_caller,
     a_membership,
     a_team,
     a_user,
     address_of,
     an_email,
-    an_identity,
     an_invitation,
     store,
 )
@@ -44,7 +46,7 @@ from kernel.world.refusals import refused
 
 WEEK = timedelta(days=7)
 
-type Attempt = Callable[[Runner, Identity, Invitation], Awaitable[object]]
+type Attempt = Callable[[Runner[UnitOfWork], Caller, Invitation], Awaitable[object]]
 
 ATTEMPTS: Mapping[str, Attempt] = {
     "invite": lambda run, actor, open_one: run(
@@ -55,7 +57,7 @@ ATTEMPTS: Mapping[str, Attempt] = {
 
 
 @pytest.fixture
-async def invitation(transactions: MemoryTransactions, team: Team) -> Invitation:
+async def invitation(transactions: MemoryTransactions[UnitOfWork], team: Team) -> Invitation:
     """For the stranger, as a member; its secret is `secret`."""
     invitation = an_invitation(
         workspace_id=team.workspace.id,
@@ -73,7 +75,11 @@ async def invitation(transactions: MemoryTransactions, team: Team) -> Invitation
 @pytest.mark.parametrize("role", [Role.ADMIN, Role.OWNER])
 @pytest.mark.parametrize("attempt", ATTEMPTS)
 async def test_owners_and_admins_may_invite_and_withdraw(
-    attempt: str, role: Role, run: Runner, transactions: MemoryTransactions, team: Team
+    attempt: str,
+    role: Role,
+    run: Runner[UnitOfWork],
+    transactions: MemoryTransactions[UnitOfWork],
+    team: Team,
 ) -> None:
     open_one = an_invitation(workspace_id=team.workspace.id)
     await store(transactions, open_one)
@@ -84,15 +90,15 @@ async def test_owners_and_admins_may_invite_and_withdraw(
 @pytest.mark.parametrize("role", [Role.VIEWER, Role.MEMBER])
 @pytest.mark.parametrize("attempt", ATTEMPTS)
 async def test_lesser_members_may_not(
-    attempt: str, role: Role, run: Runner, team: Team, invitation: Invitation
+    attempt: str, role: Role, run: Runner[UnitOfWork], team: Team, invitation: Invitation
 ) -> None:
-    with refused(NotPermitted, f"As {role} you lack members:manage."):
+    with refused(NotPermitted, f"The role {role} lacks the permission members:manage."):
         await ATTEMPTS[attempt](run, team[role], invitation)
 
 
 @pytest.mark.parametrize("attempt", ATTEMPTS)
 async def test_the_invitations_of_an_archived_workspace_stay_as_they_are(
-    attempt: str, run: Runner, transactions: MemoryTransactions
+    attempt: str, run: Runner[UnitOfWork], transactions: MemoryTransactions[UnitOfWork]
 ) -> None:
     team = a_team(archived=True)
     invitation = an_invitation(workspace_id=team.workspace.id)
@@ -102,7 +108,7 @@ async def test_the_invitations_of_an_archived_workspace_stay_as_they_are(
 
 
 async def test_to_strangers_neither_workspace_nor_invitation_exist(
-    run: Runner, team: Team, invitation: Invitation
+    run: Runner[UnitOfWork], team: Team, invitation: Invitation
 ) -> None:
     with refused(WorkspaceNotFound):
         await run(invite, team.stranger, team.workspace.id, email=an_email(), role=Role.VIEWER)
@@ -112,7 +118,7 @@ async def test_to_strangers_neither_workspace_nor_invitation_exist(
         await run(withdraw_invitation, team.owner, an_invitation().id)
 
 
-async def test_only_an_owner_may_invite_an_owner(run: Runner, team: Team) -> None:
+async def test_only_an_owner_may_invite_an_owner(run: Runner[UnitOfWork], team: Team) -> None:
     with refused(OwnersOnly, "Ask an owner of this workspace."):
         await run(invite, team.admin, team.workspace.id, email=an_email(), role=Role.OWNER)
     issued = await run(invite, team.owner, team.workspace.id, email=an_email(), role=Role.OWNER)
@@ -123,7 +129,7 @@ async def test_only_an_owner_may_invite_an_owner(run: Runner, team: Team) -> Non
 
 
 async def test_the_inviter_gets_a_secret_of_which_only_the_fingerprint_is_kept(
-    run: Runner, transactions: MemoryTransactions, clock: FakeClock, team: Team
+    run: Runner[UnitOfWork], transactions: MemoryTransactions[UnitOfWork], clock: FakeClock, team: Team
 ) -> None:
     workspace_id, admin = team.workspace.id, team.admin.user_id
     issued = await run(invite, team.admin, workspace_id, email=" Charles@Example.com ", role=Role.VIEWER)
@@ -151,26 +157,28 @@ async def test_the_inviter_gets_a_secret_of_which_only_the_fingerprint_is_kept(
     ]
 
 
-async def test_whoever_has_an_account_but_no_membership_can_be_invited(run: Runner, team: Team) -> None:
+async def test_whoever_has_an_account_but_no_membership_can_be_invited(
+    run: Runner[UnitOfWork], team: Team
+) -> None:
     issued = await run(
         invite, team.admin, team.workspace.id, email=address_of(team.outsider), role=Role.MEMBER
     )
     assert issued.invitation.email == team.outsider.email
 
 
-async def test_only_an_address_can_be_invited(run: Runner, team: Team) -> None:
+async def test_only_an_address_can_be_invited(run: Runner[UnitOfWork], team: Team) -> None:
     with refused(Invalid, "It must be an e-mail address such as ada@example.com.", field="email"):
         await run(invite, team.admin, team.workspace.id, email="charles", role=Role.MEMBER)
 
 
-async def test_a_member_cannot_be_invited(run: Runner, team: Team) -> None:
+async def test_a_member_cannot_be_invited(run: Runner[UnitOfWork], team: Team) -> None:
     email = address_of(team.users[Role.VIEWER]).upper()
     with refused(AlreadyMember):
         await run(invite, team.admin, team.workspace.id, email=email, role=Role.MEMBER)
 
 
 async def test_an_address_has_one_open_invitation_to_a_workspace(
-    run: Runner, transactions: MemoryTransactions, team: Team, invitation: Invitation
+    run: Runner[UnitOfWork], transactions: MemoryTransactions[UnitOfWork], team: Team, invitation: Invitation
 ) -> None:
     with refused(AlreadyInvited):
         await run(invite, team.admin, team.workspace.id, email=invitation.email, role=Role.ADMIN)
@@ -180,7 +188,11 @@ async def test_an_address_has_one_open_invitation_to_a_workspace(
 
 
 async def test_an_expired_invitation_is_replaced(
-    run: Runner, transactions: MemoryTransactions, clock: FakeClock, team: Team, invitation: Invitation
+    run: Runner[UnitOfWork],
+    transactions: MemoryTransactions[UnitOfWork],
+    clock: FakeClock,
+    team: Team,
+    invitation: Invitation,
 ) -> None:
     clock.now = NOW + WEEK
     issued = await run(invite, team.admin, team.workspace.id, email=invitation.email, role=Role.ADMIN)
@@ -194,7 +206,11 @@ async def test_an_expired_invitation_is_replaced(
 
 
 async def test_a_withdrawn_invitation_is_gone(
-    run: Runner, transactions: MemoryTransactions, clock: FakeClock, team: Team, invitation: Invitation
+    run: Runner[UnitOfWork],
+    transactions: MemoryTransactions[UnitOfWork],
+    clock: FakeClock,
+    team: Team,
+    invitation: Invitation,
 ) -> None:
     await run(withdraw_invitation, team.admin, invitation.id)
     with refused(InvitationNotFound):
@@ -213,7 +229,11 @@ async def test_a_withdrawn_invitation_is_gone(
 
 
 async def test_whoever_accepts_is_a_member_with_the_role_of_the_invitation(
-    run: Runner, transactions: MemoryTransactions, clock: FakeClock, team: Team, invitation: Invitation
+    run: Runner[UnitOfWork],
+    transactions: MemoryTransactions[UnitOfWork],
+    clock: FakeClock,
+    team: Team,
+    invitation: Invitation,
 ) -> None:
     clock.advance(timedelta(days=1))
     workspace_id, user_id = team.workspace.id, team.stranger.user_id
@@ -236,14 +256,16 @@ async def test_whoever_accepts_is_a_member_with_the_role_of_the_invitation(
     ]
 
 
-async def test_an_invitation_is_accepted_once(run: Runner, team: Team, invitation: Invitation) -> None:
+async def test_an_invitation_is_accepted_once(
+    run: Runner[UnitOfWork], team: Team, invitation: Invitation
+) -> None:
     await run(accept_invitation, team.stranger, token="secret")
     with refused(InvitationNotFound):
         await run(accept_invitation, team.stranger, token="secret")
 
 
 async def test_without_its_secret_an_invitation_cannot_be_accepted(
-    run: Runner, team: Team, invitation: Invitation
+    run: Runner[UnitOfWork], team: Team, invitation: Invitation
 ) -> None:
     for guess in ("", "Secret", invitation.token_hash):
         with refused(InvitationNotFound):
@@ -251,25 +273,27 @@ async def test_without_its_secret_an_invitation_cannot_be_accepted(
 
 
 async def test_the_secret_alone_is_not_enough(
-    run: Runner, transactions: MemoryTransactions, invitation: Invitation
+    run: Runner[UnitOfWork], transactions: MemoryTransactions[UnitOfWork], invitation: Invitation
 ) -> None:
     thief = a_user()
     await store(transactions, thief)
     with refused(InvitationNotFound):
-        await run(accept_invitation, an_identity(thief.id), token="secret")
+        await run(accept_invitation, a_caller(thief.id), token="secret")
     async with transactions() as uow:
         assert await uow.invitations.get(invitation.id) == invitation
 
 
 async def test_an_expired_invitation_cannot_be_accepted(
-    run: Runner, clock: FakeClock, team: Team, invitation: Invitation
+    run: Runner[UnitOfWork], clock: FakeClock, team: Team, invitation: Invitation
 ) -> None:
     clock.now = NOW + WEEK
     with refused(InvitationExpired):
         await run(accept_invitation, team.stranger, token="secret")
 
 
-async def test_nobody_joins_an_archived_workspace(run: Runner, transactions: MemoryTransactions) -> None:
+async def test_nobody_joins_an_archived_workspace(
+    run: Runner[UnitOfWork], transactions: MemoryTransactions[UnitOfWork]
+) -> None:
     team = a_team(archived=True)
     invitation = an_invitation(
         workspace_id=team.workspace.id, email=team.outsider.email, token_hash=fingerprint("secret")
@@ -280,7 +304,7 @@ async def test_nobody_joins_an_archived_workspace(run: Runner, transactions: Mem
 
 
 async def test_a_member_cannot_join_again(
-    run: Runner, transactions: MemoryTransactions, team: Team, invitation: Invitation
+    run: Runner[UnitOfWork], transactions: MemoryTransactions[UnitOfWork], team: Team, invitation: Invitation
 ) -> None:
     user_id = team.stranger.user_id
     await store(transactions, a_membership(workspace_id=team.workspace.id, user_id=user_id))

@@ -20,8 +20,9 @@ from application.kernel.identity.attempts import (
 from application.kernel.identity.password_login import PasswordLogin, change_password, replace_hash
 from application.kernel.identity.secret_tokens import fingerprint
 from application.kernel.identity.sessions import TokenPair, TokenSessions
-from application.kernel.ports import Client
+from application.kernel.ports.attempts import Peer
 from application.kernel.run import Runner
+from application.unit_of_work import UnitOfWork
 from domain.kernel.errors import DomainError, Invalid
 from domain.kernel.identity.auth import (
     Credential,
@@ -45,12 +46,12 @@ from domain.kernel.identity.identities import Link
 from domain.kernel.users import Email, EmailTaken, EmailVerified, User, UserRegistered
 from kernel.world.builders import (
     NOW,
+    a_caller,
     a_link,
     a_one_time_token,
     a_session,
     a_user,
     address_of,
-    an_identity,
     store,
 )
 from kernel.world.fakes import (
@@ -68,12 +69,12 @@ from kernel.world.refusals import refused
 LIFETIME = timedelta(days=30)
 
 
-async def session_of(pair: TokenPair, transactions: MemoryTransactions) -> Session:
+async def session_of(pair: TokenPair, transactions: MemoryTransactions[UnitOfWork]) -> Session:
     async with transactions() as uow:
         return await uow.sessions.get(SessionId(UUID(hex=pair.refresh_token.split(".")[0])))
 
 
-async def credential_of(user: User, transactions: MemoryTransactions) -> Credential:
+async def credential_of(user: User, transactions: MemoryTransactions[UnitOfWork]) -> Credential:
     async with transactions() as uow:
         return await uow.credentials.get(user.id)
 
@@ -82,7 +83,7 @@ async def credential_of(user: User, transactions: MemoryTransactions) -> Credent
 
 
 async def test_whoever_registers_is_saved_with_a_hash_of_the_password(
-    login: PasswordLogin, transactions: MemoryTransactions, clock: FakeClock
+    login: PasswordLogin, transactions: MemoryTransactions[UnitOfWork], clock: FakeClock
 ) -> None:
     user = await login.register(email=" Ada@Example.com", password=PASSWORD, display_name=" Ada ")
     assert (user.email, user.display_name, user.created_at) == (EMAIL, "Ada", clock.now)
@@ -96,7 +97,7 @@ async def test_whoever_registers_is_saved_with_a_hash_of_the_password(
 
 
 async def test_an_address_registers_once(
-    login: PasswordLogin, ada: User, transactions: MemoryTransactions
+    login: PasswordLogin, ada: User, transactions: MemoryTransactions[UnitOfWork]
 ) -> None:
     with refused(EmailTaken):
         await login.register(email=EMAIL.upper(), password="quarter past the old well", display_name="Eve")
@@ -105,7 +106,7 @@ async def test_an_address_registers_once(
 
 @pytest.mark.parametrize("password", ["too short", "x" * 129, "Ada, loomworks 1815", "ada@example.com!!"])
 async def test_nobody_registers_with_a_password_that_is_not_acceptable(
-    password: str, login: PasswordLogin, transactions: MemoryTransactions
+    password: str, login: PasswordLogin, transactions: MemoryTransactions[UnitOfWork]
 ) -> None:
     with pytest.raises(Invalid) as raised:
         await login.register(email=EMAIL, password=password, display_name="Ada")
@@ -114,7 +115,7 @@ async def test_nobody_registers_with_a_password_that_is_not_acceptable(
 
 
 async def test_nobody_registers_without_an_address(
-    login: PasswordLogin, transactions: MemoryTransactions
+    login: PasswordLogin, transactions: MemoryTransactions[UnitOfWork]
 ) -> None:
     with refused(Invalid, "It must not be empty.", field="email"):
         await login.register(email="", password=PASSWORD, display_name="Ada")
@@ -132,7 +133,7 @@ async def test_whoever_logs_in_gets_a_pair_of_tokens(login: PasswordLogin, ada: 
 
 
 async def test_a_log_in_opens_a_session_that_keeps_a_fingerprint_only(
-    login: PasswordLogin, ada: User, transactions: MemoryTransactions, clock: FakeClock
+    login: PasswordLogin, ada: User, transactions: MemoryTransactions[UnitOfWork], clock: FakeClock
 ) -> None:
     clock.advance(timedelta(hours=1))
     pair = await login.log_in(CLIENT, email=EMAIL, password=PASSWORD)
@@ -152,7 +153,7 @@ async def test_a_log_in_opens_a_session_that_keeps_a_fingerprint_only(
 
 
 async def test_each_log_in_has_a_session_of_its_own(
-    login: PasswordLogin, ada: User, transactions: MemoryTransactions
+    login: PasswordLogin, ada: User, transactions: MemoryTransactions[UnitOfWork]
 ) -> None:
     first = await session_of(await login.log_in(CLIENT, email=EMAIL, password=PASSWORD), transactions)
     second = await session_of(await login.log_in(CLIENT, email=EMAIL, password=PASSWORD), transactions)
@@ -166,7 +167,7 @@ async def test_the_address_may_be_typed_in_capitals(login: PasswordLogin, ada: U
 
 @pytest.mark.parametrize("password", ["", "violet kettle hums at dawnr", PASSWORD.upper(), f" {PASSWORD}"])
 async def test_a_wrong_password_is_refused(
-    password: str, login: PasswordLogin, ada: User, transactions: MemoryTransactions
+    password: str, login: PasswordLogin, ada: User, transactions: MemoryTransactions[UnitOfWork]
 ) -> None:
     with refused(WrongCredentials):
         await login.log_in(CLIENT, email=EMAIL, password=password)
@@ -183,7 +184,7 @@ async def test_an_unknown_address_is_refused_by_the_same_words_after_the_same_wo
 
 
 async def test_an_account_without_a_password_is_refused_in_the_same_way(
-    login: PasswordLogin, transactions: MemoryTransactions, passwords: FakePasswordHasher
+    login: PasswordLogin, transactions: MemoryTransactions[UnitOfWork], passwords: FakePasswordHasher
 ) -> None:
     somebody = a_user()
     await store(transactions, somebody)
@@ -194,7 +195,7 @@ async def test_an_account_without_a_password_is_refused_in_the_same_way(
 
 @pytest.mark.parametrize("email", [EMAIL, "no address"])
 async def test_nobody_gets_in_even_where_the_work_for_an_unknown_account_ends_well(
-    email: str, run: Runner, transactions: MemoryTransactions, clock: FakeClock
+    email: str, run: Runner[UnitOfWork], transactions: MemoryTransactions[UnitOfWork], clock: FakeClock
 ) -> None:
     class Gullible(FakePasswordHasher):
         @override
@@ -209,7 +210,7 @@ async def test_nobody_gets_in_even_where_the_work_for_an_unknown_account_ends_we
 
 
 async def test_an_overlong_password_is_refused_without_being_hashed(
-    login: PasswordLogin, transactions: MemoryTransactions, passwords: FakePasswordHasher
+    login: PasswordLogin, transactions: MemoryTransactions[UnitOfWork], passwords: FakePasswordHasher
 ) -> None:
     longest = "".join(chr(0x100 + number) for number in range(128))
     overlong = longest + "a"
@@ -226,7 +227,10 @@ async def test_an_overlong_password_is_refused_without_being_hashed(
 
 
 async def test_an_outdated_hash_is_replaced_by_the_next_log_in(
-    login: PasswordLogin, ada: User, transactions: MemoryTransactions, passwords: FakePasswordHasher
+    login: PasswordLogin,
+    ada: User,
+    transactions: MemoryTransactions[UnitOfWork],
+    passwords: FakePasswordHasher,
 ) -> None:
     passwords.parameters = 2
     await login.log_in(CLIENT, email=EMAIL, password=PASSWORD)
@@ -236,14 +240,17 @@ async def test_an_outdated_hash_is_replaced_by_the_next_log_in(
 
 
 async def test_a_hash_of_today_stays(
-    login: PasswordLogin, ada: User, transactions: MemoryTransactions
+    login: PasswordLogin, ada: User, transactions: MemoryTransactions[UnitOfWork]
 ) -> None:
     await login.log_in(CLIENT, email=EMAIL, password=PASSWORD)
     assert (await credential_of(ada, transactions)).version == 1
 
 
 async def test_a_wrong_password_replaces_nothing(
-    login: PasswordLogin, ada: User, transactions: MemoryTransactions, passwords: FakePasswordHasher
+    login: PasswordLogin,
+    ada: User,
+    transactions: MemoryTransactions[UnitOfWork],
+    passwords: FakePasswordHasher,
 ) -> None:
     passwords.parameters = 2
     with refused(WrongCredentials):
@@ -252,7 +259,7 @@ async def test_a_wrong_password_replaces_nothing(
 
 
 async def test_a_password_that_was_changed_in_the_meantime_is_not_changed_back(
-    run: Runner, ada: User, transactions: MemoryTransactions
+    run: Runner[UnitOfWork], ada: User, transactions: MemoryTransactions[UnitOfWork]
 ) -> None:
     before = await credential_of(ada, transactions)
     await run(replace_hash, ada.id, outdated="$fake$0$forgotten", password_hash="$fake$1$forgotten")
@@ -268,7 +275,10 @@ async def test_of_log_ins_that_replace_the_hash_at_the_same_instant_all_succeed(
 
 
 async def test_a_password_that_changes_while_its_hash_is_replaced_opens_no_session(
-    login: PasswordLogin, ada: User, passwords: FakePasswordHasher, transactions: MemoryTransactions
+    login: PasswordLogin,
+    ada: User,
+    passwords: FakePasswordHasher,
+    transactions: MemoryTransactions[UnitOfWork],
 ) -> None:
     passwords.parameters = 2
     original = passwords.hash
@@ -290,7 +300,10 @@ async def test_a_password_that_changes_while_its_hash_is_replaced_opens_no_sessi
 
 @pytest.mark.parametrize("password", [PASSWORD, "quarter past the old well"])
 async def test_to_a_stranger_a_suspended_user_looks_like_any_wrong_password(
-    password: str, login: PasswordLogin, transactions: MemoryTransactions, passwords: FakePasswordHasher
+    password: str,
+    login: PasswordLogin,
+    transactions: MemoryTransactions[UnitOfWork],
+    passwords: FakePasswordHasher,
 ) -> None:
     user = a_user(suspended_at=NOW)
     password_hash = await passwords.hash(PASSWORD)
@@ -305,7 +318,7 @@ async def test_to_a_stranger_a_suspended_user_looks_like_any_wrong_password(
 # ── too many attempts ────────────────────────────────────────────────────────────────────────────
 
 
-async def fails(login: PasswordLogin, client: Client = CLIENT, email: str = EMAIL) -> type[DomainError]:
+async def fails(login: PasswordLogin, client: Peer = CLIENT, email: str = EMAIL) -> type[DomainError]:
     try:
         await login.log_in(client, email=email, password="quarter past the old well")
     except DomainError as error:
@@ -324,7 +337,7 @@ async def test_an_account_has_to_wait_after_ten_failures_from_one_address_whethe
         await login.log_in(CLIENT, email=email, password=PASSWORD)
     assert raised.value.retry_after == 14 * 60
     assert len(passwords.compared) == FAILURES_OF_ACCOUNT_FROM_ADDRESS  # nothing slow is done any more
-    elsewhere = Client(address="192.0.2.8")
+    elsewhere = Peer(address="192.0.2.8")
     assert await fails(login, elsewhere, email) is WrongCredentials
     clock.advance(timedelta(minutes=14))
     assert await fails(login, email=email) is WrongCredentials
@@ -342,7 +355,7 @@ async def test_a_success_forgets_the_failures_of_the_account_from_that_address(
 async def test_an_account_has_to_wait_after_a_hundred_failures_from_anywhere(
     login: PasswordLogin, ada: User, clock: FakeClock
 ) -> None:
-    everywhere = [Client(address=f"192.0.2.{number}") for number in range(FAILURES_OF_ACCOUNT + 1)]
+    everywhere = [Peer(address=f"192.0.2.{number}") for number in range(FAILURES_OF_ACCOUNT + 1)]
     *others, last = everywhere
     assert {await fails(login, client) for client in others} == {WrongCredentials}
     assert await fails(login, last) is TooManyAttempts
@@ -363,12 +376,12 @@ async def test_an_account_has_to_wait_after_a_hundred_failures_from_anywhere(
 async def test_a_network_address_has_to_wait_after_a_hundred_failures_of_any_account(
     addresses: tuple[str, str], login: PasswordLogin, ada: User
 ) -> None:
-    first, second = (Client(address=address) for address in addresses)
+    first, second = (Peer(address=address) for address in addresses)
     outcomes = [await fails(login, first, f"{number}@example.com") for number in range(FAILURES_FROM_ADDRESS)]
     assert set(outcomes) == {WrongCredentials}
     with pytest.raises(TooManyAttempts):
         await login.log_in(second, email=EMAIL, password=PASSWORD)
-    await login.log_in(Client(address="2001:db8:0:1::1"), email=EMAIL, password=PASSWORD)
+    await login.log_in(Peer(address="2001:db8:0:1::1"), email=EMAIL, password=PASSWORD)
 
 
 async def test_who_logs_in_again_and_again_never_has_to_wait(login: PasswordLogin, ada: User) -> None:
@@ -382,9 +395,9 @@ NEXT = "a drawer full of seashells"
 
 
 async def test_whoever_knows_the_password_changes_it(
-    login: PasswordLogin, ada: User, transactions: MemoryTransactions, clock: FakeClock
+    login: PasswordLogin, ada: User, transactions: MemoryTransactions[UnitOfWork], clock: FakeClock
 ) -> None:
-    await login.change_password(an_identity(ada.id), current_password=PASSWORD, new_password=NEXT)
+    await login.change_password(a_caller(ada.id), current_password=PASSWORD, new_password=NEXT)
     with refused(WrongCredentials):
         await login.log_in(CLIENT, email=EMAIL, password=PASSWORD)
     await login.log_in(CLIENT, email=EMAIL, password=NEXT)
@@ -392,14 +405,14 @@ async def test_whoever_knows_the_password_changes_it(
 
 
 async def test_a_changed_password_ends_the_other_sessions_and_not_this_one(
-    login: PasswordLogin, sessions: TokenSessions, ada: User, transactions: MemoryTransactions
+    login: PasswordLogin, sessions: TokenSessions, ada: User, transactions: MemoryTransactions[UnitOfWork]
 ) -> None:
     this = await login.log_in(CLIENT, email=EMAIL, password=PASSWORD)
     other = await login.log_in(CLIENT, email=EMAIL, password=PASSWORD)
     somebody = a_session(user_id=a_user().id)
     await store(transactions, somebody)
     session = await session_of(this, transactions)
-    actor = an_identity(ada.id, session_id=session.id)
+    actor = a_caller(ada.id, session_id=session.id)
     await login.change_password(actor, current_password=PASSWORD, new_password=NEXT)
     await sessions.refresh(refresh_token=this.refresh_token)
     with refused(SessionEnded):
@@ -409,11 +422,11 @@ async def test_a_changed_password_ends_the_other_sessions_and_not_this_one(
 
 @pytest.mark.parametrize("current", ["", "quarter past the old well", "x" * 129])
 async def test_a_wrong_current_password_changes_nothing(
-    current: str, login: PasswordLogin, ada: User, transactions: MemoryTransactions
+    current: str, login: PasswordLogin, ada: User, transactions: MemoryTransactions[UnitOfWork]
 ) -> None:
     before = await credential_of(ada, transactions)
     with refused(WrongPassword):
-        await login.change_password(an_identity(ada.id), current_password=current, new_password=NEXT)
+        await login.change_password(a_caller(ada.id), current_password=current, new_password=NEXT)
     assert await credential_of(ada, transactions) == before
 
 
@@ -421,31 +434,31 @@ async def test_an_overlong_current_password_is_not_hashed(
     login: PasswordLogin, ada: User, passwords: FakePasswordHasher
 ) -> None:
     with refused(WrongPassword):
-        await login.change_password(an_identity(ada.id), current_password="x" * 129, new_password=NEXT)
+        await login.change_password(a_caller(ada.id), current_password="x" * 129, new_password=NEXT)
     assert passwords.compared == [None]
 
 
 async def test_whoever_has_no_password_cannot_change_it(
-    login: PasswordLogin, transactions: MemoryTransactions, passwords: FakePasswordHasher
+    login: PasswordLogin, transactions: MemoryTransactions[UnitOfWork], passwords: FakePasswordHasher
 ) -> None:
     somebody = a_user()
     await store(transactions, somebody)
     with refused(WrongPassword):
-        await login.change_password(an_identity(somebody.id), current_password="", new_password=NEXT)
+        await login.change_password(a_caller(somebody.id), current_password="", new_password=NEXT)
     assert passwords.compared == [None]
 
 
 @pytest.mark.parametrize("new", ["too short", "correct horse battery staple", "Loomworks, 1815 !!"])
 async def test_the_next_password_has_to_be_acceptable(new: str, login: PasswordLogin, ada: User) -> None:
     with pytest.raises(Invalid) as raised:
-        await login.change_password(an_identity(ada.id), current_password=PASSWORD, new_password=new)
+        await login.change_password(a_caller(ada.id), current_password=PASSWORD, new_password=new)
     assert raised.value.field == "new_password"
 
 
 async def test_whoever_guesses_at_the_current_password_has_to_wait(
     login: PasswordLogin, ada: User, clock: FakeClock
 ) -> None:
-    actor = an_identity(ada.id)
+    actor = a_caller(ada.id)
     for _ in range(FAILURES_OF_CURRENT_PASSWORD):
         with refused(WrongPassword):
             await login.change_password(actor, current_password="guess", new_password=NEXT)
@@ -456,7 +469,7 @@ async def test_whoever_guesses_at_the_current_password_has_to_wait(
 
 
 async def test_a_right_one_forgets_the_wrong_ones_before_it(login: PasswordLogin, ada: User) -> None:
-    actor = an_identity(ada.id)
+    actor = a_caller(ada.id)
     for current, new in ((PASSWORD, NEXT), (NEXT, PASSWORD), (PASSWORD, NEXT)):
         for _ in range(FAILURES_OF_CURRENT_PASSWORD - 1):
             with refused(WrongPassword):
@@ -465,13 +478,11 @@ async def test_a_right_one_forgets_the_wrong_ones_before_it(login: PasswordLogin
 
 
 async def test_a_password_that_was_changed_while_it_was_checked_is_not_changed_again(
-    run: Runner, ada: User, transactions: MemoryTransactions
+    run: Runner[UnitOfWork], ada: User, transactions: MemoryTransactions[UnitOfWork]
 ) -> None:
     before = await credential_of(ada, transactions)
     with refused(WrongPassword):
-        await run(
-            change_password, an_identity(ada.id), outdated="$fake$1$before", password_hash="$fake$1$new"
-        )
+        await run(change_password, a_caller(ada.id), outdated="$fake$1$before", password_hash="$fake$1$new")
     assert await credential_of(ada, transactions) == before
 
 
@@ -479,7 +490,7 @@ async def test_a_password_that_was_changed_while_it_was_checked_is_not_changed_a
 
 
 async def mailed(
-    transactions: MemoryTransactions,
+    transactions: MemoryTransactions[UnitOfWork],
     user: User,
     *,
     purpose: Purpose = Purpose.RESET_PASSWORD,
@@ -495,7 +506,11 @@ async def mailed(
 
 @pytest.mark.parametrize("email", [EMAIL, "charles@example.com"])
 async def test_a_reset_is_asked_for_by_the_same_work_whether_anybody_has_the_address_or_not(
-    email: str, login: PasswordLogin, ada: User, transactions: MemoryTransactions, clock: FakeClock
+    email: str,
+    login: PasswordLogin,
+    ada: User,
+    transactions: MemoryTransactions[UnitOfWork],
+    clock: FakeClock,
 ) -> None:
     await login.request_password_reset(CLIENT, email=email.upper())
     (token,) = transactions.committed.of(OneTimeToken).values()
@@ -516,7 +531,7 @@ async def test_who_has_the_secret_sets_a_password_which_proves_the_address_and_e
     sessions: TokenSessions,
     ada: User,
     pair: TokenPair,
-    transactions: MemoryTransactions,
+    transactions: MemoryTransactions[UnitOfWork],
     *,
     clock: FakeClock,
 ) -> None:
@@ -531,7 +546,7 @@ async def test_who_has_the_secret_sets_a_password_which_proves_the_address_and_e
 
 
 async def test_who_came_through_a_provider_gets_a_first_password_so(
-    login: PasswordLogin, transactions: MemoryTransactions
+    login: PasswordLogin, transactions: MemoryTransactions[UnitOfWork]
 ) -> None:
     user = a_user(email=Email(EMAIL), email_verified_at=NOW - timedelta(days=1))
     await store(transactions, user)
@@ -541,7 +556,7 @@ async def test_who_came_through_a_provider_gets_a_first_password_so(
 
 
 async def test_a_secret_resets_once(
-    login: PasswordLogin, ada: User, transactions: MemoryTransactions
+    login: PasswordLogin, ada: User, transactions: MemoryTransactions[UnitOfWork]
 ) -> None:
     secret = await mailed(transactions, ada)
     await login.reset_password(token=secret, password=NEXT)
@@ -552,7 +567,11 @@ async def test_a_secret_resets_once(
 
 @pytest.mark.parametrize("by", [timedelta(hours=1), timedelta(days=1)])
 async def test_an_old_secret_resets_nothing(
-    by: timedelta, login: PasswordLogin, ada: User, transactions: MemoryTransactions, clock: FakeClock
+    by: timedelta,
+    login: PasswordLogin,
+    ada: User,
+    transactions: MemoryTransactions[UnitOfWork],
+    clock: FakeClock,
 ) -> None:
     secret = await mailed(transactions, ada)
     clock.advance(by)
@@ -561,7 +580,7 @@ async def test_an_old_secret_resets_nothing(
 
 
 async def test_a_secret_that_went_to_another_address_resets_nothing(
-    login: PasswordLogin, ada: User, transactions: MemoryTransactions
+    login: PasswordLogin, ada: User, transactions: MemoryTransactions[UnitOfWork]
 ) -> None:
     secret = await mailed(transactions, ada, email=Email("before@example.com"))
     with refused(OneTimeTokenNotFound):
@@ -569,7 +588,7 @@ async def test_a_secret_that_went_to_another_address_resets_nothing(
 
 
 async def test_the_secret_of_another_purpose_resets_nothing(
-    login: PasswordLogin, ada: User, transactions: MemoryTransactions
+    login: PasswordLogin, ada: User, transactions: MemoryTransactions[UnitOfWork]
 ) -> None:
     secret = await mailed(transactions, ada, purpose=Purpose.VERIFY_EMAIL)
     with refused(OneTimeTokenNotFound):
@@ -577,7 +596,7 @@ async def test_the_secret_of_another_purpose_resets_nothing(
 
 
 async def test_a_suspended_user_resets_nothing(
-    login: PasswordLogin, transactions: MemoryTransactions
+    login: PasswordLogin, transactions: MemoryTransactions[UnitOfWork]
 ) -> None:
     user = a_user(suspended_at=NOW)
     await store(transactions, user)
@@ -599,7 +618,7 @@ async def test_a_guessed_secret_costs_no_hash(login: PasswordLogin, passwords: F
 
 
 async def test_the_password_after_a_reset_has_to_be_acceptable(
-    login: PasswordLogin, ada: User, transactions: MemoryTransactions
+    login: PasswordLogin, ada: User, transactions: MemoryTransactions[UnitOfWork]
 ) -> None:
     secret = await mailed(transactions, ada)
     with pytest.raises(Invalid) as raised:
@@ -608,7 +627,7 @@ async def test_the_password_after_a_reset_has_to_be_acceptable(
 
 
 async def test_of_twenty_uses_of_one_secret_at_the_same_instant_one_succeeds(
-    login: PasswordLogin, ada: User, transactions: MemoryTransactions
+    login: PasswordLogin, ada: User, transactions: MemoryTransactions[UnitOfWork]
 ) -> None:
     secret = await mailed(transactions, ada)
     outcomes = await asyncio.gather(
@@ -622,7 +641,7 @@ async def test_of_twenty_uses_of_one_secret_at_the_same_instant_one_succeeds(
 
 async def test_no_mailbox_is_flooded(login: PasswordLogin, clock: FakeClock) -> None:
     for number in range(MAILS_TO_ADDRESS):
-        await login.request_password_reset(Client(address=f"192.0.2.{number}"), email=EMAIL)
+        await login.request_password_reset(Peer(address=f"192.0.2.{number}"), email=EMAIL)
     with pytest.raises(TooManyAttempts):
         await login.request_password_reset(CLIENT, email=EMAIL.upper())
     clock.advance(timedelta(hours=1))
@@ -640,9 +659,9 @@ async def test_nobody_floods_many_mailboxes(login: PasswordLogin) -> None:
 
 
 async def test_a_user_may_ask_for_the_mail_again(
-    login: PasswordLogin, ada: User, transactions: MemoryTransactions, clock: FakeClock
+    login: PasswordLogin, ada: User, transactions: MemoryTransactions[UnitOfWork], clock: FakeClock
 ) -> None:
-    await login.request_email_verification(an_identity(ada.id))
+    await login.request_email_verification(a_caller(ada.id))
     (token,) = transactions.committed.of(OneTimeToken).values()
     assert (token.purpose, token.user_id, token.email) == (Purpose.VERIFY_EMAIL, ada.id, ada.email)
     assert (token.token_hash, token.expires_at) == (None, clock.now + timedelta(hours=24))
@@ -651,56 +670,56 @@ async def test_a_user_may_ask_for_the_mail_again(
 
 async def test_not_too_often(login: PasswordLogin, ada: User) -> None:
     for _ in range(MAILS_TO_ADDRESS):
-        await login.request_email_verification(an_identity(ada.id))
+        await login.request_email_verification(a_caller(ada.id))
     with pytest.raises(TooManyAttempts):
-        await login.request_email_verification(an_identity(ada.id))
+        await login.request_email_verification(a_caller(ada.id))
 
 
 @pytest.mark.parametrize(
     "user", [a_user(email_verified_at=NOW), replace(a_user(), email=None)], ids=["proved", "none"]
 )
 async def test_there_has_to_be_something_to_prove(
-    user: User, login: PasswordLogin, transactions: MemoryTransactions
+    user: User, login: PasswordLogin, transactions: MemoryTransactions[UnitOfWork]
 ) -> None:
     await store(transactions, user)
     with refused(NothingToVerify):
-        await login.request_email_verification(an_identity(user.id))
+        await login.request_email_verification(a_caller(user.id))
 
 
 async def test_who_has_the_secret_proves_the_address_once(
-    login: PasswordLogin, ada: User, transactions: MemoryTransactions, clock: FakeClock
+    login: PasswordLogin, ada: User, transactions: MemoryTransactions[UnitOfWork], clock: FakeClock
 ) -> None:
     secret = await mailed(transactions, ada, purpose=Purpose.VERIFY_EMAIL)
-    await login.confirm_email(an_identity(ada.id), token=secret)
+    await login.confirm_email(a_caller(ada.id), token=secret)
     assert transactions.committed.of(User)[ada.id].email_verified_at == clock.now
     assert transactions.events[1:] == [EmailVerified(at=clock.now, user_id=ada.id)]
     with refused(OneTimeTokenNotFound):
-        await login.confirm_email(an_identity(ada.id), token=secret)
+        await login.confirm_email(a_caller(ada.id), token=secret)
 
 
 async def test_an_address_that_was_changed_in_the_meantime_is_not_proved(
-    login: PasswordLogin, ada: User, transactions: MemoryTransactions
+    login: PasswordLogin, ada: User, transactions: MemoryTransactions[UnitOfWork]
 ) -> None:
     secret = await mailed(transactions, ada, purpose=Purpose.VERIFY_EMAIL, email=Email("before@example.com"))
     with refused(OneTimeTokenNotFound):
-        await login.confirm_email(an_identity(ada.id), token=secret)
+        await login.confirm_email(a_caller(ada.id), token=secret)
     assert transactions.committed.of(User)[ada.id].email_verified_at is None
 
 
 async def test_nobody_proves_the_address_for_another(
-    login: PasswordLogin, ada: User, transactions: MemoryTransactions
+    login: PasswordLogin, ada: User, transactions: MemoryTransactions[UnitOfWork]
 ) -> None:
     """Eve registers with Ada's address; Ada, who gets the mail, is not to make it hers."""
     eve = a_user()
     await store(transactions, eve)
     secret = await mailed(transactions, ada, purpose=Purpose.VERIFY_EMAIL)
     with refused(OneTimeTokenNotFound):
-        await login.confirm_email(an_identity(eve.id), token=secret)
+        await login.confirm_email(a_caller(eve.id), token=secret)
     assert transactions.committed.of(User)[ada.id].email_verified_at is None
 
 
 async def test_a_reset_takes_the_links_that_somebody_made_before_the_address_was_proved(
-    login: PasswordLogin, ada: User, transactions: MemoryTransactions
+    login: PasswordLogin, ada: User, transactions: MemoryTransactions[UnitOfWork]
 ) -> None:
     proved = a_user(email_verified_at=NOW)
     await store(transactions, proved, a_link(user_id=ada.id), kept := a_link(user_id=proved.id))
@@ -711,19 +730,19 @@ async def test_a_reset_takes_the_links_that_somebody_made_before_the_address_was
 
 @pytest.mark.parametrize("purpose", [Purpose.RESET_PASSWORD, Purpose.EXCHANGE])
 async def test_the_secret_of_another_purpose_proves_nothing(
-    purpose: Purpose, login: PasswordLogin, ada: User, transactions: MemoryTransactions
+    purpose: Purpose, login: PasswordLogin, ada: User, transactions: MemoryTransactions[UnitOfWork]
 ) -> None:
     secret = await mailed(transactions, ada, purpose=purpose)
     with refused(OneTimeTokenNotFound):
-        await login.confirm_email(an_identity(ada.id), token=secret)
+        await login.confirm_email(a_caller(ada.id), token=secret)
 
 
 # ── people log in elsewhere ──────────────────────────────────────────────────────────────────────
 
 
 async def test_where_people_log_in_at_a_provider_everything_with_a_password_is_refused(
-    run: Runner,
-    transactions: MemoryTransactions,
+    run: Runner[UnitOfWork],
+    transactions: MemoryTransactions[UnitOfWork],
     passwords: FakePasswordHasher,
     sessions: TokenSessions,
     clock: FakeClock,
@@ -740,7 +759,7 @@ async def test_where_people_log_in_at_a_provider_everything_with_a_password_is_r
         enabled=False,
     )
     secret = await mailed(transactions, ada)
-    actor = an_identity(ada.id)
+    actor = a_caller(ada.id)
     for refused_call in (
         lambda: login.register(email="eve@example.com", password=PASSWORD, display_name="Eve"),
         lambda: login.log_in(CLIENT, email=EMAIL, password=PASSWORD),

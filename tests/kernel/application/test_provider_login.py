@@ -25,8 +25,11 @@ from application.kernel.identity.provider_login import (
 )
 from application.kernel.identity.secret_tokens import fingerprint
 from application.kernel.identity.sessions import TokenSessions
-from application.kernel.ports import Identity, LoginSecrets, Proof, ProviderAnswer, TimedOut, Unavailable
+from application.kernel.ports.callers import Caller, Claims
+from application.kernel.ports.logins import LoginSecrets, ProviderAnswer
+from application.kernel.ports.world import TimedOut, Unavailable
 from application.kernel.run import Runner
+from application.unit_of_work import UnitOfWork
 from domain.kernel.errors import Invalid, Unauthenticated
 from domain.kernel.identity.auth import (
     ExchangeRefused,
@@ -41,7 +44,7 @@ from domain.kernel.identity.auth import (
     WrongCredentials,
 )
 from domain.kernel.users import User
-from kernel.world.builders import a_one_time_token, a_user, an_identity, store
+from kernel.world.builders import a_caller, a_one_time_token, a_user, store
 from kernel.world.fakes import FakeClock, FakeSeal, MemoryTransactions
 from kernel.world.people import CLIENT, EMAIL, PASSWORD
 from kernel.world.refusals import refused
@@ -64,19 +67,19 @@ class FakeLoginProvider:
     async def address(self, secrets: LoginSecrets, /) -> str:
         return f"{self.issuer}/authorize?state={secrets.state}"
 
-    async def redeem(self, answer: ProviderAnswer, secrets: LoginSecrets, /) -> Proof:
+    async def redeem(self, answer: ProviderAnswer, secrets: LoginSecrets, /) -> Claims:
         self.redeemed.append((answer, secrets))
         if self.refusal is not None:
             raise self.refusal
-        return Proof(issuer=self.issuer, subject="ada", issued_at=0, expires_at=600)
+        return Claims(issuer=self.issuer, subject="ada", issued_at=0, expires_at=600)
 
 
 @dataclass
 class FakeAccounts:
-    identity: Identity
+    identity: Caller
     refusal: Exception | None = None
 
-    async def recognise(self, proof: Proof, /) -> Identity:
+    async def recognise(self, proof: Claims, /) -> Caller:
         assert proof.subject == "ada"
         if self.refusal is not None:
             raise self.refusal
@@ -89,7 +92,7 @@ def provider() -> FakeLoginProvider:
 
 
 @pytest.fixture
-async def user(transactions: MemoryTransactions) -> User:
+async def user(transactions: MemoryTransactions[UnitOfWork]) -> User:
     user = a_user()
     await store(transactions, user)
     return user
@@ -97,17 +100,17 @@ async def user(transactions: MemoryTransactions) -> User:
 
 @pytest.fixture
 def accounts(user: User) -> FakeAccounts:
-    return FakeAccounts(an_identity(user.id))
+    return FakeAccounts(a_caller(user.id))
 
 
 @pytest.fixture
-def cookies(run: Runner, login: PasswordLogin) -> CookieSessions:
+def cookies(run: Runner[UnitOfWork], login: PasswordLogin) -> CookieSessions:
     return CookieSessions(run, login, lifetime=LIFETIME)
 
 
 @pytest.fixture
 def through(  # noqa: PLR0917 (fixtures come by position)
-    run: Runner,
+    run: Runner[UnitOfWork],
     provider: FakeLoginProvider,
     accounts: FakeAccounts,
     sessions: TokenSessions,
@@ -200,7 +203,10 @@ async def test_tokens_need_a_challenge_and_a_cookie_has_none(through: ProviderLo
 
 
 async def test_whoever_logged_in_gets_a_code_and_for_it_a_session(
-    through: ProviderLogin, provider: FakeLoginProvider, transactions: MemoryTransactions, user: User
+    through: ProviderLogin,
+    provider: FakeLoginProvider,
+    transactions: MemoryTransactions[UnitOfWork],
+    user: User,
 ) -> None:
     departed = await depart(through)
     arrived = await come_back(through, departed)
@@ -224,7 +230,7 @@ async def test_whoever_logged_in_gets_a_code_and_for_it_a_session(
 
 
 async def test_whoever_logged_in_gets_a_session_that_a_cookie_keeps(
-    through: ProviderLogin, transactions: MemoryTransactions, user: User, clock: FakeClock
+    through: ProviderLogin, transactions: MemoryTransactions[UnitOfWork], user: User, clock: FakeClock
 ) -> None:
     arrived = await come_back(through, await depart(through, mode=Mode.COOKIE, challenge=None))
     (session,) = transactions.committed.of(Session).values()
@@ -261,7 +267,7 @@ async def test_what_goes_wrong_there_is_told_to_the_page(
 
 
 async def test_whoever_is_not_let_in_here_gets_nothing(
-    through: ProviderLogin, accounts: FakeAccounts, transactions: MemoryTransactions
+    through: ProviderLogin, accounts: FakeAccounts, transactions: MemoryTransactions[UnitOfWork]
 ) -> None:
     accounts.refusal = Unauthenticated()
     arrived = await come_back(through, await depart(through))
@@ -307,7 +313,7 @@ async def a_code(through: ProviderLogin) -> str:
 
 
 async def test_of_twenty_exchanges_at_once_one_succeeds(
-    through: ProviderLogin, transactions: MemoryTransactions
+    through: ProviderLogin, transactions: MemoryTransactions[UnitOfWork]
 ) -> None:
     code = await a_code(through)
     tries = (through.exchange(CLIENT, code=code, verifier=VERIFIER) for _ in range(20))
@@ -355,7 +361,7 @@ async def test_a_code_is_good_for_a_minute(through: ProviderLogin, clock: FakeCl
     ],
 )
 async def test_another_kind_of_secret_is_no_code(
-    through: ProviderLogin, transactions: MemoryTransactions, user: User, changes: dict[str, Any]
+    through: ProviderLogin, transactions: MemoryTransactions[UnitOfWork], user: User, changes: dict[str, Any]
 ) -> None:
     valid: dict[str, Any] = {
         "purpose": Purpose.EXCHANGE,
@@ -372,7 +378,7 @@ async def test_another_kind_of_secret_is_no_code(
 
 
 async def test_a_password_opens_a_session_that_a_cookie_keeps(
-    cookies: CookieSessions, ada: User, transactions: MemoryTransactions
+    cookies: CookieSessions, ada: User, transactions: MemoryTransactions[UnitOfWork]
 ) -> None:
     cookie = await cookies.log_in(CLIENT, email=EMAIL, password=PASSWORD)
     (session,) = transactions.committed.of(Session).values()
@@ -381,7 +387,7 @@ async def test_a_password_opens_a_session_that_a_cookie_keeps(
 
 
 async def test_a_wrong_password_opens_none(
-    cookies: CookieSessions, ada: User, transactions: MemoryTransactions
+    cookies: CookieSessions, ada: User, transactions: MemoryTransactions[UnitOfWork]
 ) -> None:
     with refused(WrongCredentials):
         await cookies.log_in(CLIENT, email=EMAIL, password=f"{PASSWORD}.")

@@ -6,9 +6,10 @@ import random
 import pytest
 from structlog.testing import capture_logs
 
-from application.kernel.ports import Contention, TimedOut, Unavailable, UnitOfWork, WorldError
+from application.kernel.ports.world import Contention, TimedOut, Unavailable, WorldError
 from application.kernel.preconditions import Expected, PreconditionFailed
-from application.kernel.run import Runner
+from application.kernel.run import Runner, within
+from application.unit_of_work import UnitOfWork
 from domain.kernel.errors import DomainError, Stale
 from domain.kernel.users import User, UserId, UserNotFound
 from kernel.world.builders import a_user
@@ -49,11 +50,13 @@ class Use:
         return f"{greeting} {name}"
 
 
-async def test_a_use_case_gets_its_arguments_and_its_answer_comes_back(run: Runner) -> None:
+async def test_a_use_case_gets_its_arguments_and_its_answer_comes_back(run: Runner[UnitOfWork]) -> None:
     assert await run(Use(), "Good morning,", name="Ada") == "Good morning, Ada"
 
 
-async def test_what_a_use_case_did_is_committed(run: Runner, transactions: MemoryTransactions) -> None:
+async def test_what_a_use_case_did_is_committed(
+    run: Runner[UnitOfWork], transactions: MemoryTransactions[UnitOfWork]
+) -> None:
     use = Use()
     await run(use, "Hello", name="Ada")
     async with transactions() as uow:
@@ -62,7 +65,7 @@ async def test_what_a_use_case_did_is_committed(run: Runner, transactions: Memor
 
 @pytest.mark.parametrize("failure", [Stale(), Unavailable(), TimedOut(), RuntimeError("a defect")])
 async def test_what_fails_is_rolled_back_and_not_repeated(
-    failure: Exception, run: Runner, transactions: MemoryTransactions
+    failure: Exception, run: Runner[UnitOfWork], transactions: MemoryTransactions[UnitOfWork]
 ) -> None:
     use = Use(failure)
     with pytest.raises(type(failure)) as raised:
@@ -74,14 +77,16 @@ async def test_what_fails_is_rolled_back_and_not_repeated(
             await uow.users.get(use.user.id)
 
 
-async def test_a_use_case_that_meets_contention_runs_again_from_its_beginning(run: Runner) -> None:
+async def test_a_use_case_that_meets_contention_runs_again_from_its_beginning(
+    run: Runner[UnitOfWork],
+) -> None:
     use = Use(Contention())
     assert await run(use, "Hello", name="Ada") == "Hello Ada"
     assert use.runs == 2  # the second would have met its own user, had the first not been rolled back
 
 
 async def test_contention_in_the_commit_is_met_in_the_same_way(
-    run: Runner, transactions: MemoryTransactions
+    run: Runner[UnitOfWork], transactions: MemoryTransactions[UnitOfWork]
 ) -> None:
     use = Use()
     transactions.failures.append(Contention())
@@ -89,19 +94,19 @@ async def test_contention_in_the_commit_is_met_in_the_same_way(
     assert use.runs == 2
 
 
-async def test_the_fourth_contention_is_the_last(run: Runner) -> None:
+async def test_the_fourth_contention_is_the_last(run: Runner[UnitOfWork]) -> None:
     use = Use(*[Contention() for _ in range(10)])
     with pytest.raises(Contention):
         await run(use, "Hello", name="Ada")
     assert use.runs == 4
 
 
-async def test_three_contentions_are_survived(run: Runner) -> None:
+async def test_three_contentions_are_survived(run: Runner[UnitOfWork]) -> None:
     use = Use(Contention(), Contention(), Contention())
     assert await run(use, "Hello", name="Ada") == "Hello Ada"
 
 
-async def test_another_error_ends_the_repetition(run: Runner) -> None:
+async def test_another_error_ends_the_repetition(run: Runner[UnitOfWork]) -> None:
     use = Use(Contention(), Stale())
     with refused(Stale):
         await run(use, "Hello", name="Ada")
@@ -109,7 +114,7 @@ async def test_another_error_ends_the_repetition(run: Runner) -> None:
 
 
 async def test_rivals_pause_for_a_random_time_that_doubles(
-    run: Runner, pauses: Pauses, monkeypatch: pytest.MonkeyPatch
+    run: Runner[UnitOfWork], pauses: Pauses, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     chances = iter([1.0, 0.5, 0.25])
     monkeypatch.setattr(random, "random", lambda: next(chances))
@@ -117,7 +122,9 @@ async def test_rivals_pause_for_a_random_time_that_doubles(
     assert pauses.seconds == pytest.approx([0.04, 0.04, 0.04])
 
 
-async def test_nobody_pauses_without_contention_or_after_giving_up(run: Runner, pauses: Pauses) -> None:
+async def test_nobody_pauses_without_contention_or_after_giving_up(
+    run: Runner[UnitOfWork], pauses: Pauses
+) -> None:
     await run(Use(), "Hello", name="Ada")
     assert pauses.seconds == []
     with pytest.raises(Contention):
@@ -125,7 +132,7 @@ async def test_nobody_pauses_without_contention_or_after_giving_up(run: Runner, 
     assert len(pauses.seconds) == 3
 
 
-async def test_each_repetition_is_logged_with_the_name_of_the_use_case(run: Runner) -> None:
+async def test_each_repetition_is_logged_with_the_name_of_the_use_case(run: Runner[UnitOfWork]) -> None:
     failures: list[WorldError | DomainError] = [Contention(), Contention()]
 
     async def paint_the_door(uow: UnitOfWork) -> None:
@@ -145,7 +152,7 @@ async def test_each_repetition_is_logged_with_the_name_of_the_use_case(run: Runn
     ]
 
 
-async def test_a_use_case_without_a_name_is_logged_by_its_looks(run: Runner) -> None:
+async def test_a_use_case_without_a_name_is_logged_by_its_looks(run: Runner[UnitOfWork]) -> None:
     use = Use(Contention())
     with capture_logs() as logs:
         await run(use, "Hello", name="Ada")
@@ -164,14 +171,16 @@ def versions(user: User, *versions: int) -> Expected:
     return Expected(User, {"id": user.id}, frozenset(versions))
 
 
-async def test_a_change_to_an_expected_version_is_made(run: Runner) -> None:
+async def test_a_change_to_an_expected_version_is_made(run: Runner[UnitOfWork]) -> None:
     use = Use()
     await run(use, "Hello", name="Ada")
     changed = await run.expecting(versions(use.user, 7, 1))(rename, use.user.id, name="Augusta")
     assert (changed.display_name, changed.version) == ("Augusta", 2)
 
 
-async def test_a_change_to_any_other_version_is_not(run: Runner, transactions: MemoryTransactions) -> None:
+async def test_a_change_to_any_other_version_is_not(
+    run: Runner[UnitOfWork], transactions: MemoryTransactions[UnitOfWork]
+) -> None:
     use = Use()
     await run(use, "Hello", name="Ada")
     expecting = run.expecting(versions(use.user, 2))
@@ -182,7 +191,7 @@ async def test_a_change_to_any_other_version_is_not(run: Runner, transactions: M
 
 
 async def test_a_use_case_that_never_saw_the_thing_changes_nothing(
-    run: Runner, transactions: MemoryTransactions
+    run: Runner[UnitOfWork], transactions: MemoryTransactions[UnitOfWork]
 ) -> None:
     use, other = Use(), a_user()
     with refused(PreconditionFailed):
@@ -192,7 +201,7 @@ async def test_a_use_case_that_never_saw_the_thing_changes_nothing(
             await uow.users.get(use.user.id)
 
 
-async def test_what_has_changed_after_it_was_read_is_not_as_expected_either(run: Runner) -> None:
+async def test_what_has_changed_after_it_was_read_is_not_as_expected_either(run: Runner[UnitOfWork]) -> None:
     use = Use()
     await run(use, "Hello", name="Ada")
 
@@ -206,7 +215,7 @@ async def test_what_has_changed_after_it_was_read_is_not_as_expected_either(run:
         await run.expecting(versions(use.user, 1))(too_late, use.user.id)
 
 
-async def test_a_condition_is_looked_at_again_when_the_use_case_runs_again(run: Runner) -> None:
+async def test_a_condition_is_looked_at_again_when_the_use_case_runs_again(run: Runner[UnitOfWork]) -> None:
     use = Use()
     await run(use, "Hello", name="Ada")
     failures = [Contention()]
@@ -225,12 +234,12 @@ async def test_a_condition_is_looked_at_again_when_the_use_case_runs_again(run: 
 
 
 async def test_within_a_transaction_nothing_is_committed(
-    run: Runner, transactions: MemoryTransactions
+    run: Runner[UnitOfWork], transactions: MemoryTransactions[UnitOfWork]
 ) -> None:
     use = Use()
 
     async def outer(uow: UnitOfWork) -> None:
-        await run.within(uow)(use, "Hello", name="Ada")
+        await within(uow)(use, "Hello", name="Ada")
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
@@ -240,13 +249,13 @@ async def test_within_a_transaction_nothing_is_committed(
             await uow.users.get(use.user.id)
 
 
-async def test_within_a_transaction_contention_is_for_whoever_has_begun_it(run: Runner) -> None:
+async def test_within_a_transaction_contention_is_for_whoever_has_begun_it(run: Runner[UnitOfWork]) -> None:
     use = Use(Contention())
     outer_runs = []
 
     async def outer(uow: UnitOfWork) -> str:
         outer_runs.append(use.runs)
-        return await run.within(uow)(use, "Hello,", name="Ada")
+        return await within(uow)(use, "Hello,", name="Ada")
 
     assert await run(outer) == "Hello, Ada"
     assert outer_runs == [0, 1]

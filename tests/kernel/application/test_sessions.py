@@ -16,8 +16,9 @@ from application.kernel.identity.sessions import (
     log_out_everywhere,
     open_session,
 )
-from application.kernel.ports import Identity
+from application.kernel.ports.callers import Caller
 from application.kernel.run import Runner
+from application.unit_of_work import UnitOfWork
 from domain.kernel.aggregate import new_id
 from domain.kernel.identity.auth import (
     NoSession,
@@ -31,7 +32,7 @@ from domain.kernel.identity.auth import (
     WrongCredentials,
 )
 from domain.kernel.users import User
-from kernel.world.builders import NOW, a_session, a_user, an_identity, store
+from kernel.world.builders import NOW, a_caller, a_session, a_user, store
 from kernel.world.fakes import FakeClock, FakeTokenVerifier, MemoryTransactions
 from kernel.world.people import CLIENT, EMAIL, PASSWORD
 from kernel.world.refusals import refused
@@ -40,7 +41,7 @@ LIFETIME = timedelta(days=30)
 UNKNOWN = "019a4d3e0c4c7e1f9a5b3c2d1e0f9a8b"
 
 
-async def session_of(pair: TokenPair, transactions: MemoryTransactions) -> Session:
+async def session_of(pair: TokenPair, transactions: MemoryTransactions[UnitOfWork]) -> Session:
     return transactions.committed.of(Session)[UUID(hex=pair.refresh_token.split(".")[0])]
 
 
@@ -48,7 +49,11 @@ async def session_of(pair: TokenPair, transactions: MemoryTransactions) -> Sessi
 
 
 async def test_a_refresh_token_gives_the_next_pair_in_the_same_session(
-    sessions: TokenSessions, ada: User, pair: TokenPair, transactions: MemoryTransactions, clock: FakeClock
+    sessions: TokenSessions,
+    ada: User,
+    pair: TokenPair,
+    transactions: MemoryTransactions[UnitOfWork],
+    clock: FakeClock,
 ) -> None:
     opened = await session_of(pair, transactions)
     clock.advance(LIFETIME - timedelta(microseconds=1))
@@ -70,7 +75,11 @@ async def test_successors_can_be_refreshed_in_turn(sessions: TokenSessions, pair
 
 
 async def test_a_second_use_ends_the_session_for_everybody(
-    sessions: TokenSessions, ada: User, pair: TokenPair, transactions: MemoryTransactions, clock: FakeClock
+    sessions: TokenSessions,
+    ada: User,
+    pair: TokenPair,
+    transactions: MemoryTransactions[UnitOfWork],
+    clock: FakeClock,
 ) -> None:
     successor = await sessions.refresh(refresh_token=pair.refresh_token)
     clock.advance(timedelta(hours=1))
@@ -124,7 +133,7 @@ async def test_what_is_no_refresh_token_is_refused_as_if_the_session_had_ended(
 
 
 async def test_a_guessed_secret_ends_the_session(
-    sessions: TokenSessions, pair: TokenPair, transactions: MemoryTransactions
+    sessions: TokenSessions, pair: TokenPair, transactions: MemoryTransactions[UnitOfWork]
 ) -> None:
     session_id, _, _ = pair.refresh_token.partition(".")
     with refused(SessionEnded):
@@ -133,7 +142,7 @@ async def test_a_guessed_secret_ends_the_session(
 
 
 async def test_a_suspended_user_cannot_refresh(
-    sessions: TokenSessions, ada: User, pair: TokenPair, transactions: MemoryTransactions
+    sessions: TokenSessions, ada: User, pair: TokenPair, transactions: MemoryTransactions[UnitOfWork]
 ) -> None:
     async with transactions() as uow:
         await uow.users.save(ada.suspend(by=None, at=uow.now))
@@ -143,7 +152,7 @@ async def test_a_suspended_user_cannot_refresh(
 
 
 async def test_a_cookie_cannot_be_refreshed(
-    sessions: TokenSessions, transactions: MemoryTransactions
+    sessions: TokenSessions, transactions: MemoryTransactions[UnitOfWork]
 ) -> None:
     user = a_user()
     cookie = a_session(user_id=user.id, kind=SessionKind.COOKIE, token_hash=fingerprint("secret"))
@@ -154,7 +163,7 @@ async def test_a_cookie_cannot_be_refreshed(
 
 
 async def test_a_refresh_says_when_the_session_was_used(
-    sessions: TokenSessions, pair: TokenPair, transactions: MemoryTransactions, clock: FakeClock
+    sessions: TokenSessions, pair: TokenPair, transactions: MemoryTransactions[UnitOfWork], clock: FakeClock
 ) -> None:
     clock.advance(timedelta(hours=1))
     await sessions.refresh(refresh_token=pair.refresh_token)
@@ -166,7 +175,7 @@ async def test_a_refresh_says_when_the_session_was_used(
 
 
 async def test_a_password_that_was_changed_in_the_meantime_opens_nothing(
-    sessions: TokenSessions, ada: User, transactions: MemoryTransactions
+    sessions: TokenSessions, ada: User, transactions: MemoryTransactions[UnitOfWork]
 ) -> None:
     with refused(WrongCredentials):
         await sessions.open(ada.id, password_hash="$fake$1$what it was")
@@ -174,7 +183,7 @@ async def test_a_password_that_was_changed_in_the_meantime_opens_nothing(
 
 
 async def test_a_session_of_another_kind_is_opened_without_tokens(
-    run: Runner, ada: User, clock: FakeClock
+    run: Runner[UnitOfWork], ada: User, clock: FakeClock
 ) -> None:
     session = await run(
         open_session, ada.id, token_hash="hash", lifetime=LIFETIME, kind=SessionKind.COOKIE, agent="x" * 999
@@ -186,19 +195,19 @@ async def test_a_session_of_another_kind_is_opened_without_tokens(
 
 
 @pytest.fixture
-async def actor(ada: User, pair: TokenPair, transactions: MemoryTransactions) -> Identity:
+async def actor(ada: User, pair: TokenPair, transactions: MemoryTransactions[UnitOfWork]) -> Caller:
     """Her, by the access token of that pair."""
-    return an_identity(ada.id, session_id=(await session_of(pair, transactions)).id)
+    return a_caller(ada.id, session_id=(await session_of(pair, transactions)).id)
 
 
 async def test_whoever_logs_out_ends_this_session(
-    run: Runner,
+    run: Runner[UnitOfWork],
     login: PasswordLogin,
     sessions: TokenSessions,
-    actor: Identity,
+    actor: Caller,
     pair: TokenPair,
     *,
-    transactions: MemoryTransactions,
+    transactions: MemoryTransactions[UnitOfWork],
     clock: FakeClock,
 ) -> None:
     elsewhere = await login.log_in(CLIENT, email=EMAIL, password=PASSWORD)
@@ -213,7 +222,7 @@ async def test_whoever_logs_out_ends_this_session(
 
 
 async def test_logging_out_twice_is_no_error_and_one_fact(
-    run: Runner, actor: Identity, transactions: MemoryTransactions
+    run: Runner[UnitOfWork], actor: Caller, transactions: MemoryTransactions[UnitOfWork]
 ) -> None:
     await run(log_out, actor)
     facts = list(transactions.events)
@@ -221,19 +230,21 @@ async def test_logging_out_twice_is_no_error_and_one_fact(
     assert transactions.events == facts
 
 
-async def test_there_is_nothing_to_log_out_of_with_another_providers_token(run: Runner, ada: User) -> None:
+async def test_there_is_nothing_to_log_out_of_with_another_providers_token(
+    run: Runner[UnitOfWork], ada: User
+) -> None:
     with refused(NoSession, "Another provider issued this token: log out there."):
-        await run(log_out, an_identity(ada.id))
+        await run(log_out, a_caller(ada.id))
 
 
 async def test_whoever_logs_out_everywhere_ends_all_of_their_sessions_and_nobody_elses(
-    run: Runner,
+    run: Runner[UnitOfWork],
     login: PasswordLogin,
     sessions: TokenSessions,
-    actor: Identity,
+    actor: Caller,
     pair: TokenPair,
     *,
-    transactions: MemoryTransactions,
+    transactions: MemoryTransactions[UnitOfWork],
 ) -> None:
     elsewhere, anothers = await login.log_in(CLIENT, email=EMAIL, password=PASSWORD), a_session()
     await store(transactions, anothers)
@@ -245,7 +256,11 @@ async def test_whoever_logs_out_everywhere_ends_all_of_their_sessions_and_nobody
 
 
 async def test_a_user_may_end_one_of_their_sessions(
-    run: Runner, login: PasswordLogin, actor: Identity, transactions: MemoryTransactions, clock: FakeClock
+    run: Runner[UnitOfWork],
+    login: PasswordLogin,
+    actor: Caller,
+    transactions: MemoryTransactions[UnitOfWork],
+    clock: FakeClock,
 ) -> None:
     elsewhere = await session_of(await login.log_in(CLIENT, email=EMAIL, password=PASSWORD), transactions)
     await run(end_session, actor, elsewhere.id)
@@ -255,7 +270,7 @@ async def test_a_user_may_end_one_of_their_sessions(
 
 
 async def test_anothers_session_is_not_to_be_found(
-    run: Runner, actor: Identity, transactions: MemoryTransactions
+    run: Runner[UnitOfWork], actor: Caller, transactions: MemoryTransactions[UnitOfWork]
 ) -> None:
     anothers = a_session()
     await store(transactions, anothers)
@@ -265,7 +280,9 @@ async def test_anothers_session_is_not_to_be_found(
     assert transactions.committed.of(Session)[anothers.id] == anothers
 
 
-async def test_an_expired_session_is_not_to_be_found(run: Runner, actor: Identity, clock: FakeClock) -> None:
+async def test_an_expired_session_is_not_to_be_found(
+    run: Runner[UnitOfWork], actor: Caller, clock: FakeClock
+) -> None:
     assert actor.session_id is not None
     clock.advance(LIFETIME)
     with refused(SessionNotFound):
@@ -273,7 +290,7 @@ async def test_an_expired_session_is_not_to_be_found(run: Runner, actor: Identit
 
 
 async def test_a_refresh_token_may_be_revoked(
-    sessions: TokenSessions, pair: TokenPair, transactions: MemoryTransactions, clock: FakeClock
+    sessions: TokenSessions, pair: TokenPair, transactions: MemoryTransactions[UnitOfWork], clock: FakeClock
 ) -> None:
     await sessions.revoke(refresh_token=pair.refresh_token)
     assert (await session_of(pair, transactions)).ended_at == clock.now
@@ -283,7 +300,7 @@ async def test_a_refresh_token_may_be_revoked(
 
 
 async def test_what_is_no_refresh_token_of_today_revokes_nothing(
-    sessions: TokenSessions, pair: TokenPair, transactions: MemoryTransactions
+    sessions: TokenSessions, pair: TokenPair, transactions: MemoryTransactions[UnitOfWork]
 ) -> None:
     session_id, _, _ = pair.refresh_token.partition(".")
     for token in (f"{session_id}.guess", session_id, f"{UNKNOWN}.x", "nonsense", ""):

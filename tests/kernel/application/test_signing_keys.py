@@ -4,6 +4,7 @@ from datetime import timedelta
 
 from application.kernel.identity.signing_keys import add_signing_key, remove_signing_key
 from application.kernel.run import Runner
+from application.unit_of_work import UnitOfWork
 from domain.kernel.errors import Stale
 from domain.kernel.identity.signing_keys import KeyInUse, KeysRotated, SigningKey
 from kernel.world.builders import NOW, a_signing_key, store
@@ -13,11 +14,13 @@ from kernel.world.refusals import refused
 AHEAD = timedelta(minutes=15)
 
 
-async def stored(transactions: MemoryTransactions) -> list[SigningKey]:
+async def stored(transactions: MemoryTransactions[UnitOfWork]) -> list[SigningKey]:
     return await FakeAuthQueries(transactions).signing_keys()
 
 
-async def test_a_key_follows_those_that_there_are(run: Runner, transactions: MemoryTransactions) -> None:
+async def test_a_key_follows_those_that_there_are(
+    run: Runner[UnitOfWork], transactions: MemoryTransactions[UnitOfWork]
+) -> None:
     first = await run(add_signing_key, [], kid="first", sealed="1", ahead=timedelta(0))
     second = await run(add_signing_key, [first], kid="second", sealed="2", ahead=AHEAD)
     assert await stored(transactions) == [first, second]
@@ -28,7 +31,7 @@ async def test_a_key_follows_those_that_there_are(run: Runner, transactions: Mem
 
 
 async def test_of_two_processes_that_add_the_next_key_one_is_refused(
-    run: Runner, transactions: MemoryTransactions
+    run: Runner[UnitOfWork], transactions: MemoryTransactions[UnitOfWork]
 ) -> None:
     first = await run(add_signing_key, [], kid="first", sealed="1", ahead=AHEAD)
     with refused(KeysRotated):
@@ -36,7 +39,9 @@ async def test_of_two_processes_that_add_the_next_key_one_is_refused(
     assert await stored(transactions) == [first]
 
 
-async def test_a_key_may_take_the_place_of_others(run: Runner, transactions: MemoryTransactions) -> None:
+async def test_a_key_may_take_the_place_of_others(
+    run: Runner[UnitOfWork], transactions: MemoryTransactions[UnitOfWork]
+) -> None:
     old, kept = a_signing_key(number=1), a_signing_key(number=2)
     await store(transactions, old, kept)
     added = await run(
@@ -47,7 +52,7 @@ async def test_a_key_may_take_the_place_of_others(run: Runner, transactions: Mem
 
 
 async def test_a_key_that_does_not_sign_can_be_removed_once(
-    run: Runner, transactions: MemoryTransactions
+    run: Runner[UnitOfWork], transactions: MemoryTransactions[UnitOfWork]
 ) -> None:
     keys = [a_signing_key(number=number) for number in (1, 2)] + [
         a_signing_key(number=3, signs_from=NOW + AHEAD)
@@ -61,7 +66,7 @@ async def test_a_key_that_does_not_sign_can_be_removed_once(
 
 
 async def test_the_key_that_signs_stays(
-    run: Runner, transactions: MemoryTransactions, clock: FakeClock
+    run: Runner[UnitOfWork], transactions: MemoryTransactions[UnitOfWork], clock: FakeClock
 ) -> None:
     keys = [a_signing_key(number=1), a_signing_key(number=2, signs_from=NOW + AHEAD)]
     await store(transactions, *keys)

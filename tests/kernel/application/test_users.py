@@ -15,9 +15,10 @@ from application.kernel.commands.users import (
     suspend_address,
     suspend_user,
 )
-from application.kernel.permissions import GLOBAL_GRANTS, Permission
-from application.kernel.ports import Identity
+from application.kernel.permissions import MANAGE_USERS
+from application.kernel.ports.callers import Caller
 from application.kernel.run import Runner
+from application.unit_of_work import UnitOfWork
 from domain.kernel.errors import Invalid
 from domain.kernel.identity.auth import Session
 from domain.kernel.users import (
@@ -32,22 +33,22 @@ from domain.kernel.users import (
     UserRestored,
     UserSuspended,
 )
-from kernel.world.builders import NOW, a_session, a_user, a_user_id, address_of, an_email, an_identity, store
+from kernel.world.builders import NOW, a_caller, a_session, a_user, a_user_id, address_of, an_email, store
 from kernel.world.fakes import FakeClock, MemoryTransactions
 from kernel.world.refusals import refused
 
 
 @pytest.fixture
-async def ada(transactions: MemoryTransactions) -> User:
+async def ada(transactions: MemoryTransactions[UnitOfWork]) -> User:
     ada = a_user(display_name="Ada")
     await store(transactions, ada)
     return ada
 
 
 async def test_everybody_can_edit_their_own_profile(
-    run: Runner, transactions: MemoryTransactions, clock: FakeClock, ada: User
+    run: Runner[UnitOfWork], transactions: MemoryTransactions[UnitOfWork], clock: FakeClock, ada: User
 ) -> None:
-    edited = await run(edit_profile, an_identity(ada.id), display_name="Augusta")
+    edited = await run(edit_profile, a_caller(ada.id), display_name="Augusta")
     assert (edited.display_name, edited.email, edited.version) == ("Augusta", ada.email, 2)
     assert transactions.events == [UserEdited(at=clock.now, user_id=ada.id)]
     async with transactions() as uow:
@@ -55,39 +56,41 @@ async def test_everybody_can_edit_their_own_profile(
 
 
 async def test_an_edit_that_changes_nothing_saves_nothing(
-    run: Runner, transactions: MemoryTransactions, ada: User
+    run: Runner[UnitOfWork], transactions: MemoryTransactions[UnitOfWork], ada: User
 ) -> None:
-    assert await run(edit_profile, an_identity(ada.id), display_name="Ada") == ada
+    assert await run(edit_profile, a_caller(ada.id), display_name="Ada") == ada
     assert transactions.events == []
 
 
 async def test_the_address_of_another_account_is_refused(
-    run: Runner, transactions: MemoryTransactions, ada: User
+    run: Runner[UnitOfWork], transactions: MemoryTransactions[UnitOfWork], ada: User
 ) -> None:
     charles = a_user()
     await store(transactions, charles)
     with refused(EmailTaken):
-        await run(edit_profile, an_identity(ada.id), email=address_of(charles).upper())
+        await run(edit_profile, a_caller(ada.id), email=address_of(charles).upper())
 
 
-async def test_a_profile_that_does_not_exist_cannot_be_edited(run: Runner) -> None:
+async def test_a_profile_that_does_not_exist_cannot_be_edited(run: Runner[UnitOfWork]) -> None:
     with refused(UserNotFound):
-        await run(edit_profile, an_identity(), display_name="Nobody")
+        await run(edit_profile, a_caller(), display_name="Nobody")
 
 
-async def test_another_address_has_to_be_proved_anew(run: Runner, transactions: MemoryTransactions) -> None:
+async def test_another_address_has_to_be_proved_anew(
+    run: Runner[UnitOfWork], transactions: MemoryTransactions[UnitOfWork]
+) -> None:
     ada = a_user(email_verified_at=NOW)
     await store(transactions, ada)
-    assert (await run(edit_profile, an_identity(ada.id), display_name="Augusta")).email_verified
-    assert not (await run(edit_profile, an_identity(ada.id), email=an_email())).email_verified
+    assert (await run(edit_profile, a_caller(ada.id), display_name="Augusta")).email_verified
+    assert not (await run(edit_profile, a_caller(ada.id), email=an_email())).email_verified
 
 
 # ── looking after users ──────────────────────────────────────────────────────────────────────────
 
-ADMIN = an_identity(permissions=GLOBAL_GRANTS[GlobalRole.ADMIN])
-SUPPORT = an_identity(permissions=GLOBAL_GRANTS[GlobalRole.SUPPORT])
+ADMIN = a_caller(roles=frozenset({GlobalRole.ADMIN}))
+SUPPORT = a_caller(roles=frozenset({GlobalRole.SUPPORT}))
 
-type Operation = Callable[[Runner, Identity, UserId], Awaitable[object]]
+type Operation = Callable[[Runner[UnitOfWork], Caller, UserId], Awaitable[object]]
 
 OPERATIONS: list[Operation] = [
     lambda run, actor, user_id: run(change_roles, actor, user_id, roles=[GlobalRole.ADMIN]),
@@ -98,23 +101,23 @@ OPERATIONS: list[Operation] = [
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=["roles", "suspend", "restore"])
 async def test_only_who_manages_users_changes_them(
-    run: Runner, transactions: MemoryTransactions, ada: User, operation: Operation
+    run: Runner[UnitOfWork], transactions: MemoryTransactions[UnitOfWork], ada: User, operation: Operation
 ) -> None:
-    for actor in (an_identity(), SUPPORT):
+    for actor in (a_caller(), SUPPORT):
         for user_id in (ada.id, a_user_id()):  # whether there is such a user is not told either
-            with refused(NotPermitted, f"You lack {Permission.MANAGE_USERS}."):
+            with refused(NotPermitted, f"You lack the permission {MANAGE_USERS.name}."):
                 await operation(run, actor, user_id)
     assert transactions.events == []
 
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=["roles", "suspend", "restore"])
-async def test_who_is_no_user_is_not_found(run: Runner, operation: Operation) -> None:
+async def test_who_is_no_user_is_not_found(run: Runner[UnitOfWork], operation: Operation) -> None:
     with refused(UserNotFound):
         await operation(run, ADMIN, a_user_id())
 
 
 async def test_roles_can_be_given_and_taken(
-    run: Runner, transactions: MemoryTransactions, clock: FakeClock, ada: User
+    run: Runner[UnitOfWork], transactions: MemoryTransactions[UnitOfWork], clock: FakeClock, ada: User
 ) -> None:
     changed = await run(change_roles, ADMIN, ada.id, roles=[GlobalRole.SUPPORT])
     assert (changed.roles, changed.version) == ((GlobalRole.SUPPORT,), 2)
@@ -126,7 +129,7 @@ async def test_roles_can_be_given_and_taken(
 
 
 async def test_a_suspension_ends_all_sessions_and_a_restoration_begins_none(
-    run: Runner, transactions: MemoryTransactions, clock: FakeClock, ada: User
+    run: Runner[UnitOfWork], transactions: MemoryTransactions[UnitOfWork], clock: FakeClock, ada: User
 ) -> None:
     mine = [a_session(user_id=ada.id) for _ in range(2)]
     others = a_session()
@@ -146,7 +149,7 @@ async def test_a_suspension_ends_all_sessions_and_a_restoration_begins_none(
 
 
 async def test_suspending_again_ends_what_slipped_through(
-    run: Runner, transactions: MemoryTransactions, clock: FakeClock, ada: User
+    run: Runner[UnitOfWork], transactions: MemoryTransactions[UnitOfWork], clock: FakeClock, ada: User
 ) -> None:
     await run(suspend_user, ADMIN, ada.id)
     session = a_session(user_id=ada.id)
@@ -156,9 +159,9 @@ async def test_suspending_again_ends_what_slipped_through(
 
 
 async def test_nobody_suspends_themselves_or_changes_their_own_roles(
-    run: Runner, transactions: MemoryTransactions, ada: User
+    run: Runner[UnitOfWork], transactions: MemoryTransactions[UnitOfWork], ada: User
 ) -> None:
-    herself = an_identity(ada.id, permissions=GLOBAL_GRANTS[GlobalRole.ADMIN])
+    herself = a_caller(ada.id, roles=frozenset({GlobalRole.ADMIN}))
     with refused(OwnAccount, "Ask somebody else who may."):
         await run(suspend_user, herself, ada.id)
     with refused(OwnAccount, "Ask somebody else who may."):
@@ -170,7 +173,7 @@ async def test_nobody_suspends_themselves_or_changes_their_own_roles(
 
 
 async def test_an_operator_gives_and_takes_roles_by_address(
-    run: Runner, transactions: MemoryTransactions, clock: FakeClock, ada: User
+    run: Runner[UnitOfWork], transactions: MemoryTransactions[UnitOfWork], clock: FakeClock, ada: User
 ) -> None:
     email = address_of(ada).upper()
     await run(grant_role, email=email, role=GlobalRole.ADMIN)
@@ -186,7 +189,7 @@ async def test_an_operator_gives_and_takes_roles_by_address(
 
 
 async def test_an_operator_suspends_and_restores_by_address(
-    run: Runner, transactions: MemoryTransactions, clock: FakeClock, ada: User
+    run: Runner[UnitOfWork], transactions: MemoryTransactions[UnitOfWork], clock: FakeClock, ada: User
 ) -> None:
     session = a_session(user_id=ada.id)
     await store(transactions, session)
@@ -199,7 +202,7 @@ async def test_an_operator_suspends_and_restores_by_address(
     ]
 
 
-async def test_an_operator_learns_that_nobody_has_the_address(run: Runner) -> None:
+async def test_an_operator_learns_that_nobody_has_the_address(run: Runner[UnitOfWork]) -> None:
     with refused(UserNotFound):
         await run(grant_role, email=an_email(), role=GlobalRole.ADMIN)
     with refused(UserNotFound):

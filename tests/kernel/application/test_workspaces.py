@@ -12,8 +12,10 @@ from application.kernel.commands.workspaces import (
     edit_workspace,
     restore_workspace,
 )
-from application.kernel.ports import Identity, Standing
+from application.kernel.ports.callers import Caller
+from application.kernel.ports.tenancy import Standing
 from application.kernel.run import Runner
+from application.unit_of_work import UnitOfWork
 from domain.comments import CommentNotFound
 from domain.kernel.errors import Invalid
 from domain.kernel.memberships import MemberJoined, Role
@@ -34,19 +36,19 @@ from domain.notifications import NotificationNotFound
 from domain.tasks import TaskNotFound
 from kernel.world.builders import (
     Team,
+    a_caller,
     a_comment,
     a_notification,
     a_task,
     a_team,
     a_user,
     a_workspace,
-    an_identity,
     store,
 )
 from kernel.world.fakes import FakeClock, MemoryTransactions
 from kernel.world.refusals import refused
 
-type Attempt = Callable[[Runner, Identity, WorkspaceId], Awaitable[object]]
+type Attempt = Callable[[Runner[UnitOfWork], Caller, WorkspaceId], Awaitable[object]]
 
 ON_ONE_IN_USE: Mapping[str, Attempt] = {
     "edit": lambda run, actor, workspace_id: run(edit_workspace, actor, workspace_id, name="Looms"),
@@ -65,40 +67,48 @@ EVERYTHING: Mapping[str, Attempt] = {
 @pytest.mark.parametrize("role", [Role.ADMIN, Role.OWNER])
 @pytest.mark.parametrize("attempt", ON_ONE_IN_USE)
 async def test_owners_and_admins_may_rename_and_archive(
-    attempt: str, role: Role, run: Runner, team: Team
+    attempt: str, role: Role, run: Runner[UnitOfWork], team: Team
 ) -> None:
     await ON_ONE_IN_USE[attempt](run, team[role], team.workspace.id)
 
 
 @pytest.mark.parametrize("role", [Role.ADMIN, Role.OWNER])
-async def test_owners_and_admins_may_restore(role: Role, run: Runner, archived_team: Team) -> None:
+async def test_owners_and_admins_may_restore(
+    role: Role, run: Runner[UnitOfWork], archived_team: Team
+) -> None:
     await run(restore_workspace, archived_team[role], archived_team.workspace.id)
 
 
 @pytest.mark.parametrize("role", [Role.VIEWER, Role.MEMBER])
 @pytest.mark.parametrize("attempt", EVERYTHING)
 async def test_lesser_members_may_do_nothing_to_a_workspace(
-    attempt: str, role: Role, run: Runner, team: Team, transactions: MemoryTransactions
+    attempt: str,
+    role: Role,
+    run: Runner[UnitOfWork],
+    team: Team,
+    transactions: MemoryTransactions[UnitOfWork],
 ) -> None:
     with pytest.raises(NotPermitted):
         await EVERYTHING[attempt](run, team[role], team.workspace.id)
     assert transactions.events == []
 
 
-async def test_an_admin_may_not_delete(run: Runner, team: Team) -> None:
-    with refused(NotPermitted, "As admin you lack workspace:delete."):
+async def test_an_admin_may_not_delete(run: Runner[UnitOfWork], team: Team) -> None:
+    with refused(NotPermitted, "The role admin lacks the permission workspace:delete."):
         await run(delete_workspace, team.admin, team.workspace.id)
 
 
 @pytest.mark.parametrize("attempt", EVERYTHING)
-async def test_to_strangers_the_workspace_does_not_exist(attempt: str, run: Runner, team: Team) -> None:
+async def test_to_strangers_the_workspace_does_not_exist(
+    attempt: str, run: Runner[UnitOfWork], team: Team
+) -> None:
     with refused(WorkspaceNotFound):
         await EVERYTHING[attempt](run, team.stranger, team.workspace.id)
 
 
 @pytest.mark.parametrize("attempt", ON_ONE_IN_USE)
 async def test_an_archived_workspace_can_neither_be_renamed_nor_archived_again(
-    attempt: str, run: Runner, archived_team: Team
+    attempt: str, run: Runner[UnitOfWork], archived_team: Team
 ) -> None:
     with pytest.raises(WorkspaceArchived):
         await ON_ONE_IN_USE[attempt](run, archived_team.owner, archived_team.workspace.id)
@@ -108,11 +118,11 @@ async def test_an_archived_workspace_can_neither_be_renamed_nor_archived_again(
 
 
 async def test_whoever_creates_a_workspace_owns_it(
-    run: Runner, transactions: MemoryTransactions, clock: FakeClock
+    run: Runner[UnitOfWork], transactions: MemoryTransactions[UnitOfWork], clock: FakeClock
 ) -> None:
     user = a_user()
     await store(transactions, user)
-    workspace = await run(create_workspace, an_identity(user.id), name="Café Zürich")
+    workspace = await run(create_workspace, a_caller(user.id), name="Café Zürich")
     assert workspace == Workspace(
         id=workspace.id, name="Café Zürich", slug="cafe-zurich", created_at=clock.now
     )
@@ -126,34 +136,36 @@ async def test_whoever_creates_a_workspace_owns_it(
     ]
 
 
-async def test_a_new_workspace_has_the_slug_that_was_chosen(run: Runner) -> None:
-    workspace = await run(create_workspace, an_identity(), name="Engines", slug="looms")
+async def test_a_new_workspace_has_the_slug_that_was_chosen(run: Runner[UnitOfWork], team: Team) -> None:
+    workspace = await run(create_workspace, team.stranger, name="Engines", slug="looms")
     assert (workspace.name, workspace.slug) == ("Engines", "looms")
 
 
-async def test_ids_are_made_at_the_instant_of_the_transaction(run: Runner, clock: FakeClock) -> None:
-    first = await run(create_workspace, an_identity(), name="First")
+async def test_ids_are_made_at_the_instant_of_the_transaction(
+    run: Runner[UnitOfWork], clock: FakeClock, team: Team
+) -> None:
+    first = await run(create_workspace, team.stranger, name="First")
     clock.now = clock.now.replace(year=2031)
-    second = await run(create_workspace, an_identity(), name="Second")
+    second = await run(create_workspace, team.stranger, name="Second")
     assert (first.id < second.id, second.id.version) == (True, 7)
 
 
 async def test_a_workspace_whose_slug_is_taken_is_not_created_at_all(
-    run: Runner, transactions: MemoryTransactions
+    run: Runner[UnitOfWork], transactions: MemoryTransactions[UnitOfWork]
 ) -> None:
     await store(transactions, a_workspace(slug="looms"))
     with refused(SlugTaken):
-        await run(create_workspace, an_identity(), name="Looms")
+        await run(create_workspace, a_caller(), name="Looms")
     assert transactions.events == []
 
 
-async def test_a_workspace_without_a_name_is_not_created(run: Runner) -> None:
+async def test_a_workspace_without_a_name_is_not_created(run: Runner[UnitOfWork]) -> None:
     with refused(Invalid, "It must not be empty.", field="name"):
-        await run(create_workspace, an_identity(), name=" ")
+        await run(create_workspace, a_caller(), name=" ")
 
 
 async def test_renaming_is_saved(
-    run: Runner, transactions: MemoryTransactions, clock: FakeClock, team: Team
+    run: Runner[UnitOfWork], transactions: MemoryTransactions[UnitOfWork], clock: FakeClock, team: Team
 ) -> None:
     renamed = await run(edit_workspace, team.admin, team.workspace.id, name="Looms", slug="looms")
     assert (renamed.name, renamed.slug, renamed.version) == ("Looms", "looms", 2)
@@ -167,7 +179,7 @@ async def test_renaming_is_saved(
 
 
 async def test_renaming_to_the_same_name_saves_nothing(
-    run: Runner, transactions: MemoryTransactions, team: Team
+    run: Runner[UnitOfWork], transactions: MemoryTransactions[UnitOfWork], team: Team
 ) -> None:
     same = await run(edit_workspace, team.admin, team.workspace.id, name=team.workspace.name)
     assert same == team.workspace
@@ -175,7 +187,7 @@ async def test_renaming_to_the_same_name_saves_nothing(
 
 
 async def test_a_slug_cannot_be_taken_from_another_workspace(
-    run: Runner, transactions: MemoryTransactions, team: Team
+    run: Runner[UnitOfWork], transactions: MemoryTransactions[UnitOfWork], team: Team
 ) -> None:
     await store(transactions, a_workspace(slug="looms"))
     with refused(SlugTaken):
@@ -183,7 +195,7 @@ async def test_a_slug_cannot_be_taken_from_another_workspace(
 
 
 async def test_archiving_and_restoring_are_saved(
-    run: Runner, transactions: MemoryTransactions, clock: FakeClock, team: Team
+    run: Runner[UnitOfWork], transactions: MemoryTransactions[UnitOfWork], clock: FakeClock, team: Team
 ) -> None:
     archived = await run(archive_workspace, team.owner, team.workspace.id)
     assert (archived.archived_at, archived.version) == (clock.now, 2)
@@ -195,14 +207,14 @@ async def test_archiving_and_restoring_are_saved(
     ]
 
 
-async def test_a_workspace_in_use_cannot_be_restored(run: Runner, team: Team) -> None:
+async def test_a_workspace_in_use_cannot_be_restored(run: Runner[UnitOfWork], team: Team) -> None:
     with refused(WorkspaceNotArchived, "'Analytical Engines' is in use."):
         await run(restore_workspace, team.owner, team.workspace.id)
 
 
 @pytest.mark.parametrize("archived", [False, True])
 async def test_an_owner_can_delete_a_workspace_with_all_that_is_in_it(
-    archived: bool, run: Runner, transactions: MemoryTransactions, clock: FakeClock
+    archived: bool, run: Runner[UnitOfWork], transactions: MemoryTransactions[UnitOfWork], clock: FakeClock
 ) -> None:
     team = a_team(archived=archived)
     workspace_id = team.workspace.id

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from adapters.postgres.kernel.identity.attempts import PostgresAttempts
-from application.kernel.ports import Attempts, Limit
+from application.kernel.ports.attempts import Attempts, Limit
 from domain.kernel.identity.auth import TooManyAttempts
 from kernel.world.builders import NOW
 from kernel.world.fakes import FakeClock, MemoryAttempts

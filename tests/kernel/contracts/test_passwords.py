@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from adapters.passwords.argon2 import Argon2Passwords
-from application.kernel.ports import PasswordHasher
+from application.kernel.ports.sessions import PasswordHasher
 from kernel.world.fakes import FakePasswordHasher
 
 HASHERS: dict[str, Callable[[], PasswordHasher]] = {

@@ -17,11 +17,15 @@ import pytest
 import domain
 from adapters.postgres.kernel.connection.database import Database
 from adapters.postgres.kernel.connection.transactions import PostgresTransactions
+from adapters.postgres.kernel.discovery import repositories_of
 from adapters.postgres.kernel.outbox.delivery import PostgresOutbox
 from application.kernel.commands.memberships import remove_member
 from application.kernel.identity.sessions import refresh_session
-from application.kernel.ports import Begin, Delivery, Standing, UnitOfWork
+from application.kernel.ports.events import Delivery
+from application.kernel.ports.tenancy import Standing
 from application.kernel.run import Runner
+from application.kernel.unit_of_work import Begin
+from application.unit_of_work import UnitOfWork
 from domain.comments import CommentNotFound
 from domain.kernel.aggregate import Aggregate, Event, new_id
 from domain.kernel.errors import DomainError, NotFound, Stale
@@ -37,6 +41,7 @@ from domain.tasks import AssigneeNotMember, Priority, Status, Task, TaskNotFound
 from kernel.world.builders import (
     NOW,
     Team,
+    a_caller,
     a_comment,
     a_credential,
     a_link,
@@ -55,7 +60,6 @@ from kernel.world.builders import (
     a_workspace_id,
     address_of,
     an_email,
-    an_identity,
     an_invitation,
     repository_of,
     store,
@@ -69,14 +73,14 @@ LATER = NOW + timedelta(days=1, hours=2, minutes=3, seconds=4, microseconds=5)
 class World:
     """A keeper of aggregates, and every event that it has emitted."""
 
-    begin: Begin
+    begin: Begin[UnitOfWork]
     emitted: Callable[[], Awaitable[list[Event]]]
 
 
 @pytest.fixture(params=["memory", "postgres"])
 def world(request: pytest.FixtureRequest) -> World:
     if request.param == "memory":
-        transactions = MemoryTransactions(FakeClock(NOW))
+        transactions = MemoryTransactions(FakeClock(NOW), UnitOfWork)
 
         async def remembered() -> list[Event]:
             return transactions.events
@@ -84,7 +88,7 @@ def world(request: pytest.FixtureRequest) -> World:
         return World(transactions, remembered)
 
     database: Database = request.getfixturevalue("database")
-    begin = PostgresTransactions(database, lambda: NOW)
+    begin = PostgresTransactions(database, lambda: NOW, UnitOfWork, repositories_of(UnitOfWork))
     outbox = PostgresOutbox(database, begin)
     events: list[Event] = []
 
@@ -100,7 +104,7 @@ def world(request: pytest.FixtureRequest) -> World:
 
 
 @pytest.fixture
-def begin(world: World) -> Begin:
+def begin(world: World) -> Begin[UnitOfWork]:
     return world.begin
 
 
@@ -273,7 +277,7 @@ def a_fact() -> UserEdited:
     return UserEdited(at=NOW, user_id=a_user_id())
 
 
-async def stored[A: Aggregate](begin: Begin, aggregate: A) -> A:
+async def stored[A: Aggregate](begin: Begin[UnitOfWork], aggregate: A) -> A:
     async with begin() as uow:
         return await repository_of(uow, aggregate).get(id_of(aggregate))
 
@@ -290,7 +294,7 @@ def test_an_example_has_no_field_at_its_default(example: Example) -> None:
             assert getattr(example.aggregate, field.name) != field.default, field.name
 
 
-async def test_what_was_added_comes_back_whole(begin: Begin, example: Example) -> None:
+async def test_what_was_added_comes_back_whole(begin: Begin[UnitOfWork], example: Example) -> None:
     await store(begin, *example.needs)
     async with begin() as uow:
         added = await repository_of(uow, example.aggregate).add(example.aggregate)
@@ -298,7 +302,9 @@ async def test_what_was_added_comes_back_whole(begin: Begin, example: Example) -
     assert await stored(begin, example.aggregate) == example.aggregate
 
 
-async def test_what_was_saved_comes_back_whole_as_the_next_version(begin: Begin, example: Example) -> None:
+async def test_what_was_saved_comes_back_whole_as_the_next_version(
+    begin: Begin[UnitOfWork], example: Example
+) -> None:
     await store(begin, *example.needs, example.aggregate)
     async with begin() as uow:
         saved = await repository_of(uow, example.changed).save(example.changed)
@@ -307,7 +313,7 @@ async def test_what_was_saved_comes_back_whole_as_the_next_version(begin: Begin,
 
 
 async def test_a_change_and_its_change_can_be_saved_in_one_transaction(
-    begin: Begin, example: Example
+    begin: Begin[UnitOfWork], example: Example
 ) -> None:
     await store(begin, *example.needs)
     async with begin() as uow:
@@ -319,7 +325,7 @@ async def test_a_change_and_its_change_can_be_saved_in_one_transaction(
     assert await stored(begin, example.aggregate) == replace(example.aggregate, version=3)
 
 
-async def test_what_was_removed_is_not_found(begin: Begin, example: Example) -> None:
+async def test_what_was_removed_is_not_found(begin: Begin[UnitOfWork], example: Example) -> None:
     await store(begin, *example.needs, example.aggregate)
     async with begin() as uow:
         await repository_of(uow, example.aggregate).remove(example.aggregate)
@@ -327,12 +333,14 @@ async def test_what_was_removed_is_not_found(begin: Begin, example: Example) -> 
         await stored(begin, example.aggregate)
 
 
-async def test_what_never_was_is_not_found(begin: Begin, example: Example) -> None:
+async def test_what_never_was_is_not_found(begin: Begin[UnitOfWork], example: Example) -> None:
     with pytest.raises(example.missing):
         await stored(begin, example.aggregate)
 
 
-async def test_whoever_read_an_older_version_saves_nothing(begin: Begin, example: Example) -> None:
+async def test_whoever_read_an_older_version_saves_nothing(
+    begin: Begin[UnitOfWork], example: Example
+) -> None:
     await store(begin, *example.needs, example.aggregate)
     async with begin() as uow:
         saved = await repository_of(uow, example.changed).save(example.changed)
@@ -342,7 +350,9 @@ async def test_whoever_read_an_older_version_saves_nothing(begin: Begin, example
     assert await stored(begin, example.aggregate) == saved
 
 
-async def test_whoever_read_an_older_version_removes_nothing(begin: Begin, example: Example) -> None:
+async def test_whoever_read_an_older_version_removes_nothing(
+    begin: Begin[UnitOfWork], example: Example
+) -> None:
     await store(begin, *example.needs, example.aggregate)
     async with begin() as uow:
         saved = await repository_of(uow, example.changed).save(example.changed)
@@ -353,7 +363,7 @@ async def test_whoever_read_an_older_version_removes_nothing(begin: Begin, examp
 
 
 async def test_what_was_removed_can_neither_be_saved_nor_removed_again(
-    begin: Begin, example: Example
+    begin: Begin[UnitOfWork], example: Example
 ) -> None:
     await store(begin, *example.needs, example.aggregate)
     async with begin() as uow:
@@ -373,14 +383,16 @@ class ChangeOfMindError(Exception):
     pass
 
 
-async def change_ones_mind(begin: Begin, after: Callable[[UnitOfWork], Awaitable[object]]) -> None:
+async def change_ones_mind(
+    begin: Begin[UnitOfWork], after: Callable[[UnitOfWork], Awaitable[object]]
+) -> None:
     """A transaction that does something and then fails."""
     async with begin() as uow:
         await after(uow)
         raise ChangeOfMindError
 
 
-async def test_a_transaction_that_fails_leaves_nothing(begin: Begin, example: Example) -> None:
+async def test_a_transaction_that_fails_leaves_nothing(begin: Begin[UnitOfWork], example: Example) -> None:
     await store(begin, *example.needs)
     with pytest.raises(ChangeOfMindError):
         await change_ones_mind(
@@ -390,7 +402,7 @@ async def test_a_transaction_that_fails_leaves_nothing(begin: Begin, example: Ex
         await stored(begin, example.aggregate)
 
 
-async def test_a_transaction_that_fails_changes_nothing(begin: Begin, example: Example) -> None:
+async def test_a_transaction_that_fails_changes_nothing(begin: Begin[UnitOfWork], example: Example) -> None:
     await store(begin, *example.needs, example.aggregate)
 
     async def save_and_remove(uow: UnitOfWork) -> None:
@@ -449,7 +461,7 @@ async def test_a_stale_change_emits_nothing_and_undoes_what_came_before_it(
     assert await stored(world.begin, example.aggregate) == example.aggregate
 
 
-async def test_whoever_catches_a_conflict_commits_nothing_all_the_same(begin: Begin) -> None:
+async def test_whoever_catches_a_conflict_commits_nothing_all_the_same(begin: Begin[UnitOfWork]) -> None:
     ada, charles = a_user(), a_user()
     await store(begin, ada)
 
@@ -503,7 +515,7 @@ async def test_every_kind_of_event_arrives_as_it_was_recorded(world: World) -> N
     assert len(events) > 20
 
 
-async def test_a_transaction_happens_at_one_instant_in_utc(begin: Begin) -> None:
+async def test_a_transaction_happens_at_one_instant_in_utc(begin: Begin[UnitOfWork]) -> None:
     async with begin() as uow:
         assert uow.now.tzinfo is UTC
 
@@ -511,7 +523,7 @@ async def test_a_transaction_happens_at_one_instant_in_utc(begin: Begin) -> None
 # ── users, workspaces, invitations ───────────────────────────────────────────────────────────────
 
 
-async def test_an_address_belongs_to_one_account(begin: Begin) -> None:
+async def test_an_address_belongs_to_one_account(begin: Begin[UnitOfWork]) -> None:
     ada, charles = a_user(), a_user()
     await store(begin, ada, charles)
     with pytest.raises(EmailTaken):
@@ -523,7 +535,7 @@ async def test_an_address_belongs_to_one_account(begin: Begin) -> None:
         await uow.users.save(replace(ada, display_name="Augusta"))  # its own address is no conflict
 
 
-async def test_a_user_is_found_by_address(begin: Begin) -> None:
+async def test_a_user_is_found_by_address(begin: Begin[UnitOfWork]) -> None:
     ada = a_user()
     await store(begin, ada, a_user())
     async with begin() as uow:
@@ -531,14 +543,14 @@ async def test_a_user_is_found_by_address(begin: Begin) -> None:
         assert await uow.users.by_email(an_email()) is None
 
 
-async def test_of_users_without_an_address_there_may_be_many(begin: Begin) -> None:
+async def test_of_users_without_an_address_there_may_be_many(begin: Begin[UnitOfWork]) -> None:
     nameless = [replace(a_user(), email=None) for _ in range(2)]
     await store(begin, *nameless)
     for user in nameless:
         assert await stored(begin, user) == user
 
 
-async def test_all_that_belongs_to_a_user_goes_with_them_and_nothing_else(begin: Begin) -> None:
+async def test_all_that_belongs_to_a_user_goes_with_them_and_nothing_else(begin: Begin[UnitOfWork]) -> None:
     gone, other = a_user(), a_user()
     of_gone, of_other = (
         [
@@ -559,7 +571,7 @@ async def test_all_that_belongs_to_a_user_goes_with_them_and_nothing_else(begin:
         assert await stored(begin, aggregate) == aggregate
 
 
-async def test_a_providers_account_is_linked_to_one_user(begin: Begin) -> None:
+async def test_a_providers_account_is_linked_to_one_user(begin: Begin[UnitOfWork]) -> None:
     ada, charles = a_user(), a_user()
     link = a_link(user_id=ada.id)
     await store(begin, ada, charles, link)
@@ -574,12 +586,13 @@ async def test_a_providers_account_is_linked_to_one_user(begin: Begin) -> None:
         assert await uow.links.of(link.issuer, link.subject.upper() + "x") is None
 
 
-async def test_nothing_is_linked_to_a_user_who_has_gone(begin: Begin) -> None:
+async def test_nothing_is_linked_to_a_user_who_has_gone(begin: Begin[UnitOfWork]) -> None:
     with pytest.raises(UserNotFound):
-        await store(begin, a_link())
+        async with begin() as uow:
+            await uow.links.add(a_link())
 
 
-async def test_a_users_links_are_locked_in_one_order(begin: Begin) -> None:
+async def test_a_users_links_are_locked_in_one_order(begin: Begin[UnitOfWork]) -> None:
     ada, charles = a_user(), a_user()
     links = [a_link(user_id=ada.id, created_at=NOW + timedelta(minutes=minute)) for minute in (2, 0, 1)]
     await store(begin, ada, charles, *links, a_link(user_id=charles.id))
@@ -588,7 +601,7 @@ async def test_a_users_links_are_locked_in_one_order(begin: Begin) -> None:
         assert list(await uow.links.lock_of(a_user_id())) == []
 
 
-async def test_all_links_of_a_user_go_at_once_and_no_others(begin: Begin) -> None:
+async def test_all_links_of_a_user_go_at_once_and_no_others(begin: Begin[UnitOfWork]) -> None:
     ada, grace = a_user(), a_user()
     kept = a_link(user_id=grace.id)
     await store(begin, ada, grace, a_link(user_id=ada.id), a_link(user_id=ada.id), kept)
@@ -663,7 +676,7 @@ def a_notification_they_caused(link: Link) -> list[Aggregate]:
     ],
 )
 async def test_a_link_is_all_of_its_user_who_did_nothing_yet(
-    begin: Begin, more: Callable[[Link], list[Aggregate]], all_: bool
+    begin: Begin[UnitOfWork], more: Callable[[Link], list[Aggregate]], all_: bool
 ) -> None:
     user, somebody = a_user(), a_user()
     link = a_link(user_id=user.id)
@@ -673,7 +686,7 @@ async def test_a_link_is_all_of_its_user_who_did_nothing_yet(
         assert await uow.links.is_all_of_its_user(link) is all_
 
 
-async def test_a_one_time_token_is_found_by_its_hash(begin: Begin) -> None:
+async def test_a_one_time_token_is_found_by_its_hash(begin: Begin[UnitOfWork]) -> None:
     token = a_one_time_token(token_hash=a_token_hash())
     await store(begin, token, a_one_time_token())
     async with begin() as uow:
@@ -682,13 +695,13 @@ async def test_a_one_time_token_is_found_by_its_hash(begin: Begin) -> None:
             await uow.one_time_tokens.with_token(a_token_hash())
 
 
-async def test_of_two_next_signing_keys_one_is_added(begin: Begin) -> None:
+async def test_of_two_next_signing_keys_one_is_added(begin: Begin[UnitOfWork]) -> None:
     await store(begin, a_signing_key(number=1), a_signing_key(number=2))
     with pytest.raises(KeysRotated):
         await store(begin, a_signing_key(number=2))
 
 
-async def test_a_slug_belongs_to_one_workspace(begin: Begin) -> None:
+async def test_a_slug_belongs_to_one_workspace(begin: Begin[UnitOfWork]) -> None:
     engines, looms = a_workspace(), a_workspace()
     await store(begin, engines, looms)
     with pytest.raises(SlugTaken):
@@ -700,7 +713,7 @@ async def test_a_slug_belongs_to_one_workspace(begin: Begin) -> None:
         await uow.workspaces.save(replace(engines, name="Engines"))
 
 
-async def test_the_slug_of_a_deleted_workspace_is_free(begin: Begin) -> None:
+async def test_the_slug_of_a_deleted_workspace_is_free(begin: Begin[UnitOfWork]) -> None:
     engines = a_workspace()
     await store(begin, engines)
     async with begin() as uow:
@@ -708,7 +721,7 @@ async def test_the_slug_of_a_deleted_workspace_is_free(begin: Begin) -> None:
         await uow.workspaces.add(a_workspace(slug=engines.slug))
 
 
-async def test_an_address_has_one_invitation_to_a_workspace(begin: Begin) -> None:
+async def test_an_address_has_one_invitation_to_a_workspace(begin: Begin[UnitOfWork]) -> None:
     team, elsewhere = a_team(), a_workspace()
     first = an_invitation(workspace_id=team.workspace.id, invited_by=team.owner.user_id)
     again = an_invitation(workspace_id=team.workspace.id, invited_by=team.owner.user_id, email=first.email)
@@ -721,7 +734,7 @@ async def test_an_address_has_one_invitation_to_a_workspace(begin: Begin) -> Non
         await uow.invitations.add(replace(again, id=first.id, token_hash=a_token_hash()))
 
 
-async def test_an_invitation_is_found_by_its_address_and_by_its_token(begin: Begin) -> None:
+async def test_an_invitation_is_found_by_its_address_and_by_its_token(begin: Begin[UnitOfWork]) -> None:
     team, elsewhere = a_team(), a_workspace()
     here = an_invitation(workspace_id=team.workspace.id, invited_by=team.owner.user_id)
     there = an_invitation(workspace_id=elsewhere.id, invited_by=team.owner.user_id, email=here.email)
@@ -739,13 +752,13 @@ async def test_an_invitation_is_found_by_its_address_and_by_its_token(begin: Beg
 
 
 @pytest.fixture
-async def team(begin: Begin) -> Team:
+async def team(begin: Begin[UnitOfWork]) -> Team:
     team = a_team()
     await store(begin, *team.aggregates)
     return team
 
 
-async def test_a_person_is_a_member_once(begin: Begin, team: Team) -> None:
+async def test_a_person_is_a_member_once(begin: Begin[UnitOfWork], team: Team) -> None:
     with pytest.raises(AlreadyMember):
         await store(begin, a_membership(workspace_id=team.workspace.id, user_id=team.viewer.user_id))
 
@@ -753,7 +766,7 @@ async def test_a_person_is_a_member_once(begin: Begin, team: Team) -> None:
 @pytest.mark.parametrize("archived", [False, True])
 @pytest.mark.parametrize("role", Role)
 async def test_a_member_stands_as_what_they_are_in_a_workspace_as_it_is(
-    begin: Begin, role: Role, archived: bool
+    begin: Begin[UnitOfWork], role: Role, archived: bool
 ) -> None:
     team, elsewhere = a_team(archived=archived), a_team(archived=not archived)
     await store(begin, *team.aggregates, *elsewhere.aggregates)
@@ -766,7 +779,7 @@ async def test_a_member_stands_as_what_they_are_in_a_workspace_as_it_is(
         assert membership == team.memberships[role]
 
 
-async def test_whoever_is_no_member_has_no_standing(begin: Begin, team: Team) -> None:
+async def test_whoever_is_no_member_has_no_standing(begin: Begin[UnitOfWork], team: Team) -> None:
     async with begin() as uow:
         for workspace_id in (team.workspace.id, a_workspace_id()):
             assert await uow.memberships.standing(workspace_id, team.stranger.user_id) is None
@@ -774,7 +787,9 @@ async def test_whoever_is_no_member_has_no_standing(begin: Begin, team: Team) ->
                 await uow.memberships.of(workspace_id, team.stranger.user_id)
 
 
-async def test_the_owners_come_sorted_by_id_and_from_their_workspace_only(begin: Begin, team: Team) -> None:
+async def test_the_owners_come_sorted_by_id_and_from_their_workspace_only(
+    begin: Begin[UnitOfWork], team: Team
+) -> None:
     users = [a_user() for _ in range(4)]
     owners = [
         a_membership(workspace_id=team.workspace.id, user_id=user.id, role=Role.OWNER) for user in users
@@ -787,7 +802,7 @@ async def test_the_owners_come_sorted_by_id_and_from_their_workspace_only(begin:
     assert locked == sorted(everybody, key=lambda membership: membership.id)
 
 
-async def test_of_two_owners_who_leave_at_the_same_instant_one_stays(begin: Begin) -> None:
+async def test_of_two_owners_who_leave_at_the_same_instant_one_stays(begin: Begin[UnitOfWork]) -> None:
     run = Runner(begin)
     for _ in range(5):
         team, second = a_team(), a_user()
@@ -795,7 +810,7 @@ async def test_of_two_owners_who_leave_at_the_same_instant_one_stays(begin: Begi
         await store(begin, *team.aggregates, second, another)
         outcomes = await asyncio.gather(
             run(remove_member, team.owner, team.workspace.id, team.owner.user_id),
-            run(remove_member, an_identity(second.id), team.workspace.id, second.id),
+            run(remove_member, a_caller(second.id), team.workspace.id, second.id),
             return_exceptions=True,
         )
         assert {type(outcome) for outcome in outcomes} == {type(None), LastOwner}
@@ -803,7 +818,9 @@ async def test_of_two_owners_who_leave_at_the_same_instant_one_stays(begin: Begi
             assert len(await uow.memberships.lock_owners(team.workspace.id)) == 1
 
 
-async def test_of_two_owners_who_remove_each_other_at_the_same_instant_one_stays(begin: Begin) -> None:
+async def test_of_two_owners_who_remove_each_other_at_the_same_instant_one_stays(
+    begin: Begin[UnitOfWork],
+) -> None:
     run = Runner(begin)
     for _ in range(5):
         team, second = a_team(), a_user()
@@ -811,7 +828,7 @@ async def test_of_two_owners_who_remove_each_other_at_the_same_instant_one_stays
         await store(begin, *team.aggregates, second, another)
         outcomes = await asyncio.gather(
             run(remove_member, team.owner, team.workspace.id, second.id),
-            run(remove_member, an_identity(second.id), team.workspace.id, team.owner.user_id),
+            run(remove_member, a_caller(second.id), team.workspace.id, team.owner.user_id),
             return_exceptions=True,
         )
         assert [outcome is None for outcome in outcomes].count(True) == 1
@@ -823,7 +840,9 @@ async def test_of_two_owners_who_remove_each_other_at_the_same_instant_one_stays
 # ── sessions ─────────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_of_many_uses_of_one_refresh_token_at_the_same_instant_one_succeeds(begin: Begin) -> None:
+async def test_of_many_uses_of_one_refresh_token_at_the_same_instant_one_succeeds(
+    begin: Begin[UnitOfWork],
+) -> None:
     user = a_user()
     session = a_session(user_id=user.id, token_hash="first")
     await store(begin, user, session)
@@ -840,7 +859,7 @@ async def test_of_many_uses_of_one_refresh_token_at_the_same_instant_one_succeed
     assert all(isinstance(outcome, Session | DomainError) for outcome in outcomes)
 
 
-async def test_all_open_sessions_of_a_user_end_at_once(begin: Begin) -> None:
+async def test_all_open_sessions_of_a_user_end_at_once(begin: Begin[UnitOfWork]) -> None:
     user, other = a_user(), a_user()
     first, second, kept = (a_session(user_id=user.id) for _ in range(3))
     ended = a_session(user_id=user.id, ended_at=NOW)
@@ -861,7 +880,7 @@ async def test_all_open_sessions_of_a_user_end_at_once(begin: Begin) -> None:
 # ── one-time tokens ──────────────────────────────────────────────────────────────────────────────
 
 
-async def test_only_the_newest_token_of_a_user_for_a_purpose_is_kept(begin: Begin) -> None:
+async def test_only_the_newest_token_of_a_user_for_a_purpose_is_kept(begin: Begin[UnitOfWork]) -> None:
     user, other = a_user(), a_user()
     earlier, newest, another, others = (
         a_one_time_token(user_id=owner.id, purpose=purpose, token_hash=str(number))
@@ -902,7 +921,7 @@ def contents_of(team: Team) -> list[Aggregate]:
     return [an_invitation(workspace_id=workspace_id, invited_by=user_id), task, *about(task, user_id)]
 
 
-async def test_all_that_is_in_a_workspace_goes_with_it_and_nothing_else(begin: Begin) -> None:
+async def test_all_that_is_in_a_workspace_goes_with_it_and_nothing_else(begin: Begin[UnitOfWork]) -> None:
     gone, other = a_team(), a_team()
     in_gone, in_other = contents_of(gone), contents_of(other)
     await store(begin, *gone.aggregates, *in_gone, *other.aggregates, *in_other)
@@ -915,7 +934,9 @@ async def test_all_that_is_in_a_workspace_goes_with_it_and_nothing_else(begin: B
         assert await stored(begin, aggregate) == aggregate
 
 
-async def test_what_is_about_a_task_goes_with_it_and_nothing_else(begin: Begin, team: Team) -> None:
+async def test_what_is_about_a_task_goes_with_it_and_nothing_else(
+    begin: Begin[UnitOfWork], team: Team
+) -> None:
     user_id = team.owner.user_id
     gone, other = (a_task(workspace_id=team.workspace.id, created_by=user_id) for _ in range(2))
     about_gone, about_other = about(gone, user_id), about(other, user_id)
@@ -930,7 +951,7 @@ async def test_what_is_about_a_task_goes_with_it_and_nothing_else(begin: Begin, 
 
 
 async def test_whoever_leaves_is_taken_off_their_tasks_there_and_whoever_read_them_notices(
-    begin: Begin, team: Team
+    begin: Begin[UnitOfWork], team: Team
 ) -> None:
     leaver, elsewhere = team.member.user_id, a_workspace()
     theirs, anothers, nobodys = (
@@ -950,7 +971,7 @@ async def test_whoever_leaves_is_taken_off_their_tasks_there_and_whoever_read_th
             await uow.tasks.save(replace(theirs, title="Unweave"))
 
 
-async def test_only_a_member_can_be_assigned(begin: Begin, team: Team) -> None:
+async def test_only_a_member_can_be_assigned(begin: Begin[UnitOfWork], team: Team) -> None:
     elsewhere = a_team()
     await store(begin, *elsewhere.aggregates)
     task = a_task(workspace_id=team.workspace.id, created_by=team.owner.user_id)
@@ -963,13 +984,13 @@ async def test_only_a_member_can_be_assigned(begin: Begin, team: Team) -> None:
                 await uow.tasks.save(replace(task, assignee_id=nobody))
 
 
-async def test_a_comment_on_a_task_that_has_gone_is_refused(begin: Begin, team: Team) -> None:
+async def test_a_comment_on_a_task_that_has_gone_is_refused(begin: Begin[UnitOfWork], team: Team) -> None:
     comment = a_comment(task_id=a_task_id(), workspace_id=team.workspace.id, author_id=team.owner.user_id)
     with pytest.raises(TaskNotFound):
         await store(begin, comment)
 
 
-async def test_nothing_is_added_to_a_workspace_that_has_gone(begin: Begin, team: Team) -> None:
+async def test_nothing_is_added_to_a_workspace_that_has_gone(begin: Begin[UnitOfWork], team: Team) -> None:
     gone, user_id = a_workspace_id(), team.owner.user_id
     late: list[Aggregate] = [
         a_membership(workspace_id=gone, user_id=user_id),

@@ -27,7 +27,7 @@ from adapters.tokens import compact
 from adapters.tokens.oidc import OidcIssuer
 from adapters.tokens.providers import Provider
 from adapters.tokens.verifier import IssuedTokenVerifier
-from application.kernel.ports import Identity, Proof
+from application.kernel.ports.callers import Caller, Claims
 from domain.kernel.errors import Unauthenticated
 from kernel.world.builders import NOW, a_user_id
 from kernel.world.fakes import FakeClock, FakeTokenVerifier
@@ -446,11 +446,11 @@ class Strangers:
     """Accounts of whoever comes; nobody has come unless `proofs` says so."""
 
     def __init__(self) -> None:
-        self.proofs: list[Proof] = []
+        self.proofs: list[Claims] = []
 
-    async def recognise(self, proof: Proof, /) -> Identity:
+    async def recognise(self, proof: Claims, /) -> Caller:
         self.proofs.append(proof)
-        return Identity(user_id=a_user_id(), issuer=proof.issuer, subject=proof.subject)
+        return Caller(user_id=a_user_id(), issuer=proof.issuer, subject=proof.subject)
 
 
 @dataclass(kw_only=True)

@@ -7,7 +7,8 @@ import pytest
 
 from adapters.tokens.verifier import IssuedTokenVerifier
 from application.kernel.identity.accounts import KnownAccounts
-from application.kernel.ports import TokenIssuer, TokenVerifier
+from application.kernel.ports.callers import TokenVerifier
+from application.kernel.ports.sessions import TokenIssuer
 from application.kernel.run import Runner
 from domain.kernel.errors import Unauthenticated
 from domain.kernel.identity.auth import Session
@@ -75,7 +76,7 @@ async def test_a_token_speaks_for_the_user_it_was_issued_to(provider: Provider) 
 async def test_a_token_proves_what_it_says_of_its_bearer(provider: Provider) -> None:
     user_id = a_user_id()
     token = await issued(provider, user_id)
-    identity, proof = await provider.verifier.verify(token), await provider.verifier.prove(token)
+    identity, proof = await provider.verifier.verify(token), await provider.verifier.read(token)
     assert (proof.issuer, proof.subject) == (identity.issuer, identity.subject)
     assert proof.session_id == identity.session_id
     assert proof.issued_at < proof.expires_at
@@ -91,7 +92,7 @@ async def test_two_users_have_two_tokens(provider: Provider) -> None:
     "token", ["", "no token", ".", "a.b.c", "access:", "Bearer x", "\ud800", "\0", "x" * 100_000]
 )
 async def test_what_nobody_issued_is_refused(provider: Provider, token: str) -> None:
-    for use in (provider.verifier.verify, provider.verifier.prove):
+    for use in (provider.verifier.verify, provider.verifier.read):
         with pytest.raises(Unauthenticated):
             await use(token)
 

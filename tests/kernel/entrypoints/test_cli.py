@@ -18,21 +18,26 @@ from structlog.testing import capture_logs
 
 from application.kernel.commands.workspaces import create_workspace
 from application.kernel.paging import PageRequest, Sort
-from application.kernel.ports import Begin, Client, Delivery, Queries, UnitOfWork
+from application.kernel.ports.attempts import Peer
+from application.kernel.ports.events import Delivery
 from application.kernel.run import Runner
+from application.kernel.unit_of_work import Begin
+from application.queries import Queries
 from application.queries.tasks import TaskFilter
+from application.unit_of_work import UnitOfWork
 from domain.kernel.aggregate import Event
 from domain.kernel.identity.signing_keys import PUBLISHED_AHEAD
 from domain.kernel.users import Email, GlobalRole, UserId
-from entrypoints.kernel.cli import main
-from entrypoints.kernel.container import Container
+from entrypoints.cli import main
+from entrypoints.container import Container
 from entrypoints.kernel.seed import COLLEAGUE_EMAIL, DEMO_EMAIL, DEMO_PASSWORD
-from entrypoints.kernel.settings import ROOT, Settings
-from kernel.world.builders import a_session, a_signing_key, a_user, an_identity, store
+from entrypoints.kernel.settings import ROOT
+from entrypoints.settings import Settings
+from kernel.world.builders import a_caller, a_session, a_signing_key, a_user, store
 
 NOWHERE = "postgresql://nobody@127.0.0.1:1/nothing"
 PASSWORD = "nine words are more than enough, are they not"
-CLIENT = Client(address="192.0.2.1")
+CLIENT = Peer(address="192.0.2.1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,11 +164,11 @@ async def test_seed_stores_the_demo_once_and_says_how_to_log_in(
 
 
 async def test_seed_stores_all_or_nothing(
-    cli: Run, empty_database_url: str, run: Runner, begin: Begin, queries: Queries
+    cli: Run, empty_database_url: str, run: Runner[UnitOfWork], begin: Begin[UnitOfWork], queries: Queries
 ) -> None:
     user = a_user()
     await store(begin, user)
-    await run(create_workspace, an_identity(user.id), name="Mine", slug="demo")
+    await run(create_workspace, a_caller(user.id), name="Mine", slug="demo")
     assert (await cli("seed", on=empty_database_url)).lines == ["The demo data is there already."]
     assert await queries.auth.credential(DEMO_EMAIL) is None  # type: ignore[arg-type]
 
@@ -245,7 +250,7 @@ async def test_an_address_is_given_away_once(cli: Run, empty_database_url: str) 
 
 
 async def test_roles_in_the_whole_service_are_given_and_taken_by_address(
-    cli: Run, empty_database_url: str, begin: Begin
+    cli: Run, empty_database_url: str, begin: Begin[UnitOfWork]
 ) -> None:
     ada = a_user(email=Email("ada@example.com"))
     await store(begin, ada)
@@ -262,7 +267,7 @@ async def test_roles_in_the_whole_service_are_given_and_taken_by_address(
 
 
 async def test_a_suspended_user_is_in_no_session_until_restored_and_logged_in_anew(
-    cli: Run, empty_database_url: str, begin: Begin
+    cli: Run, empty_database_url: str, begin: Begin[UnitOfWork]
 ) -> None:
     ada = a_user(email=Email("ada@example.com"))
     session = a_session(user_id=ada.id)
@@ -346,7 +351,7 @@ async def test_a_key_that_may_be_known_is_followed_at_once_and_removed(
 
 @pytest.mark.parametrize("kid", ["-nothing-but-a-name", "--help-is-no-key"])
 async def test_a_key_whose_name_begins_like_an_option_can_be_removed(
-    cli: Run, empty_database_url: str, begin: Begin, queries: Queries, kid: str
+    cli: Run, empty_database_url: str, begin: Begin[UnitOfWork], queries: Queries, kid: str
 ) -> None:
     await store(begin, a_signing_key(number=1, kid=kid), a_signing_key(number=2))
     assert (await cli("keys", "remove", kid, on=empty_database_url)).status == 0
@@ -391,12 +396,12 @@ async def fail(_: UnitOfWork, __: Delivery[Event]) -> None:
 
 
 @pytest.fixture
-async def parked(container: Container, begin: Begin) -> UUID:
+async def parked(container: Container, begin: Begin[UnitOfWork]) -> UUID:
     """An event that failed as often as it may, with another one waiting beside it."""
     container.settings.override(container.settings().model_copy(update={"outbox_attempts": 1}))
     user = a_user()
     await store(begin, user)
-    await container.run()(create_workspace, an_identity(user.id), name="Engines")
+    await container.run()(create_workspace, a_caller(user.id), name="Engines")
     assert await container.outbox().deliver_next(fail)
     (entry,) = await container.outbox().entries(parked_only=True, limit=10)
     return entry.id

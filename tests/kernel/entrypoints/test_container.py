@@ -11,19 +11,21 @@ from dependency_injector.errors import Error
 
 from adapters.tokens.providers import Provider
 from adapters.tokens.sealing import ANSWERS, JweSeal
-from application.kernel.ports import Begin, KeptAnswer
+from application.kernel.ports.storing import KeptAnswer
+from application.kernel.unit_of_work import Begin
+from application.unit_of_work import UnitOfWork
 from domain.kernel.errors import Unauthenticated
 from domain.kernel.identity.auth import SessionEnded
 from domain.kernel.users import GlobalRole
+from entrypoints.container import Container
 from entrypoints.kernel.container import (
-    Container,
     close,
     longest_token,
     openid_issuers,
     roles_by_issuer,
     trusted_for_email,
 )
-from entrypoints.kernel.settings import Settings
+from entrypoints.settings import Settings
 from kernel.world.builders import NOW, a_session, a_user, store
 from kernel.world.fakes import FakeClock
 
@@ -96,7 +98,7 @@ def test_the_clock_is_the_present_in_utc() -> None:
 
 
 async def test_two_processes_with_the_same_secret_believe_each_other_s_tokens(
-    empty_database_url: str, begin: Begin
+    empty_database_url: str, begin: Begin[UnitOfWork]
 ) -> None:
     ada = a_user()
     session = a_session(user_id=ada.id, created_at=datetime.now(UTC))

@@ -14,10 +14,12 @@ from pathlib import Path
 import pytest
 
 from entrypoints.kernel.tools import local
+from entrypoints.settings import Settings
 
 # Runs the supervisor with `WORKER` replaced: a module that ends at once, or none of ours at all.
 WITH_ANOTHER_WORKER = (
-    "import sys; from entrypoints.kernel.tools import local; local.WORKER = {!r}; sys.exit(local.main([]))"
+    "import sys; from entrypoints.kernel.tools import local; from entrypoints.settings import Settings; "
+    "local.WORKER = {!r}; sys.exit(local.main(Settings, []))"
 )
 
 
@@ -167,5 +169,5 @@ def test_without_a_database_the_embedded_one_is_started(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(local, "DATA", tmp_path / "postgres")
-    with local._environment(local._settings()) as environment:
+    with local._environment(local._settings(Settings)) as environment:
         assert str(tmp_path) in environment["DATABASE_URL"]

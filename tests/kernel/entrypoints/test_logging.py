@@ -12,7 +12,7 @@ import pytest
 import structlog
 
 from entrypoints.kernel.logging import configure_logging
-from entrypoints.kernel.settings import Settings
+from entrypoints.settings import Settings
 
 PRODUCTION = {
     "auth_secret": "x" * 43,

@@ -15,10 +15,11 @@ from entrypoints.kernel.settings import (
     ROOT,
     SERVICE_NAME,
     SERVICE_VERSION,
-    Settings,
+    KernelSettings,
     load_settings,
 )
 from entrypoints.kernel.settings_text import env_example, problems
+from entrypoints.settings import Settings
 
 DATABASE_URL = "postgresql://ada:s3cret@db:5432/shop"
 SECRET = "s3cret-" * 5
@@ -42,7 +43,7 @@ def with_environment(monkeypatch: pytest.MonkeyPatch, **variables: str) -> None:
 def complaints(capsys: pytest.CaptureFixture[str]) -> list[str]:
     """What `load_settings` says before it ends the process with status 2."""
     with pytest.raises(SystemExit) as ended:
-        load_settings()
+        load_settings(Settings)
     assert ended.value.code == 2
     output, errors = capsys.readouterr()
     assert output == ""
@@ -57,7 +58,7 @@ def complaints(capsys: pytest.CaptureFixture[str]) -> list[str]:
 
 def test_a_database_is_all_that_has_to_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
     with_environment(monkeypatch)
-    settings = load_settings()
+    settings = load_settings(Settings)
     assert settings.environment == "development"
     assert (settings.host, settings.port) == ("127.0.0.1", 8000)
     assert settings.public_url == "http://localhost:8000"
@@ -80,32 +81,32 @@ def test_an_address_of_a_postgresql_has_one_spelling(scheme: str, rest: str) -> 
 
 def test_the_public_address_follows_the_port_unless_it_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
     with_environment(monkeypatch, PORT="8080")
-    assert load_settings().public_url == "http://localhost:8080"
+    assert load_settings(Settings).public_url == "http://localhost:8080"
     with_environment(monkeypatch, PUBLIC_URL=f"{HTTPS}/shop/")
-    assert load_settings().public_url == f"{HTTPS}/shop"
+    assert load_settings(Settings).public_url == f"{HTTPS}/shop"
 
 
 def test_origins_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
     with_environment(monkeypatch, CORS_ORIGINS="https://a.example.com, http://localhost:5173,")
-    assert load_settings().cors_origins == ("https://a.example.com", "http://localhost:5173")
+    assert load_settings(Settings).cors_origins == ("https://a.example.com", "http://localhost:5173")
 
 
 def test_an_empty_value_counts_as_absent(monkeypatch: pytest.MonkeyPatch) -> None:
     with_environment(monkeypatch, PORT="", OIDC_ISSUER="", CORS_ORIGINS="")
-    settings = load_settings()
+    settings = load_settings(Settings)
     assert (settings.port, settings.oidc_issuer, settings.cors_origins) == (8000, "", ())
 
 
 def test_the_level_may_be_in_capitals(monkeypatch: pytest.MonkeyPatch) -> None:
     with_environment(monkeypatch, LOG_LEVEL="WARNING")
-    assert load_settings().log_level == "warning"
+    assert load_settings(Settings).log_level == "warning"
 
 
 def test_the_environment_wins_over_the_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("PORT=1111\nHOST=0.0.0.0\nSOMETHING_ELSE=1\n")
     monkeypatch.setitem(Settings.model_config, "env_file", tmp_path / ".env")
     with_environment(monkeypatch, PORT="2222")
-    settings = load_settings()
+    settings = load_settings(Settings)
     assert (settings.port, settings.host) == (2222, "0.0.0.0")  # noqa: S104 (read, not bound)
 
 
@@ -599,13 +600,15 @@ def test_every_setting_is_documented() -> None:
 
 def test_env_example_is_current() -> None:
     message = "Write it anew: python -m entrypoints.cli settings > .env.example"
-    assert (ROOT / ".env.example").read_text("utf-8") == env_example(Settings.model_fields), message
+    assert (ROOT / ".env.example").read_text("utf-8") == env_example(
+        Settings.model_fields, kernel=KernelSettings.model_fields
+    ), message
 
 
 def test_env_example_changes_nothing_as_it_stands_and_shows_the_defaults(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    text = env_example(Settings.model_fields)
+    text = env_example(Settings.model_fields, kernel=KernelSettings.model_fields)
     (tmp_path / ".env").write_text(text)
     monkeypatch.setitem(Settings.model_config, "env_file", tmp_path / ".env")
     untouched = Settings(database_url=DATABASE_URL)

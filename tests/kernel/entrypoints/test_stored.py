@@ -71,8 +71,8 @@ def test_it_is_text_that_a_person_can_compare() -> None:
 def run(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
     """The command in a process of its own that keeps its documents elsewhere, under settings of a machine."""
     code = (
-        "import sys, pathlib; from entrypoints.kernel import cli;"
-        "cli.DOCUMENTS = pathlib.Path(sys.argv.pop(1)); cli.main(sys.argv[1:])"
+        "import sys, pathlib; from entrypoints import cli as own; from entrypoints.kernel import cli;"
+        "cli.DOCUMENTS = pathlib.Path(sys.argv.pop(1)); own.main(sys.argv[1:])"
     )
     return subprocess.run(
         (sys.executable, "-c", code, str(folder), "openapi", *arguments),

@@ -21,20 +21,15 @@ from structlog.testing import capture_logs
 
 from application.commands.tasks import create_task
 from application.kernel.identity.letters import Letters
+from application.kernel.identity.mails import MailReactions
 from application.kernel.paging import PageRequest
-from application.kernel.ports import (
-    Begin,
-    Delivery,
-    OutboxEntry,
-    Queries,
-    Reaction,
-    TimedOut,
-    Unavailable,
-    UnitOfWork,
-)
+from application.kernel.ports.events import Delivery, OutboxEntry, Reaction
+from application.kernel.ports.world import TimedOut, Unavailable
 from application.kernel.run import Runner
+from application.kernel.unit_of_work import Begin
+from application.queries import Queries
 from application.queries.notifications import NotificationFilter
-from application.reactions import MailReactions, notify_assignee
+from application.unit_of_work import UnitOfWork
 from domain.kernel.aggregate import Event, new_id
 from domain.kernel.identity.auth import (
     EmailVerificationRequested,
@@ -45,9 +40,11 @@ from domain.kernel.identity.auth import (
 )
 from domain.kernel.users import EmailChanged, UserRegistered
 from domain.tasks import TaskAssigned, TaskDeleted
+from entrypoints.container import Container
 from entrypoints.kernel import worker
-from entrypoints.kernel.container import Container
-from entrypoints.kernel.settings import ROOT, Settings
+from entrypoints.kernel.settings import ROOT
+from entrypoints.settings import Settings
+from entrypoints.worker import JOBS, REACTIONS
 from kernel.world.builders import NOW, Team, a_task_id, a_team, a_user_id, a_workspace_id, store
 from kernel.world.fakes import FakeMailer
 
@@ -72,7 +69,7 @@ class ScriptedOutbox:
         self.waits = 0
         self.idle = asyncio.Event()
 
-    async def deliver_next(self, react: Reaction[Event], /) -> bool:
+    async def deliver_next(self, react: Reaction[UnitOfWork, Event], /) -> bool:
         match self.script.pop(0) if self.script else None:
             case None:
                 return False
@@ -122,15 +119,24 @@ async def worked_off(outbox: ScriptedOutbox) -> None:
 
 def test_this_is_what_events_cause() -> None:
     mails = MailReactions(FakeMailer(), Letters(service="", app_url="", api_url=""))
-    assert dict(worker.reactions(mails)) == {
-        TaskAssigned: (notify_assignee,),
-        UserRegistered: (mails.verify_address,),
-        EmailChanged: (mails.verify_address,),
-        EmailVerificationRequested: (mails.verify_again,),
-        PasswordResetRequested: (mails.reset_password,),
-        PasswordChanged: (mails.tell_of_password,),
-        RefreshTokenReused: (worker.log_reuse,),
+    assert worker.table(worker.kernel_reactions(mails)) == {
+        UserRegistered: [mails.verify_address],
+        EmailChanged: [mails.verify_address],
+        EmailVerificationRequested: [mails.verify_again],
+        PasswordResetRequested: [mails.reset_password],
+        PasswordChanged: [mails.tell_of_password],
+        RefreshTokenReused: [worker.log_reuse],
     }
+
+
+def test_an_event_causes_what_the_kernel_and_the_service_say() -> None:
+    mails = MailReactions(FakeMailer(), Letters(service="", app_url="", api_url=""))
+    own = worker.when(UserRegistered, worker_of_nothing)
+    table = worker.table([*worker.kernel_reactions(mails), own])
+    assert table[UserRegistered] == [mails.verify_address, worker_of_nothing]
+
+
+async def worker_of_nothing(uow: UnitOfWork, delivery: Delivery[UserRegistered]) -> None: ...
 
 
 async def test_a_refresh_token_that_comes_back_is_a_warning_in_the_log() -> None:
@@ -150,7 +156,7 @@ async def test_a_refresh_token_that_comes_back_is_a_warning_in_the_log() -> None
 async def test_an_event_reaches_its_reactions_in_order_and_no_others() -> None:
     reached: list[tuple[str, Event]] = []
 
-    def reaction(name: str) -> Reaction[Event]:
+    def reaction(name: str) -> Reaction[UnitOfWork, Event]:
         async def react(_: UnitOfWork, delivery: Delivery[Event]) -> None:
             reached.append((name, delivery.event))
 
@@ -321,7 +327,7 @@ async def repeated(job: ScriptedJob, *, runs: int, pause: timedelta) -> None:
 
 async def test_these_are_the_jobs_and_each_is_done() -> None:
     expiry = ScriptedExpiry()
-    table = worker.jobs(expiry)
+    table = worker.kernel_jobs(expiry)
     assert [(each.name, each.pause) for each in table] == [
         ("delete kept answers", timedelta(minutes=10)),
         ("delete one-time tokens", timedelta(hours=1)),
@@ -402,7 +408,7 @@ class SlowOutbox(ScriptedOutbox):
         self._seconds = seconds
 
     @override
-    async def deliver_next(self, react: Reaction[Event], /) -> bool:
+    async def deliver_next(self, react: Reaction[UnitOfWork, Event], /) -> bool:
         self.begun.set()
         await asyncio.sleep(self._seconds)
         self.finished = True
@@ -419,7 +425,7 @@ async def test_at_a_signal_the_delivery_at_hand_has_a_moment_to_finish(
     container = Container(settings=Settings(_env_file=None, database_url=NOWHERE))
     container.outbox.override(providers.Object(outbox))
     container.expiry.override(providers.Object(ScriptedExpiry()))
-    running = asyncio.create_task(worker.run(container))
+    running = asyncio.create_task(worker.run(container, REACTIONS, JOBS))
     try:
         await outbox.begun.wait()
         os.kill(os.getpid(), number)
@@ -462,7 +468,7 @@ async def logged(process: Process, event: str) -> dict[str, Any]:
 
 
 async def test_a_worker_delivers_what_is_committed_and_ends_when_told_to(
-    empty_database_url: str, begin: Begin, run: Runner, queries: Queries
+    empty_database_url: str, begin: Begin[UnitOfWork], run: Runner[UnitOfWork], queries: Queries
 ) -> None:
     team: Team = a_team()
     await store(begin, *team.aggregates)

@@ -15,8 +15,9 @@ import requests
 from anyio.from_thread import BlockingPortal
 from httpx2 import AsyncClient, ConnectError
 
-from entrypoints.kernel.container import Container, close
-from entrypoints.kernel.settings import Settings
+from entrypoints.container import Container
+from entrypoints.kernel.container import close
+from entrypoints.settings import Settings
 from kernel.openapi.world import AUDIENCE, CLIENT_SECRET, PORTAL, World, a_provider
 
 SRC = Path(__file__).parents[3] / "src"

@@ -26,8 +26,8 @@ from schemathesis.openapi.checks import (
     UnsupportedMethodResponse,
 )
 
-from entrypoints.http.kernel.server.app import create_app
-from entrypoints.kernel.container import Container
+from entrypoints.container import Container
+from entrypoints.http.app import create_app
 from kernel.openapi.service import Answers, Service, environment, settings
 
 SEED = int(os.environ.get("SEED") or 20261123)

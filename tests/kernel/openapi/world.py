@@ -33,9 +33,9 @@ from domain.kernel.users import Email, GlobalRole, User, UserId
 from domain.kernel.workspaces import WorkspaceId
 from domain.notifications import NotificationId
 from domain.tasks import Status, TaskId
+from entrypoints.container import Container
 from entrypoints.http.kernel.identity.cookies import CSRF_HEADER, LOG_IN, SESSION
-from entrypoints.kernel.container import Container
-from entrypoints.kernel.settings import Settings
+from entrypoints.kernel.settings import KernelSettings
 from kernel.world.builders import (
     a_comment,
     a_credential,
@@ -313,7 +313,7 @@ def _is_wrong(case: Case[Any], place: ParameterLocation) -> bool:
     return meta.is_negative_at(place)
 
 
-def _attempt(settings: Settings) -> Attempt:
+def _attempt(settings: KernelSettings) -> Attempt:
     """A log-in through the provider that a browser has begun."""
     return Attempt(
         provider="oidc",

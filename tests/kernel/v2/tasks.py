@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from domain.tasks import Status, TaskId
-from entrypoints.http.kernel.routing.dependencies import Actor, Ask
+from entrypoints.http.dependencies import Ask
+from entrypoints.http.kernel.routing.dependencies import Actor
 from entrypoints.http.kernel.routing.routes import Router
 
 router = Router(tag="tasks", prefix="/v2")

@@ -9,8 +9,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from application.kernel.identity.secret_tokens import fingerprint
-from application.kernel.permissions import Permission
-from application.kernel.ports import Begin, Identity, Proof, Repository, UnitOfWork
+from application.kernel.ports.callers import Caller, Claims
+from application.kernel.ports.storing import Repository
+from application.kernel.unit_of_work import Begin
+from application.unit_of_work import UnitOfWork
 from domain.comments import Comment, CommentId
 from domain.kernel.aggregate import Aggregate, new_id
 from domain.kernel.identity.auth import (
@@ -30,6 +32,7 @@ from domain.kernel.users import Email, GlobalRole, User, UserId
 from domain.kernel.workspaces import Workspace, WorkspaceId
 from domain.notifications import Kind, Notification, NotificationId
 from domain.tasks import Priority, Status, Task, TaskId
+from kernel.world.fakes import MemoryTransactions
 
 NOW = datetime(2026, 11, 2, 9, 30, 15, 123456, tzinfo=UTC)
 
@@ -58,18 +61,18 @@ def a_token_hash() -> str:
     return fingerprint(secrets.token_urlsafe())
 
 
-def an_identity(
+def a_caller(
     user_id: UserId | None = None,
     *,
-    permissions: frozenset[Permission] = frozenset(),
+    roles: frozenset[GlobalRole] = frozenset(),
     session_id: SessionId | None = None,
-) -> Identity:
+) -> Caller:
     user_id = user_id or a_user_id()
-    return Identity(
+    return Caller(
         user_id=user_id,
         issuer="https://issuer.example",
         subject=str(user_id),
-        permissions=permissions,
+        roles=roles,
         session_id=session_id,
     )
 
@@ -85,8 +88,8 @@ def a_proof(
     email_verified: bool = False,
     name: str | None = None,
     session_id: SessionId | None = None,
-) -> Proof:
-    return Proof(
+) -> Claims:
+    return Claims(
         issuer=issuer,
         subject=subject or secrets.token_hex(8),
         issued_at=NOW.timestamp(),
@@ -361,28 +364,28 @@ class Team:
     memberships: dict[Role, Membership]
     outsider: User
 
-    def __getitem__(self, role: Role) -> Identity:
-        return an_identity(self.users[role].id)
+    def __getitem__(self, role: Role) -> Caller:
+        return a_caller(self.users[role].id)
 
     @property
-    def owner(self) -> Identity:
+    def owner(self) -> Caller:
         return self[Role.OWNER]
 
     @property
-    def admin(self) -> Identity:
+    def admin(self) -> Caller:
         return self[Role.ADMIN]
 
     @property
-    def member(self) -> Identity:
+    def member(self) -> Caller:
         return self[Role.MEMBER]
 
     @property
-    def viewer(self) -> Identity:
+    def viewer(self) -> Caller:
         return self[Role.VIEWER]
 
     @property
-    def stranger(self) -> Identity:
-        return an_identity(self.outsider.id)
+    def stranger(self) -> Caller:
+        return a_caller(self.outsider.id)
 
     @property
     def aggregates(self) -> tuple[Aggregate, ...]:
@@ -419,8 +422,14 @@ def repository_of[A: Aggregate](uow: UnitOfWork, aggregate: A) -> Repository[A, 
     return repositories[type(aggregate)]
 
 
-async def store(begin: Begin, *aggregates: Aggregate) -> None:
-    """Puts examples into the world, in one transaction and the order in which they are given."""
+async def store(begin: Begin[UnitOfWork], *aggregates: Aggregate) -> None:
+    """Puts examples into the world, in one transaction and the order in which they are given.
+
+    In memory, users whom an example names come into being by it; a database is given everything.
+    """
     async with begin() as uow:
+        if isinstance(begin, MemoryTransactions):
+            for user_id in begin.unknown_users(aggregates):
+                await uow.users.add(a_user(id=user_id))
         for aggregate in aggregates:
             await repository_of(uow, aggregate).add(aggregate)

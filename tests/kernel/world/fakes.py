@@ -5,38 +5,39 @@ thing: its transactions take turns, so that none ever sees another one's half-do
 """
 
 import asyncio
+import re
 from collections import defaultdict, deque
-from collections.abc import AsyncIterator, Callable, Collection, Generator, Hashable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Generator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import cache
 from math import ceil
 from operator import attrgetter
 from types import coroutine
-from typing import Any, override
+from typing import Any, cast, get_type_hints, override
 from uuid import UUID
 
+from sqlalchemy import Constraint, ForeignKeyConstraint, Table, UniqueConstraint
+
+from adapters.postgres.kernel.discovery import import_tables, repositories_of
+from adapters.postgres.kernel.tables.repository import PostgresRepository
+from adapters.postgres.kernel.users import PostgresUsers
 from application.kernel.idempotency import IdempotencyKeyInUse
 from application.kernel.paging import Page, PageRequest
-from application.kernel.ports import (
-    AccessToken,
-    Clock,
-    Contention,
-    Identity,
-    KeptAnswer,
-    Limit,
-    LoginSecrets,
-    Mail,
-    Proof,
-    ProviderAnswer,
-    Standing,
-    UnitOfWork,
-)
+from application.kernel.ports.attempts import Limit
+from application.kernel.ports.callers import Caller, Claims
+from application.kernel.ports.logins import LoginSecrets, ProviderAnswer
+from application.kernel.ports.mail import Mail
+from application.kernel.ports.sessions import AccessToken, Links, OneTimeTokens, Sessions
+from application.kernel.ports.storing import Clock, KeptAnswer
+from application.kernel.ports.tenancy import Invitations, Memberships, Standing, Users
+from application.kernel.ports.world import Contention
 from application.kernel.queries.auth import KnownCookie, KnownCredential, PasswordOwner, SessionView
 from application.kernel.queries.identities import KnownSession, KnownUser, LinkView
-from domain.comments import Comment, CommentId, CommentNotFound
+from application.kernel.unit_of_work import KernelUnitOfWork, Seen
 from domain.kernel.aggregate import Aggregate, Event
-from domain.kernel.errors import Conflict, DomainError, NotFound, Stale, Unauthenticated
+from domain.kernel.errors import DomainError, Stale, Unauthenticated
 from domain.kernel.identity.auth import (
     Credential,
     OneTimeToken,
@@ -46,18 +47,15 @@ from domain.kernel.identity.auth import (
     Session,
     SessionId,
     SessionKind,
-    SessionNotFound,
     TooManyAttempts,
     WrongCredentials,
 )
-from domain.kernel.identity.identities import Link, LinkedElsewhere, LinkId, LinkNotFound
-from domain.kernel.identity.signing_keys import KeysRotated, SigningKey, SigningKeyId, SigningKeyNotFound
-from domain.kernel.invitations import AlreadyInvited, Invitation, InvitationId, InvitationNotFound
-from domain.kernel.memberships import AlreadyMember, MemberNotFound, Membership, MembershipId, Role
-from domain.kernel.users import Email, EmailTaken, User, UserId, UserNotFound
-from domain.kernel.workspaces import SlugTaken, Workspace, WorkspaceId, WorkspaceNotFound
-from domain.notifications import Notification, NotificationId, NotificationNotFound
-from domain.tasks import AssigneeNotMember, Task, TaskId, TaskNotFound
+from domain.kernel.identity.identities import Link, LinkId
+from domain.kernel.identity.signing_keys import SigningKey
+from domain.kernel.invitations import Invitation, InvitationId, InvitationNotFound
+from domain.kernel.memberships import MemberNotFound, Membership, MembershipId, Role
+from domain.kernel.users import Email, User, UserId
+from domain.kernel.workspaces import Workspace, WorkspaceId
 
 
 class FakeClock:
@@ -96,32 +94,44 @@ class Tables:
         copied.answers = dict(self.answers)
         return copied
 
-    def delete_where(self, column: str, value: UUID) -> None:
-        """ON DELETE CASCADE: whatever has this column with this value goes."""
-        for rows in self._rows.values():
-            for row in [row for row in rows.values() if getattr(row, column, None) == value]:
-                del rows[row.id]
+    def referring_to(self, table: Table, row: Aggregate) -> Iterator[tuple[ForeignKeyConstraint, Any]]:
+        """The rows that a foreign key has point to `row` of `table`."""
+        for other, kind in kinds_by_table().items():
+            for foreign_key in other.foreign_key_constraints:
+                if foreign_key.referred_table is table:
+                    here = [getattr(row, element.column.name) for element in foreign_key.elements]
+                    for each in list(self.of(kind).values()):
+                        if [getattr(each, name) for name in foreign_key.column_keys] == here:
+                            yield foreign_key, each
+
+
+@cache
+def kinds_by_table() -> dict[Table, type[Aggregate]]:
+    """Whose rows are in a table, for each table that a repository has."""
+    import_tables()
+    return {known.table: known.entity for known in PostgresRepository.registry}
+
+
+_FORGOTTEN = re.compile(r"SET NULL(?: \((?P<columns>[\w, ]+)\))?")
 
 
 class MemoryRepository[A: Aggregate, Id: UUID]:
-    """What all repositories do; the subclasses add the questions that only theirs answers."""
+    """What all repositories do; the subclasses add the questions that only theirs answers.
 
-    def __init__(
-        self,
-        tables: Tables,
-        kind: type[A],
-        missing: type[NotFound],
-        unique: Mapping[type[Conflict], Callable[[A], Hashable]] | None = None,
-    ) -> None:
+    What is unique, what refers to what, and which error says so, is read from the declaration of the Postgres
+    repository and its table, so the two cannot differ.
+    """
+
+    def __init__(self, tables: Tables, declared: type[PostgresRepository[A, Id]], seen: Seen | None) -> None:
         self._tables = tables
-        self._rows = tables.of(kind)
-        self._missing = missing
-        self._unique = unique or {}
+        self._declared = declared
+        self._rows: dict[UUID, A] = tables.of(cast("type[A]", declared.entity))
+        self._seen = seen
 
     async def get(self, id: Id, /) -> A:
         if id not in self._rows:
-            raise self._missing
-        return self._rows[id]
+            raise self._declared.missing
+        return self._read(self._rows[id])
 
     async def add(self, aggregate: A, /) -> A:
         if _id_of(aggregate) in self._rows:
@@ -134,9 +144,13 @@ class MemoryRepository[A: Aggregate, Id: UUID]:
 
     async def remove(self, aggregate: A, /) -> None:
         self._ensure_current(aggregate)
-        del self._rows[_id_of(aggregate)]
-        self._removed(aggregate)
+        self._delete(self._declared.table, aggregate)
         self._tables.events += aggregate.events
+
+    def _read(self, row: A) -> A:
+        if self._seen is not None:
+            self._seen(row)
+        return row
 
     def _ensure_current(self, aggregate: A) -> None:
         stored = self._rows.get(_id_of(aggregate))
@@ -144,110 +158,133 @@ class MemoryRepository[A: Aggregate, Id: UUID]:
             raise self._refusal(Stale())
 
     def _write(self, aggregate: A, *, version: int) -> A:
-        others = [row for id, row in self._rows.items() if id != _id_of(aggregate)]
-        for conflict, key in self._unique.items():
-            # As in SQL, nothing equals NULL.
-            if key(aggregate) is not None and any(key(other) == key(aggregate) for other in others):
-                raise self._refusal(conflict())
+        self._ensure_unique(aggregate)
         self._ensure_references(aggregate)
         self._tables.events += aggregate.events
         self._rows[_id_of(aggregate)] = stored = replace(aggregate, version=version, events=())
         return stored
 
+    def _ensure_unique(self, aggregate: A) -> None:
+        others = [row for id, row in self._rows.items() if id != _id_of(aggregate)]
+        for constraint in self._declared.table.constraints:
+            if isinstance(constraint, UniqueConstraint):
+                names = [column.name for column in constraint.columns]
+                key = [getattr(aggregate, name) for name in names]
+                # As in SQL, nothing equals NULL.
+                if None not in key and any([getattr(row, name) for name in names] == key for row in others):
+                    raise self._broken(constraint)
+
     def _ensure_references(self, aggregate: A) -> None:
-        """Foreign keys: what an aggregate belongs to is there."""
-        for column, (kind, missing) in _REFERENCES.items():
-            if hasattr(aggregate, column) and getattr(aggregate, column) not in self._tables.of(kind):
-                raise self._refusal(missing())
+        for foreign_key in self._declared.table.foreign_key_constraints:
+            key = [getattr(aggregate, name) for name in foreign_key.column_keys]
+            if None in key:
+                continue
+            names = [element.column.name for element in foreign_key.elements]
+            kind = kinds_by_table()[foreign_key.referred_table]
+            if not any(
+                [getattr(row, name) for name in names] == key for row in self._tables.of(kind).values()
+            ):
+                raise self._broken(foreign_key)
+
+    def _delete(self, table: Table, row: Aggregate) -> None:
+        """The row, and what its foreign keys say of those that point to it."""
+        del self._tables.of(type(row))[_id_of(row)]
+        for foreign_key, pointing in self._tables.referring_to(table, row):
+            if _id_of(pointing) not in self._tables.of(type(pointing)):
+                continue  # it went by another foreign key
+            if foreign_key.ondelete == "CASCADE":
+                self._delete(foreign_key.table, pointing)
+            elif forgotten := _FORGOTTEN.fullmatch(foreign_key.ondelete or ""):
+                names = (forgotten["columns"] or ",".join(foreign_key.column_keys)).split(",")
+                # A trigger raises the version, which tells whoever read the row that it changed.
+                changed = replace(
+                    pointing, version=pointing.version + 1, **{name.strip(): None for name in names}
+                )
+                self._tables.of(type(pointing))[_id_of(pointing)] = changed
+            else:
+                raise self._broken(foreign_key)
+
+    def _broken(self, constraint: Constraint) -> Exception:
+        """The error that a broken constraint becomes; one that nothing names is a defect, as in Postgres."""
+        conflict = self._declared.conflicts.get(str(constraint.name))
+        if conflict is None:
+            return LookupError(f"{constraint.name} is broken, and no conflict of the repository names it.")
+        return self._refusal(conflict())
 
     def _refusal(self, error: DomainError) -> DomainError:
         """From here on the transaction cannot be committed, even if somebody catches the error."""
         self._tables.refused = True
         return error
 
-    def _removed(self, aggregate: A) -> None:
-        """What goes with it: nothing, unless a subclass says otherwise."""
-
     def _first(self, condition: Callable[[A], bool]) -> A | None:
-        return next(filter(condition, self._rows.values()), None)
+        found = next(filter(condition, self._rows.values()), None)
+        return None if found is None else self._read(found)
 
 
 _id_of: Callable[[Aggregate], UUID] = attrgetter("id")
 
-_REFERENCES: dict[str, tuple[type[Aggregate], type[NotFound]]] = {
-    "workspace_id": (Workspace, WorkspaceNotFound),
-    "task_id": (Task, TaskNotFound),
-}
 
-
-class MemoryUsers(MemoryRepository[User, UserId]):
+class MemoryUsers(MemoryRepository[User, UserId], Users):
+    @override
     async def by_email(self, email: Email, /) -> User | None:
         return self._first(lambda user: user.email == email)
 
+
+class MemorySessions(MemoryRepository[Session, SessionId], Sessions):
     @override
-    def _removed(self, aggregate: User) -> None:
-        self._tables.delete_where("user_id", aggregate.id)
-        self._tables.of(Credential).pop(aggregate.id, None)
-
-
-class MemorySessions(MemoryRepository[Session, SessionId]):
     async def add_by_password(self, session: Session, /, *, password_hash: str) -> Session:
         credential = self._tables.of(Credential).get(session.user_id)
         if credential is None or credential.password_hash != password_hash:
             raise self._refusal(WrongCredentials())
         return await self.add(session)
 
+    @override
     async def end_all(self, user_id: UserId, /, *, at: datetime, but: SessionId | None = None) -> None:
         for session in list(self._rows.values()):
             if session.user_id == user_id and session.ended_at is None and session.id != but:
                 await self.save(replace(session, ended_at=at))
 
 
-class MemoryOneTimeTokens(MemoryRepository[OneTimeToken, OneTimeTokenId]):
+class MemoryOneTimeTokens(MemoryRepository[OneTimeToken, OneTimeTokenId], OneTimeTokens):
+    @override
     async def with_token(self, token_hash: str, /) -> OneTimeToken:
         found = self._first(lambda row: row.token_hash == token_hash)
         if found is None:
             raise OneTimeTokenNotFound
         return found
 
+    @override
     async def remove_earlier(self, token: OneTimeToken, /) -> None:
         for row in list(self._rows.values()):
             if (row.user_id, row.purpose) == (token.user_id, token.purpose) and row.id != token.id:
                 await self.remove(row)
 
 
-class MemoryLinks(MemoryRepository[Link, LinkId]):
+class MemoryLinks(MemoryRepository[Link, LinkId], Links):
     @override
-    def _ensure_references(self, aggregate: Link) -> None:
-        if aggregate.user_id not in self._tables.of(User):
-            raise self._refusal(UserNotFound())
-
     async def of(self, issuer: str, subject: str, /) -> Link | None:
         return self._first(lambda row: (row.issuer, row.subject) == (issuer, subject))
 
+    @override
     async def lock_of(self, user_id: UserId, /) -> list[Link]:
         """Nothing to lock: transactions take turns."""
-        return sorted((row for row in self._rows.values() if row.user_id == user_id), key=_id_of)
+        found = sorted((row for row in self._rows.values() if row.user_id == user_id), key=_id_of)
+        return [self._read(row) for row in found]
 
+    @override
     async def remove_all(self, user_id: UserId, /) -> None:
         for link in await self.lock_of(user_id):
             await self.remove(link)
 
-    async def is_all_of_its_user(self, link: Link, /) -> bool:
-        columns = ("user_id", "created_by", "author_id", "invited_by", "caused_by")
-        kinds = (Link, Membership, Task, Comment, Invitation, Notification)
-        rows = (row for kind in kinds for row in self._tables.of(kind).values() if row != link)
-        written = any(getattr(row, column, None) == link.user_id for row in rows for column in columns)
-        return not written and link.user_id not in self._tables.of(Credential)
-
-
-class MemoryWorkspaces(MemoryRepository[Workspace, WorkspaceId]):
     @override
-    def _removed(self, aggregate: Workspace) -> None:
-        self._tables.delete_where("workspace_id", aggregate.id)
+    async def is_all_of_its_user(self, link: Link, /) -> bool:
+        user = self._tables.of(User)[link.user_id]
+        pointing = self._tables.referring_to(PostgresUsers.table, user)
+        return not any(row != link for _, row in pointing if not isinstance(row, Session | OneTimeToken))
 
 
-class MemoryMemberships(MemoryRepository[Membership, MembershipId]):
+class MemoryMemberships(MemoryRepository[Membership, MembershipId], Memberships):
+    @override
     async def standing(self, workspace_id: WorkspaceId, user_id: UserId, /) -> Standing | None:
         membership = self._of(workspace_id, user_id)
         if membership is None:
@@ -255,56 +292,36 @@ class MemoryMemberships(MemoryRepository[Membership, MembershipId]):
         workspace = self._tables.of(Workspace)[workspace_id]
         return Standing(role=membership.role, archived=workspace.archived_at is not None)
 
+    @override
     async def of(self, workspace_id: WorkspaceId, user_id: UserId, /) -> Membership:
         membership = self._of(workspace_id, user_id)
         if membership is None:
             raise MemberNotFound
-        return membership
+        return self._read(membership)
 
+    @override
     async def lock_owners(self, workspace_id: WorkspaceId, /) -> list[Membership]:
         """Nothing to lock: transactions take turns."""
         rows = self._rows.values()
         owners = [row for row in rows if row.workspace_id == workspace_id and row.role is Role.OWNER]
-        return sorted(owners, key=_id_of)
+        return [self._read(row) for row in sorted(owners, key=_id_of)]
 
     def _of(self, workspace_id: WorkspaceId, user_id: UserId) -> Membership | None:
-        return self._first(lambda row: (row.workspace_id, row.user_id) == (workspace_id, user_id))
+        rows = self._rows.values()
+        return next((row for row in rows if (row.workspace_id, row.user_id) == (workspace_id, user_id)), None)
 
+
+class MemoryInvitations(MemoryRepository[Invitation, InvitationId], Invitations):
     @override
-    def _removed(self, aggregate: Membership) -> None:
-        """ON DELETE SET NULL, and the trigger that lets whoever read such a task know that it changed."""
-        tasks = self._tables.of(Task)
-        for task in list(tasks.values()):
-            if (task.workspace_id, task.assignee_id) == (aggregate.workspace_id, aggregate.user_id):
-                tasks[task.id] = replace(task, assignee_id=None, version=task.version + 1)
-
-
-class MemoryInvitations(MemoryRepository[Invitation, InvitationId]):
     async def for_address(self, workspace_id: WorkspaceId, email: Email, /) -> Invitation | None:
         return self._first(lambda row: (row.workspace_id, row.email) == (workspace_id, email))
 
+    @override
     async def with_token(self, token_hash: str, /) -> Invitation:
         invitation = self._first(lambda row: row.token_hash == token_hash)
         if invitation is None:
             raise InvitationNotFound
         return invitation
-
-
-class MemoryTasks(MemoryRepository[Task, TaskId]):
-    @override
-    def _ensure_references(self, aggregate: Task) -> None:
-        super()._ensure_references(aggregate)
-        members = {
-            membership.user_id
-            for membership in self._tables.of(Membership).values()
-            if membership.workspace_id == aggregate.workspace_id
-        }
-        if aggregate.assignee_id is not None and aggregate.assignee_id not in members:
-            raise self._refusal(AssigneeNotMember("Invite them first.", field="assignee_id"))
-
-    @override
-    def _removed(self, aggregate: Task) -> None:
-        self._tables.delete_where("task_id", aggregate.id)
 
 
 class MemoryKeptAnswers:
@@ -334,15 +351,19 @@ class MemoryKeptAnswers:
         return kept if self._now < at + self._lifetime else None
 
 
-class MemoryTransactions:
+class MemoryTransactions[U: KernelUnitOfWork]:
     """A `Begin`. A transaction works on a copy of the tables, which takes their place when it commits.
 
     `failures` are raised by the next transactions, one each, in place of committing; `claimed` are the
     idempotency keys that a transaction elsewhere has.
     """
 
-    def __init__(self, clock: Clock, *, answers_kept: timedelta = timedelta(hours=24)) -> None:
+    def __init__(
+        self, clock: Clock, unit_of_work: type[U], *, answers_kept: timedelta = timedelta(hours=24)
+    ) -> None:
         self._clock = clock
+        self._unit_of_work = unit_of_work
+        self._repositories = _memory_repositories(unit_of_work)
         self._answers_kept = answers_kept
         self.claimed: set[bytes] = set()
         self._turn = asyncio.Lock()
@@ -354,16 +375,34 @@ class MemoryTransactions:
         """Everything that committed transactions emitted, in order."""
         return self.committed.events
 
+    def unknown_users(self, aggregates: Iterable[Aggregate]) -> list[UserId]:
+        """The users that these refer to, and that are neither stored nor among them."""
+        aggregates, tables = list(aggregates), {kind: table for table, kind in kinds_by_table().items()}
+        known = {*self.committed.of(User), *(each.id for each in aggregates if isinstance(each, User))}
+        named = [
+            getattr(each, foreign_key.column_keys[0])
+            for each in aggregates
+            for foreign_key in tables[type(each)].foreign_key_constraints
+            if foreign_key.referred_table is PostgresUsers.table
+        ]
+        return [user_id for user_id in dict.fromkeys(named) if user_id is not None and user_id not in known]
+
     @asynccontextmanager
-    async def __call__(self) -> AsyncIterator[UnitOfWork]:
+    async def __call__(self, seen: Seen | None = None, /) -> AsyncIterator[U]:
         async with self._turn:
             tables = self.committed.copy()
             await _interruption()
             now = self._clock()
-            kept_answers = MemoryKeptAnswers(
-                tables, now=now, lifetime=self._answers_kept, claimed=self.claimed
-            )
-            yield _unit_of_work(tables, now, kept_answers)
+
+            def make(name: str) -> Any:
+                if name == "kept_answers":
+                    return MemoryKeptAnswers(
+                        tables, now=now, lifetime=self._answers_kept, claimed=self.claimed
+                    )
+                memory, declared = self._repositories[name]
+                return memory(tables, declared, seen)
+
+            yield self._unit_of_work(now, make)
             if tables.refused:
                 raise RuntimeError("Nothing was committed: somebody caught a conflict.")
             if self.failures:
@@ -377,38 +416,25 @@ def _interruption() -> Generator[None]:
     yield
 
 
-def _unit_of_work(tables: Tables, now: datetime, kept_answers: MemoryKeptAnswers) -> UnitOfWork:
-    return UnitOfWork(
-        now=now,
-        users=MemoryUsers(tables, User, UserNotFound, {EmailTaken: lambda user: user.email}),
-        credentials=MemoryRepository[Credential, UserId](tables, Credential, UserNotFound),
-        sessions=MemorySessions(tables, Session, SessionNotFound),
-        one_time_tokens=MemoryOneTimeTokens(tables, OneTimeToken, OneTimeTokenNotFound),
-        signing_keys=MemoryRepository[SigningKey, SigningKeyId](
-            tables, SigningKey, SigningKeyNotFound, {KeysRotated: lambda key: key.number}
-        ),
-        links=MemoryLinks(
-            tables, Link, LinkNotFound, {LinkedElsewhere: lambda link: (link.issuer, link.subject)}
-        ),
-        workspaces=MemoryWorkspaces(
-            tables, Workspace, WorkspaceNotFound, {SlugTaken: lambda workspace: workspace.slug}
-        ),
-        memberships=MemoryMemberships(
-            tables, Membership, MemberNotFound, {AlreadyMember: lambda row: (row.workspace_id, row.user_id)}
-        ),
-        invitations=MemoryInvitations(
-            tables,
-            Invitation,
-            InvitationNotFound,
-            {AlreadyInvited: lambda row: (row.workspace_id, row.email)},
-        ),
-        tasks=MemoryTasks(tables, Task, TaskNotFound),
-        comments=MemoryRepository[Comment, CommentId](tables, Comment, CommentNotFound),
-        notifications=MemoryRepository[Notification, NotificationId](
-            tables, Notification, NotificationNotFound
-        ),
-        kept_answers=kept_answers,
-    )
+def _memory_repositories(
+    unit_of_work: type[KernelUnitOfWork],
+) -> dict[str, tuple[type[MemoryRepository[Any, Any]], type[PostgresRepository[Any, Any]]]]:
+    """For each collection what stands in for it: the subclass here that has its port, or what all do."""
+    hints = get_type_hints(unit_of_work)
+    found = {}
+    for name, declared in cast(
+        "dict[str, type[PostgresRepository[Any, Any]]]", repositories_of(unit_of_work)
+    ).items():
+        ports = [hints[name]] if isinstance(hints[name], type) else []
+        special = [fake for port in ports for fake in _subclasses(MemoryRepository) if port in fake.__mro__]
+        found[name] = (special[0] if special else MemoryRepository, declared)
+    return found
+
+
+def _subclasses[T](kind: type[T]) -> Iterator[type[T]]:
+    for child in kind.__subclasses__():
+        yield child
+        yield from _subclasses(child)
 
 
 # ── asking ───────────────────────────────────────────────────────────────────────────────────────
@@ -417,7 +443,7 @@ def _unit_of_work(tables: Tables, now: datetime, kept_answers: MemoryKeptAnswers
 class FakeAuthQueries:
     """What use cases and the key ring depend on, answered from what was committed."""
 
-    def __init__(self, transactions: MemoryTransactions) -> None:
+    def __init__(self, transactions: MemoryTransactions[Any]) -> None:
         self._transactions = transactions
 
     async def credential(self, email: Email, /) -> KnownCredential | None:
@@ -476,7 +502,7 @@ class FakeAuthQueries:
 class FakeIdentityQueries:
     """Who is behind a proof, answered from what was committed. `asked` counts the questions."""
 
-    def __init__(self, transactions: MemoryTransactions) -> None:
+    def __init__(self, transactions: MemoryTransactions[Any]) -> None:
         self._transactions = transactions
         self.asked = 0
 
@@ -573,7 +599,7 @@ class FakeTokenIssuer:
 class FakeTokenVerifier:
     """Believes every token that `FakeTokenIssuer` could have issued."""
 
-    async def verify(self, token: str, /) -> Identity:
+    async def verify(self, token: str, /) -> Caller:
         scheme, _, subject = token.partition(":")
         try:
             user_id = UserId(UUID(subject))
@@ -581,11 +607,11 @@ class FakeTokenVerifier:
             raise Unauthenticated from None
         if scheme != "access":
             raise Unauthenticated
-        return Identity(user_id=user_id, issuer=ISSUER, subject=subject)
+        return Caller(user_id=user_id, issuer=ISSUER, subject=subject)
 
-    async def prove(self, token: str, /) -> Proof:
+    async def read(self, token: str, /) -> Claims:
         identity = await self.verify(token)
-        return Proof(issuer=ISSUER, subject=identity.subject, issued_at=0, expires_at=float("inf"))
+        return Claims(issuer=ISSUER, subject=identity.subject, issued_at=0, expires_at=float("inf"))
 
 
 class FakeSeal:
@@ -605,27 +631,27 @@ class FakeSeal:
 class OneProvider:
     """A LoginProvider that vouches for the same person, whoever comes back."""
 
-    def __init__(self, proof: Proof) -> None:
+    def __init__(self, proof: Claims) -> None:
         self._proof = proof
         self.issuer = proof.issuer
 
     async def address(self, secrets: LoginSecrets, /) -> str:
         return f"{self.issuer}/authorize?state={secrets.state}"
 
-    async def redeem(self, answer: ProviderAnswer, secrets: LoginSecrets, /) -> Proof:
+    async def redeem(self, answer: ProviderAnswer, secrets: LoginSecrets, /) -> Claims:
         return self._proof
 
 
 class ProvingVerifier:
     """A TokenVerifier for which a token is good if it was given a proof; it speaks for nobody here."""
 
-    def __init__(self, **proofs: Proof) -> None:
+    def __init__(self, **proofs: Claims) -> None:
         self._proofs = proofs
 
-    async def verify(self, token: str, /) -> Identity:
+    async def verify(self, token: str, /) -> Caller:
         raise Unauthenticated("The access token is not valid.")
 
-    async def prove(self, token: str, /) -> Proof:
+    async def read(self, token: str, /) -> Claims:
         if token not in self._proofs:
             raise Unauthenticated("The access token is not valid.")
         return self._proofs[token]

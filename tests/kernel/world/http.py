@@ -11,17 +11,19 @@ from fastapi import FastAPI
 from httpx2 import ASGITransport, AsyncClient, Request, Response
 from pydantic import SecretStr
 
-from application.kernel.ports import Begin, Identity
+from application.kernel.ports.callers import Caller
+from application.kernel.unit_of_work import Begin
+from application.unit_of_work import UnitOfWork
 from domain.tasks import Task
-from entrypoints.http.kernel.server.app import create_app
-from entrypoints.kernel.container import Container
-from entrypoints.kernel.settings import Settings
+from entrypoints.container import Container
+from entrypoints.http.app import create_app
+from entrypoints.settings import Settings
 from kernel.world.builders import Team, a_session, a_task, a_team, store
 from kernel.world.documented import Contract
 
 BASE_URL = "http://localhost:8000"
 
-type As = Callable[[Identity | None], AsyncClient]
+type As = Callable[[Caller | None], AsyncClient]
 
 
 @pytest.fixture(scope="session")
@@ -39,7 +41,7 @@ def contract(app: FastAPI, document: dict[str, Any]) -> Contract:
 class LoggedIn(httpx2.Auth):
     """A session of its own for each client, opened when the client first asks for something."""
 
-    def __init__(self, container: Container, identity: Identity) -> None:
+    def __init__(self, container: Container, identity: Caller) -> None:
         self._container = container
         self._user_id = identity.user_id
         self._header: str | None = None
@@ -65,7 +67,7 @@ async def as_(app: FastAPI, container: Container, contract: Contract) -> AsyncIt
     async with AsyncExitStack() as stack:
         transport = await stack.enter_async_context(ASGITransport(app=app, raise_app_exceptions=False))
 
-        def make(identity: Identity | None) -> AsyncClient:
+        def make(identity: Caller | None) -> AsyncClient:
             client = AsyncClient(
                 transport=transport,
                 base_url=BASE_URL,
@@ -85,7 +87,7 @@ def client(as_: As) -> AsyncClient:
 
 
 @pytest.fixture
-async def team(begin: Begin) -> Team:
+async def team(begin: Begin[UnitOfWork]) -> Team:
     """A workspace with one person of each role, and a stranger."""
     team = a_team()
     await store(begin, *team.aggregates)
@@ -93,7 +95,7 @@ async def team(begin: Begin) -> Team:
 
 
 @pytest.fixture
-async def task(begin: Begin, team: Team) -> Task:
+async def task(begin: Begin[UnitOfWork], team: Team) -> Task:
     """An open task of the team."""
     task = a_task(workspace_id=team.workspace.id, created_by=team.member.user_id)
     await store(begin, task)

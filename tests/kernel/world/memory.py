@@ -3,6 +3,7 @@
 import pytest
 
 from application.kernel.run import Runner
+from application.unit_of_work import UnitOfWork
 from kernel.world.builders import NOW, Team, a_team, store
 from kernel.world.fakes import FakeClock, MemoryTransactions
 
@@ -13,17 +14,17 @@ def clock() -> FakeClock:
 
 
 @pytest.fixture
-def transactions(clock: FakeClock) -> MemoryTransactions:
-    return MemoryTransactions(clock)
+def transactions(clock: FakeClock) -> MemoryTransactions[UnitOfWork]:
+    return MemoryTransactions(clock, UnitOfWork)
 
 
 @pytest.fixture
-def run(transactions: MemoryTransactions) -> Runner:
+def run(transactions: MemoryTransactions[UnitOfWork]) -> Runner[UnitOfWork]:
     return Runner(transactions)
 
 
 @pytest.fixture
-async def team(transactions: MemoryTransactions) -> Team:
+async def team(transactions: MemoryTransactions[UnitOfWork]) -> Team:
     """A workspace with one person of each role."""
     team = a_team()
     await store(transactions, *team.aggregates)
@@ -31,7 +32,7 @@ async def team(transactions: MemoryTransactions) -> Team:
 
 
 @pytest.fixture
-async def archived_team(transactions: MemoryTransactions) -> Team:
+async def archived_team(transactions: MemoryTransactions[UnitOfWork]) -> Team:
     """The same, but that their workspace is archived."""
     team = a_team(archived=True)
     await store(transactions, *team.aggregates)

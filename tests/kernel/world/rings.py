@@ -8,8 +8,9 @@ from joserfc.jwk import ECKey
 from adapters.tokens.keyring import KeyRing, seal_key
 from adapters.tokens.local import LocalIssuer, LocalTokenIssuer
 from adapters.tokens.sealing import SIGNING_KEYS, JweSeal
-from application.kernel.ports import Unavailable
+from application.kernel.ports.world import Unavailable
 from application.kernel.run import Runner
+from application.unit_of_work import UnitOfWork
 from domain.kernel.identity.signing_keys import SigningKey
 from kernel.world.builders import NOW, a_signing_key, store
 from kernel.world.fakes import FakeAuthQueries, FakeClock, MemoryTransactions
@@ -29,7 +30,7 @@ def seal_of(secret: str) -> JweSeal:
 class SwitchedQueries(FakeAuthQueries):
     """Counts what it is asked, and can be away, or slow: `hold` keeps everybody waiting until it is set."""
 
-    def __init__(self, transactions: MemoryTransactions) -> None:
+    def __init__(self, transactions: MemoryTransactions[UnitOfWork]) -> None:
         super().__init__(transactions)
         self.reads = 0
         self.away = False
@@ -51,7 +52,7 @@ class Processes:
 
     def __init__(self) -> None:
         self.clock = FakeClock(NOW)
-        self.transactions = MemoryTransactions(self.clock)
+        self.transactions = MemoryTransactions(self.clock, UnitOfWork)
         self.queries = SwitchedQueries(self.transactions)
 
     def ring(self, *, secret: str = SECRET) -> KeyRing:

@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, Table, bindparam, delete, func, literal_co
 from adapters.postgres.kernel.connection.database import Database, Statement
 from adapters.postgres.kernel.idempotency import idempotency_keys
 from adapters.postgres.kernel.identity.auth import one_time_tokens, sessions
-from application.kernel.ports import Clock
+from application.kernel.ports.storing import Clock
 
 SESSIONS_KEPT: Final = timedelta(days=30)
 

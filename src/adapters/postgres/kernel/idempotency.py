@@ -18,7 +18,8 @@ from adapters.postgres.kernel.connection.database import Statement
 from adapters.postgres.kernel.connection.transaction import Transaction
 from adapters.postgres.kernel.tables.schema import instant, metadata, text
 from application.kernel.idempotency import IdempotencyKeyInUse
-from application.kernel.ports import Contention, KeptAnswer
+from application.kernel.ports.storing import KeptAnswer
+from application.kernel.ports.world import Contention
 
 idempotency_keys = Table(
     "idempotency_keys",

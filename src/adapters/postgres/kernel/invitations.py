@@ -1,6 +1,6 @@
 """Invitations in PostgreSQL: the table, the repository, the queries."""
 
-from typing import ClassVar
+from typing import ClassVar, override
 
 from sqlalchemy import (
     CheckConstraint,
@@ -16,17 +16,19 @@ from sqlalchemy import (
     select,
 )
 
-from adapters.postgres.kernel.connection.database import Database, Statement
+from adapters.postgres.kernel.connection.database import Statement
 from adapters.postgres.kernel.connection.errors import Conflicts
 from adapters.postgres.kernel.memberships import memberships, seen_by_viewer
 from adapters.postgres.kernel.tables.mapping import loader
 from adapters.postgres.kernel.tables.paging import Listing, by_time
+from adapters.postgres.kernel.tables.queries import PostgresQueries
 from adapters.postgres.kernel.tables.repository import PostgresRepository
 from adapters.postgres.kernel.tables.schema import between, instant, key, metadata, one_of, text, version
 from adapters.postgres.kernel.users import users
 from adapters.postgres.kernel.workspaces import workspaces
 from application.kernel.paging import Page, PageRequest, Sort
-from application.kernel.queries.invitations import InvitationView
+from application.kernel.ports.tenancy import Invitations
+from application.kernel.queries.invitations import InvitationQueries, InvitationView
 from domain.kernel.invitations import AlreadyInvited, Invitation, InvitationId, InvitationNotFound
 from domain.kernel.memberships import Role
 from domain.kernel.users import EMAIL_MOST, Email, UserId
@@ -56,16 +58,18 @@ invitations = Table(
 )
 
 
-class PostgresInvitations(PostgresRepository[Invitation, InvitationId]):
+class PostgresInvitations(PostgresRepository[Invitation, InvitationId], Invitations):
     table, entity, missing = invitations, Invitation, InvitationNotFound
     conflicts: ClassVar[Conflicts] = {
         "uq_invitations_workspace_id_email": AlreadyInvited,
         "fk_invitations_workspace_id_workspaces": WorkspaceNotFound,
     }
 
+    @override
     async def for_address(self, workspace_id: WorkspaceId, email: Email, /) -> Invitation | None:
         return await self._first(_FOR_ADDRESS, {"workspace_id": workspace_id, "email": email})
 
+    @override
     async def with_token(self, token_hash: str, /) -> Invitation:
         found = await self._first(_WITH_TOKEN, {"token_hash": token_hash})
         if found is None:
@@ -124,21 +128,20 @@ _MINE = Listing(
 _view = loader(InvitationView)
 
 
-class PostgresInvitationQueries:
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
+class PostgresInvitationQueries(PostgresQueries, InvitationQueries):
+    @override
     async def get(self, viewer: UserId, invitation_id: InvitationId, /) -> InvitationView:
-        row = await self._database.fetchrow(_GET, {"viewer": viewer, "invitation_id": invitation_id})
-        if row is None:
-            raise InvitationNotFound
-        return _view(row)
+        return await self._one(
+            _GET, {"viewer": viewer, "invitation_id": invitation_id}, _view, InvitationNotFound
+        )
 
+    @override
     async def page(
         self, viewer: UserId, workspace_id: WorkspaceId, page: PageRequest, /
     ) -> Page[InvitationView]:
         scope = {"viewer": viewer, "workspace_id": workspace_id}
         return await _OF_WORKSPACE.page(self._database, scope, page, sort=_NEWEST_FIRST)
 
+    @override
     async def mine(self, viewer: UserId, page: PageRequest, /) -> Page[InvitationView]:
         return await _MINE.page(self._database, {"viewer": viewer}, page, sort=_NEWEST_FIRST)

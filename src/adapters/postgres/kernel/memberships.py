@@ -1,7 +1,7 @@
 """Memberships in PostgreSQL: the table, the repository, the queries."""
 
 from collections.abc import Collection
-from typing import Any, ClassVar
+from typing import Any, ClassVar, override
 
 from sqlalchemy import (
     Column,
@@ -20,16 +20,17 @@ from sqlalchemy import (
     true,
 )
 
-from adapters.postgres.kernel.connection.database import Database, Statement
+from adapters.postgres.kernel.connection.database import Statement
 from adapters.postgres.kernel.connection.errors import Conflicts
 from adapters.postgres.kernel.tables.mapping import loader
 from adapters.postgres.kernel.tables.paging import Listing, by_time
+from adapters.postgres.kernel.tables.queries import PostgresQueries
 from adapters.postgres.kernel.tables.repository import PostgresRepository
 from adapters.postgres.kernel.tables.schema import instant, key, metadata, one_of, text, version
 from adapters.postgres.kernel.users import users
 from application.kernel.paging import Page, PageRequest, Sort
-from application.kernel.ports import Standing
-from application.kernel.queries.memberships import MemberView
+from application.kernel.ports.tenancy import Memberships, Standing
+from application.kernel.queries.memberships import MembershipQueries, MemberView
 from domain.kernel.memberships import AlreadyMember, MemberNotFound, Membership, MembershipId, Role
 from domain.kernel.users import UserId
 from domain.kernel.workspaces import WorkspaceId, WorkspaceNotFound
@@ -61,26 +62,29 @@ def seen_by_viewer(workspace_id: ColumnElement[Any], *more: ColumnElement[bool])
     )
 
 
-class PostgresMemberships(PostgresRepository[Membership, MembershipId]):
+class PostgresMemberships(PostgresRepository[Membership, MembershipId], Memberships):
     table, entity, missing = memberships, Membership, MemberNotFound
     conflicts: ClassVar[Conflicts] = {
         "uq_memberships_workspace_id_user_id": AlreadyMember,
         "fk_memberships_workspace_id_workspaces": WorkspaceNotFound,
     }
 
+    @override
     async def standing(self, workspace_id: WorkspaceId, user_id: UserId, /) -> Standing | None:
         row = await self._transaction.fetchrow(_STANDING, {"workspace_id": workspace_id, "user_id": user_id})
         return None if row is None else Standing(role=Role(row["role"]), archived=row["archived"])
 
+    @override
     async def of(self, workspace_id: WorkspaceId, user_id: UserId, /) -> Membership:
         found = await self._first(_OF, {"workspace_id": workspace_id, "user_id": user_id})
         if found is None:
             raise MemberNotFound
         return found
 
+    @override
     async def lock_owners(self, workspace_id: WorkspaceId, /) -> Collection[Membership]:
         rows = await self._transaction.lock(_LOCK_OWNERS, {"workspace_id": workspace_id})
-        return [self._load(row) for row in rows]
+        return [self._read(row) for row in rows]
 
 
 _ONE = (
@@ -132,10 +136,8 @@ _IN_ORDER_OF_JOINING = (Sort("joined_at"),)
 _view = loader(MemberView)
 
 
-class PostgresMembershipQueries:
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
+class PostgresMembershipQueries(PostgresQueries, MembershipQueries):
+    @override
     async def get(self, viewer: UserId, workspace_id: WorkspaceId, user_id: UserId, /) -> MemberView:
         scope = {"viewer": viewer, "workspace_id": workspace_id, "user_id": user_id}
         row = await self._database.fetchrow(_GET, scope)
@@ -145,6 +147,7 @@ class PostgresMembershipQueries:
             raise MemberNotFound
         return _view(row)
 
+    @override
     async def page(self, viewer: UserId, workspace_id: WorkspaceId, page: PageRequest, /) -> Page[MemberView]:
         scope = {"viewer": viewer, "workspace_id": workspace_id}
         return await _PAGE.page(self._database, scope, page, sort=_IN_ORDER_OF_JOINING)

@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError
 
 from adapters.postgres.kernel.connection.database import Database, Statement
 from adapters.postgres.kernel.connection.errors import translated
-from application.kernel.ports import Unavailable, WorldError
+from application.kernel.ports.world import Unavailable, WorldError
 
 _CURRENT = Statement(select(literal_column("version_num")).select_from(table("alembic_version")))
 

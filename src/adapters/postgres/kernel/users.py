@@ -1,7 +1,7 @@
 """Users in PostgreSQL: the table, the repository, the queries."""
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, override
 
 from sqlalchemy import (
     Boolean,
@@ -21,17 +21,19 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from adapters.postgres.kernel.connection.database import Database, Statement
+from adapters.postgres.kernel.connection.database import Statement
 from adapters.postgres.kernel.connection.errors import Conflicts
 from adapters.postgres.kernel.tables.mapping import loader
 from adapters.postgres.kernel.tables.paging import Listing, by_text, by_time
+from adapters.postgres.kernel.tables.queries import PostgresQueries
 from adapters.postgres.kernel.tables.repository import PostgresRepository
 from adapters.postgres.kernel.tables.schema import between, instant, key, metadata, text, version
 from application.kernel.admission import require
 from application.kernel.paging import Page, PageRequest, Sort
-from application.kernel.permissions import Permission
-from application.kernel.ports import Identity
-from application.kernel.queries.users import Profile, UserFilter, UserSortKey, UserView
+from application.kernel.permissions import READ_USERS
+from application.kernel.ports.callers import Caller
+from application.kernel.ports.tenancy import Users
+from application.kernel.queries.users import Profile, UserFilter, UserQueries, UserSortKey, UserView
 from domain.kernel.users import DISPLAY_NAME_MOST, EMAIL_MOST, Email, EmailTaken, User, UserId, UserNotFound
 
 # Users without an address come first; in a row comparison NULL would lose them.
@@ -57,10 +59,11 @@ users = Table(
 )
 
 
-class PostgresUsers(PostgresRepository[User, UserId]):
+class PostgresUsers(PostgresRepository[User, UserId], Users):
     table, entity, missing = users, User, UserNotFound
     conflicts: ClassVar[Conflicts] = {"uq_users_email": EmailTaken}
 
+    @override
     async def by_email(self, email: Email, /) -> User | None:
         return await self._first(_BY_EMAIL, {"email": email})
 
@@ -110,27 +113,21 @@ _PAGE = Listing(
 _profile, _view = loader(Profile), loader(UserView)
 
 
-class PostgresUserQueries:
+class PostgresUserQueries(PostgresQueries, UserQueries):
     """Who may read users has that permission in the whole service: it is the actor's, and not in the data."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
+    @override
     async def profile(self, user_id: UserId, /) -> Profile:
-        row = await self._database.fetchrow(_PROFILE, {"id": user_id})
-        if row is None:
-            raise UserNotFound
-        return _profile(row)
+        return await self._one(_PROFILE, {"id": user_id}, _profile, UserNotFound)
 
-    async def get(self, actor: Identity, user_id: UserId, /) -> UserView:
-        require(actor, Permission.READ_USERS)
-        row = await self._database.fetchrow(_GET, {"id": user_id})
-        if row is None:
-            raise UserNotFound
-        return _view(row)
+    @override
+    async def get(self, actor: Caller, user_id: UserId, /) -> UserView:
+        require(actor, READ_USERS)
+        return await self._one(_GET, {"id": user_id}, _view, UserNotFound)
 
+    @override
     async def page(
-        self, actor: Identity, where: UserFilter, sort: Sequence[Sort[UserSortKey]], page: PageRequest, /
+        self, actor: Caller, where: UserFilter, sort: Sequence[Sort[UserSortKey]], page: PageRequest, /
     ) -> Page[UserView]:
-        require(actor, Permission.READ_USERS)
+        require(actor, READ_USERS)
         return await _PAGE.page(self._database, {}, page, sort=sort, where=where)

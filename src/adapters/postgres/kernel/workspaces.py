@@ -1,18 +1,19 @@
 """Workspaces in PostgreSQL: the table, the repository, the queries."""
 
-from typing import ClassVar
+from typing import ClassVar, override
 
 from sqlalchemy import CheckConstraint, Table, UniqueConstraint, bindparam, select
 
-from adapters.postgres.kernel.connection.database import Database, Statement
+from adapters.postgres.kernel.connection.database import Statement
 from adapters.postgres.kernel.connection.errors import Conflicts
 from adapters.postgres.kernel.memberships import memberships
 from adapters.postgres.kernel.tables.mapping import loader
 from adapters.postgres.kernel.tables.paging import Listing, by_time
+from adapters.postgres.kernel.tables.queries import PostgresQueries
 from adapters.postgres.kernel.tables.repository import PostgresRepository
 from adapters.postgres.kernel.tables.schema import between, instant, key, metadata, text, version
 from application.kernel.paging import Page, PageRequest, Sort
-from application.kernel.queries.workspaces import WorkspaceView
+from application.kernel.queries.workspaces import WorkspaceQueries, WorkspaceView
 from domain.kernel.users import UserId
 from domain.kernel.workspaces import (
     NAME_MOST,
@@ -69,15 +70,13 @@ _NEWEST_FIRST = (Sort("created_at", descending=True),)
 _view = loader(WorkspaceView)
 
 
-class PostgresWorkspaceQueries:
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
+class PostgresWorkspaceQueries(PostgresQueries, WorkspaceQueries):
+    @override
     async def get(self, viewer: UserId, workspace_id: WorkspaceId, /) -> WorkspaceView:
-        row = await self._database.fetchrow(_GET, {"viewer": viewer, "workspace_id": workspace_id})
-        if row is None:
-            raise WorkspaceNotFound
-        return _view(row)
+        return await self._one(
+            _GET, {"viewer": viewer, "workspace_id": workspace_id}, _view, WorkspaceNotFound
+        )
 
+    @override
     async def page(self, viewer: UserId, page: PageRequest, /) -> Page[WorkspaceView]:
         return await _PAGE.page(self._database, {"viewer": viewer}, page, sort=_NEWEST_FIRST)

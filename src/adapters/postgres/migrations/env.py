@@ -8,8 +8,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-import adapters.postgres.kernel.connection.transactions  # noqa: F401 (knows every table)
-from adapters.postgres.kernel.outbox import events  # noqa: F401
+from adapters.postgres.kernel.discovery import import_tables
 from adapters.postgres.kernel.tables.schema import metadata
 
 # Any number that is always the same: two services that start together migrate one after the other.
@@ -41,4 +40,5 @@ async def run() -> None:
     await engine.dispose()
 
 
+import_tables()
 asyncio.run(run())

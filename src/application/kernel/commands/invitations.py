@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 from application.kernel.admission import admit
 from application.kernel.identity.secret_tokens import fingerprint, new_secret
-from application.kernel.permissions import Permission
-from application.kernel.ports import Identity, UnitOfWork
+from application.kernel.permissions import MANAGE_MEMBERS
+from application.kernel.ports.callers import Caller
+from application.kernel.unit_of_work import KernelUnitOfWork
 from domain.kernel.aggregate import new_id
 from domain.kernel.invitations import Invitation, InvitationId, InvitationNotFound
 from domain.kernel.memberships import AlreadyMember, Membership, MembershipId, Role, ensure_may_grant
@@ -22,13 +23,13 @@ class IssuedInvitation:
 
 
 async def invite(
-    uow: UnitOfWork, actor: Identity, workspace_id: WorkspaceId, *, email: str, role: Role
+    uow: KernelUnitOfWork, actor: Caller, workspace_id: WorkspaceId, *, email: str, role: Role
 ) -> IssuedInvitation:
     """Owners and admins may invite an address, but only owners an owner.
 
     Refused when the address is a member's or has an open invitation; an expired one is replaced.
     """
-    granter = await admit(uow, actor, workspace_id, Permission.MANAGE_MEMBERS)
+    granter = await admit(uow, actor, workspace_id, MANAGE_MEMBERS)
     ensure_may_grant(granter, role)
     address = email_address(email)
     user = await uow.users.by_email(address)
@@ -52,14 +53,14 @@ async def invite(
     return IssuedInvitation(invitation, token)
 
 
-async def withdraw_invitation(uow: UnitOfWork, actor: Identity, invitation_id: InvitationId) -> None:
+async def withdraw_invitation(uow: KernelUnitOfWork, actor: Caller, invitation_id: InvitationId) -> None:
     """Owners and admins may withdraw an invitation that has not been accepted."""
     invitation = await uow.invitations.get(invitation_id)
-    await admit(uow, actor, invitation.workspace_id, Permission.MANAGE_MEMBERS, otherwise=InvitationNotFound)
+    await admit(uow, actor, invitation.workspace_id, MANAGE_MEMBERS, otherwise=InvitationNotFound)
     await uow.invitations.remove(invitation.withdraw(by=actor.user_id, at=uow.now))
 
 
-async def accept_invitation(uow: UnitOfWork, actor: Identity, *, token: str) -> Membership:
+async def accept_invitation(uow: KernelUnitOfWork, actor: Caller, *, token: str) -> Membership:
     """The owner of the invited address may accept with the invitation's secret, once.
 
     Refused when the invitation has expired, when its workspace is archived, and for a member.

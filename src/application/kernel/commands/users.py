@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from typing import Unpack
 
 from application.kernel.admission import require
-from application.kernel.permissions import Permission
-from application.kernel.ports import Identity, UnitOfWork
+from application.kernel.permissions import MANAGE_USERS
+from application.kernel.ports.callers import Caller
+from application.kernel.unit_of_work import KernelUnitOfWork
 from domain.kernel.users import GlobalRole, ProfileChanges, User, UserId, UserNotFound, email_address
 
 
-async def edit_profile(uow: UnitOfWork, actor: Identity, **changes: Unpack[ProfileChanges]) -> User:
+async def edit_profile(uow: KernelUnitOfWork, actor: Caller, **changes: Unpack[ProfileChanges]) -> User:
     """Everybody may edit their own profile; refused when the e-mail address is another account's.
 
     Another address has to be proved anew.
@@ -19,23 +20,23 @@ async def edit_profile(uow: UnitOfWork, actor: Identity, **changes: Unpack[Profi
 
 
 async def change_roles(
-    uow: UnitOfWork, actor: Identity, user_id: UserId, *, roles: Sequence[GlobalRole]
+    uow: KernelUnitOfWork, actor: Caller, user_id: UserId, *, roles: Sequence[GlobalRole]
 ) -> User:
     """Whoever manages users may change the roles that somebody else has in the whole service."""
-    require(actor, Permission.MANAGE_USERS)
+    require(actor, MANAGE_USERS)
     user = await uow.users.get(user_id)
     return await _saved(uow, user, user.change_roles(roles, by=actor.user_id, at=uow.now))
 
 
-async def suspend_user(uow: UnitOfWork, actor: Identity, user_id: UserId) -> User:
+async def suspend_user(uow: KernelUnitOfWork, actor: Caller, user_id: UserId) -> User:
     """Whoever manages users may suspend somebody else: their sessions end, and nobody lets them in again."""
-    require(actor, Permission.MANAGE_USERS)
+    require(actor, MANAGE_USERS)
     return await _suspend(uow, await uow.users.get(user_id), by=actor.user_id)
 
 
-async def restore_user(uow: UnitOfWork, actor: Identity, user_id: UserId) -> User:
+async def restore_user(uow: KernelUnitOfWork, actor: Caller, user_id: UserId) -> User:
     """Whoever manages users may let somebody in again who was suspended; they have to log in anew."""
-    require(actor, Permission.MANAGE_USERS)
+    require(actor, MANAGE_USERS)
     user = await uow.users.get(user_id)
     return await _saved(uow, user, user.restore(by=actor.user_id, at=uow.now))
 
@@ -43,41 +44,41 @@ async def restore_user(uow: UnitOfWork, actor: Identity, user_id: UserId) -> Use
 # ── by an operator, who is nobody's user ─────────────────────────────────────────────────────────
 
 
-async def grant_role(uow: UnitOfWork, *, email: str, role: GlobalRole) -> User:
+async def grant_role(uow: KernelUnitOfWork, *, email: str, role: GlobalRole) -> User:
     """An operator may give anybody a role in the whole service; the first administrator is made so."""
     user = await _at(uow, email)
     return await _saved(uow, user, user.change_roles({*user.roles, role}, by=None, at=uow.now))
 
 
-async def revoke_role(uow: UnitOfWork, *, email: str, role: GlobalRole) -> User:
+async def revoke_role(uow: KernelUnitOfWork, *, email: str, role: GlobalRole) -> User:
     """An operator may take a role in the whole service from anybody."""
     user = await _at(uow, email)
     return await _saved(uow, user, user.change_roles({*user.roles} - {role}, by=None, at=uow.now))
 
 
-async def suspend_address(uow: UnitOfWork, *, email: str) -> User:
+async def suspend_address(uow: KernelUnitOfWork, *, email: str) -> User:
     """An operator may suspend anybody, as `suspend_user` does."""
     return await _suspend(uow, await _at(uow, email), by=None)
 
 
-async def restore_address(uow: UnitOfWork, *, email: str) -> User:
+async def restore_address(uow: KernelUnitOfWork, *, email: str) -> User:
     """An operator may let anybody in again, as `restore_user` does."""
     user = await _at(uow, email)
     return await _saved(uow, user, user.restore(by=None, at=uow.now))
 
 
-async def _suspend(uow: UnitOfWork, user: User, *, by: UserId | None) -> User:
+async def _suspend(uow: KernelUnitOfWork, user: User, *, by: UserId | None) -> User:
     suspended = await _saved(uow, user, user.suspend(by=by, at=uow.now))
     await uow.sessions.end_all(user.id, at=uow.now)
     return suspended
 
 
-async def _at(uow: UnitOfWork, email: str) -> User:
+async def _at(uow: KernelUnitOfWork, email: str) -> User:
     user = await uow.users.by_email(email_address(email))
     if user is None:
         raise UserNotFound
     return user
 
 
-async def _saved(uow: UnitOfWork, before: User, after: User) -> User:
+async def _saved(uow: KernelUnitOfWork, before: User, after: User) -> User:
     return before if after is before else await uow.users.save(after)

@@ -1,14 +1,15 @@
-"""Who is behind a proof: the user whom it names, made at first sight, and what they may do."""
+"""Who is behind a claims: the user whom it names, made at first sight, and what they may do."""
 
 from collections.abc import Collection, Mapping
 from typing import NoReturn
 from uuid import UUID
 
 from application.kernel.identity.identities import admit_stranger, link_identity
-from application.kernel.permissions import GLOBAL_GRANTS, Permission
-from application.kernel.ports import Clock, Identity, Proof, TokenVerifier
+from application.kernel.ports.callers import Caller, Claims, TokenVerifier
+from application.kernel.ports.storing import Clock
 from application.kernel.queries.identities import IdentityQueries, KnownSession, KnownUser
 from application.kernel.run import Runner
+from application.kernel.unit_of_work import KernelUnitOfWork
 from domain.kernel.errors import DomainError, Unauthenticated
 from domain.kernel.identity.auth import SessionEnded, SessionNotFound
 from domain.kernel.identity.identities import Link, LinkedElsewhere, NothingToLink
@@ -21,14 +22,14 @@ ATTEMPTS = 3
 
 
 class KnownAccounts:
-    """An `Accounts` that asks one question a proof, and admits whoever the answer does not know.
+    """An `Accounts` that asks one question a claims, and admits whoever the answer does not know.
 
     Nothing is remembered here: what a question answers is as true as the last commit.
     """
 
     def __init__(
         self,
-        run: Runner,
+        run: Runner[KernelUnitOfWork],
         queries: IdentityQueries,
         clock: Clock,
         *,
@@ -44,82 +45,83 @@ class KnownAccounts:
         self._trusted_for_email = frozenset(trusted_for_email)
         self._role_map = role_map or {}
 
-    async def recognise(self, proof: Proof, /) -> Identity:
+    async def recognise(self, claims: Claims, /) -> Caller:
         """Who that is here; raises Unauthenticated, always with the same words, from the reason."""
-        known = await (self._of_session(proof) if proof.issuer == self._local_issuer else self._linked(proof))
+        known = await (
+            self._of_session(claims) if claims.issuer == self._local_issuer else self._linked(claims)
+        )
         if known.suspended_at is not None:
             _refuse(Suspended())
-        return Identity(
+        return Caller(
             user_id=known.user_id,
-            issuer=proof.issuer,
-            subject=proof.subject,
-            client=proof.client,
-            scopes=proof.scopes,
-            permissions=self._permissions(known.roles, proof),
-            session_id=proof.session_id,
+            issuer=claims.issuer,
+            subject=claims.subject,
+            client=claims.client,
+            scopes=claims.scopes,
+            roles=self._roles(known.roles, claims),
+            session_id=claims.session_id,
         )
 
-    async def _of_session(self, proof: Proof) -> KnownSession:
+    async def _of_session(self, claims: Claims) -> KnownSession:
         """The built-in provider's subjects are our users, and its tokens are as good as their session."""
-        if proof.session_id is None:
+        if claims.session_id is None:
             _refuse(SessionNotFound("The token names no session."))
         try:
-            user_id = UserId(UUID(proof.subject))
+            user_id = UserId(UUID(claims.subject))
         except ValueError:
             _refuse(SessionNotFound("The subject is no user id."))
-        session = await self._queries.session(user_id, proof.session_id)
+        session = await self._queries.session(user_id, claims.session_id)
         if session is None:
             _refuse(SessionNotFound())
         if session.ended_at is not None or session.expires_at <= self._clock():
             _refuse(SessionEnded())
         return session
 
-    async def _linked(self, proof: Proof) -> KnownUser:
+    async def _linked(self, claims: Claims) -> KnownUser:
         for _ in range(ATTEMPTS):
-            known = await self._queries.linked(proof.issuer, proof.subject)
+            known = await self._queries.linked(claims.issuer, claims.subject)
             if known is not None:
                 return known
             try:
                 user = await self._run(
-                    admit_stranger, proof, email_trusted=proof.issuer in self._trusted_for_email
+                    admit_stranger, claims, email_trusted=claims.issuer in self._trusted_for_email
                 )
             except (LinkedElsewhere, EmailTaken):
                 continue  # another request at the same time was first: now there is something to find
             return KnownUser(user.id, user.roles, user.suspended_at)
         raise LinkedElsewhere
 
-    def _permissions(self, stored: Collection[GlobalRole], proof: Proof) -> frozenset[Permission]:
-        """What the roles that are stored grant, and those of the provider's that the settings map."""
-        mapped = self._role_map.get(proof.issuer, {})
-        roles = {*stored, *(mapped[role] for role in proof.roles if role in mapped)}
-        return frozenset().union(*(GLOBAL_GRANTS[role] for role in roles))
+    def _roles(self, stored: Collection[GlobalRole], claims: Claims) -> frozenset[GlobalRole]:
+        """The roles that are stored, and those of the provider's that the settings map."""
+        mapped = self._role_map.get(claims.issuer, {})
+        return frozenset({*stored, *(mapped[role] for role in claims.roles if role in mapped)})
 
 
 class Linking:
-    """Links by proof: whoever is logged in here shows a token of the other provider."""
+    """Links by claims: whoever is logged in here shows a token of the other provider."""
 
-    def __init__(self, run: Runner, tokens: TokenVerifier, *, local_issuer: str) -> None:
+    def __init__(self, run: Runner[KernelUnitOfWork], tokens: TokenVerifier, *, local_issuer: str) -> None:
         self._run = run
         self._tokens = tokens
         self._local_issuer = local_issuer
 
-    async def link(self, actor: Identity, *, token: str) -> Link:
+    async def link(self, actor: Caller, *, token: str) -> Link:
         """Everybody may link the account of a provider that they have an access token of.
 
         Refused when it is another user's, unless that user came into being by such a token and did nothing
         yet: then the two become one.
         """
         try:
-            proof = await self._tokens.prove(token)
+            claims = await self._tokens.read(token)
         except Unauthenticated as reason:  # of the body; the caller's own token was good
             raise NothingToLink(REFUSED, field="token") from reason
-        if proof.issuer == self._local_issuer:
+        if claims.issuer == self._local_issuer:
             raise NothingToLink("It is this service's own; send one of the other provider.", field="token")
         try:
-            return await self._run(link_identity, actor, proof)
+            return await self._run(link_identity, actor, claims)
         except LinkedElsewhere:
             # Perhaps only just now, by this very token at another endpoint; then it can be resolved.
-            return await self._run(link_identity, actor, proof)
+            return await self._run(link_identity, actor, claims)
 
 
 def _refuse(reason: DomainError) -> NoReturn:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from ipaddress import IPv6Address, ip_address
 
-from application.kernel.ports import Client, Limit
+from application.kernel.ports.attempts import Limit, Peer
 from domain.kernel.users import UserId
 
 _QUARTER = timedelta(minutes=15)
@@ -22,7 +22,7 @@ MAILS_TO_ADDRESS = 5  # nobody's mailbox is flooded through us
 MAILS_FROM_ADDRESS = 50
 
 
-def of_log_in(email: str, client: Client) -> Sequence[Limit]:
+def of_log_in(email: str, client: Peer) -> Sequence[Limit]:
     """For failures; the first is what a success forgets."""
     return (
         _limit(FAILURES_OF_ACCOUNT_FROM_ADDRESS, _QUARTER, "log in", email, _network(client)),
@@ -36,7 +36,7 @@ def of_current_password(user_id: UserId) -> Sequence[Limit]:
     return (_limit(FAILURES_OF_CURRENT_PASSWORD, _QUARTER, "current password", str(user_id)),)
 
 
-def of_password_reset(email: str, client: Client) -> Sequence[Limit]:
+def of_password_reset(email: str, client: Peer) -> Sequence[Limit]:
     """For every request."""
     return (
         _limit(MAILS_TO_ADDRESS, _HOUR, "reset", email),
@@ -54,7 +54,7 @@ def _limit(most: int, window: timedelta, *parts: str) -> Limit:
     return Limit(hashlib.sha256(key).hexdigest(), most, window)
 
 
-def _network(client: Client) -> str:
+def _network(client: Peer) -> str:
     """An IPv6 address counts as its /64: that much is one customer's, to change within as they like."""
     try:
         address = ip_address(client.address)

@@ -9,8 +9,9 @@ from hmac import compare_digest, digest
 from application.kernel.identity.password_login import PasswordLogin
 from application.kernel.identity.secret_tokens import fingerprint, new_secret
 from application.kernel.identity.sessions import open_session
-from application.kernel.ports import Client
+from application.kernel.ports.attempts import Peer
 from application.kernel.run import Runner
+from application.kernel.unit_of_work import KernelUnitOfWork
 from domain.kernel.identity.auth import SessionKind
 from domain.kernel.users import UserId
 
@@ -26,19 +27,19 @@ class SessionCookie:
 class CookieSessions:
     """Opens the sessions that a `CookieVerifier` knows again."""
 
-    def __init__(self, run: Runner, passwords: PasswordLogin, *, lifetime: timedelta) -> None:
+    def __init__(
+        self, run: Runner[KernelUnitOfWork], passwords: PasswordLogin, *, lifetime: timedelta
+    ) -> None:
         self._run = run
         self._passwords = passwords
         self._lifetime = lifetime
 
-    async def log_in(self, client: Client, /, *, email: str, password: str) -> SessionCookie:
+    async def log_in(self, client: Peer, /, *, email: str, password: str) -> SessionCookie:
         """As the built-in provider's log-in, with the same refusals, for a browser."""
-        user_id, password_hash = await self._passwords.prove(client, email=email, password=password)
+        user_id, password_hash = await self._passwords.read(client, email=email, password=password)
         return await self.open(client, user_id, password_hash=password_hash)
 
-    async def open(
-        self, client: Client, user_id: UserId, *, password_hash: str | None = None
-    ) -> SessionCookie:
+    async def open(self, client: Peer, user_id: UserId, *, password_hash: str | None = None) -> SessionCookie:
         """For somebody who has just proved who they are; raises as `open_session` does."""
         secret = new_secret()
         session = await self._run(

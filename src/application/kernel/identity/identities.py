@@ -2,22 +2,23 @@
 
 from contextlib import suppress
 
-from application.kernel.ports import Identity, Proof, UnitOfWork
+from application.kernel.ports.callers import Caller, Claims
+from application.kernel.unit_of_work import KernelUnitOfWork
 from domain.kernel.aggregate import new_id
 from domain.kernel.errors import Invalid
 from domain.kernel.identity.identities import Link, LinkedElsewhere, LinkId, LinkNotFound
 from domain.kernel.users import Email, User, UserId, UserNotFound, email_address
 
 
-async def admit_stranger(uow: UnitOfWork, proof: Proof, *, email_trusted: bool) -> User:
+async def admit_stranger(uow: KernelUnitOfWork, claims: Claims, *, email_trusted: bool) -> User:
     """Whoever a trusted issuer vouches for is a user from the first time on.
 
     They are an earlier user where both sides proved the same address: the issuer, if its word on addresses
     is trusted, and that user to us. An address that was only claimed links nobody: somebody else may have
     registered it in advance. It goes to a new user only where nobody has it.
     """
-    email = _address(proof.email)
-    proved = email_trusted and proof.email_verified
+    email = _address(claims.email)
+    proved = email_trusted and claims.email_verified
     known = await uow.users.by_email(email) if email else None
     if known is not None and proved and known.email_verified:
         user = known
@@ -27,23 +28,23 @@ async def admit_stranger(uow: UnitOfWork, proof: Proof, *, email_trusted: bool) 
                 id=UserId(new_id(uow.now)),
                 email=None if known else email,
                 email_verified=proved,
-                name=proof.name or (email.partition("@")[0] if email else None),
+                name=claims.name or (email.partition("@")[0] if email else None),
                 at=uow.now,
             )
         )
-    await uow.links.add(_link(uow, user.id, proof))
+    await uow.links.add(_link(uow, user.id, claims))
     return user
 
 
-async def link_identity(uow: UnitOfWork, actor: Identity, proof: Proof) -> Link:
+async def link_identity(uow: KernelUnitOfWork, actor: Caller, claims: Claims) -> Link:
     """Whoever proves that an account of a provider is theirs may link it.
 
     Refused when it is another user's, unless that user is nothing but this account seen for the first time:
     then it was theirs all along, and that user is gone.
     """
-    link = await uow.links.of(proof.issuer, proof.subject)
+    link = await uow.links.of(claims.issuer, claims.subject)
     if link is None:
-        return await uow.links.add(_link(uow, actor.user_id, proof))
+        return await uow.links.add(_link(uow, actor.user_id, claims))
     if link.user_id == actor.user_id:
         return link
     other = await uow.users.get(link.user_id)
@@ -54,7 +55,7 @@ async def link_identity(uow: UnitOfWork, actor: Identity, proof: Proof) -> Link:
     return moved
 
 
-async def unlink_identity(uow: UnitOfWork, actor: Identity, link_id: LinkId) -> None:
+async def unlink_identity(uow: KernelUnitOfWork, actor: Caller, link_id: LinkId) -> None:
     """Everybody may unlink their own; refused when there would be no other way left to log in."""
     links = await uow.links.lock_of(actor.user_id)
     link = next((link for link in links if link.id == link_id), None)
@@ -64,17 +65,17 @@ async def unlink_identity(uow: UnitOfWork, actor: Identity, link_id: LinkId) -> 
     await uow.links.remove(link.unlink(last=last, at=uow.now))
 
 
-def _link(uow: UnitOfWork, user_id: UserId, proof: Proof) -> Link:
+def _link(uow: KernelUnitOfWork, user_id: UserId, claims: Claims) -> Link:
     return Link.make(
         id=LinkId(new_id(uow.now)),
         user_id=user_id,
-        issuer=proof.issuer,
-        subject=proof.subject,
+        issuer=claims.issuer,
+        subject=claims.subject,
         at=uow.now,
     )
 
 
-async def _has_password(uow: UnitOfWork, user_id: UserId) -> bool:
+async def _has_password(uow: KernelUnitOfWork, user_id: UserId) -> bool:
     with suppress(UserNotFound):
         await uow.credentials.get(user_id)
         return True

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from application.kernel.ports import Mail
+from application.kernel.ports.mail import Mail
 from domain.kernel.users import Email
 
 

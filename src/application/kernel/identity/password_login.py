@@ -10,9 +10,12 @@ from dataclasses import replace
 from application.kernel.identity import attempts as limits
 from application.kernel.identity.secret_tokens import fingerprint
 from application.kernel.identity.sessions import TokenPair, TokenSessions
-from application.kernel.ports import Attempts, Client, Identity, PasswordHasher, UnitOfWork
+from application.kernel.ports.attempts import Attempts, Peer
+from application.kernel.ports.callers import Caller
+from application.kernel.ports.sessions import PasswordHasher
 from application.kernel.queries.auth import AuthQueries, PasswordOwner
 from application.kernel.run import Runner
+from application.kernel.unit_of_work import KernelUnitOfWork
 from domain.kernel.aggregate import new_id
 from domain.kernel.errors import Invalid, Stale
 from domain.kernel.identity.auth import (
@@ -30,7 +33,7 @@ from domain.kernel.identity.passwords import PASSWORD_MOST, acceptable_password
 from domain.kernel.users import Email, Suspended, User, UserId, UserNotFound, email_address
 
 
-async def register_user(uow: UnitOfWork, *, email: str, display_name: str, password_hash: str) -> User:
+async def register_user(uow: KernelUnitOfWork, *, email: str, display_name: str, password_hash: str) -> User:
     """Anybody may register, once for each e-mail address."""
     user_id = UserId(new_id(uow.now))
     user = await uow.users.add(User.register(id=user_id, email=email, display_name=display_name, at=uow.now))
@@ -38,7 +41,7 @@ async def register_user(uow: UnitOfWork, *, email: str, display_name: str, passw
     return user
 
 
-async def replace_hash(uow: UnitOfWork, user_id: UserId, *, outdated: str, password_hash: str) -> bool:
+async def replace_hash(uow: KernelUnitOfWork, user_id: UserId, *, outdated: str, password_hash: str) -> bool:
     """The same password under today's parameters, unless it was changed in the meantime: then False."""
     credential = await uow.credentials.get(user_id)
     if credential.password_hash != outdated:
@@ -47,7 +50,7 @@ async def replace_hash(uow: UnitOfWork, user_id: UserId, *, outdated: str, passw
     return True
 
 
-async def change_password(uow: UnitOfWork, actor: Identity, *, outdated: str, password_hash: str) -> None:
+async def change_password(uow: KernelUnitOfWork, actor: Caller, *, outdated: str, password_hash: str) -> None:
     """Ends the user's other sessions; refused when the password was changed in the meantime."""
     credential = await uow.credentials.get(actor.user_id)
     if credential.password_hash != outdated:
@@ -56,14 +59,14 @@ async def change_password(uow: UnitOfWork, actor: Identity, *, outdated: str, pa
     await uow.sessions.end_all(actor.user_id, at=uow.now, but=actor.session_id)
 
 
-async def request_password_reset(uow: UnitOfWork, *, email: Email) -> None:
+async def request_password_reset(uow: KernelUnitOfWork, *, email: Email) -> None:
     """Anybody may ask; whether anybody has the address is found out later, when nobody can measure it."""
     await uow.one_time_tokens.add(
         OneTimeToken.reset_password(id=OneTimeTokenId(new_id(uow.now)), email=email, at=uow.now)
     )
 
 
-async def reset_password(uow: UnitOfWork, *, token: str, password_hash: str) -> None:
+async def reset_password(uow: KernelUnitOfWork, *, token: str, password_hash: str) -> None:
     """Whoever has the secret that was mailed may set a password, once; it ends all of the user's sessions.
 
     A user who never proved the address loses the links to providers as well: whoever made them may not be
@@ -87,7 +90,7 @@ async def reset_password(uow: UnitOfWork, *, token: str, password_hash: str) -> 
     await uow.one_time_tokens.remove(found)
 
 
-async def request_email_verification(uow: UnitOfWork, actor: Identity) -> None:
+async def request_email_verification(uow: KernelUnitOfWork, actor: Caller) -> None:
     """Everybody may have the mail sent again that proves their address; refused when it is proved."""
     user = await uow.users.get(actor.user_id)
     if user.email is None or user.email_verified:
@@ -99,7 +102,7 @@ async def request_email_verification(uow: UnitOfWork, actor: Identity) -> None:
     )
 
 
-async def confirm_email(uow: UnitOfWork, actor: Identity, *, token: str) -> None:
+async def confirm_email(uow: KernelUnitOfWork, actor: Caller, *, token: str) -> None:
     """Whoever has the secret that was mailed to them proves the address, once.
 
     Refused when it was mailed to another user, and when it is another's address by now.
@@ -112,7 +115,7 @@ async def confirm_email(uow: UnitOfWork, actor: Identity, *, token: str) -> None
         await uow.users.save(user.verify_email(at=uow.now))
 
 
-async def _redeemed(uow: UnitOfWork, purpose: Purpose, token: str) -> tuple[OneTimeToken, User]:
+async def _redeemed(uow: KernelUnitOfWork, purpose: Purpose, token: str) -> tuple[OneTimeToken, User]:
     """The token that was mailed, and whom to; raises OneTimeTokenNotFound."""
     found = await uow.one_time_tokens.with_token(fingerprint(token))
     if found.user_id is None:
@@ -135,7 +138,7 @@ class PasswordLogin:
 
     def __init__(
         self,
-        run: Runner,
+        run: Runner[KernelUnitOfWork],
         queries: AuthQueries,
         passwords: PasswordHasher,
         sessions: TokenSessions,
@@ -164,15 +167,15 @@ class PasswordLogin:
             register_user, email=email, display_name=display_name, password_hash=password_hash
         )
 
-    async def log_in(self, client: Client, /, *, email: str, password: str) -> TokenPair:
+    async def log_in(self, client: Peer, /, *, email: str, password: str) -> TokenPair:
         """Takes the same time and gives the same answer for a wrong password and an unknown address.
 
         After too many failures of one account, or from one network address, it has to wait.
         """
-        user_id, password_hash = await self.prove(client, email=email, password=password)
+        user_id, password_hash = await self.read(client, email=email, password=password)
         return await self._sessions.open(user_id, agent=client.agent, password_hash=password_hash)
 
-    async def prove(self, client: Client, /, *, email: str, password: str) -> tuple[UserId, str]:
+    async def read(self, client: Peer, /, *, email: str, password: str) -> tuple[UserId, str]:
         """Whose password it is, and its hash as it is stored now; refused as `log_in` is."""
         self._ensure_enabled()
         address, asked = None, email
@@ -192,7 +195,7 @@ class PasswordLogin:
             await self._attempts.forget(bounds[:1])
         return known.user_id, await self._up_to_date(known.user_id, known.password_hash, password)
 
-    async def change_password(self, actor: Identity, /, *, current_password: str, new_password: str) -> None:
+    async def change_password(self, actor: Caller, /, *, current_password: str, new_password: str) -> None:
         """Whoever knows the current password may change it, which ends their other sessions.
 
         After too many wrong ones it has to wait.
@@ -213,7 +216,7 @@ class PasswordLogin:
         password_hash = await self._acceptable_hash(new_password, known, field="new_password")
         await self._run(change_password, actor, outdated=outdated, password_hash=password_hash)
 
-    async def request_password_reset(self, client: Client, /, *, email: str) -> None:
+    async def request_password_reset(self, client: Peer, /, *, email: str) -> None:
         """Anybody may ask; a mail with a secret, good for an hour, goes to the address if anybody has it.
 
         The answer and the work are the same if nobody has. After too many it has to wait.
@@ -238,7 +241,7 @@ class PasswordLogin:
         except Stale as lost:  # another use at the same time was first
             raise OneTimeTokenNotFound from lost
 
-    async def request_email_verification(self, actor: Identity, /) -> None:
+    async def request_email_verification(self, actor: Caller, /) -> None:
         """Everybody may have the mail sent again that proves their address; refused when it is proved.
 
         After too many it has to wait.
@@ -246,7 +249,7 @@ class PasswordLogin:
         await self._attempts.count(limits.of_email_verification(actor.user_id))
         await self._run(request_email_verification, actor)
 
-    async def confirm_email(self, actor: Identity, /, *, token: str) -> None:
+    async def confirm_email(self, actor: Caller, /, *, token: str) -> None:
         """Whoever is logged in and has the secret that was mailed proves their address, once; good for a day.
 
         Not by the secret alone: else somebody registers another one's address, and has its owner confirm it.

@@ -15,18 +15,13 @@ from urllib.parse import urlencode
 from application.kernel.identity.cookie_sessions import CookieSessions, SessionCookie
 from application.kernel.identity.secret_tokens import fingerprint, new_secret
 from application.kernel.identity.sessions import TokenPair, TokenSessions
-from application.kernel.ports import (
-    Accounts,
-    Client,
-    Clock,
-    LoginProvider,
-    LoginSecrets,
-    ProviderAnswer,
-    Seal,
-    UnitOfWork,
-    WorldError,
-)
+from application.kernel.ports.attempts import Peer
+from application.kernel.ports.callers import Accounts
+from application.kernel.ports.logins import LoginProvider, LoginSecrets, ProviderAnswer, Seal
+from application.kernel.ports.storing import Clock
+from application.kernel.ports.world import WorldError
 from application.kernel.run import Runner
+from application.kernel.unit_of_work import KernelUnitOfWork
 from domain.kernel.aggregate import new_id
 from domain.kernel.errors import DomainError, Invalid, Stale
 from domain.kernel.identity.auth import (
@@ -127,7 +122,7 @@ class Return:
     error: str | None = None
 
 
-async def make_exchange_code(uow: UnitOfWork, user_id: UserId, *, code: str, challenge: str) -> None:
+async def make_exchange_code(uow: KernelUnitOfWork, user_id: UserId, *, code: str, challenge: str) -> None:
     """Whoever a provider vouched for can get a session for `code`, once and soon."""
     await uow.one_time_tokens.add(
         OneTimeToken(
@@ -142,7 +137,7 @@ async def make_exchange_code(uow: UnitOfWork, user_id: UserId, *, code: str, cha
     )
 
 
-async def redeem_exchange_code(uow: UnitOfWork, *, code: str, verifier: str) -> UserId:
+async def redeem_exchange_code(uow: KernelUnitOfWork, *, code: str, verifier: str) -> UserId:
     """Anybody who has the code and began the log-in may, once."""
     token = await uow.one_time_tokens.with_token(fingerprint(code))
     if (
@@ -162,7 +157,7 @@ class ProviderLogin:
 
     def __init__(
         self,
-        run: Runner,
+        run: Runner[KernelUnitOfWork],
         providers: Mapping[str, LoginProvider],
         *,
         accounts: Accounts,
@@ -215,9 +210,7 @@ class ProviderLogin:
         )
         return Departure(await provider.address(secrets), secrets.state, self._seal.seal(attempt.dump()))
 
-    async def finish(
-        self, client: Client, name: str, *, answer: ProviderAnswer, sealed: str | None
-    ) -> Return:
+    async def finish(self, client: Peer, name: str, *, answer: ProviderAnswer, sealed: str | None) -> Return:
         """Whoever comes back to where they began; what went wrong elsewhere is told to the application.
 
         Refused where this browser has not begun it, or more than ten minutes ago.
@@ -236,7 +229,7 @@ class ProviderLogin:
             error = "login_failed"
         return Return(attempt.returning(error=error), error=error)
 
-    async def exchange(self, client: Client, /, *, code: str, verifier: str) -> TokenPair:
+    async def exchange(self, client: Peer, /, *, code: str, verifier: str) -> TokenPair:
         """The code of a log-in is good for one use, within a minute, by whoever began it."""
         try:
             user_id = await self._run(redeem_exchange_code, code=code, verifier=verifier)
@@ -244,7 +237,7 @@ class ProviderLogin:
             raise ExchangeRefused from lost
         return await self._token_sessions.open(user_id, agent=client.agent)
 
-    async def _welcome(self, client: Client, attempt: Attempt, user_id: UserId) -> Return:
+    async def _welcome(self, client: Peer, attempt: Attempt, user_id: UserId) -> Return:
         if attempt.mode == Mode.COOKIE:
             return Return(attempt.returning(), await self._cookie_sessions.open(client, user_id))
         code = new_secret()

@@ -8,8 +8,10 @@ from datetime import timedelta
 from uuid import UUID
 
 from application.kernel.identity.secret_tokens import fingerprint, new_secret
-from application.kernel.ports import AccessToken, Identity, TokenIssuer, UnitOfWork
+from application.kernel.ports.callers import Caller
+from application.kernel.ports.sessions import AccessToken, TokenIssuer
 from application.kernel.run import Runner
+from application.kernel.unit_of_work import KernelUnitOfWork
 from domain.kernel.aggregate import new_id
 from domain.kernel.errors import Stale
 from domain.kernel.identity.auth import (
@@ -24,7 +26,7 @@ from domain.kernel.users import Suspended, UserId
 
 
 async def open_session(
-    uow: UnitOfWork,
+    uow: KernelUnitOfWork,
     user_id: UserId,
     *,
     token_hash: str,
@@ -53,7 +55,7 @@ async def open_session(
 
 
 async def refresh_session(
-    uow: UnitOfWork, session_id: SessionId, *, presented: str, successor: str
+    uow: KernelUnitOfWork, session_id: SessionId, *, presented: str, successor: str
 ) -> Session:
     """The bearer of a session's current token gets its successor; an older token ends the session.
 
@@ -66,14 +68,14 @@ async def refresh_session(
     return await uow.sessions.save(refreshed)
 
 
-async def revoke_session(uow: UnitOfWork, session_id: SessionId, *, presented: str) -> None:
+async def revoke_session(uow: KernelUnitOfWork, session_id: SessionId, *, presented: str) -> None:
     """The bearer of a session's current token may end it; any other token changes nothing."""
     session = await uow.sessions.get(session_id)
     if session.is_open(uow.now) and session.token_hash == presented:
         await uow.sessions.save(session.end(at=uow.now))
 
 
-async def end_session(uow: UnitOfWork, actor: Identity, session_id: SessionId) -> None:
+async def end_session(uow: KernelUnitOfWork, actor: Caller, session_id: SessionId) -> None:
     """Everybody may end their own sessions; another's, or one that has ended, is not to be found."""
     session = await uow.sessions.get(session_id)
     if session.user_id != actor.user_id or not session.is_open(uow.now):
@@ -81,7 +83,7 @@ async def end_session(uow: UnitOfWork, actor: Identity, session_id: SessionId) -
     await uow.sessions.save(session.end(at=uow.now))
 
 
-async def log_out(uow: UnitOfWork, actor: Identity) -> None:
+async def log_out(uow: KernelUnitOfWork, actor: Caller) -> None:
     """Ends the session that the access token belongs to; refused for a token that has none.
 
     Its access tokens are refused within seconds.
@@ -93,7 +95,7 @@ async def log_out(uow: UnitOfWork, actor: Identity) -> None:
         await uow.sessions.save(session.end(at=uow.now))
 
 
-async def log_out_everywhere(uow: UnitOfWork, actor: Identity) -> None:
+async def log_out_everywhere(uow: KernelUnitOfWork, actor: Caller) -> None:
     """Everybody may end all of their sessions at once, this one too."""
     await uow.sessions.end_all(actor.user_id, at=uow.now)
 
@@ -112,7 +114,7 @@ class TokenSessions:
     """Sessions whose client keeps a refresh token, good for one use, and short-lived access tokens."""
 
     def __init__(
-        self, run: Runner, tokens: TokenIssuer, *, lifetime: timedelta, trusted: bool = True
+        self, run: Runner[KernelUnitOfWork], tokens: TokenIssuer, *, lifetime: timedelta, trusted: bool = True
     ) -> None:
         """Where the tokens that this issues are not `trusted` any more, its sessions are over as well."""
         self._run = run

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 from datetime import timedelta
 
-from application.kernel.ports import UnitOfWork
+from application.kernel.unit_of_work import KernelUnitOfWork
 from domain.kernel.aggregate import new_id
 from domain.kernel.identity.signing_keys import (
     KeyInUse,
@@ -15,7 +15,7 @@ from domain.kernel.identity.signing_keys import (
 
 
 async def add_signing_key(
-    uow: UnitOfWork,
+    uow: KernelUnitOfWork,
     keys: Sequence[SigningKey],
     *,
     kid: str,
@@ -41,7 +41,7 @@ async def add_signing_key(
     )
 
 
-async def remove_signing_key(uow: UnitOfWork, key: SigningKey, *, keys: Sequence[SigningKey]) -> None:
+async def remove_signing_key(uow: KernelUnitOfWork, key: SigningKey, *, keys: Sequence[SigningKey]) -> None:
     """Any but the one that signs (KeyInUse); `keys` are all there are. Its tokens fail from then on."""
     if key == signing_key(keys, at=uow.now):
         raise KeyInUse

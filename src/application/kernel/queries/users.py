@@ -3,13 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import Literal, Protocol
 
 from application.kernel.paging import Page, PageRequest, Sort
+from application.kernel.ports.callers import Caller
 from domain.kernel.users import GlobalRole, UserId
-
-if TYPE_CHECKING:
-    from application.kernel.ports import Identity  # that module imports this one
 
 
 @dataclass(slots=True)
@@ -56,10 +54,10 @@ class UserQueries(Protocol):
     async def profile(self, user_id: UserId, /) -> Profile:
         """Raises UserNotFound."""
 
-    async def get(self, actor: "Identity", user_id: UserId, /) -> UserView:
+    async def get(self, actor: Caller, user_id: UserId, /) -> UserView:
         """For those who may read users; raises NotPermitted, UserNotFound."""
 
     async def page(
-        self, actor: "Identity", where: UserFilter, sort: Sequence[Sort[UserSortKey]], page: PageRequest, /
+        self, actor: Caller, where: UserFilter, sort: Sequence[Sort[UserSortKey]], page: PageRequest, /
     ) -> Page[UserView]:
         """For those who may read users; raises NotPermitted, InvalidCursor."""

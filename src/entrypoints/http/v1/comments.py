@@ -13,7 +13,8 @@ from application.queries.comments import CommentView
 from domain.comments import BODY_MOST, Comment, CommentId, EditWindowClosed, NotTheAuthor
 from domain.kernel.users import UserId
 from domain.tasks import TaskId
-from entrypoints.http.kernel.routing.dependencies import Actor, Ask, Run
+from entrypoints.http.dependencies import Ask, Run
+from entrypoints.http.kernel.routing.dependencies import Actor
 from entrypoints.http.kernel.routing.inputs import Paging, strict, text
 from entrypoints.http.kernel.routing.routes import Router
 

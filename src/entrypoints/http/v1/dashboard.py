@@ -2,7 +2,8 @@
 
 from application.queries.dashboard import Dashboard
 from domain.kernel.workspaces import WorkspaceId
-from entrypoints.http.kernel.routing.dependencies import Actor, Ask, Now
+from entrypoints.http.dependencies import Ask
+from entrypoints.http.kernel.routing.dependencies import Actor, Now
 from entrypoints.http.kernel.routing.routes import Router
 
 router = Router(tag="dashboard")

@@ -13,7 +13,8 @@ from domain.kernel.users import UserId
 from domain.kernel.workspaces import WorkspaceId
 from domain.notifications import Kind, Notification, NotificationId
 from domain.tasks import TaskId
-from entrypoints.http.kernel.routing.dependencies import Actor, Ask, Run
+from entrypoints.http.dependencies import Ask, Run
+from entrypoints.http.kernel.routing.dependencies import Actor
 from entrypoints.http.kernel.routing.inputs import PageQuery, strict
 from entrypoints.http.kernel.routing.routes import Router
 

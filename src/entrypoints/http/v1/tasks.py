@@ -24,7 +24,8 @@ from domain.tasks import (
     Task,
     TaskId,
 )
-from entrypoints.http.kernel.routing.dependencies import Actor, Ask, Run
+from entrypoints.http.dependencies import Ask, Run
+from entrypoints.http.kernel.routing.dependencies import Actor
 from entrypoints.http.kernel.routing.inputs import Instant, PageQuery, sort_by, strict, text
 from entrypoints.http.kernel.routing.routes import Router
 

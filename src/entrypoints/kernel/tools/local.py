@@ -14,9 +14,9 @@ from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 
-from pydantic import SecretStr, ValidationError
+from pydantic import SecretStr, ValidationError, create_model
 
-from entrypoints.kernel.settings import ROOT, SERVICE_NAME, Settings
+from entrypoints.kernel.settings import ROOT, SERVICE_NAME, KernelSettings
 from entrypoints.kernel.settings_text import problems
 from entrypoints.kernel.tools.address import obstacle
 from entrypoints.kernel.tools.embedded import WATCHDOG, EmbeddedPostgresError, embedded_postgres
@@ -38,16 +38,6 @@ STOP_TIMEOUT = 30.0
 DEMO_LOGIN = '{"email": "demo@example.com", "password": "look around as long as you like"}'
 
 
-class LocalSettings(Settings):
-    """The settings of the service, which need not name a database: then there is the embedded one."""
-
-    database_url: SecretStr = SecretStr("postgresql://embedded")
-
-    @property
-    def embedded(self) -> bool:
-        return "database_url" not in self.model_fields_set
-
-
 class CannotServeError(Exception):
     """Something is in the way. The message says what, and the remedy; `status` is for the shell."""
 
@@ -60,12 +50,13 @@ class StopRequested(Exception):
     """Ctrl-C, or a signal from whoever started this."""
 
 
-async def serve(*, reload: bool) -> None:
+async def serve(kind: type[KernelSettings], *, reload: bool) -> None:
     """Serves until somebody asks for the end, or a part ends by itself.
 
     Raises `CannotServeError`, `EmbeddedPostgresError`, `StopRequested`.
     """
-    settings = _settings()
+    settings = _settings(kind)
+    embedded = _is_embedded(settings)
     _check_address(settings.host, settings.port)
     processes = Processes()
     with _environment(settings) as environment:
@@ -76,9 +67,9 @@ async def serve(*, reload: bool) -> None:
             processes.child(*(WORKER_WITH_RELOAD if reload else WORKER), environment=environment) as worker,
             processes.child(*(API_WITH_RELOAD if reload else API), environment=environment) as api,
         ):
-            if settings.environment == "development" and not (settings.embedded and SEEDED.exists()):
+            if settings.environment == "development" and not (embedded and SEEDED.exists()):
                 await processes.finish("entrypoints.cli", "seed", environment=environment)
-                if settings.embedded:
+                if embedded:
                     SEEDED.touch()  # the command does no harm twice, but takes a second to find out
             welcome = asyncio.create_task(_welcome(settings))
             await _first_of(api.wait(), worker.wait(), processes.stop.wait())
@@ -93,12 +84,20 @@ async def serve(*, reload: bool) -> None:
 # --- what they need -------------------------------------------------------------------------------
 
 
-def _settings() -> LocalSettings:
+def _settings(kind: type[KernelSettings]) -> KernelSettings:
+    """The settings of the service, which need not name a database: then there is the embedded one."""
+    local: type[KernelSettings] = create_model(
+        "LocalSettings", __base__=kind, database_url=(SecretStr, SecretStr("postgresql://embedded"))
+    )
     try:
-        return LocalSettings()
+        return local()
     except ValidationError as invalid:
-        lines = ["The settings are not right:", *problems(invalid, LocalSettings.model_fields)]
+        lines = ["The settings are not right:", *problems(invalid, local.model_fields)]
         raise CannotServeError("\n  ".join(lines), status=2) from invalid
+
+
+def _is_embedded(settings: KernelSettings) -> bool:
+    return "database_url" not in settings.model_fields_set
 
 
 def _check_address(host: str, port: int) -> None:
@@ -111,9 +110,9 @@ def _check_address(host: str, port: int) -> None:
 
 
 @contextmanager
-def _environment(settings: LocalSettings) -> Iterator[Mapping[str, str]]:
+def _environment(settings: KernelSettings) -> Iterator[Mapping[str, str]]:
     """The environment for the service's processes: this one's, with a database where it names none."""
-    if settings.embedded:
+    if _is_embedded(settings):
         with embedded_postgres(DATA, database=SERVICE_NAME) as dsn:
             yield {**os.environ, "DATABASE_URL": dsn}
     else:
@@ -178,7 +177,7 @@ async def _first_of(*awaitables: Awaitable[object]) -> None:
 # --- what a person reads --------------------------------------------------------------------------
 
 
-async def _welcome(settings: LocalSettings) -> None:
+async def _welcome(settings: KernelSettings) -> None:
     host, port = settings.host, settings.port
     if host in {"127.0.0.1", "0.0.0.0", "::", "::1"}:  # noqa: S104 (it is asked there, not served)
         host = "localhost"
@@ -211,15 +210,15 @@ def _say(line: str) -> None:
     print(line, flush=True)
 
 
-def main(arguments: list[str]) -> int:
+def main(kind: type[KernelSettings], arguments: list[str]) -> int:
     status = 0
     try:
         match arguments:
             case ["--", *command] if command:
-                with _environment(_settings()) as environment:
+                with _environment(_settings(kind)) as environment:
                     status = subprocess.run(command, env=environment, check=False).returncode
             case [] | ["--reload"]:
-                asyncio.run(serve(reload=bool(arguments)))
+                asyncio.run(serve(kind, reload=bool(arguments)))
             case _:
                 raise CannotServeError("Usage: python -m entrypoints.local [--reload | -- COMMAND]", status=2)
     except (CannotServeError, EmbeddedPostgresError) as error:

@@ -5,7 +5,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from httpx2 import AsyncClient
 
-from application.kernel.ports import Begin
+from application.kernel.unit_of_work import Begin
+from application.unit_of_work import UnitOfWork
 from domain.tasks import Task
 from kernel.world.builders import Team, a_comment, a_task_id, store
 
@@ -43,7 +44,7 @@ async def test_only_the_author_edits_and_a_moderator_deletes(
 
 
 async def test_an_old_comment_can_no_longer_be_edited(
-    member: AsyncClient, begin: Begin, task: Task, team: Team
+    member: AsyncClient, begin: Begin[UnitOfWork], task: Task, team: Team
 ) -> None:
     old = a_comment(
         task_id=task.id,

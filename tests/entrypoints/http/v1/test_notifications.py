@@ -3,14 +3,15 @@
 import pytest
 from httpx2 import AsyncClient
 
-from application.kernel.ports import Begin
+from application.kernel.unit_of_work import Begin
+from application.unit_of_work import UnitOfWork
 from domain.notifications import Notification
 from domain.tasks import Task
 from kernel.world.builders import Team, a_notification, store
 
 
 @pytest.fixture
-async def notification(begin: Begin, team: Team, task: Task) -> Notification:
+async def notification(begin: Begin[UnitOfWork], team: Team, task: Task) -> Notification:
     """One for the viewer, not read yet."""
     notification = a_notification(
         user_id=team.viewer.user_id,

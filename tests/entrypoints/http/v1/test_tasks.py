@@ -5,7 +5,8 @@ from uuid import uuid4
 import pytest
 from httpx2 import AsyncClient
 
-from application.kernel.ports import Begin
+from application.kernel.unit_of_work import Begin
+from application.unit_of_work import UnitOfWork
 from domain.tasks import Priority, Status, Task
 from kernel.world.builders import NOW, Team, a_task, store
 
@@ -32,7 +33,7 @@ async def test_a_task_is_created_and_found_where_the_answer_says(member: AsyncCl
 
 
 async def test_an_edit_changes_what_it_names_and_null_takes_away(
-    member: AsyncClient, begin: Begin, team: Team
+    member: AsyncClient, begin: Begin[UnitOfWork], team: Team
 ) -> None:
     task = a_task(
         workspace_id=team.workspace.id,
@@ -165,7 +166,7 @@ async def test_null_is_refused_for_what_a_task_always_has(
 
 
 async def test_the_list_comes_in_pages_that_link_to_the_next(
-    member: AsyncClient, begin: Begin, team: Team
+    member: AsyncClient, begin: Begin[UnitOfWork], team: Team
 ) -> None:
     titles = [f"task {number}" for number in range(5)]
     tasks = [
@@ -184,7 +185,7 @@ async def test_the_list_comes_in_pages_that_link_to_the_next(
 
 
 async def test_the_newest_come_first_unless_asked_otherwise(
-    member: AsyncClient, begin: Begin, team: Team
+    member: AsyncClient, begin: Begin[UnitOfWork], team: Team
 ) -> None:
     older = a_task(workspace_id=team.workspace.id, created_by=team.owner.user_id, title="older")
     newer = a_task(
@@ -214,7 +215,7 @@ async def test_the_newest_come_first_unless_asked_otherwise(
     ],
 )
 async def test_the_list_is_filtered(
-    member: AsyncClient, begin: Begin, team: Team, query: str, titles: set[str]
+    member: AsyncClient, begin: Begin[UnitOfWork], team: Team, query: str, titles: set[str]
 ) -> None:
     weave = a_task(
         workspace_id=team.workspace.id,
@@ -237,7 +238,9 @@ async def test_the_list_is_filtered(
     assert {item["title"] for item in page.json()["items"]} == titles
 
 
-async def test_the_list_is_filtered_by_assignee(member: AsyncClient, begin: Begin, team: Team) -> None:
+async def test_the_list_is_filtered_by_assignee(
+    member: AsyncClient, begin: Begin[UnitOfWork], team: Team
+) -> None:
     mine = a_task(
         workspace_id=team.workspace.id, created_by=team.owner.user_id, assignee_id=team.member.user_id
     )
@@ -286,7 +289,7 @@ async def test_a_broken_cursor_is_a_400(member: AsyncClient, team: Team, cursor:
 
 
 async def test_a_cursor_belongs_to_its_filter_and_sort(
-    member: AsyncClient, begin: Begin, team: Team, task: Task
+    member: AsyncClient, begin: Begin[UnitOfWork], team: Team, task: Task
 ) -> None:
     await store(begin, a_task(workspace_id=team.workspace.id, created_by=team.owner.user_id))
     address = f"/v1/workspaces/{team.workspace.id}/tasks"

@@ -21,7 +21,8 @@ from structlog.testing import capture_logs
 
 from adapters.mail.console import ConsoleMailer
 from adapters.mail.smtp import Security, SmtpMailer
-from application.kernel.ports import Mail, TimedOut, Unavailable
+from application.kernel.ports.mail import Mail
+from application.kernel.ports.world import TimedOut, Unavailable
 from domain.kernel.users import Email
 from kernel.world.builders import NOW
 

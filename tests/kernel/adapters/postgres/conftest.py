@@ -8,7 +8,8 @@ import asyncpg
 import pytest
 from hypothesis import HealthCheck, settings
 
-from application.kernel.ports import Begin
+from application.kernel.unit_of_work import Begin
+from application.unit_of_work import UnitOfWork
 from kernel.world.builders import Team, a_team, store
 
 # Each example makes a workspace of its own, so examples may share the database that the test was given.
@@ -19,7 +20,7 @@ settings.load_profile("postgres")
 
 
 @pytest.fixture
-async def team(begin: Begin) -> Team:
+async def team(begin: Begin[UnitOfWork]) -> Team:
     """A workspace with one person of each role, and a stranger."""
     team = a_team()
     await store(begin, *team.aggregates)

@@ -12,20 +12,23 @@ from sqlalchemy import Float, bindparam, func, select
 
 from adapters.postgres.kernel.connection.database import Database, Statement
 from adapters.postgres.kernel.connection.transactions import PostgresTransactions
+from adapters.postgres.kernel.discovery import queries_of, repositories_of
 from adapters.postgres.kernel.outbox.delivery import PostgresOutbox
-from adapters.postgres.kernel.queries import postgres_queries
 from adapters.postgres.kernel.workspaces import workspaces
 from application.kernel.commands.workspaces import (
     create_workspace,
 )
 from application.kernel.identity.password_login import register_user
-from application.kernel.ports import Begin, Contention, TimedOut, Unavailable, UnitOfWork, WorldError
-from application.kernel.run import ATTEMPTS, Runner
+from application.kernel.ports.world import Contention, TimedOut, Unavailable, WorldError
+from application.kernel.run import TRIES, Runner
+from application.kernel.unit_of_work import Begin
+from application.queries import Queries
+from application.unit_of_work import UnitOfWork
 from domain.kernel.errors import Invalid
 from domain.kernel.users import User
 from domain.kernel.workspaces import Workspace
 from kernel.servers.backends import PATIENCE, ByHand, Proxy, await_backends, backends, terminate
-from kernel.world.builders import a_user, a_workspace, an_email, an_identity, store
+from kernel.world.builders import a_caller, a_user, a_workspace, an_email, store
 
 type MakeDatabase = Callable[..., Database]
 
@@ -65,7 +68,7 @@ async def proxy(empty_database_url: str) -> AsyncIterator[Proxy]:
 async def rename(uow: UnitOfWork, workspace: Workspace, name: str) -> None:
     """A use case whose change is with the server when it ends, but not committed."""
     current = await uow.workspaces.get(workspace.id)
-    await uow.workspaces.save(current.edit(by=an_identity().user_id, at=uow.now, name=name))
+    await uow.workspaces.save(current.edit(by=a_caller().user_id, at=uow.now, name=name))
     await uow.workspaces.get(workspace.id)
 
 
@@ -77,14 +80,14 @@ async def test_a_database_that_nobody_serves_is_unavailable_to_everybody(
 ) -> None:
     await proxy.stop()
     database = make_database(proxy.url)
-    begin = PostgresTransactions(database, present)
+    begin = PostgresTransactions(database, present, UnitOfWork, repositories_of(UnitOfWork))
 
     with pytest.raises(Unavailable):
         await database.ping()
     with pytest.raises(Unavailable):
-        await postgres_queries(database).users.profile(a_user().id)
+        await queries_of(Queries, database).users.profile(a_user().id)
     with pytest.raises(Unavailable):
-        await Runner(begin)(create_workspace, an_identity(), name="Looms")
+        await Runner(begin)(create_workspace, a_caller(), name="Looms")
     with pytest.raises(Unavailable):
         await PostgresOutbox(database, begin).wait(1)
 
@@ -136,9 +139,9 @@ async def test_a_service_recovers_by_itself_when_the_server_comes_back(
     make_database: MakeDatabase, proxy: Proxy
 ) -> None:
     database = make_database(proxy.url, pool_size=2)
-    run = Runner(PostgresTransactions(database, present))
+    run = Runner(PostgresTransactions(database, present, UnitOfWork, repositories_of(UnitOfWork)))
     user = await run(register_user, email=an_email(), display_name="Ada", password_hash="$")
-    queries = postgres_queries(database)
+    queries = queries_of(Queries, database)
     for _ in range(2):
         await proxy.stop()
         for _ in range(4):  # more often than the pool has places
@@ -186,7 +189,7 @@ async def test_a_transaction_whose_server_process_ends_is_unavailable_and_not_re
     make_database: MakeDatabase, by_hand: ByHand
 ) -> None:
     database = make_database(pool_size=1)
-    run = Runner(PostgresTransactions(database, present))
+    run = Runner(PostgresTransactions(database, present, UnitOfWork, repositories_of(UnitOfWork)))
     workspace = a_workspace()
     await run(_add, workspace)
     calls = []
@@ -201,7 +204,7 @@ async def test_a_transaction_whose_server_process_ends_is_unavailable_and_not_re
         await run(cut_off)
 
     assert len(calls) == 1
-    async with PostgresTransactions(database, present)() as uow:
+    async with PostgresTransactions(database, present, UnitOfWork, repositories_of(UnitOfWork))() as uow:
         assert await uow.workspaces.get(workspace.id) == workspace
 
 
@@ -220,7 +223,9 @@ async def test_what_a_use_case_raised_is_not_hidden_by_a_connection_that_ended(
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        await Runner(PostgresTransactions(database, present))(cut_off)
+        await Runner(PostgresTransactions(database, present, UnitOfWork, repositories_of(UnitOfWork)))(
+            cut_off
+        )
     await database.ping()
 
 
@@ -230,7 +235,7 @@ async def test_a_commit_without_an_answer_is_unavailable_and_not_repeated(
 ) -> None:
     """Its outcome is not known to us. Here it was committed, and a repetition would be a second one."""
     database = make_database(proxy.url, pool_size=1)
-    run = Runner(PostgresTransactions(database, present))
+    run = Runner(PostgresTransactions(database, present, UnitOfWork, repositories_of(UnitOfWork)))
     calls = []
 
     async def register(uow: UnitOfWork, name: str) -> None:
@@ -262,7 +267,7 @@ async def test_a_transaction_that_idles_too_long_is_ended_by_the_server(
         await uow.users.by_email(an_email())
 
     with pytest.raises(WorldError):
-        await Runner(PostgresTransactions(database, present))(dawdle)
+        await Runner(PostgresTransactions(database, present, UnitOfWork, repositories_of(UnitOfWork)))(dawdle)
     await database.ping()
 
 
@@ -278,7 +283,7 @@ async def test_whoever_finds_all_connections_in_use_waits_and_is_refused_in_the_
             with pytest.raises(Unavailable, match=FULL):
                 await database.ping()
         with pytest.raises(Unavailable, match=FULL):
-            async with PostgresTransactions(database, present)():
+            async with PostgresTransactions(database, present, UnitOfWork, repositories_of(UnitOfWork))():
                 pytest.fail("There was no connection to begin on.")
     await asyncio.gather(database.ping(), database.ping())
 
@@ -348,10 +353,16 @@ async def test_a_statement_that_takes_too_long_is_stopped_and_its_connection_is_
     assert await database.fetch(BACKEND, {}) == [before]
 
 
-async def test_waiting_too_long_for_a_lock_is_timed_out(make_database: MakeDatabase, begin: Begin) -> None:
+async def test_waiting_too_long_for_a_lock_is_timed_out(
+    make_database: MakeDatabase, begin: Begin[UnitOfWork]
+) -> None:
     workspace = a_workspace()
     await store(begin, workspace)
-    run = Runner(PostgresTransactions(make_database(lock_seconds=0.05), present))
+    run = Runner(
+        PostgresTransactions(
+            make_database(lock_seconds=0.05), present, UnitOfWork, repositories_of(UnitOfWork)
+        )
+    )
     async with begin() as uow:
         await rename(uow, workspace, "Held")
         with pytest.raises(TimedOut):
@@ -388,17 +399,17 @@ async def test_every_connection_has_its_limits_set(
 @pytest.fixture
 async def quarrelsome(
     new_database: Callable[..., Awaitable[str]], template_database: str, make_database: MakeDatabase
-) -> Begin:
+) -> Begin[UnitOfWork]:
     """On a database that notices a deadlock at once."""
     url = await new_database(template_database)
     connection = await asyncpg.connect(url)
     name = urlsplit(url).path.removeprefix("/")
     await connection.execute(f"ALTER DATABASE \"{name}\" SET deadlock_timeout = '10ms'")
     await connection.close()
-    return PostgresTransactions(make_database(url), present)
+    return PostgresTransactions(make_database(url), present, UnitOfWork, repositories_of(UnitOfWork))
 
 
-async def test_a_deadlock_is_contention(quarrelsome: Begin) -> None:
+async def test_a_deadlock_is_contention(quarrelsome: Begin[UnitOfWork]) -> None:
     one, two = a_workspace(), a_workspace()
     await store(quarrelsome, one, two)
     meeting = asyncio.Barrier(2)
@@ -414,7 +425,9 @@ async def test_a_deadlock_is_contention(quarrelsome: Begin) -> None:
     assert {type(outcome) for outcome in outcomes} == {type(None), Contention}
 
 
-async def test_both_sides_of_a_deadlock_succeed_because_one_is_run_again(quarrelsome: Begin) -> None:
+async def test_both_sides_of_a_deadlock_succeed_because_one_is_run_again(
+    quarrelsome: Begin[UnitOfWork],
+) -> None:
     one, two = a_workspace(), a_workspace()
     await store(quarrelsome, one, two)
     run = Runner(quarrelsome)
@@ -443,7 +456,7 @@ async def test_both_sides_of_a_deadlock_succeed_because_one_is_run_again(quarrel
         assert (await uow.workspaces.get(two.id)).version == 3
 
 
-async def test_contention_without_an_end_is_reported(quarrelsome: Begin) -> None:
+async def test_contention_without_an_end_is_reported(quarrelsome: Begin[UnitOfWork]) -> None:
     calls: list[int] = []
 
     async def unlucky(uow: UnitOfWork) -> None:
@@ -452,7 +465,7 @@ async def test_contention_without_an_end_is_reported(quarrelsome: Begin) -> None
 
     with pytest.raises(Contention):
         await Runner(quarrelsome)(unlucky)
-    assert len(calls) == ATTEMPTS
+    assert len(calls) == TRIES
 
 
 async def test_a_migration_under_a_running_service_is_contention_for_who_is_in_a_transaction(
@@ -460,7 +473,11 @@ async def test_a_migration_under_a_running_service_is_contention_for_who_is_in_a
 ) -> None:
     """The driver has prepared statements whose answers have other types now, and prepares them anew."""
     url = await new_database(template_database)
-    run = Runner(PostgresTransactions(make_database(url, pool_size=1), present))
+    run = Runner(
+        PostgresTransactions(
+            make_database(url, pool_size=1), present, UnitOfWork, repositories_of(UnitOfWork)
+        )
+    )
     workspace = a_workspace()
     calls: list[int] = []
 
@@ -549,12 +566,12 @@ async def test_a_crowd_that_hangs_up_leaves_no_statement_and_a_whole_pool(
 
 
 async def test_a_transaction_whose_client_hangs_up_is_rolled_back(
-    make_database: MakeDatabase, by_hand: ByHand, begin: Begin
+    make_database: MakeDatabase, by_hand: ByHand, begin: Begin[UnitOfWork]
 ) -> None:
     workspace = a_workspace()
     await store(begin, workspace)
     database = make_database(pool_size=1)
-    transactions = PostgresTransactions(database, present)
+    transactions = PostgresTransactions(database, present, UnitOfWork, repositories_of(UnitOfWork))
 
     inside = asyncio.Event()
 
@@ -575,7 +592,7 @@ async def test_a_transaction_whose_client_hangs_up_is_rolled_back(
 
 
 async def test_a_client_that_hangs_up_between_two_statements_leaves_a_whole_pool(
-    make_database: MakeDatabase, begin: Begin
+    make_database: MakeDatabase, begin: Begin[UnitOfWork]
 ) -> None:
     workspace = a_workspace()
     await store(begin, workspace)
@@ -583,7 +600,7 @@ async def test_a_client_that_hangs_up_between_two_statements_leaves_a_whole_pool
     inside = asyncio.Event()
 
     async def slow() -> None:
-        async with PostgresTransactions(database, present)() as uow:
+        async with PostgresTransactions(database, present, UnitOfWork, repositories_of(UnitOfWork))() as uow:
             await rename(uow, workspace, "Half done")
             inside.set()
             await asyncio.sleep(PATIENCE)
@@ -592,7 +609,7 @@ async def test_a_client_that_hangs_up_between_two_statements_leaves_a_whole_pool
     await inside.wait()
     await cancelled(task)
 
-    async with PostgresTransactions(database, present)() as uow:
+    async with PostgresTransactions(database, present, UnitOfWork, repositories_of(UnitOfWork))() as uow:
         assert await uow.workspaces.get(workspace.id) == workspace
 
 
@@ -603,7 +620,7 @@ async def test_a_client_that_hangs_up_does_not_wait_for_a_server_that_is_out_of_
     inside = asyncio.Event()
 
     async def slow() -> None:
-        async with PostgresTransactions(database, present)() as uow:
+        async with PostgresTransactions(database, present, UnitOfWork, repositories_of(UnitOfWork))() as uow:
             await uow.memberships.lock_owners(a_workspace().id)
             proxy.frozen = True
             inside.set()
@@ -640,7 +657,7 @@ async def test_a_client_that_hangs_up_while_its_connection_is_made_keeps_no_plac
 
 
 @pytest.mark.parametrize("name", ["\0", "a\0b", "\ud800", "a\udfffb"])
-async def test_a_text_that_cannot_be_stored_is_invalid(begin: Begin, name: str) -> None:
+async def test_a_text_that_cannot_be_stored_is_invalid(begin: Begin[UnitOfWork], name: str) -> None:
     user = a_user()
     await store(begin, user)
     with pytest.raises(Invalid):
@@ -655,7 +672,7 @@ async def test_a_text_that_cannot_be_stored_is_invalid(begin: Begin, name: str) 
 
 
 async def test_a_broken_constraint_that_means_nothing_to_the_domain_is_a_defect_and_says_which(
-    begin: Begin, by_hand: ByHand
+    begin: Begin[UnitOfWork], by_hand: ByHand
 ) -> None:
     with pytest.raises(asyncpg.CheckViolationError) as caught:
         await store(begin, a_workspace(), a_workspace(slug="NOT A SLUG"))
@@ -710,7 +727,9 @@ def test_a_statement_that_would_have_to_be_spelled_out_each_time_is_refused_at_o
         Statement(select(workspaces.c.id).where(workspaces.c.slug.in_(["a", "b"])))
 
 
-async def test_a_statement_binds_fixed_values_and_given_ones(begin: Begin, database: Database) -> None:
+async def test_a_statement_binds_fixed_values_and_given_ones(
+    begin: Begin[UnitOfWork], database: Database
+) -> None:
     workspace = a_workspace(name="Looms")
     await store(begin, workspace, a_workspace(name="Looms"))
     statement = Statement(

@@ -8,8 +8,11 @@ import pytest
 
 from adapters.postgres.kernel.connection.database import Database
 from adapters.postgres.kernel.connection.transactions import PostgresTransactions
+from adapters.postgres.kernel.discovery import repositories_of
 from adapters.postgres.kernel.expiry import SESSIONS_KEPT, PostgresExpiry
-from application.kernel.ports import Begin, KeptAnswer
+from application.kernel.ports.storing import KeptAnswer
+from application.kernel.unit_of_work import Begin
+from application.unit_of_work import UnitOfWork
 from domain.kernel.identity.auth import Purpose
 from kernel.servers.backends import ByHand
 from kernel.world.builders import NOW, a_one_time_token, a_session, a_user, store
@@ -25,8 +28,10 @@ def clock() -> FakeClock:
 
 
 @pytest.fixture
-def begin(database: Database, clock: FakeClock) -> Begin:
-    return PostgresTransactions(database, clock, answers_kept=KEPT_FOR)
+def begin(database: Database, clock: FakeClock) -> Begin[UnitOfWork]:
+    return PostgresTransactions(
+        database, clock, UnitOfWork, repositories_of(UnitOfWork), answers_kept=KEPT_FOR
+    )
 
 
 @pytest.fixture
@@ -38,7 +43,7 @@ def key(number: int) -> bytes:
     return number.to_bytes(32)
 
 
-async def keep(begin: Begin, *numbers: int) -> None:
+async def keep(begin: Begin[UnitOfWork], *numbers: int) -> None:
     for number in numbers:
         async with begin() as uow:
             await uow.kept_answers.claim(key(number))
@@ -56,7 +61,7 @@ async def test_there_is_nothing_to_delete_where_there_is_nothing(expiry: Postgre
 
 
 async def test_an_answer_is_deleted_when_its_time_is_over_and_not_before(
-    expiry: PostgresExpiry, begin: Begin, clock: FakeClock, by_hand: ByHand
+    expiry: PostgresExpiry, begin: Begin[UnitOfWork], clock: FakeClock, by_hand: ByHand
 ) -> None:
     await keep(begin, 1)
     clock.advance(INSTANT)
@@ -69,7 +74,7 @@ async def test_an_answer_is_deleted_when_its_time_is_over_and_not_before(
 
 
 async def test_a_one_time_token_is_deleted_when_it_has_expired(
-    expiry: PostgresExpiry, begin: Begin, by_hand: ByHand
+    expiry: PostgresExpiry, begin: Begin[UnitOfWork], by_hand: ByHand
 ) -> None:
     user = a_user()
     good = [a_one_time_token(user_id=user.id, expires_at=NOW + INSTANT, purpose=each) for each in Purpose]
@@ -84,7 +89,7 @@ def ago(by: timedelta) -> datetime:
 
 
 async def test_a_session_is_deleted_thirty_days_after_it_ended_or_expired(
-    expiry: PostgresExpiry, begin: Begin, by_hand: ByHand
+    expiry: PostgresExpiry, begin: Begin[UnitOfWork], by_hand: ByHand
 ) -> None:
     user = a_user()
     long_ago, in_a_while = ago(timedelta(days=400)), NOW + timedelta(days=1)
@@ -111,7 +116,7 @@ async def test_a_session_is_deleted_thirty_days_after_it_ended_or_expired(
 
 
 async def test_no_more_are_deleted_than_were_asked_for(
-    expiry: PostgresExpiry, begin: Begin, clock: FakeClock, by_hand: ByHand
+    expiry: PostgresExpiry, begin: Begin[UnitOfWork], clock: FakeClock, by_hand: ByHand
 ) -> None:
     await keep(begin, *range(5))
     clock.advance(KEPT_FOR)
@@ -120,7 +125,7 @@ async def test_no_more_are_deleted_than_were_asked_for(
 
 
 async def test_those_who_delete_side_by_side_share_what_there_is(
-    expiry: PostgresExpiry, begin: Begin, clock: FakeClock, by_hand: ByHand
+    expiry: PostgresExpiry, begin: Begin[UnitOfWork], clock: FakeClock, by_hand: ByHand
 ) -> None:
     await keep(begin, *range(60))
     clock.advance(KEPT_FOR)
@@ -133,7 +138,7 @@ async def test_those_who_delete_side_by_side_share_what_there_is(
 
 
 async def test_nobody_waits_for_a_row_that_another_has_locked(
-    expiry: PostgresExpiry, begin: Begin, clock: FakeClock, by_hand: ByHand
+    expiry: PostgresExpiry, begin: Begin[UnitOfWork], clock: FakeClock, by_hand: ByHand
 ) -> None:
     await keep(begin, 1, 2)
     clock.advance(KEPT_FOR)
@@ -145,7 +150,7 @@ async def test_nobody_waits_for_a_row_that_another_has_locked(
 
 
 async def test_a_key_that_is_used_anew_at_that_moment_keeps_its_answer(
-    expiry: PostgresExpiry, begin: Begin, clock: FakeClock, by_hand: ByHand
+    expiry: PostgresExpiry, begin: Begin[UnitOfWork], clock: FakeClock, by_hand: ByHand
 ) -> None:
     await keep(begin, 1)
     clock.advance(KEPT_FOR)

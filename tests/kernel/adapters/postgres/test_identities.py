@@ -7,12 +7,15 @@ import pytest
 
 from application.kernel.identity.accounts import KnownAccounts
 from application.kernel.identity.identities import link_identity, unlink_identity
-from application.kernel.ports import Begin, Queries
 from application.kernel.run import Runner
+from application.kernel.unit_of_work import Begin
+from application.queries import Queries
+from application.unit_of_work import UnitOfWork
 from domain.kernel.identity.auth import SessionId
 from domain.kernel.identity.identities import LastWayIn, Link, LinkedElsewhere
 from domain.kernel.users import GlobalRole
 from kernel.world.builders import (
+    a_caller,
     a_credential,
     a_link,
     a_membership,
@@ -20,7 +23,6 @@ from kernel.world.builders import (
     a_session,
     a_user,
     a_workspace,
-    an_identity,
     store,
 )
 
@@ -28,11 +30,13 @@ LOCAL = "https://here.example"
 
 
 @pytest.fixture
-def accounts(run: Runner, queries: Queries) -> KnownAccounts:
+def accounts(run: Runner[UnitOfWork], queries: Queries) -> KnownAccounts:
     return KnownAccounts(run, queries.identities, lambda: datetime.now(UTC), local_issuer=LOCAL)
 
 
-async def test_of_many_first_requests_one_makes_the_user(accounts: KnownAccounts, begin: Begin) -> None:
+async def test_of_many_first_requests_one_makes_the_user(
+    accounts: KnownAccounts, begin: Begin[UnitOfWork]
+) -> None:
     proof = a_proof(email="ada@example.com")
     identities = await asyncio.gather(*(accounts.recognise(proof) for _ in range(20)))
     (user_id,) = {identity.user_id for identity in identities}
@@ -42,7 +46,7 @@ async def test_of_many_first_requests_one_makes_the_user(accounts: KnownAccounts
 
 
 async def test_of_many_strangers_with_one_address_one_gets_it_and_all_get_in(
-    accounts: KnownAccounts, begin: Begin
+    accounts: KnownAccounts, begin: Begin[UnitOfWork]
 ) -> None:
     identities = await asyncio.gather(
         *(accounts.recognise(a_proof(email="ada@example.com")) for _ in range(4))
@@ -54,7 +58,7 @@ async def test_of_many_strangers_with_one_address_one_gets_it_and_all_get_in(
 
 
 async def test_a_proof_that_is_known_costs_one_statement(
-    accounts: KnownAccounts, begin: Begin, statements: list[str]
+    accounts: KnownAccounts, begin: Begin[UnitOfWork], statements: list[str]
 ) -> None:
     user = a_user(roles=(GlobalRole.ADMIN,))
     link, session = a_link(user_id=user.id), a_session(user_id=user.id, created_at=datetime.now(UTC))
@@ -67,19 +71,21 @@ async def test_a_proof_that_is_known_costs_one_statement(
         assert len(statements) == 1
 
 
-async def test_the_last_two_ways_in_cannot_both_go_at_once(run: Runner, begin: Begin) -> None:
+async def test_the_last_two_ways_in_cannot_both_go_at_once(
+    run: Runner[UnitOfWork], begin: Begin[UnitOfWork]
+) -> None:
     for _ in range(5):
         user = a_user()
         links = [a_link(user_id=user.id) for _ in range(2)]
         await store(begin, user, *links)
-        actor = an_identity(user.id)
+        actor = a_caller(user.id)
         outcomes = await asyncio.gather(
             *(run(unlink_identity, actor, link.id) for link in links), return_exceptions=True
         )
         assert [type(outcome) for outcome in outcomes if outcome is not None] == [LastWayIn]
 
 
-async def test_who_is_about_to_be_more_than_a_link_is_waited_for(begin: Begin) -> None:
+async def test_who_is_about_to_be_more_than_a_link_is_waited_for(begin: Begin[UnitOfWork]) -> None:
     user, workspace = a_user(), a_workspace()
     link = a_link(user_id=user.id)
     await store(begin, user, workspace, link)
@@ -97,12 +103,14 @@ async def test_who_is_about_to_be_more_than_a_link_is_waited_for(begin: Begin) -
     assert await asyncio.wait_for(asking, 5) is False
 
 
-async def test_one_pair_that_two_users_prove_at_once_goes_to_one(run: Runner, begin: Begin) -> None:
+async def test_one_pair_that_two_users_prove_at_once_goes_to_one(
+    run: Runner[UnitOfWork], begin: Begin[UnitOfWork]
+) -> None:
     users = [a_user() for _ in range(4)]
     await store(begin, *users, *(a_credential(id=user.id) for user in users))
     proof = a_proof()
     outcomes = await asyncio.gather(
-        *(run(link_identity, an_identity(user.id), proof) for user in users), return_exceptions=True
+        *(run(link_identity, a_caller(user.id), proof) for user in users), return_exceptions=True
     )
     assert sum(isinstance(outcome, Link) for outcome in outcomes) == 1
     assert sum(isinstance(outcome, LinkedElsewhere) for outcome in outcomes) == 3

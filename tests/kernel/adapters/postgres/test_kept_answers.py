@@ -11,9 +11,12 @@ import pytest
 
 from adapters.postgres.kernel.connection.database import Database
 from adapters.postgres.kernel.connection.transactions import PostgresTransactions
+from adapters.postgres.kernel.discovery import repositories_of
 from application.kernel.idempotency import IdempotencyKeyInUse
-from application.kernel.ports import Begin, KeptAnswer, UnitOfWork
+from application.kernel.ports.storing import KeptAnswer
 from application.kernel.run import Runner
+from application.kernel.unit_of_work import Begin
+from application.unit_of_work import UnitOfWork
 from kernel.servers.backends import ByHand, eventually
 from kernel.world.builders import a_user, store
 from kernel.world.refusals import refused
@@ -39,7 +42,7 @@ async def register_once(uow: UnitOfWork, ran: list[KeptAnswer | None]) -> KeptAn
 # ── at the same instant ──────────────────────────────────────────────────────────────────────────
 
 
-async def test_whoever_comes_second_is_refused_at_once_and_not_kept_waiting(begin: Begin) -> None:
+async def test_whoever_comes_second_is_refused_at_once_and_not_kept_waiting(begin: Begin[UnitOfWork]) -> None:
     async with begin() as first, begin() as second:
         assert await first.kept_answers.claim(KEY) is None
         async with asyncio.timeout(1):  # seconds; a lock that is waited for is given up after five
@@ -47,7 +50,9 @@ async def test_whoever_comes_second_is_refused_at_once_and_not_kept_waiting(begi
                 await second.kept_answers.claim(KEY)
 
 
-async def test_whoever_was_refused_can_go_on_with_what_they_did(begin: Begin, by_hand: ByHand) -> None:
+async def test_whoever_was_refused_can_go_on_with_what_they_did(
+    begin: Begin[UnitOfWork], by_hand: ByHand
+) -> None:
     async with begin() as first:
         await first.kept_answers.claim(KEY)
         async with begin() as second:
@@ -58,7 +63,7 @@ async def test_whoever_was_refused_can_go_on_with_what_they_did(begin: Begin, by
 
 
 async def test_of_twenty_at_the_same_instant_one_works_and_the_others_are_refused_or_find_its_answer(
-    run: Runner, by_hand: ByHand
+    run: Runner[UnitOfWork], by_hand: ByHand
 ) -> None:
     async def work() -> KeptAnswer | IdempotencyKeyInUse:
         try:
@@ -73,7 +78,9 @@ async def test_of_twenty_at_the_same_instant_one_works_and_the_others_are_refuse
         assert await by_hand.fetchval(f"SELECT count(*) FROM {table}") == 1  # noqa: S608
 
 
-async def test_a_connection_that_is_lost_frees_its_key(begin: Begin, run: Runner, by_hand: ByHand) -> None:
+async def test_a_connection_that_is_lost_frees_its_key(
+    begin: Begin[UnitOfWork], run: Runner[UnitOfWork], by_hand: ByHand
+) -> None:
     holder = asyncio.Event()
 
     async def claim_and_hang(uow: UnitOfWork) -> None:
@@ -127,9 +134,13 @@ async def test_a_lock_that_is_newer_than_what_its_statement_sees_hides_no_answer
         return bool(await gate.fetchval(waiting))
 
     ran: list[KeptAnswer | None] = []
-    async with PostgresTransactions(first, _now)() as uow:
+    async with PostgresTransactions(first, _now, UnitOfWork, repositories_of(UnitOfWork))() as uow:
         await register_once(uow, [])
-        late = asyncio.create_task(Runner(PostgresTransactions(second, _now))(register_once, ran))
+        late = asyncio.create_task(
+            Runner(PostgresTransactions(second, _now, UnitOfWork, repositories_of(UnitOfWork)))(
+                register_once, ran
+            )
+        )
         await eventually(waits_at_the_gate)
     await gate.execute("SELECT pg_advisory_unlock(1)")
 
@@ -145,7 +156,9 @@ def _now() -> datetime:
 
 
 @pytest.mark.parametrize("number", [7_001_993, 0, -1])
-async def test_no_key_meets_a_lock_of_one_number(begin: Begin, by_hand: ByHand, number: int) -> None:
+async def test_no_key_meets_a_lock_of_one_number(
+    begin: Begin[UnitOfWork], by_hand: ByHand, number: int
+) -> None:
     """Such as the migrations take: those locks are of another kind, whatever the number."""
     await by_hand.execute("SELECT pg_advisory_lock($1)", number)
     async with begin() as uow:
@@ -155,7 +168,7 @@ async def test_no_key_meets_a_lock_of_one_number(begin: Begin, by_hand: ByHand, 
 @pytest.mark.parametrize(
     "key", [bytes(32), b"\xff" * 32, b"\x80" + bytes(31), bytes(4) + b"\x80" + bytes(27)]
 )
-async def test_every_key_has_a_lock(begin: Begin, key: bytes) -> None:
+async def test_every_key_has_a_lock(begin: Begin[UnitOfWork], key: bytes) -> None:
     async with begin() as first, begin() as second:
         assert await first.kept_answers.claim(key) is None
         with refused(IdempotencyKeyInUse):
@@ -163,7 +176,7 @@ async def test_every_key_has_a_lock(begin: Begin, key: bytes) -> None:
 
 
 @pytest.mark.parametrize("place", [0, 3, 4, 7])
-async def test_a_lock_tells_2_to_the_64_keys_apart(begin: Begin, place: int) -> None:
+async def test_a_lock_tells_2_to_the_64_keys_apart(begin: Begin[UnitOfWork], place: int) -> None:
     """Of two that share it, one would be refused while the other is worked on; more is not at stake."""
     nearly = bytes(byte ^ (position == place) for position, byte in enumerate(KEY))
     async with begin() as first, begin() as second:
@@ -182,7 +195,7 @@ FIND = "SELECT idempotency_keys.fingerprint, idempotency_keys.answer"
 
 
 async def test_a_key_costs_three_statements_and_that_there_is_a_transaction(
-    begin: Begin, run: Runner, recorded: Recorded
+    begin: Begin[UnitOfWork], run: Runner[UnitOfWork], recorded: Recorded
 ) -> None:
     await store(begin, a_user())  # the driver asks once what the types are
     async with recorded() as sent:
@@ -197,7 +210,7 @@ async def test_a_key_costs_three_statements_and_that_there_is_a_transaction(
     ]
 
 
-async def test_an_answer_that_is_given_again_costs_two(run: Runner, recorded: Recorded) -> None:
+async def test_an_answer_that_is_given_again_costs_two(run: Runner[UnitOfWork], recorded: Recorded) -> None:
     await run(register_once, [])
     async with recorded() as sent:
         await run(register_once, [])

@@ -14,9 +14,12 @@ from application.kernel.identity.password_login import PasswordLogin
 from application.kernel.identity.secret_tokens import fingerprint
 from application.kernel.identity.sessions import TokenPair, TokenSessions, end_session, log_out_everywhere
 from application.kernel.paging import PageRequest
-from application.kernel.ports import Begin, Limit, Queries
+from application.kernel.ports.attempts import Limit
 from application.kernel.queries.auth import PasswordOwner, SessionView
 from application.kernel.run import Runner
+from application.kernel.unit_of_work import Begin
+from application.queries import Queries
+from application.unit_of_work import UnitOfWork
 from domain.kernel.identity.auth import (
     OneTimeToken,
     OneTimeTokenNotFound,
@@ -27,7 +30,7 @@ from domain.kernel.identity.auth import (
     WrongCredentials,
 )
 from domain.kernel.users import User
-from kernel.world.builders import a_credential, a_one_time_token, a_session, a_user, an_identity, store
+from kernel.world.builders import a_caller, a_credential, a_one_time_token, a_session, a_user, store
 from kernel.world.fakes import FakePasswordHasher, FakeTokenIssuer
 from kernel.world.people import CLIENT, EMAIL, PASSWORD
 from kernel.world.refusals import refused
@@ -44,7 +47,7 @@ def passwords() -> FakePasswordHasher:
 
 
 @pytest.fixture
-def sessions(run: Runner) -> TokenSessions:
+def sessions(run: Runner[UnitOfWork]) -> TokenSessions:
     return TokenSessions(run, FakeTokenIssuer(), lifetime=timedelta(days=30))
 
 
@@ -55,7 +58,7 @@ def attempts(database: Database, clock: Callable[[], datetime]) -> PostgresAttem
 
 @pytest.fixture
 def login(
-    run: Runner,
+    run: Runner[UnitOfWork],
     queries: Queries,
     passwords: FakePasswordHasher,
     sessions: TokenSessions,
@@ -97,7 +100,7 @@ async def test_of_twenty_uses_of_one_refresh_token_one_succeeds_and_no_other_lea
 
 
 async def test_of_twenty_uses_of_one_mailed_secret_one_succeeds(
-    login: PasswordLogin, ada: User, begin: Begin
+    login: PasswordLogin, ada: User, begin: Begin[UnitOfWork]
 ) -> None:
     await store(begin, mailed(ada))
     outcomes = await asyncio.gather(
@@ -109,11 +112,11 @@ async def test_of_twenty_uses_of_one_mailed_secret_one_succeeds(
 
 
 async def test_of_twenty_confirmations_with_one_mailed_secret_one_succeeds(
-    login: PasswordLogin, ada: User, begin: Begin
+    login: PasswordLogin, ada: User, begin: Begin[UnitOfWork]
 ) -> None:
     await store(begin, mailed(ada, purpose=Purpose.VERIFY_EMAIL))
     outcomes = await asyncio.gather(
-        *(login.confirm_email(an_identity(ada.id), token="secret") for _ in range(20)),
+        *(login.confirm_email(a_caller(ada.id), token="secret") for _ in range(20)),
         return_exceptions=True,
     )
     assert outcomes.count(None) == 1
@@ -143,7 +146,7 @@ async def test_no_session_of_the_old_password_outlives_a_change_at_the_same_inst
                 return await log_in(login, password=old)
             return None
 
-        change = login.change_password(an_identity(ada.id), current_password=old, new_password=new)
+        change = login.change_password(a_caller(ada.id), current_password=old, new_password=new)
         *pairs, _ = await asyncio.gather(*(try_to_log_in() for _ in range(4)), change)
         for pair in filter(None, pairs):
             with pytest.raises(SessionEnded):
@@ -153,13 +156,13 @@ async def test_no_session_of_the_old_password_outlives_a_change_at_the_same_inst
 
 
 async def test_logging_out_everywhere_beats_a_refresh_at_the_same_instant(
-    login: PasswordLogin, ada: User, run: Runner, sessions: TokenSessions, queries: Queries
+    login: PasswordLogin, ada: User, run: Runner[UnitOfWork], sessions: TokenSessions, queries: Queries
 ) -> None:
     for _ in range(5):
         pair = await log_in(login)
         await asyncio.gather(
             sessions.refresh(refresh_token=pair.refresh_token),
-            run(log_out_everywhere, an_identity(ada.id)),
+            run(log_out_everywhere, a_caller(ada.id)),
             return_exceptions=True,
         )
         assert (await queries.auth.sessions(ada.id, PageRequest(), current=None)).items == []
@@ -213,7 +216,7 @@ async def test_what_is_over_is_swept_away_little_by_little(
 
 
 async def test_a_user_sees_their_open_sessions_the_newest_first(
-    begin: Begin, queries: Queries, run: Runner
+    begin: Begin[UnitOfWork], queries: Queries, run: Runner[UnitOfWork]
 ) -> None:
     now = datetime.now(UTC)
     user, other = a_user(), a_user()
@@ -224,7 +227,7 @@ async def test_a_user_sees_their_open_sessions_the_newest_first(
     closed = a_session(user_id=user.id, created_at=now)
     expired = a_session(user_id=user.id, created_at=now - timedelta(days=2), expires_at=now)
     await store(begin, user, other, old, new, closed, expired, a_session(user_id=other.id, created_at=now))
-    await run(end_session, an_identity(user.id), closed.id)
+    await run(end_session, a_caller(user.id), closed.id)
     page = await queries.auth.sessions(user.id, PageRequest(), current=old.id)
     assert page.items == [
         SessionView(
@@ -251,7 +254,7 @@ async def test_a_user_sees_their_open_sessions_the_newest_first(
 
 
 async def test_whose_password_is_changed_or_reset_is_known_with_or_without_a_password(
-    begin: Begin, queries: Queries
+    begin: Begin[UnitOfWork], queries: Queries
 ) -> None:
     with_one, without = a_user(), a_user()
     credential = a_credential(id=with_one.id)
@@ -271,7 +274,7 @@ async def test_whose_password_is_changed_or_reset_is_known_with_or_without_a_pas
 
 @pytest.mark.parametrize("suspended", [False, True])
 async def test_a_credential_says_whether_its_user_is_suspended(
-    begin: Begin, queries: Queries, *, suspended: bool
+    begin: Begin[UnitOfWork], queries: Queries, *, suspended: bool
 ) -> None:
     user = a_user(suspended_at=datetime.now(UTC) if suspended else None)
     await store(begin, user, a_credential(id=user.id))

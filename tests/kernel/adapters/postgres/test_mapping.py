@@ -18,7 +18,8 @@ from adapters.postgres.kernel.connection.database import Statement
 from adapters.postgres.kernel.tables.mapping import column_names, loader
 from adapters.postgres.kernel.tables.repository import PostgresRepository
 from adapters.postgres.kernel.tables.schema import metadata, version
-from application.kernel.ports import Begin
+from application.kernel.unit_of_work import Begin
+from application.unit_of_work import UnitOfWork
 from domain.kernel.aggregate import Aggregate
 from domain.kernel.errors import DomainError, NotFound
 from domain.kernel.identity.auth import Purpose, SessionKind
@@ -186,7 +187,7 @@ EXAMPLES: dict[str, Callable[[Team, Task], Aggregate]] = {
 
 @pytest.mark.parametrize("name", EXAMPLES)
 async def test_an_aggregate_comes_back_equal_and_with_the_same_types(
-    begin: Begin, team: Team, name: str
+    begin: Begin[UnitOfWork], team: Team, name: str
 ) -> None:
     task = a_task(
         workspace_id=team.workspace.id,

@@ -19,8 +19,10 @@ from adapters.postgres.kernel.connection.database import Database
 from adapters.postgres.kernel.migrating import MigrationError, Migrations
 from adapters.postgres.kernel.outbox.events import CHANNEL
 from adapters.postgres.kernel.tables.schema import metadata
-from application.kernel.ports import Begin, TimedOut, Unavailable, UnitOfWork
+from application.kernel.ports.world import TimedOut, Unavailable
 from application.kernel.run import Runner
+from application.kernel.unit_of_work import Begin
+from application.unit_of_work import UnitOfWork
 from domain.kernel.errors import Stale
 from domain.kernel.memberships import Role
 from domain.kernel.users import UserEdited
@@ -461,7 +463,7 @@ async def test_the_triggers_are_those_that_are_tested_here(at_head: tuple[str, B
 
 
 async def test_whoever_leaves_is_taken_off_their_tasks_and_nobody_saves_over_it(
-    begin: Begin, team: Team
+    begin: Begin[UnitOfWork], team: Team
 ) -> None:
     common: dict[str, Any] = {"workspace_id": team.workspace.id, "created_by": team.owner.user_id}
     theirs = a_task(**common, assignee_id=team.member.user_id, title="theirs")
@@ -487,7 +489,9 @@ async def test_whoever_leaves_is_taken_off_their_tasks_and_nobody_saves_over_it(
     assert saved.version == left.version + 1
 
 
-async def test_whoever_leaves_one_workspace_keeps_their_tasks_in_another(begin: Begin, team: Team) -> None:
+async def test_whoever_leaves_one_workspace_keeps_their_tasks_in_another(
+    begin: Begin[UnitOfWork], team: Team
+) -> None:
     elsewhere = a_workspace()
     task = a_task(workspace_id=elsewhere.id, created_by=team.owner.user_id, assignee_id=team.member.user_id)
     joined = a_membership(workspace_id=elsewhere.id, user_id=team.member.user_id)
@@ -500,7 +504,7 @@ async def test_whoever_leaves_one_workspace_keeps_their_tasks_in_another(begin: 
         assert await uow.tasks.get(task.id) == task
 
 
-async def test_a_user_who_is_deleted_is_taken_off_their_tasks(begin: Begin, team: Team) -> None:
+async def test_a_user_who_is_deleted_is_taken_off_their_tasks(begin: Begin[UnitOfWork], team: Team) -> None:
     task = a_task(
         workspace_id=team.workspace.id, created_by=team.owner.user_id, assignee_id=team.member.user_id
     )
@@ -514,7 +518,9 @@ async def test_a_user_who_is_deleted_is_taken_off_their_tasks(begin: Begin, team
     assert (left.assignee_id, left.version) == (None, task.version + 1)
 
 
-async def test_a_workspace_goes_with_everything_in_it(begin: Begin, by_hand: ByHand, team: Team) -> None:
+async def test_a_workspace_goes_with_everything_in_it(
+    begin: Begin[UnitOfWork], by_hand: ByHand, team: Team
+) -> None:
     elsewhere = a_team()
     kept = a_task(workspace_id=elsewhere.workspace.id, created_by=elsewhere.owner.user_id)
     tasks = [
@@ -543,7 +549,7 @@ async def test_a_workspace_goes_with_everything_in_it(begin: Begin, by_hand: ByH
 
 
 async def test_one_signal_tells_of_all_events_of_a_commit_and_none_of_a_rollback(
-    begin: Begin, by_hand: ByHand
+    begin: Begin[UnitOfWork], by_hand: ByHand
 ) -> None:
     heard: list[str] = []
     await by_hand.add_listener(CHANNEL, lambda _, __, channel, payload: heard.append(f"{channel}{payload}"))

@@ -22,21 +22,16 @@ from hypothesis import strategies as st
 import domain
 from adapters.postgres.kernel.connection.database import Database
 from adapters.postgres.kernel.connection.transactions import PostgresTransactions
+from adapters.postgres.kernel.discovery import repositories_of
 from adapters.postgres.kernel.outbox.delivery import BACK_OFF_MOST_SECONDS, PostgresOutbox
 from adapters.postgres.kernel.outbox.events import decode, event_types, event_values
 from application.commands.tasks import create_task
-from application.kernel.ports import (
-    Begin,
-    Contention,
-    Delivery,
-    OutboxEntry,
-    TimedOut,
-    Unavailable,
-    UnitOfWork,
-    WorldError,
-)
+from application.kernel.ports.events import Delivery, OutboxEntry
+from application.kernel.ports.world import Contention, TimedOut, Unavailable, WorldError
 from application.kernel.run import Runner
+from application.kernel.unit_of_work import Begin
 from application.reactions import notify_assignee
+from application.unit_of_work import UnitOfWork
 from domain.kernel.aggregate import Event
 from domain.kernel.errors import Stale
 from domain.kernel.users import User, UserEdited
@@ -46,7 +41,7 @@ from kernel.servers.backends import PATIENCE, ByHand, backends, eventually, term
 from kernel.world.builders import NOW, Team, a_slug, a_user, a_user_id, a_workspace, a_workspace_id, store
 
 type React = Callable[[UnitOfWork, Delivery[Event]], Awaitable[None]]
-type MakeOutbox = Callable[..., PostgresOutbox]
+type MakeOutbox = Callable[..., PostgresOutbox[UnitOfWork]]
 
 NAME = "relay"
 BY = a_user_id()
@@ -61,12 +56,16 @@ async def make_outbox(empty_database_url: str) -> AsyncIterator[MakeOutbox]:
     """Makes relays, each with a pool of its own as another process has."""
     made: list[Database] = []
 
-    def make(*, attempts: int = 10) -> PostgresOutbox:
+    def make(*, attempts: int = 10) -> PostgresOutbox[UnitOfWork]:
         database = Database(
             empty_database_url, pool_size=2, wait_seconds=PATIENCE, lock_seconds=0.5, application_name=NAME
         )
         made.append(database)
-        return PostgresOutbox(database, PostgresTransactions(database, present), attempts=attempts)
+        return PostgresOutbox(
+            database,
+            PostgresTransactions(database, present, UnitOfWork, repositories_of(UnitOfWork)),
+            attempts=attempts,
+        )
 
     yield make
     for database in made:
@@ -74,12 +73,12 @@ async def make_outbox(empty_database_url: str) -> AsyncIterator[MakeOutbox]:
 
 
 @pytest.fixture
-def outbox(make_outbox: MakeOutbox) -> PostgresOutbox:
+def outbox(make_outbox: MakeOutbox) -> PostgresOutbox[UnitOfWork]:
     return make_outbox()
 
 
 @pytest.fixture
-async def renamed(begin: Begin) -> Callable[..., Awaitable[Workspace]]:
+async def renamed(begin: Begin[UnitOfWork]) -> Callable[..., Awaitable[Workspace]]:
     """Stores a workspace on which these names were bestowed, one event each."""
 
     async def rename(*names: str) -> Workspace:
@@ -121,7 +120,7 @@ async def fail(uow: UnitOfWork, delivery: Delivery[Event]) -> None:
     raise ZeroDivisionError("as told")
 
 
-async def drain(outbox: PostgresOutbox, react: React) -> None:
+async def drain(outbox: PostgresOutbox[UnitOfWork], react: React) -> None:
     while await outbox.deliver_next(react):
         pass
 
@@ -131,14 +130,16 @@ async def make_due(by_hand: ByHand) -> None:
     await by_hand.execute("UPDATE outbox SET available_at = now()")
 
 
-async def waiting(outbox: PostgresOutbox, *, parked_only: bool = False) -> list[OutboxEntry]:
+async def waiting(outbox: PostgresOutbox[UnitOfWork], *, parked_only: bool = False) -> list[OutboxEntry]:
     return list(await outbox.entries(parked_only=parked_only, limit=1000))
 
 
 # ── how events get in ────────────────────────────────────────────────────────────────────────────
 
 
-async def test_an_event_is_stored_with_the_change_it_tells_of(begin: Begin, outbox: PostgresOutbox) -> None:
+async def test_an_event_is_stored_with_the_change_it_tells_of(
+    begin: Begin[UnitOfWork], outbox: PostgresOutbox[UnitOfWork]
+) -> None:
     before = present()
     user = User.register(id=a_user_id(), email="ada@example.com", display_name="Ada", at=NOW)
     await store(begin, user)
@@ -151,7 +152,7 @@ async def test_an_event_is_stored_with_the_change_it_tells_of(begin: Begin, outb
 
 
 async def test_the_events_of_one_change_keep_their_order(
-    begin: Begin, team: Team, outbox: PostgresOutbox, react: Reactions
+    begin: Begin[UnitOfWork], team: Team, outbox: PostgresOutbox[UnitOfWork], react: Reactions
 ) -> None:
     await Runner(begin)(
         create_task, team.owner, team.workspace.id, title="Spin", assignee_id=team.member.user_id
@@ -164,7 +165,7 @@ async def test_the_events_of_one_change_keep_their_order(
 
 
 async def test_saving_and_removing_store_their_events_too(
-    begin: Begin, outbox: PostgresOutbox, react: Reactions
+    begin: Begin[UnitOfWork], outbox: PostgresOutbox[UnitOfWork], react: Reactions
 ) -> None:
     workspace = a_workspace()
     await store(begin, workspace)
@@ -178,7 +179,7 @@ async def test_saving_and_removing_store_their_events_too(
     assert [type(delivery.event) for delivery in react.seen] == [WorkspaceRenamed, WorkspaceDeleted]
 
 
-async def test_a_change_without_an_event_stores_none(begin: Begin, by_hand: ByHand) -> None:
+async def test_a_change_without_an_event_stores_none(begin: Begin[UnitOfWork], by_hand: ByHand) -> None:
     user = a_user()
     await store(begin, user)
     async with begin() as uow:
@@ -187,7 +188,7 @@ async def test_a_change_without_an_event_stores_none(begin: Begin, by_hand: ByHa
     assert await by_hand.fetchval("SELECT count(*) FROM outbox") == 0
 
 
-async def test_a_change_that_is_refused_tells_nobody(begin: Begin, by_hand: ByHand) -> None:
+async def test_a_change_that_is_refused_tells_nobody(begin: Begin[UnitOfWork], by_hand: ByHand) -> None:
     workspace, another = a_workspace(), a_workspace()
     await store(begin, workspace, another)
     async with begin() as uow:
@@ -218,7 +219,7 @@ async def test_a_change_whose_events_cannot_be_stored_is_not_stored(
     user = User.register(id=a_user_id(), email="ada@example.com", display_name="Ada", at=NOW)
 
     with pytest.raises(asyncpg.CheckViolationError):
-        await store(PostgresTransactions(database, present), user)
+        await store(PostgresTransactions(database, present, UnitOfWork, repositories_of(UnitOfWork)), user)
 
     assert await by_hand.fetchval("SELECT count(*) FROM users") == 0
     await by_hand.close()
@@ -226,7 +227,7 @@ async def test_a_change_whose_events_cannot_be_stored_is_not_stored(
 
 
 async def test_the_positions_of_rivals_on_one_aggregate_are_in_the_order_of_their_commits(
-    begin: Begin, by_hand: ByHand, outbox: PostgresOutbox, react: Reactions
+    begin: Begin[UnitOfWork], by_hand: ByHand, outbox: PostgresOutbox[UnitOfWork], react: Reactions
 ) -> None:
     workspace = a_workspace()
     await store(begin, workspace)
@@ -251,7 +252,7 @@ async def test_the_positions_of_rivals_on_one_aggregate_are_in_the_order_of_thei
 
 
 async def test_events_are_delivered_once_in_the_order_they_were_recorded(
-    renamed: Renamed, outbox: PostgresOutbox, react: Reactions
+    renamed: Renamed, outbox: PostgresOutbox[UnitOfWork], react: Reactions
 ) -> None:
     await renamed("a", "b", "c")
     await renamed("d", "e")
@@ -264,12 +265,14 @@ async def test_events_are_delivered_once_in_the_order_they_were_recorded(
     assert await waiting(outbox) == []
 
 
-async def test_nothing_is_due_in_an_empty_outbox(outbox: PostgresOutbox, react: Reactions) -> None:
+async def test_nothing_is_due_in_an_empty_outbox(
+    outbox: PostgresOutbox[UnitOfWork], react: Reactions
+) -> None:
     assert not await outbox.deliver_next(react)
 
 
 async def test_an_event_is_not_delivered_before_it_is_committed(
-    begin: Begin, outbox: PostgresOutbox, react: Reactions
+    begin: Begin[UnitOfWork], outbox: PostgresOutbox[UnitOfWork], react: Reactions
 ) -> None:
     async with begin() as uow:
         await uow.workspaces.add(a_workspace().edit(by=BY, at=NOW, name="Looms"))
@@ -328,7 +331,7 @@ async def test_many_relays_keep_the_order_of_each_aggregate_and_deliver_all(
         finally:
             at_it.remove(id)
 
-    async def work(outbox: PostgresOutbox) -> None:
+    async def work(outbox: PostgresOutbox[UnitOfWork]) -> None:
         while await waiting(outbox):
             if not await outbox.deliver_next(carefully):
                 async with turn:
@@ -342,7 +345,7 @@ async def test_many_relays_keep_the_order_of_each_aggregate_and_deliver_all(
 
 
 async def test_what_a_reaction_writes_is_committed_with_the_delivery(
-    begin: Begin, team: Team, outbox: PostgresOutbox, by_hand: ByHand
+    begin: Begin[UnitOfWork], team: Team, outbox: PostgresOutbox[UnitOfWork], by_hand: ByHand
 ) -> None:
     await Runner(begin)(
         create_task, team.owner, team.workspace.id, title="Spin", assignee_id=team.member.user_id
@@ -362,7 +365,7 @@ async def test_what_a_reaction_writes_is_committed_with_the_delivery(
 
 
 async def test_the_events_that_a_reaction_causes_are_delivered_too(
-    renamed: Renamed, outbox: PostgresOutbox, react: Reactions
+    renamed: Renamed, outbox: PostgresOutbox[UnitOfWork], react: Reactions
 ) -> None:
     await renamed("cause")
 
@@ -380,7 +383,7 @@ async def test_the_events_that_a_reaction_causes_are_delivered_too(
 
 
 async def test_a_failure_is_recorded_and_tried_again_later_with_the_same_id(
-    renamed: Renamed, outbox: PostgresOutbox, react: Reactions, by_hand: ByHand
+    renamed: Renamed, outbox: PostgresOutbox[UnitOfWork], react: Reactions, by_hand: ByHand
 ) -> None:
     await renamed("a")
     [before] = await waiting(outbox)
@@ -436,7 +439,7 @@ async def test_an_event_is_parked_when_it_has_failed_too_often(
 
 
 async def test_a_failing_event_holds_up_its_aggregate_and_no_other(
-    renamed: Renamed, outbox: PostgresOutbox, react: Reactions
+    renamed: Renamed, outbox: PostgresOutbox[UnitOfWork], react: Reactions
 ) -> None:
     await renamed("bad", "after bad")
     await renamed("good", "after good")
@@ -466,7 +469,7 @@ async def test_a_parked_event_holds_up_its_aggregate_and_no_other_until_it_is_re
 
 
 async def test_an_exception_in_a_reaction_takes_back_what_it_wrote(
-    renamed: Renamed, outbox: PostgresOutbox, by_hand: ByHand
+    renamed: Renamed, outbox: PostgresOutbox[UnitOfWork], by_hand: ByHand
 ) -> None:
     await renamed("a")
 
@@ -481,7 +484,7 @@ async def test_an_exception_in_a_reaction_takes_back_what_it_wrote(
 
 
 async def test_a_reaction_that_swallows_an_error_of_the_database_has_failed(
-    begin: Begin, outbox: PostgresOutbox, by_hand: ByHand
+    begin: Begin[UnitOfWork], outbox: PostgresOutbox[UnitOfWork], by_hand: ByHand
 ) -> None:
     workspace = a_workspace(slug=a_slug()).edit(by=BY, at=NOW, name="a")
     await store(begin, workspace)
@@ -500,7 +503,7 @@ async def test_a_reaction_that_swallows_an_error_of_the_database_has_failed(
 
 @pytest.mark.parametrize("error", [Unavailable, Contention])
 async def test_the_world_s_failures_are_not_the_event_s(
-    renamed: Renamed, outbox: PostgresOutbox, react: Reactions, error: type[WorldError]
+    renamed: Renamed, outbox: PostgresOutbox[UnitOfWork], react: Reactions, error: type[WorldError]
 ) -> None:
     await renamed("a")
 
@@ -515,7 +518,7 @@ async def test_the_world_s_failures_are_not_the_event_s(
 
 
 async def test_a_reaction_that_takes_too_long_counts_so_that_others_get_their_turn(
-    renamed: Renamed, outbox: PostgresOutbox
+    renamed: Renamed, outbox: PostgresOutbox[UnitOfWork]
 ) -> None:
     await renamed("a")
 
@@ -533,7 +536,7 @@ async def test_a_defect_that_no_event_is_to_blame_for_is_raised_and_counts_again
 ) -> None:
     url = await new_database(template_database)
     database = Database(url)
-    transactions = PostgresTransactions(database, present)
+    transactions = PostgresTransactions(database, present, UnitOfWork, repositories_of(UnitOfWork))
     outbox = PostgresOutbox(database, transactions)
     await store(transactions, a_workspace().edit(by=BY, at=NOW, name="a"))
     by_hand = await asyncpg.connect(url)
@@ -549,7 +552,7 @@ async def test_a_defect_that_no_event_is_to_blame_for_is_raised_and_counts_again
 
 
 async def test_an_error_that_cannot_be_stored_as_it_is_is_recorded_in_part(
-    renamed: Renamed, outbox: PostgresOutbox
+    renamed: Renamed, outbox: PostgresOutbox[UnitOfWork]
 ) -> None:
     await renamed("a")
 
@@ -588,7 +591,7 @@ async def test_an_event_that_this_version_does_not_know_is_kept_for_one_that_doe
 
 @pytest.mark.parametrize("payload", ["{}", "[]", "null", '{"at": "yesterday"}'])
 async def test_a_payload_that_does_not_fit_is_a_failure_of_its_event(
-    renamed: Renamed, outbox: PostgresOutbox, react: Reactions, by_hand: ByHand, payload: str
+    renamed: Renamed, outbox: PostgresOutbox[UnitOfWork], react: Reactions, by_hand: ByHand, payload: str
 ) -> None:
     await renamed("a")
     await by_hand.execute("UPDATE outbox SET payload = $1", payload)
@@ -683,7 +686,7 @@ async def test_relays_whose_connections_keep_ending_deliver_everything_in_order(
             await terminate(by_hand, NAME, state="idle in transaction")
         delivered[delivery.event.workspace_id].append(delivery.event.name)
 
-    async def work(outbox: PostgresOutbox) -> None:
+    async def work(outbox: PostgresOutbox[UnitOfWork]) -> None:
         while True:
             try:
                 if not await outbox.deliver_next(attended):
@@ -710,13 +713,13 @@ async def within_patience(waiting: Awaitable[Any]) -> None:
         await waiting
 
 
-async def test_waiting_begins_by_looking_once_more(outbox: PostgresOutbox) -> None:
+async def test_waiting_begins_by_looking_once_more(outbox: PostgresOutbox[UnitOfWork]) -> None:
     """Whatever was committed before the first LISTEN made no sound."""
     await within_patience(outbox.wait(1000))
 
 
 async def test_a_commit_wakes_whoever_waits_and_nothing_before_it_does(
-    begin: Begin, outbox: PostgresOutbox
+    begin: Begin[UnitOfWork], outbox: PostgresOutbox[UnitOfWork]
 ) -> None:
     await outbox.wait(1000)
     task = asyncio.create_task(outbox.wait(1000))
@@ -727,7 +730,9 @@ async def test_a_commit_wakes_whoever_waits_and_nothing_before_it_does(
     await within_patience(task)
 
 
-async def test_who_has_been_woken_once_sleeps_again(renamed: Renamed, outbox: PostgresOutbox) -> None:
+async def test_who_has_been_woken_once_sleeps_again(
+    renamed: Renamed, outbox: PostgresOutbox[UnitOfWork]
+) -> None:
     await outbox.wait(1000)
     await renamed("a")
     await within_patience(outbox.wait(1000))
@@ -738,14 +743,16 @@ async def test_who_has_been_woken_once_sleeps_again(renamed: Renamed, outbox: Po
     await within_patience(task)
 
 
-async def test_a_commit_while_nobody_waited_is_not_missed(renamed: Renamed, outbox: PostgresOutbox) -> None:
+async def test_a_commit_while_nobody_waited_is_not_missed(
+    renamed: Renamed, outbox: PostgresOutbox[UnitOfWork]
+) -> None:
     await outbox.wait(1000)
     await renamed("a")
     await within_patience(outbox.wait(1000))
 
 
 async def test_every_relay_wakes(renamed: Renamed, make_outbox: MakeOutbox, database: Database) -> None:
-    begin = PostgresTransactions(database, present)
+    begin = PostgresTransactions(database, present, UnitOfWork, repositories_of(UnitOfWork))
     on_one_pool = [PostgresOutbox(database, begin), PostgresOutbox(database, begin)]
     outboxes = [make_outbox(), make_outbox(), *on_one_pool]
     for outbox in outboxes:
@@ -756,14 +763,14 @@ async def test_every_relay_wakes(renamed: Renamed, make_outbox: MakeOutbox, data
     await within_patience(asyncio.gather(*tasks))
 
 
-async def test_waiting_ends_when_the_time_is_over(outbox: PostgresOutbox) -> None:
+async def test_waiting_ends_when_the_time_is_over(outbox: PostgresOutbox[UnitOfWork]) -> None:
     await outbox.wait(1000)
     await within_patience(outbox.wait(0.01))
     await within_patience(outbox.wait(0))
 
 
 async def test_one_connection_listens_however_often_one_waits(
-    outbox: PostgresOutbox, by_hand: ByHand
+    outbox: PostgresOutbox[UnitOfWork], by_hand: ByHand
 ) -> None:
     for _ in range(4):
         await outbox.wait(0)
@@ -771,7 +778,7 @@ async def test_one_connection_listens_however_often_one_waits(
 
 
 async def test_a_lost_connection_wakes_whoever_waits_and_is_made_anew(
-    renamed: Renamed, outbox: PostgresOutbox, by_hand: ByHand
+    renamed: Renamed, outbox: PostgresOutbox[UnitOfWork], by_hand: ByHand
 ) -> None:
     await outbox.wait(1000)
     for name in ("a", "b"):
@@ -842,7 +849,7 @@ async def test_replaying_makes_parked_events_due_as_if_they_were_new(
 
 
 async def test_only_what_is_parked_can_be_replayed(
-    renamed: Renamed, outbox: PostgresOutbox, react: Reactions
+    renamed: Renamed, outbox: PostgresOutbox[UnitOfWork], react: Reactions
 ) -> None:
     await renamed("a")
     await outbox.deliver_next(fail)
@@ -877,7 +884,7 @@ def test_every_event_of_the_domain_is_known() -> None:
 @settings(max_examples=10)
 @given(data=st.data())
 async def test_every_event_comes_out_as_it_went_in(
-    begin: Begin, outbox: PostgresOutbox, name: str, data: st.DataObject
+    begin: Begin[UnitOfWork], outbox: PostgresOutbox[UnitOfWork], name: str, data: st.DataObject
 ) -> None:
     kind = every_event()[name]
     at = data.draw(st.datetimes(datetime(1971, 1, 1), timezones=st.just(UTC)))  # noqa: DTZ001
@@ -895,7 +902,7 @@ async def test_every_event_comes_out_as_it_went_in(
     assert type(delivered[0]) is kind
 
 
-async def test_ids_that_came_from_the_database_go_into_events_as_well(begin: Begin) -> None:
+async def test_ids_that_came_from_the_database_go_into_events_as_well(begin: Begin[UnitOfWork]) -> None:
     workspace = a_workspace()
     await store(begin, workspace)
     async with begin() as uow:

@@ -21,9 +21,11 @@ from adapters.postgres.kernel.tables.mapping import column_names
 from adapters.postgres.kernel.tables.paging import Listing, by_text
 from adapters.postgres.tasks import tasks as tasks_table
 from application.kernel.paging import InvalidCursor, Page, PageRequest, Sort
-from application.kernel.ports import Begin, Queries
+from application.kernel.unit_of_work import Begin
+from application.queries import Queries
 from application.queries.notifications import NotificationFilter
 from application.queries.tasks import TaskFilter, TaskSortKey, TaskView
+from application.unit_of_work import UnitOfWork
 from domain.kernel.memberships import Role
 from domain.kernel.users import UserId
 from domain.kernel.workspaces import WorkspaceId, WorkspaceNotFound
@@ -116,7 +118,7 @@ def task_pages(
     return lambda page: queries.tasks.page(viewer, workspace_id, where, order, page)
 
 
-async def another_workspace(begin: Begin, team: Team) -> WorkspaceId:
+async def another_workspace(begin: Begin[UnitOfWork], team: Team) -> WorkspaceId:
     """An empty one, of the same owner."""
     workspace = a_workspace()
     membership = a_membership(
@@ -138,7 +140,7 @@ def tasks_of(team: Team, workspace_id: WorkspaceId, specified: Sequence[dict[str
 @given(specified=st.lists(specifications, max_size=20), order=orders, sizes=page_sizes)
 async def test_the_pages_of_a_list_together_are_the_sorted_list(
     *,
-    begin: Begin,
+    begin: Begin[UnitOfWork],
     queries: Queries,
     team: Team,
     specified: list[dict[str, Any]],
@@ -155,7 +157,7 @@ async def test_the_pages_of_a_list_together_are_the_sorted_list(
 
 
 async def test_every_sort_and_every_pair_of_sorts_works_in_every_direction(
-    begin: Begin, queries: Queries, team: Team
+    begin: Begin[UnitOfWork], queries: Queries, team: Team
 ) -> None:
     numbers = count()
     tasks = tasks_of(
@@ -184,7 +186,7 @@ async def test_every_sort_and_every_pair_of_sorts_works_in_every_direction(
 )
 async def test_rows_that_come_and_go_during_a_walk_neither_repeat_nor_hide_another(
     *,
-    begin: Begin,
+    begin: Begin[UnitOfWork],
     queries: Queries,
     team: Team,
     specified: list[dict[str, Any]],
@@ -228,7 +230,7 @@ async def test_rows_that_come_and_go_during_a_walk_neither_repeat_nor_hide_anoth
 )
 async def test_whatever_letters_titles_have_their_list_is_whole(
     *,
-    begin: Begin,
+    begin: Begin[UnitOfWork],
     queries: Queries,
     team: Team,
     by_hand: ByHand,
@@ -247,7 +249,7 @@ async def test_whatever_letters_titles_have_their_list_is_whole(
     assert [view.id for view in found] == [row["id"] for row in await by_hand.fetch(in_sql, workspace_id)]
 
 
-async def test_a_filter_holds_on_every_page(begin: Begin, queries: Queries, team: Team) -> None:
+async def test_a_filter_holds_on_every_page(begin: Begin[UnitOfWork], queries: Queries, team: Team) -> None:
     tasks = tasks_of(
         team,
         team.workspace.id,
@@ -266,7 +268,7 @@ async def test_a_filter_holds_on_every_page(begin: Begin, queries: Queries, team
 
 @pytest.mark.parametrize(("there", "more"), [(2, False), (3, False), (4, True)])
 async def test_there_is_a_next_page_exactly_when_something_is_left(
-    begin: Begin, queries: Queries, team: Team, there: int, more: bool
+    begin: Begin[UnitOfWork], queries: Queries, team: Team, there: int, more: bool
 ) -> None:
     await store(begin, *tasks_of(team, team.workspace.id, [{}] * there))
     pages = task_pages(queries, team.owner.user_id, team.workspace.id, [Sort("created_at")])
@@ -278,7 +280,7 @@ async def test_there_is_a_next_page_exactly_when_something_is_left(
 
 
 async def test_a_cursor_whose_row_has_gone_continues_where_it_was(
-    begin: Begin, queries: Queries, team: Team
+    begin: Begin[UnitOfWork], queries: Queries, team: Team
 ) -> None:
     tasks = tasks_of(team, team.workspace.id, [{}] * 4)
     await store(begin, *tasks)
@@ -296,7 +298,7 @@ async def test_a_cursor_whose_row_has_gone_continues_where_it_was(
 
 
 async def test_the_page_after_the_last_row_is_empty_when_the_rest_has_gone(
-    begin: Begin, queries: Queries, team: Team
+    begin: Begin[UnitOfWork], queries: Queries, team: Team
 ) -> None:
     tasks = tasks_of(team, team.workspace.id, [{}] * 3)
     await store(begin, *tasks)
@@ -325,7 +327,7 @@ def matches(where: TaskFilter, task: Task | TaskView) -> bool:
 class Meddlers:
     """Others who write to a workspace's tasks, over their own connections, until they are told to stop."""
 
-    def __init__(self, begin: Begin, team: Team, seed: int) -> None:
+    def __init__(self, begin: Begin[UnitOfWork], team: Team, seed: int) -> None:
         self._begin, self._team = begin, team
         self._chance = random.Random(seed)
         self._wrote = asyncio.Condition()
@@ -392,7 +394,7 @@ WALKS: dict[str, tuple[Order, TaskFilter]] = {
 
 @pytest.mark.parametrize("name", WALKS)
 async def test_while_others_write_a_walk_shows_once_what_stays_and_nothing_out_of_order(
-    begin: Begin, queries: Queries, team: Team, name: str
+    begin: Begin[UnitOfWork], queries: Queries, team: Team, name: str
 ) -> None:
     """Between any two pages somebody writes. A row that somebody moves meanwhile may be met at both places,
     and one that moves the other way at none; but nothing comes twice at the same place.
@@ -442,7 +444,7 @@ async def test_while_others_write_a_walk_shows_once_what_stays_and_nothing_out_o
 )
 async def test_the_total_is_of_the_whole_list_on_every_page(
     *,
-    begin: Begin,
+    begin: Begin[UnitOfWork],
     queries: Queries,
     team: Team,
     specified: list[dict[str, Any]],
@@ -465,7 +467,7 @@ async def test_the_total_is_of_the_whole_list_on_every_page(
 
 
 async def test_a_total_can_be_asked_for_on_any_page_and_the_limit_can_change(
-    begin: Begin, queries: Queries, team: Team
+    begin: Begin[UnitOfWork], queries: Queries, team: Team
 ) -> None:
     await store(begin, *tasks_of(team, team.workspace.id, [{}] * 5))
     pages = task_pages(queries, team.owner.user_id, team.workspace.id, [Sort("title")])
@@ -479,7 +481,7 @@ async def test_a_total_can_be_asked_for_on_any_page_and_the_limit_can_change(
 
 
 async def test_a_page_beyond_the_end_has_a_total_and_so_has_a_list_of_nothing(
-    begin: Begin, queries: Queries, team: Team
+    begin: Begin[UnitOfWork], queries: Queries, team: Team
 ) -> None:
     tasks = tasks_of(team, team.workspace.id, [{}] * 3)
     await store(begin, *tasks)
@@ -505,7 +507,7 @@ async def test_to_a_stranger_nothing_is_counted(queries: Queries, team: Team) ->
 
 
 async def test_the_total_and_the_page_are_of_the_same_instant(
-    begin: Begin, queries: Queries, team: Team
+    begin: Begin[UnitOfWork], queries: Queries, team: Team
 ) -> None:
     meddlers = Meddlers(begin, team, seed=0)
     pages = task_pages(queries, team.owner.user_id, team.workspace.id, [Sort("title")])
@@ -543,7 +545,7 @@ async def test_counting_is_part_of_the_one_statement_and_is_not_done_unasked(
 # ── every other list ─────────────────────────────────────────────────────────────────────────────
 
 
-async def its_workspaces(begin: Begin, queries: Queries, team: Team) -> "Found":
+async def its_workspaces(begin: Begin[UnitOfWork], queries: Queries, team: Team) -> "Found":
     member = a_user()
     workspaces = [a_workspace(created_at=NOW + timedelta(days=day % 3)) for day in range(7)]
     joined = [a_membership(workspace_id=each.id, user_id=member.id) for each in workspaces]
@@ -552,7 +554,7 @@ async def its_workspaces(begin: Begin, queries: Queries, team: Team) -> "Found":
     return lambda page: queries.workspaces.page(member.id, page), [each.id for each in newest_first]
 
 
-async def its_members(begin: Begin, queries: Queries, team: Team) -> "Found":
+async def its_members(begin: Begin[UnitOfWork], queries: Queries, team: Team) -> "Found":
     users = [a_user() for _ in range(7)]
     joined = [
         a_membership(
@@ -568,7 +570,7 @@ async def its_members(begin: Begin, queries: Queries, team: Team) -> "Found":
     )
 
 
-async def its_invitations(begin: Begin, queries: Queries, team: Team) -> "Found":
+async def its_invitations(begin: Begin[UnitOfWork], queries: Queries, team: Team) -> "Found":
     invitations = [
         an_invitation(
             workspace_id=team.workspace.id,
@@ -585,7 +587,7 @@ async def its_invitations(begin: Begin, queries: Queries, team: Team) -> "Found"
     )
 
 
-async def invitations_of_mine(begin: Begin, queries: Queries, team: Team) -> "Found":
+async def invitations_of_mine(begin: Begin[UnitOfWork], queries: Queries, team: Team) -> "Found":
     workspaces = [a_workspace() for _ in range(7)]
     invitations = [
         an_invitation(
@@ -601,7 +603,7 @@ async def invitations_of_mine(begin: Begin, queries: Queries, team: Team) -> "Fo
     return lambda page: queries.invitations.mine(team.outsider.id, page), [each.id for each in newest_first]
 
 
-async def its_comments(begin: Begin, queries: Queries, team: Team) -> "Found":
+async def its_comments(begin: Begin[UnitOfWork], queries: Queries, team: Team) -> "Found":
     task = a_task(workspace_id=team.workspace.id, created_by=team.owner.user_id)
     comments = [
         a_comment(
@@ -620,7 +622,7 @@ async def its_comments(begin: Begin, queries: Queries, team: Team) -> "Found":
     )
 
 
-async def its_notifications(begin: Begin, queries: Queries, team: Team) -> "Found":
+async def its_notifications(begin: Begin[UnitOfWork], queries: Queries, team: Team) -> "Found":
     task = a_task(workspace_id=team.workspace.id, created_by=team.owner.user_id)
     notifications = [
         a_notification(
@@ -656,10 +658,10 @@ LISTS = [
 @pytest.mark.parametrize("prepared", LISTS)
 @pytest.mark.parametrize("sizes", [[1], [2, 3], [7], [100]])
 async def test_the_pages_of_every_other_list_together_are_the_list(
-    begin: Begin,
+    begin: Begin[UnitOfWork],
     queries: Queries,
     team: Team,
-    prepared: Callable[[Begin, Queries, Team], Awaitable[Found]],
+    prepared: Callable[[Begin[UnitOfWork], Queries, Team], Awaitable[Found]],
     sizes: list[int],
 ) -> None:
     ask, expected = await prepared(begin, queries, team)
@@ -704,7 +706,7 @@ BY_EVERYTHING: Order = [Sort("created_at"), Sort("due_at"), Sort("priority"), So
 
 @pytest.fixture
 async def pages(
-    begin: Begin, queries: Queries, team: Team
+    begin: Begin[UnitOfWork], queries: Queries, team: Team
 ) -> Callable[[PageRequest], Awaitable[Page[TaskView]]]:
     """A list of two tasks that is sorted by every type there is."""
     await store(begin, *tasks_of(team, team.workspace.id, [{"title": "bébé"}, {"due_at": NOW}]))
@@ -896,7 +898,9 @@ async def test_a_cursor_of_another_sort_is_refused(
             )
 
 
-async def test_a_cursor_of_another_filter_is_refused(begin: Begin, queries: Queries, team: Team) -> None:
+async def test_a_cursor_of_another_filter_is_refused(
+    begin: Begin[UnitOfWork], queries: Queries, team: Team
+) -> None:
     await store(begin, *tasks_of(team, team.workspace.id, [{}] * 2))
     filters = [
         EVERYTHING,
@@ -925,7 +929,7 @@ async def test_a_cursor_with_a_filter_that_has_no_form_in_unicode_is_refused(
 
 
 async def test_values_of_a_filter_mean_the_same_in_any_order(
-    begin: Begin, queries: Queries, team: Team
+    begin: Begin[UnitOfWork], queries: Queries, team: Team
 ) -> None:
     await store(begin, *tasks_of(team, team.workspace.id, [{}] * 2))
     one = TaskFilter(status=[Status.OPEN, Status.DONE])
@@ -939,7 +943,7 @@ async def test_values_of_a_filter_mean_the_same_in_any_order(
 
 
 async def test_a_cursor_of_another_workspace_is_refused(
-    begin: Begin, queries: Queries, team: Team, cursor: str
+    begin: Begin[UnitOfWork], queries: Queries, team: Team, cursor: str
 ) -> None:
     workspace_id = await another_workspace(begin, team)
     with refused(InvalidCursor, ANOTHER_LIST):
@@ -955,11 +959,11 @@ async def test_a_cursor_of_another_viewer_is_refused(queries: Queries, team: Tea
 
 @pytest.mark.parametrize("prepared", LISTS)
 async def test_a_cursor_of_the_tasks_is_refused_by_every_other_list(
-    begin: Begin,
+    begin: Begin[UnitOfWork],
     queries: Queries,
     team: Team,
     cursor: str,
-    prepared: Callable[[Begin, Queries, Team], Awaitable[Found]],
+    prepared: Callable[[Begin[UnitOfWork], Queries, Team], Awaitable[Found]],
 ) -> None:
     ask, _ = await prepared(begin, queries, team)
     with refused(InvalidCursor, ANOTHER_LIST):

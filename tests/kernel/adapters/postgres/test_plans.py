@@ -12,16 +12,17 @@ import pytest
 
 from adapters.postgres.kernel.connection.database import Database, Statement
 from adapters.postgres.kernel.connection.transactions import PostgresTransactions
-from adapters.postgres.kernel.queries import postgres_queries
+from adapters.postgres.kernel.discovery import queries_of, repositories_of
 from adapters.postgres.kernel.tables.schema import metadata
 from application.kernel.paging import Page, PageRequest, Sort
-from application.kernel.permissions import Permission
-from application.kernel.ports import Queries
 from application.kernel.queries.users import UserFilter
+from application.queries import Queries
 from application.queries.notifications import NotificationFilter
 from application.queries.tasks import TaskFilter
+from application.unit_of_work import UnitOfWork
+from domain.kernel.users import GlobalRole
 from domain.tasks import Task
-from kernel.world.builders import NOW, Team, a_task, a_team, an_identity, store
+from kernel.world.builders import NOW, Team, a_caller, a_task, a_team, store
 
 LIMIT = 20
 DEEP = 9_500
@@ -148,13 +149,17 @@ async def world(database_url: str) -> AsyncIterator[World]:
     database = WatchedDatabase(database_url)
     team = a_team()
     task = a_task(workspace_id=team.workspace.id, created_by=team.owner.user_id)
-    await store(PostgresTransactions(database, lambda: NOW), *team.aggregates, task)
+    await store(
+        PostgresTransactions(database, lambda: NOW, UnitOfWork, repositories_of(UnitOfWork)),
+        *team.aggregates,
+        task,
+    )
     fill = FILL.replace(":now", f"timestamptz '{NOW}'")
     for name, id in {":workspace": team.workspace.id, ":owner": team.owner.user_id, ":task": task.id}.items():
         fill = fill.replace(name, f"uuid '{id}'")
     await by_hand.execute(fill)
     await by_hand.execute("VACUUM ANALYZE")
-    yield World(database_url, database, postgres_queries(database), team, task)
+    yield World(database_url, database, queries_of(Queries, database), team, task)
     await database.close()
     await by_hand.execute(f"TRUNCATE {tables}")
     await by_hand.close()
@@ -170,7 +175,7 @@ def tasks_by(*sort: Sort[Any], where: TaskFilter | None = None) -> Ask:
 
 
 def users_by(*sort: Sort[Any]) -> Ask:
-    support = an_identity(permissions=frozenset({Permission.READ_USERS}))
+    support = a_caller(roles=frozenset({GlobalRole.SUPPORT}))
     return lambda it, page: it.ask.users.page(support, UserFilter(), sort, page)
 
 

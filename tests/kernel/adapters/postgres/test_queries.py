@@ -13,18 +13,20 @@ from hypothesis import strategies as st
 
 from application.kernel.admission import NotPermitted
 from application.kernel.paging import Page, PageRequest, Sort
-from application.kernel.permissions import Permission
-from application.kernel.ports import Begin, Identity, Queries
+from application.kernel.ports.callers import Caller
 from application.kernel.queries.auth import KnownCredential
 from application.kernel.queries.identities import KnownSession, KnownUser, LinkView
 from application.kernel.queries.invitations import InvitationView
 from application.kernel.queries.memberships import MemberView
 from application.kernel.queries.users import Profile, UserFilter, UserView
 from application.kernel.queries.workspaces import WorkspaceView
+from application.kernel.unit_of_work import Begin
+from application.queries import Queries
 from application.queries.comments import CommentView
 from application.queries.dashboard import DAYS, LOAD_MOST, FinishedOn, Load
 from application.queries.notifications import NotificationFilter, NotificationView
 from application.queries.tasks import TaskFilter, TaskSortKey, TaskView
+from application.unit_of_work import UnitOfWork
 from domain.comments import Comment, CommentNotFound
 from domain.kernel.errors import Invalid, NotFound
 from domain.kernel.identity.identities import LinkNotFound
@@ -37,6 +39,7 @@ from domain.tasks import Priority, Status, Task, TaskId, TaskNotFound
 from kernel.world.builders import (
     NOW,
     Team,
+    a_caller,
     a_comment,
     a_credential,
     a_link,
@@ -52,7 +55,6 @@ from kernel.world.builders import (
     a_workspace_id,
     address_of,
     an_email,
-    an_identity,
     an_invitation,
     store,
 )
@@ -80,7 +82,7 @@ def a_notification_of(task: Task, **values: Any) -> Notification:
     )
 
 
-async def remove_from(team: Team, role: Role, begin: Begin) -> None:
+async def remove_from(team: Team, role: Role, begin: Begin[UnitOfWork]) -> None:
     async with begin() as uow:
         await uow.memberships.remove(team.memberships[role])
 
@@ -88,7 +90,7 @@ async def remove_from(team: Team, role: Role, begin: Begin) -> None:
 # ── what the answers say ─────────────────────────────────────────────────────────────────────────
 
 
-async def test_a_credential_is_found_by_its_address(begin: Begin, queries: Queries) -> None:
+async def test_a_credential_is_found_by_its_address(begin: Begin[UnitOfWork], queries: Queries) -> None:
     user = a_user()
     credential = a_credential(id=user.id, password_hash="$argon2id$another")
     await store(begin, user, a_user(), credential)
@@ -97,7 +99,9 @@ async def test_a_credential_is_found_by_its_address(begin: Begin, queries: Queri
     assert await queries.auth.credential(address_of(user)) == known
 
 
-async def test_a_credential_says_whether_its_user_is_suspended(begin: Begin, queries: Queries) -> None:
+async def test_a_credential_says_whether_its_user_is_suspended(
+    begin: Begin[UnitOfWork], queries: Queries
+) -> None:
     user = a_user(suspended_at=LATER)
     await store(begin, user, a_credential(id=user.id))
     known = await queries.auth.credential(address_of(user))
@@ -106,7 +110,7 @@ async def test_a_credential_says_whether_its_user_is_suspended(begin: Begin, que
 
 
 async def test_there_is_no_credential_for_an_unknown_address_nor_for_a_user_without_one(
-    begin: Begin, queries: Queries
+    begin: Begin[UnitOfWork], queries: Queries
 ) -> None:
     user = a_user()
     await store(begin, user)
@@ -115,7 +119,7 @@ async def test_there_is_no_credential_for_an_unknown_address_nor_for_a_user_with
     assert await queries.auth.credential(address_of(user)) is None
 
 
-async def test_a_profile_shows_its_user(begin: Begin, queries: Queries) -> None:
+async def test_a_profile_shows_its_user(begin: Begin[UnitOfWork], queries: Queries) -> None:
     user = a_user(display_name="Augusta", email_verified_at=LATER, roles=(GlobalRole.ADMIN,))
     await store(begin, user, a_user())
     async with begin() as uow:
@@ -132,10 +136,12 @@ async def test_a_profile_shows_its_user(begin: Begin, queries: Queries) -> None:
     )
 
 
-async def test_users_are_answered_to_whoever_may_read_them(begin: Begin, queries: Queries) -> None:
+async def test_users_are_answered_to_whoever_may_read_them(
+    begin: Begin[UnitOfWork], queries: Queries
+) -> None:
     user = a_user(roles=(GlobalRole.SUPPORT,), suspended_at=LATER)
     await store(begin, user)
-    actor = an_identity(permissions=frozenset({Permission.READ_USERS}))
+    actor = a_caller(roles=frozenset({GlobalRole.SUPPORT}))
     view = UserView(
         id=user.id,
         email=user.email,
@@ -153,17 +159,19 @@ async def test_users_are_answered_to_whoever_may_read_them(begin: Begin, queries
         await queries.users.get(actor, a_user_id())
 
 
-async def test_users_are_answered_to_nobody_else(begin: Begin, queries: Queries) -> None:
+async def test_users_are_answered_to_nobody_else(begin: Begin[UnitOfWork], queries: Queries) -> None:
     user = a_user()
     await store(begin, user)
-    actor = an_identity(user.id, permissions=frozenset(Permission) - {Permission.READ_USERS})
-    with refused(NotPermitted, "You lack users:read."):
+    actor = a_caller(user.id)
+    with refused(NotPermitted, "You lack the permission users:read."):
         await queries.users.get(actor, user.id)
-    with refused(NotPermitted, "You lack users:read."):
+    with refused(NotPermitted, "You lack the permission users:read."):
         await queries.users.page(actor, UserFilter(), [Sort("created_at")], FIRST_PAGE)
 
 
-async def test_whom_a_provider_names_is_found_by_issuer_and_subject(begin: Begin, queries: Queries) -> None:
+async def test_whom_a_provider_names_is_found_by_issuer_and_subject(
+    begin: Begin[UnitOfWork], queries: Queries
+) -> None:
     user, other = a_user(roles=(GlobalRole.ADMIN,), suspended_at=LATER), a_user()
     link = a_link(user_id=user.id, subject="7")
     await store(begin, user, other, link, a_link(user_id=other.id, issuer="https://o.example", subject="7"))
@@ -173,7 +181,7 @@ async def test_whom_a_provider_names_is_found_by_issuer_and_subject(begin: Begin
     assert await queries.identities.linked(link.issuer + "/", "7") is None
 
 
-async def test_a_session_is_found_for_its_own_user_only(begin: Begin, queries: Queries) -> None:
+async def test_a_session_is_found_for_its_own_user_only(begin: Begin[UnitOfWork], queries: Queries) -> None:
     user, other = a_user(roles=(GlobalRole.SUPPORT,)), a_user()
     session = a_session(user_id=user.id, expires_at=LATER, ended_at=LATER)
     await store(begin, user, other, session)
@@ -183,7 +191,9 @@ async def test_a_session_is_found_for_its_own_user_only(begin: Begin, queries: Q
     assert await queries.identities.session(user.id, a_session().id) is None
 
 
-async def test_links_are_shown_to_their_user_in_the_order_of_linking(begin: Begin, queries: Queries) -> None:
+async def test_links_are_shown_to_their_user_in_the_order_of_linking(
+    begin: Begin[UnitOfWork], queries: Queries
+) -> None:
     user, other = a_user(), a_user()
     late = a_link(user_id=user.id, created_at=LATER)
     early, anothers = a_link(user_id=user.id), a_link(user_id=other.id)
@@ -211,7 +221,7 @@ async def test_a_profile_of_nobody_is_not_found(queries: Queries) -> None:
 @pytest.mark.parametrize("role", Role)
 @pytest.mark.parametrize("archived_at", [None, LATER])
 async def test_a_workspace_is_shown_with_the_viewer_s_own_role(
-    begin: Begin, queries: Queries, role: Role, archived_at: datetime | None
+    begin: Begin[UnitOfWork], queries: Queries, role: Role, archived_at: datetime | None
 ) -> None:
     workspace, user, another = a_workspace(name="Looms", archived_at=archived_at), a_user(), a_user()
     await store(
@@ -237,7 +247,7 @@ async def test_a_workspace_is_shown_with_the_viewer_s_own_role(
 
 
 async def test_the_workspaces_of_somebody_without_any_are_an_empty_list(
-    begin: Begin, queries: Queries, team: Team
+    begin: Begin[UnitOfWork], queries: Queries, team: Team
 ) -> None:
     assert await queries.workspaces.page(team.stranger.user_id, FIRST_PAGE) == Page(
         items=[], next=None, total=None
@@ -265,17 +275,17 @@ async def test_members_are_shown_with_their_names_and_roles(queries: Queries, te
 
 
 async def test_somebody_who_is_no_member_is_not_found_among_them(
-    begin: Begin, queries: Queries, team: Team
+    begin: Begin[UnitOfWork], queries: Queries, team: Team
 ) -> None:
     elsewhere = a_team()
     await store(begin, *elsewhere.aggregates)
-    for nobody in (team.stranger, elsewhere.owner, an_identity()):
+    for nobody in (team.stranger, elsewhere.owner, a_caller()):
         with refused(MemberNotFound):
             await queries.memberships.get(team.owner.user_id, team.workspace.id, nobody.user_id)
 
 
 async def test_the_version_of_a_membership_rises_with_its_role(
-    begin: Begin, queries: Queries, team: Team
+    begin: Begin[UnitOfWork], queries: Queries, team: Team
 ) -> None:
     async with begin() as uow:
         await uow.memberships.save(replace(team.memberships[Role.VIEWER], role=Role.ADMIN))
@@ -286,7 +296,7 @@ async def test_the_version_of_a_membership_rises_with_its_role(
 
 
 async def test_an_invitation_is_shown_to_who_manages_members_and_to_who_was_invited(
-    begin: Begin, queries: Queries, team: Team
+    begin: Begin[UnitOfWork], queries: Queries, team: Team
 ) -> None:
     invitation = an_invitation(
         workspace_id=team.workspace.id,
@@ -323,7 +333,7 @@ async def test_an_invitation_is_shown_to_who_manages_members_and_to_who_was_invi
 
 
 async def test_an_invitation_is_found_by_who_could_list_it(
-    begin: Begin, queries: Queries, team: Team
+    begin: Begin[UnitOfWork], queries: Queries, team: Team
 ) -> None:
     invitation = an_invitation(
         workspace_id=team.workspace.id, email=team.outsider.email, invited_by=team.owner.user_id
@@ -342,7 +352,7 @@ async def test_an_invitation_is_found_by_who_could_list_it(
 
 
 async def test_an_address_that_changes_takes_its_invitations_along(
-    begin: Begin, queries: Queries, team: Team
+    begin: Begin[UnitOfWork], queries: Queries, team: Team
 ) -> None:
     invitation = an_invitation(workspace_id=team.workspace.id, invited_by=team.owner.user_id)
     await store(begin, invitation)
@@ -354,7 +364,9 @@ async def test_an_address_that_changes_takes_its_invitations_along(
     assert view.id == invitation.id
 
 
-async def test_a_task_is_shown_with_every_field(begin: Begin, queries: Queries, team: Team) -> None:
+async def test_a_task_is_shown_with_every_field(
+    begin: Begin[UnitOfWork], queries: Queries, team: Team
+) -> None:
     task = a_task_of(
         team,
         title="Card the wool",
@@ -393,7 +405,7 @@ async def test_a_task_is_shown_with_every_field(begin: Begin, queries: Queries, 
 
 
 async def test_a_task_without_due_date_assignee_and_labels_is_shown_without(
-    begin: Begin, queries: Queries, team: Team
+    begin: Begin[UnitOfWork], queries: Queries, team: Team
 ) -> None:
     task = a_task_of(team)
     await store(begin, task)
@@ -403,7 +415,7 @@ async def test_a_task_without_due_date_assignee_and_labels_is_shown_without(
     assert (view.due_at, view.assignee_id, view.labels, view.finished_at) == (None, None, [], None)
 
 
-async def test_the_times_of_a_view_are_in_utc(begin: Begin, queries: Queries, team: Team) -> None:
+async def test_the_times_of_a_view_are_in_utc(begin: Begin[UnitOfWork], queries: Queries, team: Team) -> None:
     task = a_task_of(team, due_at=NOW.astimezone(timezone(timedelta(hours=14))))
     await store(begin, task)
 
@@ -415,7 +427,7 @@ async def test_the_times_of_a_view_are_in_utc(begin: Begin, queries: Queries, te
 
 
 async def test_a_comment_is_shown_with_its_author_s_present_name(
-    begin: Begin, queries: Queries, team: Team
+    begin: Begin[UnitOfWork], queries: Queries, team: Team
 ) -> None:
     task, another = a_task_of(team), a_task_of(team)
     comment = a_comment_on(task, author_id=team.member.user_id, edited_at=LATER)
@@ -441,7 +453,9 @@ async def test_a_comment_is_shown_with_its_author_s_present_name(
     )
 
 
-async def test_a_comment_is_found_by_members_alone(begin: Begin, queries: Queries, team: Team) -> None:
+async def test_a_comment_is_found_by_members_alone(
+    begin: Begin[UnitOfWork], queries: Queries, team: Team
+) -> None:
     task, elsewhere = a_task_of(team), a_team()
     comment = a_comment_on(task)
     await store(begin, *elsewhere.aggregates, task, comment)
@@ -456,7 +470,9 @@ async def test_a_comment_is_found_by_members_alone(begin: Begin, queries: Querie
         await queries.comments.get(team.owner.user_id, a_comment().id)
 
 
-async def test_a_comment_stays_when_its_author_has_left(begin: Begin, queries: Queries, team: Team) -> None:
+async def test_a_comment_stays_when_its_author_has_left(
+    begin: Begin[UnitOfWork], queries: Queries, team: Team
+) -> None:
     task = a_task_of(team)
     await store(begin, task, a_comment_on(task, author_id=team.member.user_id))
     await remove_from(team, Role.MEMBER, begin)
@@ -467,7 +483,7 @@ async def test_a_comment_stays_when_its_author_has_left(begin: Begin, queries: Q
 
 
 async def test_a_notification_is_shown_with_the_names_of_its_task_and_its_cause(
-    begin: Begin, queries: Queries, team: Team
+    begin: Begin[UnitOfWork], queries: Queries, team: Team
 ) -> None:
     task = a_task_of(team, title="Card the wool")
     read = a_notification_of(task, user_id=team.member.user_id, created_at=NOW, read_at=LATER)
@@ -498,7 +514,9 @@ async def test_a_notification_is_shown_with_the_names_of_its_task_and_its_cause(
         )
 
 
-async def test_a_notification_is_found_by_its_user_alone(begin: Begin, queries: Queries, team: Team) -> None:
+async def test_a_notification_is_found_by_its_user_alone(
+    begin: Begin[UnitOfWork], queries: Queries, team: Team
+) -> None:
     task = a_task_of(team)
     notification = a_notification_of(task, user_id=team.member.user_id)
     await store(begin, task, notification)
@@ -511,7 +529,7 @@ async def test_a_notification_is_found_by_its_user_alone(begin: Begin, queries: 
 
 
 async def test_whoever_has_left_a_workspace_keeps_no_notification_of_it(
-    begin: Begin, queries: Queries, team: Team
+    begin: Begin[UnitOfWork], queries: Queries, team: Team
 ) -> None:
     task = a_task_of(team)
     notification = a_notification_of(task, user_id=team.member.user_id)
@@ -527,41 +545,41 @@ async def test_whoever_has_left_a_workspace_keeps_no_notification_of_it(
 
 # ── whom they are given ──────────────────────────────────────────────────────────────────────────
 
-type Ask = Callable[[Queries, Identity, WorkspaceId, TaskId], Awaitable[Any]]
+type Ask = Callable[[Queries, Caller, WorkspaceId, TaskId], Awaitable[Any]]
 """A query about a workspace, or about a task in it, as somebody."""
 
 
-async def the_workspace(queries: Queries, who: Identity, workspace_id: WorkspaceId, task_id: TaskId) -> Any:
+async def the_workspace(queries: Queries, who: Caller, workspace_id: WorkspaceId, task_id: TaskId) -> Any:
     return await queries.workspaces.get(who.user_id, workspace_id)
 
 
-async def its_members(queries: Queries, who: Identity, workspace_id: WorkspaceId, task_id: TaskId) -> Any:
+async def its_members(queries: Queries, who: Caller, workspace_id: WorkspaceId, task_id: TaskId) -> Any:
     return await queries.memberships.page(who.user_id, workspace_id, FIRST_PAGE)
 
 
 async def oneself_among_them(
-    queries: Queries, who: Identity, workspace_id: WorkspaceId, task_id: TaskId
+    queries: Queries, who: Caller, workspace_id: WorkspaceId, task_id: TaskId
 ) -> Any:
     return await queries.memberships.get(who.user_id, workspace_id, who.user_id)
 
 
-async def its_invitations(queries: Queries, who: Identity, workspace_id: WorkspaceId, task_id: TaskId) -> Any:
+async def its_invitations(queries: Queries, who: Caller, workspace_id: WorkspaceId, task_id: TaskId) -> Any:
     return await queries.invitations.page(who.user_id, workspace_id, FIRST_PAGE)
 
 
-async def its_tasks(queries: Queries, who: Identity, workspace_id: WorkspaceId, task_id: TaskId) -> Any:
+async def its_tasks(queries: Queries, who: Caller, workspace_id: WorkspaceId, task_id: TaskId) -> Any:
     return await queries.tasks.page(who.user_id, workspace_id, EVERYTHING, OLDEST_FIRST, FIRST_PAGE)
 
 
-async def its_dashboard(queries: Queries, who: Identity, workspace_id: WorkspaceId, task_id: TaskId) -> Any:
+async def its_dashboard(queries: Queries, who: Caller, workspace_id: WorkspaceId, task_id: TaskId) -> Any:
     return await queries.dashboard.of(who.user_id, workspace_id, NOW)
 
 
-async def the_task(queries: Queries, who: Identity, workspace_id: WorkspaceId, task_id: TaskId) -> Any:
+async def the_task(queries: Queries, who: Caller, workspace_id: WorkspaceId, task_id: TaskId) -> Any:
     return await queries.tasks.get(who.user_id, task_id)
 
 
-async def its_comments(queries: Queries, who: Identity, workspace_id: WorkspaceId, task_id: TaskId) -> Any:
+async def its_comments(queries: Queries, who: Caller, workspace_id: WorkspaceId, task_id: TaskId) -> Any:
     return await queries.comments.page(who.user_id, task_id, FIRST_PAGE)
 
 
@@ -581,7 +599,7 @@ MISSING: dict[Ask, type[NotFound]] = {
 
 
 @pytest.fixture(params=[False, True], ids=["empty", "filled"])
-async def task(request: pytest.FixtureRequest, begin: Begin, team: Team) -> Task:
+async def task(request: pytest.FixtureRequest, begin: Begin[UnitOfWork], team: Team) -> Task:
     """A task; and in a filled workspace there are more things to be seen."""
     task = a_task_of(team)
     await store(begin, task)
@@ -609,18 +627,18 @@ async def test_members_are_answered_and_lesser_ones_see_no_invitations(
 
 @pytest.mark.parametrize("ask", [*ABOUT_WORKSPACES, *ABOUT_TASKS])
 async def test_a_stranger_finds_nothing_not_even_an_owner_of_another_workspace(
-    begin: Begin, queries: Queries, team: Team, task: Task, ask: Ask
+    begin: Begin[UnitOfWork], queries: Queries, team: Team, task: Task, ask: Ask
 ) -> None:
     elsewhere = a_team()
     await store(begin, *elsewhere.aggregates, a_task_of(elsewhere))
-    for stranger in (team.stranger, elsewhere.owner, an_identity()):
+    for stranger in (team.stranger, elsewhere.owner, a_caller()):
         with refused(MISSING[ask]):
             await ask(queries, stranger, team.workspace.id, task.id)
 
 
 @pytest.mark.parametrize("ask", [*ABOUT_WORKSPACES, *ABOUT_TASKS])
 async def test_a_removed_member_finds_nothing_from_then_on(
-    begin: Begin, queries: Queries, team: Team, task: Task, ask: Ask
+    begin: Begin[UnitOfWork], queries: Queries, team: Team, task: Task, ask: Ask
 ) -> None:
     assert await ask(queries, team.admin, team.workspace.id, task.id)
     await remove_from(team, Role.ADMIN, begin)
@@ -638,7 +656,9 @@ async def test_what_does_not_exist_is_not_found_by_an_owner_either(
 
 
 @pytest.mark.parametrize("ask", [*ABOUT_WORKSPACES, *ABOUT_TASKS])
-async def test_an_archived_workspace_can_be_read(begin: Begin, queries: Queries, ask: Ask) -> None:
+async def test_an_archived_workspace_can_be_read(
+    begin: Begin[UnitOfWork], queries: Queries, ask: Ask
+) -> None:
     team = a_team(archived=True)
     task = a_task_of(team)
     await store(begin, *team.aggregates, task)
@@ -658,7 +678,7 @@ async def test_an_empty_workspace_is_empty_to_its_members(queries: Queries, team
 
 
 async def test_a_filter_that_nothing_meets_gives_a_member_an_empty_list_and_a_stranger_none(
-    begin: Begin, queries: Queries, team: Team
+    begin: Begin[UnitOfWork], queries: Queries, team: Team
 ) -> None:
     await store(begin, a_task_of(team))
     nothing = TaskFilter(label="no-such-label")
@@ -670,7 +690,9 @@ async def test_a_filter_that_nothing_meets_gives_a_member_an_empty_list_and_a_st
         await queries.tasks.page(team.stranger.user_id, team.workspace.id, nothing, OLDEST_FIRST, FIRST_PAGE)
 
 
-async def test_tasks_of_another_workspace_are_in_no_list(begin: Begin, queries: Queries, team: Team) -> None:
+async def test_tasks_of_another_workspace_are_in_no_list(
+    begin: Begin[UnitOfWork], queries: Queries, team: Team
+) -> None:
     elsewhere = a_team()
     here = a_task_of(team)
     joined = a_membership(workspace_id=elsewhere.workspace.id, user_id=team.owner.user_id)
@@ -726,7 +748,7 @@ async def titles(queries: Queries, team: Team, where: TaskFilter) -> set[str]:
     ],
 )
 async def test_a_filter_lets_through_what_meets_every_condition(
-    begin: Begin, queries: Queries, team: Team, where: TaskFilter, found: str
+    begin: Begin[UnitOfWork], queries: Queries, team: Team, where: TaskFilter, found: str
 ) -> None:
     await store(
         begin,
@@ -746,7 +768,7 @@ async def test_a_filter_lets_through_what_meets_every_condition(
     assert await titles(queries, team, where) == set(found.split())
 
 
-async def test_tasks_are_filtered_by_assignee(begin: Begin, queries: Queries, team: Team) -> None:
+async def test_tasks_are_filtered_by_assignee(begin: Begin[UnitOfWork], queries: Queries, team: Team) -> None:
     await store(
         begin,
         a_task_of(team, title="mine", assignee_id=team.member.user_id),
@@ -800,7 +822,7 @@ def lets_through(where: TaskFilter, task: Task) -> bool:
 
 @given(where=filters, specified=tasks_with_anything)
 async def test_conditions_hold_in_every_combination(
-    begin: Begin, queries: Queries, where: TaskFilter, specified: list[dict[str, Any]]
+    begin: Begin[UnitOfWork], queries: Queries, where: TaskFilter, specified: list[dict[str, Any]]
 ) -> None:
     team = a_team()
     tasks = [a_task_of(team, title=str(number), **values) for number, values in enumerate(specified)]
@@ -865,7 +887,7 @@ async def test_an_instant_outside_of_the_calendar_is_invalid(
 
 
 async def test_the_first_and_the_last_instant_can_be_asked_for(
-    begin: Begin, queries: Queries, team: Team
+    begin: Begin[UnitOfWork], queries: Queries, team: Team
 ) -> None:
     first, last = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
     await store(
@@ -910,7 +932,7 @@ type Recorded = Callable[[], AbstractAsyncContextManager[list[str]]]
 )
 async def test_a_page_is_one_statement_whatever_its_size(
     *,
-    begin: Begin,
+    begin: Begin[UnitOfWork],
     queries: Queries,
     team: Team,
     recorded: Recorded,
@@ -971,7 +993,7 @@ countable = st.lists(
 
 @given(specified=countable, hour=st.integers(-12, 14))
 async def test_the_dashboard_counts_as_somebody_would_by_hand(
-    begin: Begin, queries: Queries, specified: list[dict[str, Any]], hour: int
+    begin: Begin[UnitOfWork], queries: Queries, specified: list[dict[str, Any]], hour: int
 ) -> None:
     team, elsewhere = a_team(), a_team()
     tasks = [
@@ -1019,7 +1041,7 @@ async def test_the_dashboard_counts_as_somebody_would_by_hand(
 
 
 async def test_a_day_of_the_dashboard_begins_and_ends_at_midnight_utc(
-    begin: Begin, queries: Queries, team: Team
+    begin: Begin[UnitOfWork], queries: Queries, team: Team
 ) -> None:
     midnight = NOW.replace(hour=0, minute=0, second=0, microsecond=0)
     first = midnight - timedelta(days=DAYS - 1)
@@ -1035,7 +1057,7 @@ async def test_a_day_of_the_dashboard_begins_and_ends_at_midnight_utc(
 
 
 async def test_the_dashboard_shows_the_busiest_assignees_only(
-    begin: Begin, queries: Queries, team: Team
+    begin: Begin[UnitOfWork], queries: Queries, team: Team
 ) -> None:
     users = [a_user(display_name=f"Weaver {number}") for number in range(LOAD_MOST + 1)]
     await store(
@@ -1054,7 +1076,7 @@ async def test_the_dashboard_shows_the_busiest_assignees_only(
 
 @pytest.mark.parametrize("many", [0, 1, 40])
 async def test_the_dashboard_is_two_statements_whatever_it_counts(
-    begin: Begin, queries: Queries, team: Team, recorded: Recorded, many: int
+    begin: Begin[UnitOfWork], queries: Queries, team: Team, recorded: Recorded, many: int
 ) -> None:
     await store(begin, *(a_task_of(team, assignee_id=team.member.user_id) for _ in range(many)))
 

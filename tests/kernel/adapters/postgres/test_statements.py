@@ -17,8 +17,8 @@ import application.kernel.commands
 import application.kernel.identity
 from adapters.postgres.kernel.connection.database import Database
 from adapters.postgres.kernel.connection.transactions import PostgresTransactions
+from adapters.postgres.kernel.discovery import queries_of, repositories_of
 from adapters.postgres.kernel.outbox.delivery import PostgresOutbox
-from adapters.postgres.kernel.queries import postgres_queries
 from application.commands.comments import add_comment, delete_comment, edit_comment
 from application.commands.notifications import mark_notification
 from application.commands.tasks import (
@@ -72,13 +72,16 @@ from application.kernel.identity.sessions import (
 )
 from application.kernel.identity.signing_keys import add_signing_key, remove_signing_key
 from application.kernel.paging import PageRequest, Sort
-from application.kernel.permissions import GLOBAL_GRANTS
-from application.kernel.ports import Begin, Delivery, Identity, Outbox, Queries, UnitOfWork
+from application.kernel.ports.callers import Caller
+from application.kernel.ports.events import Delivery, Outbox
 from application.kernel.queries.users import UserFilter
 from application.kernel.run import Runner
+from application.kernel.unit_of_work import Begin
+from application.queries import Queries
 from application.queries.notifications import NotificationFilter
 from application.queries.tasks import TaskFilter, TaskSortKey
 from application.reactions import notify_assignee
+from application.unit_of_work import UnitOfWork
 from domain.comments import Comment
 from domain.kernel.aggregate import Event
 from domain.kernel.identity.auth import Purpose, Session
@@ -93,6 +96,7 @@ from domain.tasks import Status, Task, TaskAssigned
 from kernel.world.builders import (
     NOW,
     Team,
+    a_caller,
     a_comment,
     a_credential,
     a_link,
@@ -107,7 +111,6 @@ from kernel.world.builders import (
     a_user,
     address_of,
     an_email,
-    an_identity,
     an_invitation,
     store,
 )
@@ -119,9 +122,9 @@ type Recorded = Callable[[], AbstractAsyncContextManager[list[str]]]
 class World:
     """One of each thing, in a workspace with much or little else in it, and the ways to use it."""
 
-    run: Runner
+    run: Runner[UnitOfWork]
     ask: Queries
-    outbox: Outbox
+    outbox: Outbox[UnitOfWork]
     team: Team
     archived: Team
     task: Task
@@ -136,8 +139,8 @@ class World:
     shell: Link
 
     @property
-    def root(self) -> Identity:
-        return an_identity(permissions=GLOBAL_GRANTS[GlobalRole.ADMIN])
+    def root(self) -> Caller:
+        return a_caller(roles=frozenset({GlobalRole.ADMIN}))
 
     @property
     def workspace(self) -> Workspace:
@@ -164,9 +167,12 @@ async def database(empty_database_url: str, statements: list[str]) -> AsyncItera
 
 @pytest.fixture(params=[0, 30], ids=["little data", "more data"])
 async def world(
-    request: pytest.FixtureRequest, database: Database, clock: Callable[[], datetime], begin: Begin
+    request: pytest.FixtureRequest,
+    database: Database,
+    clock: Callable[[], datetime],
+    begin: Begin[UnitOfWork],
 ) -> World:
-    transactions = PostgresTransactions(database, clock)
+    transactions = PostgresTransactions(database, clock, UnitOfWork, repositories_of(UnitOfWork))
     challenge = urlsafe_b64encode(sha256(b"v" * 43).digest()).rstrip(b"=").decode()
     team, archived = a_team(), a_team(archived=True)
     owner, workspace_id, many = team.owner.user_id, team.workspace.id, request.param
@@ -236,7 +242,7 @@ async def world(
     )
     return World(
         run=Runner(transactions),
-        ask=postgres_queries(database),
+        ask=queries_of(Queries, database),
         outbox=PostgresOutbox(database, transactions),
         team=team,
         archived=archived,
@@ -318,7 +324,7 @@ COMMANDS: dict[str, tuple[int, Operation]] = {
     "end_session": (2, lambda it: it.run(end_session, it.team.owner, it.session.id)),
     "log_out": (
         2,
-        lambda it: it.run(log_out, an_identity(it.team.owner.user_id, session_id=it.session.id)),
+        lambda it: it.run(log_out, a_caller(it.team.owner.user_id, session_id=it.session.id)),
     ),
     "log_out_everywhere": (1, lambda it: it.run(log_out_everywhere, it.team.owner)),
     # credential, change, sessions

@@ -8,8 +8,10 @@ import pytest
 
 from adapters.postgres.kernel.connection.database import Database
 from adapters.postgres.kernel.connection.transactions import PostgresTransactions
-from application.kernel.ports import Begin, UnitOfWork
+from adapters.postgres.kernel.discovery import repositories_of
 from application.kernel.run import Runner
+from application.kernel.unit_of_work import Begin
+from application.unit_of_work import UnitOfWork
 from domain.kernel.errors import Stale
 from domain.kernel.users import EmailTaken, UserEdited, UserId
 from domain.kernel.workspaces import SlugTaken, Workspace
@@ -39,7 +41,7 @@ def verbs(sent: list[str]) -> list[str]:
 
 
 @pytest.fixture
-async def workspace(begin: Begin) -> Workspace:
+async def workspace(begin: Begin[UnitOfWork]) -> Workspace:
     workspace = a_workspace()
     await store(begin, workspace)
     return workspace
@@ -48,13 +50,17 @@ async def workspace(begin: Begin) -> Workspace:
 # ── what is sent ─────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_a_use_case_that_does_nothing_sends_nothing(begin: Begin, recorded: Recorded) -> None:
+async def test_a_use_case_that_does_nothing_sends_nothing(
+    begin: Begin[UnitOfWork], recorded: Recorded
+) -> None:
     async with recorded() as sent, begin():
         pass
     assert verbs(sent) == []
 
 
-async def test_reading_takes_no_transaction(begin: Begin, workspace: Workspace, recorded: Recorded) -> None:
+async def test_reading_takes_no_transaction(
+    begin: Begin[UnitOfWork], workspace: Workspace, recorded: Recorded
+) -> None:
     async with recorded() as sent, begin() as uow:
         await uow.workspaces.get(workspace.id)
         await uow.memberships.standing(workspace.id, BY)
@@ -62,7 +68,7 @@ async def test_reading_takes_no_transaction(begin: Begin, workspace: Workspace, 
 
 
 async def test_a_single_change_that_nothing_follows_is_a_transaction_by_itself(
-    begin: Begin, workspace: Workspace, recorded: Recorded
+    begin: Begin[UnitOfWork], workspace: Workspace, recorded: Recorded
 ) -> None:
     async with recorded() as sent, begin() as uow:
         current = await uow.workspaces.get(workspace.id)
@@ -71,7 +77,7 @@ async def test_a_single_change_that_nothing_follows_is_a_transaction_by_itself(
 
 
 async def test_a_transaction_begins_before_whatever_follows_the_first_change(
-    begin: Begin, workspace: Workspace, recorded: Recorded
+    begin: Begin[UnitOfWork], workspace: Workspace, recorded: Recorded
 ) -> None:
     async with recorded() as sent, begin() as uow:
         saved = await uow.workspaces.save(renamed(workspace, "Looms"))
@@ -87,7 +93,7 @@ async def test_a_transaction_begins_before_whatever_follows_the_first_change(
 
 
 async def test_a_lock_begins_a_transaction_that_ends_with_the_block(
-    begin: Begin, workspace: Workspace, recorded: Recorded
+    begin: Begin[UnitOfWork], workspace: Workspace, recorded: Recorded
 ) -> None:
     async with recorded() as sent, begin() as uow:
         await uow.memberships.lock_owners(workspace.id)
@@ -102,7 +108,7 @@ async def test_a_lock_begins_a_transaction_that_ends_with_the_block(
 
 
 async def test_a_second_lock_takes_no_second_transaction(
-    begin: Begin, workspace: Workspace, recorded: Recorded
+    begin: Begin[UnitOfWork], workspace: Workspace, recorded: Recorded
 ) -> None:
     async with recorded() as sent, begin() as uow:
         await uow.memberships.lock_owners(workspace.id)
@@ -111,7 +117,7 @@ async def test_a_second_lock_takes_no_second_transaction(
 
 
 async def test_a_use_case_that_is_refused_before_it_locks_sends_nothing_to_undo(
-    run: Runner, workspace: Workspace, recorded: Recorded
+    run: Runner[UnitOfWork], workspace: Workspace, recorded: Recorded
 ) -> None:
     async def fail(uow: UnitOfWork) -> None:
         await uow.workspaces.get(workspace.id)
@@ -125,7 +131,7 @@ async def test_a_use_case_that_is_refused_before_it_locks_sends_nothing_to_undo(
 
 
 async def test_a_use_case_that_fails_later_is_rolled_back(
-    run: Runner, workspace: Workspace, recorded: Recorded
+    run: Runner[UnitOfWork], workspace: Workspace, recorded: Recorded
 ) -> None:
     async def fail(uow: UnitOfWork) -> None:
         await uow.memberships.lock_owners(workspace.id)
@@ -142,7 +148,7 @@ async def test_a_use_case_that_fails_later_is_rolled_back(
 
 @pytest.mark.parametrize("changes", [1, 2, 3])
 async def test_nothing_of_a_use_case_that_raises_is_stored(
-    run: Runner, by_hand: ByHand, changes: int
+    run: Runner[UnitOfWork], by_hand: ByHand, changes: int
 ) -> None:
     async def fail(uow: UnitOfWork) -> None:
         for _ in range(changes):
@@ -158,7 +164,7 @@ async def test_nothing_of_a_use_case_that_raises_is_stored(
 
 @pytest.mark.parametrize("changes", [1, 2, 3])
 async def test_nothing_is_seen_from_outside_before_the_end(
-    begin: Begin, by_hand: ByHand, changes: int
+    begin: Begin[UnitOfWork], by_hand: ByHand, changes: int
 ) -> None:
     async with begin() as uow:
         for _ in range(changes):
@@ -167,7 +173,7 @@ async def test_nothing_is_seen_from_outside_before_the_end(
     assert await by_hand.fetchval("SELECT count(*) FROM users") == changes
 
 
-async def test_a_use_case_sees_what_it_has_changed(begin: Begin, workspace: Workspace) -> None:
+async def test_a_use_case_sees_what_it_has_changed(begin: Begin[UnitOfWork], workspace: Workspace) -> None:
     user = a_user()
     async with begin() as uow:
         await uow.users.add(user)
@@ -182,7 +188,9 @@ async def test_a_use_case_sees_what_it_has_changed(begin: Begin, workspace: Work
         assert await uow.users.by_email(address_of(user)) == another
 
 
-async def test_a_lock_is_taken_after_the_change_before_it(begin: Begin, workspace: Workspace) -> None:
+async def test_a_lock_is_taken_after_the_change_before_it(
+    begin: Begin[UnitOfWork], workspace: Workspace
+) -> None:
     user = a_user()
     await store(begin, user)
     async with begin() as uow:
@@ -191,7 +199,7 @@ async def test_a_lock_is_taken_after_the_change_before_it(begin: Begin, workspac
 
 
 async def test_a_conflict_of_a_single_change_is_raised_when_the_block_ends(
-    begin: Begin, workspace: Workspace, by_hand: ByHand
+    begin: Begin[UnitOfWork], workspace: Workspace, by_hand: ByHand
 ) -> None:
     with pytest.raises(SlugTaken):
         async with begin() as uow:
@@ -200,7 +208,7 @@ async def test_a_conflict_of_a_single_change_is_raised_when_the_block_ends(
 
 
 async def test_a_stale_single_change_is_refused_when_the_block_ends(
-    begin: Begin, workspace: Workspace
+    begin: Begin[UnitOfWork], workspace: Workspace
 ) -> None:
     async with begin() as uow:
         saved = await uow.workspaces.save(renamed(workspace, "Looms"))
@@ -216,7 +224,7 @@ async def test_a_stale_single_change_is_refused_when_the_block_ends(
 
 @pytest.mark.parametrize("position", [0, 1, 2])
 async def test_a_conflict_of_one_change_takes_back_the_others(
-    run: Runner, workspace: Workspace, by_hand: ByHand, position: int
+    run: Runner[UnitOfWork], workspace: Workspace, by_hand: ByHand, position: int
 ) -> None:
     changes = [a_workspace(), a_workspace()]
     changes.insert(position, a_workspace(slug=workspace.slug))
@@ -233,7 +241,7 @@ async def test_a_conflict_of_one_change_takes_back_the_others(
 
 @pytest.mark.parametrize("first", [True, False])
 async def test_a_stale_change_takes_back_the_others(
-    run: Runner, workspace: Workspace, by_hand: ByHand, first: bool
+    run: Runner[UnitOfWork], workspace: Workspace, by_hand: ByHand, first: bool
 ) -> None:
     async def change(uow: UnitOfWork) -> None:
         await uow.workspaces.save(renamed(workspace, "Looms"))
@@ -254,7 +262,7 @@ async def test_a_stale_change_takes_back_the_others(
 
 @pytest.mark.parametrize("before", [0, 1])
 async def test_an_error_of_the_database_that_a_use_case_swallows_cannot_pass_for_success(
-    run: Runner, by_hand: ByHand, workspace: Workspace, before: int
+    run: Runner[UnitOfWork], by_hand: ByHand, workspace: Workspace, before: int
 ) -> None:
     """PostgreSQL answers the COMMIT of a failed transaction with a ROLLBACK, and calls that no error."""
 
@@ -275,7 +283,9 @@ async def _register(uow: UnitOfWork) -> None:
     await uow.users.add(a_user())
 
 
-async def test_each_conflict_means_what_its_own_table_says(begin: Begin, workspace: Workspace) -> None:
+async def test_each_conflict_means_what_its_own_table_says(
+    begin: Begin[UnitOfWork], workspace: Workspace
+) -> None:
     user = a_user()
     await store(begin, user)
     taken = [a_user(email=user.email), a_workspace(slug=workspace.slug)]
@@ -290,7 +300,7 @@ async def test_each_conflict_means_what_its_own_table_says(begin: Begin, workspa
 
 
 async def test_the_instant_of_a_transaction_is_the_clock_s(database: Database) -> None:
-    async with PostgresTransactions(database, lambda: NOW)() as uow:
+    async with PostgresTransactions(database, lambda: NOW, UnitOfWork, repositories_of(UnitOfWork))() as uow:
         assert uow.now == NOW
 
 
@@ -300,6 +310,6 @@ async def test_a_clock_that_fails_leaves_the_pool_in_order(database: Database, r
 
     for _ in range(10):  # more often than the pool has places
         with pytest.raises(ZeroDivisionError):
-            async with PostgresTransactions(database, broken)():
+            async with PostgresTransactions(database, broken, UnitOfWork, repositories_of(UnitOfWork))():
                 pytest.fail("There was no time to begin at.")
     await database.ping()

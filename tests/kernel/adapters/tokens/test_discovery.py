@@ -15,7 +15,7 @@ from adapters.tokens.compact import BadTokenError, read_compact
 from adapters.tokens.discovery import Discovery
 from adapters.tokens.key_sets import KeySet, VerificationKey, read_key_set
 from adapters.tokens.providers import Provider, check_address
-from application.kernel.ports import Unavailable
+from application.kernel.ports.world import Unavailable
 from kernel.world.forging import b64, signed
 from kernel.world.provider import ProviderServer, answer, endless, hang_up, public, silence
 

@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 
 from adapters.postgres.kernel.connection.database import Database
 from adapters.postgres.kernel.connection.transactions import PostgresTransactions
-from adapters.postgres.kernel.queries import postgres_queries
+from adapters.postgres.kernel.discovery import queries_of, repositories_of
 from adapters.tokens.compact import BadTokenError, read_compact
 from adapters.tokens.key_sets import read_key_set
 from adapters.tokens.keyring import (
@@ -25,8 +25,12 @@ from adapters.tokens.keyring import (
     unseal_key,
 )
 from adapters.tokens.local import LocalTokenIssuer
-from application.kernel.ports import Begin, Proof, Queries, Unavailable, WorldError
+from application.kernel.ports.callers import Claims
+from application.kernel.ports.world import Unavailable, WorldError
 from application.kernel.run import Runner
+from application.kernel.unit_of_work import Begin
+from application.queries import Queries
+from application.unit_of_work import UnitOfWork
 from domain.kernel.identity.auth import SessionId
 from domain.kernel.identity.signing_keys import PUBLISHED_AHEAD, KeyInUse, SigningKeyNotFound
 from kernel.world.builders import NOW, a_session, a_signing_key, a_user_id, store
@@ -55,9 +59,9 @@ async def issued(tokens: LocalTokenIssuer) -> str:
     return (await tokens.issue(a_user_id(), session_id=a_session().id)).value
 
 
-async def proved(ring: KeyRing, token: str, at: datetime) -> Proof:
+async def proved(ring: KeyRing, token: str, at: datetime) -> Claims:
     read = read_compact(token, longest=8192)
-    return await local_issuer(ring).prove(token, read, now=at.timestamp())
+    return await local_issuer(ring).read(token, read, now=at.timestamp())
 
 
 # ── the first key, and the next ──────────────────────────────────────────────────────────────────
@@ -463,7 +467,7 @@ async def other_database(empty_database_url: str) -> AsyncIterator[Database]:
     await database.close()
 
 
-def a_ring(begin: Begin, queries: Queries, clock: FakeClock) -> KeyRing:
+def a_ring(begin: Begin[UnitOfWork], queries: Queries, clock: FakeClock) -> KeyRing:
     return KeyRing(
         Runner(begin),
         queries.auth,
@@ -478,7 +482,11 @@ def a_ring(begin: Begin, queries: Queries, clock: FakeClock) -> KeyRing:
 @pytest.fixture
 def rings(database: Database, other_database: Database, clock: FakeClock) -> list[KeyRing]:
     return [
-        a_ring(PostgresTransactions(each, clock), postgres_queries(each), clock)
+        a_ring(
+            PostgresTransactions(each, clock, UnitOfWork, repositories_of(UnitOfWork)),
+            queries_of(Queries, each),
+            clock,
+        )
         for each in (database, other_database)
     ]
 
@@ -488,7 +496,7 @@ def a_token_issuer(ring: KeyRing, clock: Callable[[], datetime]) -> LocalTokenIs
 
 
 async def test_ten_rings_on_postgresql_make_one_first_key(
-    begin: Begin, queries: Queries, clock: FakeClock
+    begin: Begin[UnitOfWork], queries: Queries, clock: FakeClock
 ) -> None:
     rings = [a_ring(begin, queries, clock) for _ in range(10)]
     assert len(set(await asyncio.gather(*map(kid_of, rings)))) == 1
@@ -509,7 +517,9 @@ async def test_a_dump_of_the_database_holds_no_private_key(
         assert part not in dump
 
 
-async def test_the_keys_come_from_postgresql_in_their_order(begin: Begin, queries: Queries) -> None:
+async def test_the_keys_come_from_postgresql_in_their_order(
+    begin: Begin[UnitOfWork], queries: Queries
+) -> None:
     keys = [a_signing_key(number=number) for number in (3, 1, 2)]
     await store(begin, *keys)
     assert [key.number for key in await queries.auth.signing_keys()] == [1, 2, 3]

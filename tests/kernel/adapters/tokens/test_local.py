@@ -10,7 +10,8 @@ from joserfc.jwk import ECKey
 
 from adapters.tokens.compact import BadTokenError, read_compact
 from adapters.tokens.local import LocalIssuer, LocalTokenIssuer
-from application.kernel.ports import Proof, Unavailable
+from application.kernel.ports.callers import Claims
+from application.kernel.ports.world import Unavailable
 from domain.kernel.identity.auth import SessionId
 from domain.kernel.users import UserId
 from kernel.world.builders import NOW
@@ -38,7 +39,7 @@ forger = Forger(
         "sid": str(SESSION),
     },
 )
-PROOF = Proof(
+PROOF = Claims(
     issuer=ISSUER,
     subject=str(USER),
     issued_at=TIME,
@@ -66,8 +67,8 @@ def tokens(processes: Processes) -> LocalTokenIssuer:
     return processes.token_issuer(processes.ring())
 
 
-async def prove(issuer: LocalIssuer, token: str) -> Proof:
-    return await issuer.prove(token, read_compact(token, longest=8192), now=NOW.timestamp())
+async def read(issuer: LocalIssuer, token: str) -> Claims:
+    return await issuer.read(token, read_compact(token, longest=8192), now=NOW.timestamp())
 
 
 # ── what is issued ───────────────────────────────────────────────────────────────────────────────
@@ -115,7 +116,7 @@ async def test_nothing_is_issued_without_a_key() -> None:
 async def test_what_is_issued_proves_whose_it_is(issuer: LocalIssuer, tokens: LocalTokenIssuer) -> None:
     assert issuer.names == {ISSUER}
     token = await tokens.issue(USER, session_id=SESSION)
-    assert await prove(issuer, token.value) == PROOF
+    assert await read(issuer, token.value) == PROOF
 
 
 @pytest.mark.parametrize(
@@ -127,16 +128,16 @@ async def test_what_is_issued_proves_whose_it_is(issuer: LocalIssuer, tokens: Lo
     ids=["nothing", "what is nothing to us"],
 )
 async def test_what_another_process_issued_is_believed(
-    issuer: LocalIssuer, changes: dict[str, Any], expected: Proof
+    issuer: LocalIssuer, changes: dict[str, Any], expected: Claims
 ) -> None:
-    assert await prove(issuer, forger.with_claim(**changes)) == expected
+    assert await read(issuer, forger.with_claim(**changes)) == expected
 
 
 async def test_a_client_and_scopes_are_told_where_the_token_names_them(issuer: LocalIssuer) -> None:
-    proof = await prove(issuer, forger.with_claim(client_id="till", scope="tasks:read tasks:write"))
+    proof = await read(issuer, forger.with_claim(client_id="till", scope="tasks:read tasks:write"))
     assert proof.client == "till"
     assert proof.scopes == {"tasks:read", "tasks:write"}
-    proof = await prove(issuer, forger.with_claim(client_id=ABSENT, scope=7))
+    proof = await read(issuer, forger.with_claim(client_id=ABSENT, scope=7))
     assert proof.client is None
     assert proof.scopes == frozenset()
 
@@ -203,18 +204,18 @@ ATTACKS: dict[str, tuple[str, str]] = {
 async def test_a_bad_token_is_refused_for_its_own_reason(issuer: LocalIssuer, attack: str) -> None:
     token, reason = ATTACKS[attack]
     with pytest.raises(BadTokenError) as refusal:
-        await prove(issuer, token)
+        await read(issuer, token)
     assert str(refusal.value) == reason
 
 
 async def test_what_cannot_be_judged_is_not_refused(processes: Processes, issuer: LocalIssuer) -> None:
     processes.queries.away = True
     with pytest.raises(Unavailable):
-        await prove(issuer, forger.token())
+        await read(issuer, forger.token())
 
 
 async def test_a_token_of_another_issuer_is_refused_also_where_it_was_brought_here_by_mistake(
     issuer: LocalIssuer,
 ) -> None:
     with pytest.raises(BadTokenError, match="another issuer"):
-        await prove(issuer, forger.with_claim(iss=f"{ISSUER}/"))
+        await read(issuer, forger.with_claim(iss=f"{ISSUER}/"))

@@ -15,7 +15,9 @@ from structlog.testing import capture_logs
 from adapters.tokens.login import LONGEST_ANSWER, OidcLogin
 from adapters.tokens.oidc import OidcIssuer
 from adapters.tokens.providers import Provider
-from application.kernel.ports import LoginSecrets, Proof, ProviderAnswer, Unavailable
+from application.kernel.ports.callers import Claims
+from application.kernel.ports.logins import LoginSecrets, ProviderAnswer
+from application.kernel.ports.world import Unavailable
 from domain.kernel.identity.auth import LoginDenied, LoginRefused
 from kernel.world.builders import NOW
 from kernel.world.fakes import FakeClock
@@ -424,7 +426,9 @@ async def test_of_a_member_that_comes_twice_neither_counts(
 # ── a name and an address that are not in the ID token ───────────────────────────────────────────
 
 
-async def introduced(server: ProviderServer, said: Answer, *, seconds: float = 5.0, **metadata: Any) -> Proof:
+async def introduced(
+    server: ProviderServer, said: Answer, *, seconds: float = 5.0, **metadata: Any
+) -> Claims:
     """Whoever logged in, whose ID token tells no more than the subject."""
     publish(server, **{"userinfo_endpoint": f"{server.root}/userinfo"} | metadata)
     bare = id_tokens(server).with_claim(email=ABSENT, email_verified=ABSENT, name=ABSENT)

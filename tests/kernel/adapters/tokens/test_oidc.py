@@ -13,7 +13,8 @@ from adapters.tokens.compact import BadTokenError, read_compact
 from adapters.tokens.oidc import OidcIssuer
 from adapters.tokens.providers import Provider
 from adapters.tokens.verifier import IssuedTokenVerifier
-from application.kernel.ports import Identity, Proof, Unavailable
+from application.kernel.ports.callers import Caller, Claims
+from application.kernel.ports.world import Unavailable
 from domain.kernel.errors import Unauthenticated
 from kernel.world.builders import NOW, a_user_id
 from kernel.world.fakes import FakeClock
@@ -36,11 +37,11 @@ class Strangers:
     """Accounts of whoever comes; `proofs` are what they showed."""
 
     def __init__(self) -> None:
-        self.proofs: list[Proof] = []
+        self.proofs: list[Claims] = []
 
-    async def recognise(self, proof: Proof, /) -> Identity:
+    async def recognise(self, proof: Claims, /) -> Caller:
         self.proofs.append(proof)
-        return Identity(user_id=a_user_id(), issuer=proof.issuer, subject=proof.subject)
+        return Caller(user_id=a_user_id(), issuer=proof.issuer, subject=proof.subject)
 
 
 @pytest.fixture
@@ -69,8 +70,8 @@ def an_issuer(server: ProviderServer, **settings: Any) -> OidcIssuer:
     return OidcIssuer(provider, allow_loopback_http=True)
 
 
-async def proven(issuer: OidcIssuer, token: str, *, now: float = TIME) -> Proof:
-    return await issuer.prove(token, read_compact(token, longest=20_000), now=now)
+async def proven(issuer: OidcIssuer, token: str, *, now: float = TIME) -> Claims:
+    return await issuer.read(token, read_compact(token, longest=20_000), now=now)
 
 
 # ── what is believed ─────────────────────────────────────────────────────────────────────────────
@@ -82,7 +83,7 @@ async def test_a_good_token_proves_what_it_says(
     token = forge.with_claim(
         scope="read write", roles=["editor"], email="ada@example.com", email_verified=True, name="Ada"
     )
-    assert await proven(issuer, token) == Proof(
+    assert await proven(issuer, token) == Claims(
         issuer=server.issuer,
         subject="ada",
         issued_at=TIME,
@@ -351,7 +352,7 @@ def forge_id(server: ProviderServer) -> Forger:
 
 async def logged_in(
     issuer: OidcIssuer, token: str, *, nonce: str = NONCE, access_token: str | None = None
-) -> Proof:
+) -> Claims:
     found = await issuer.verify_id_token(
         token, client_id="web", nonce=nonce, now=TIME, access_token=access_token
     )
@@ -373,7 +374,7 @@ async def test_an_id_token_says_who_logged_in_to_the_client(
 ) -> None:
     token = forge_id.with_claim(**claims)
     found = await issuer.verify_id_token(token, client_id="web", nonce=NONCE, now=TIME)
-    assert found.proof == Proof(
+    assert found.proof == Claims(
         issuer=server.issuer,
         subject="ada",
         issued_at=TIME,

@@ -13,7 +13,7 @@ from adapters.tokens.compact import BadTokenError, read_compact
 from adapters.tokens.oidc import OidcIssuer
 from adapters.tokens.presets import PRESETS
 from adapters.tokens.providers import Provider
-from application.kernel.ports import Proof
+from application.kernel.ports.callers import Claims
 from kernel.world.builders import NOW
 from kernel.world.forging import ABSENT, changed, signed
 from kernel.world.forging import encoded as b64_json
@@ -391,8 +391,8 @@ class Setup:
     def id_token(self, **changes: Any) -> str:
         return self._signed(self.shape.id_header, self.shape.id, changes)
 
-    async def prove(self, token: str) -> Proof:
-        return await self.issuer.prove(token, read_compact(token, longest=8192), now=TIME)
+    async def read(self, token: str) -> Claims:
+        return await self.issuer.read(token, read_compact(token, longest=8192), now=TIME)
 
     def _signed(self, header: dict[str, Any], body: dict[str, Any], changes: dict[str, Any]) -> str:
         valid = {"iss": self.server.issuer, "iat": TIME, "exp": TIME + 300, **body}
@@ -461,12 +461,12 @@ def test_no_preset_believes_what_is_signed_with_a_shared_secret() -> None:
 
 async def test_an_access_token_says_who_its_bearer_is(setup: Setup) -> None:
     expected: dict[str, Any] = {"issuer": setup.server.issuer, **setup.shape.proof}
-    assert await setup.prove(setup.token()) == Proof(**expected, issued_at=TIME, expires_at=TIME + 300)
+    assert await setup.read(setup.token()) == Claims(**expected, issued_at=TIME, expires_at=TIME + 300)
 
 
 async def test_an_id_token_is_no_access_token(setup: Setup) -> None:
     with pytest.raises(BadTokenError, match=r"not an access token|another kind of token"):
-        await setup.prove(setup.id_token())
+        await setup.read(setup.id_token())
 
 
 async def test_an_id_token_for_our_audience_and_with_every_claim_of_the_access_token_is_none_either(
@@ -480,11 +480,11 @@ async def test_an_id_token_for_our_audience_and_with_every_claim_of_the_access_t
     for changes in filter(None, (lacking, forbidden, another)):
         if any(setup.shape.access.get(name, ABSENT) is not value for name, value in changes.items()):
             with pytest.raises(BadTokenError, match="another kind of token"):
-                await setup.prove(setup.token(**changes))
+                await setup.read(setup.token(**changes))
 
 
 async def test_an_id_token_names_the_person_as_the_access_token_does(setup: Setup) -> None:
-    access = await setup.prove(setup.token())
+    access = await setup.read(setup.token())
     shape = setup.shape
     client = shape.id["aud"] if isinstance(shape.id["aud"], str) else "2219"
     token = setup.id_token(nonce="n", at_hash=ABSENT)
@@ -534,37 +534,37 @@ async def test_the_traps_of_each_provider(
 ) -> None:
     setup = setups[preset]
     with pytest.raises(BadTokenError, match=reason):
-        await setup.prove(setup.token(**filled(changes, issuer=setup.server.issuer)))
+        await setup.read(setup.token(**filled(changes, issuer=setup.server.issuer)))
 
 
 async def test_okta_s_organisation_server_signs_tokens_for_okta_alone(setups: dict[str, Setup]) -> None:
     setup = setups["okta"]
     token = setup._signed({"typ": "application/okta-internal-at+jwt"}, setup.shape.access, {})
     with pytest.raises(BadTokenError, match="not an access token"):
-        await setup.prove(token)
+        await setup.read(token)
 
 
 async def test_a_type_that_is_null_is_not_the_same_as_none(setups: dict[str, Setup]) -> None:
     setup = setups["cognito"]
     with pytest.raises(BadTokenError, match="not an access token"):
-        await setup.prove(setup._signed({"typ": None}, setup.shape.access, {}))
+        await setup.read(setup._signed({"typ": None}, setup.shape.access, {}))
 
 
 async def test_okta_s_machines_are_known_by_their_client(setups: dict[str, Setup]) -> None:
-    proof = await setups["okta"].prove(setups["okta"].token(uid=ABSENT, sub="0oa1"))
+    proof = await setups["okta"].read(setups["okta"].token(uid=ABSENT, sub="0oa1"))
     assert (proof.subject, proof.client) == ("0oa1", "0oa1")
 
 
 async def test_auth0_s_other_profile_names_the_client_as_rfc_9068_does(setups: dict[str, Setup]) -> None:
-    proof = await setups["auth0"].prove(setups["auth0"].token(azp=ABSENT, client_id="web"))
+    proof = await setups["auth0"].read(setups["auth0"].token(azp=ABSENT, client_id="web"))
     assert proof.client == "web"
 
 
 async def test_cognito_with_a_resource_has_an_audience(setups: dict[str, Setup]) -> None:
     setup = await set_up("cognito", audiences=frozenset({API}), clients=frozenset())
-    assert (await setup.prove(setup.token(aud=API))).client == "57cbi"
+    assert (await setup.read(setup.token(aud=API))).client == "57cbi"
     with pytest.raises(BadTokenError, match="without an audience"):
-        await setup.prove(setup.token())
+        await setup.read(setup.token())
     await setup.issuer.close()
     await setup.server.stop()
 
@@ -574,7 +574,7 @@ async def test_what_entra_leaves_out_of_a_token_is_told_once(setups: dict[str, S
     elsewhere = {"_claim_names": {"groups": "src1"}, "_claim_sources": {"src1": {"endpoint": "https://x"}}}
     with capture_logs() as logs:
         for _ in range(2):
-            proof = await setup.prove(setup.token(**elsewhere))
+            proof = await setup.read(setup.token(**elsewhere))
             assert proof.roles == {"Editor"}
     assert [entry["log_level"] for entry in logs if "roles" in entry["event"]] == ["warning"]
     await setup.issuer.close()
@@ -593,7 +593,7 @@ async def test_google_only_logs_people_in() -> None:
         head = {"alg": "RS256", "kid": "key", "typ": "JWT"}
         token = signed(b64_json(head), b64_json(body), key=KEYS["RS256"], algorithm="RS256")
         with pytest.raises(BadTokenError, match="for others"):
-            await issuer.prove(token, read_compact(token, longest=8192), now=TIME)
+            await issuer.read(token, read_compact(token, longest=8192), now=TIME)
         proof = (await issuer.verify_id_token(token, client_id="web", nonce="n", now=TIME)).proof
         assert (proof.issuer, proof.subject, proof.email_verified) == (server.issuer, "110", True)
     await asyncio.gather(issuer.close(), server.stop())

@@ -15,10 +15,11 @@ from structlog.testing import capture_logs
 from adapters.tokens.compact import BadTokenError, Compact
 from adapters.tokens.verified import VerifiedTokens
 from adapters.tokens.verifier import IssuedTokenVerifier
-from application.kernel.ports import Identity, Proof, Unavailable
+from application.kernel.ports.callers import Caller, Claims
+from application.kernel.ports.world import Unavailable
 from domain.kernel.errors import Unauthenticated
 from domain.kernel.users import UserId
-from kernel.world.builders import NOW, a_user_id, an_identity
+from kernel.world.builders import NOW, a_caller, a_user_id
 from kernel.world.fakes import FakeClock
 from kernel.world.forging import b64
 from kernel.world.refusals import refused
@@ -38,11 +39,11 @@ class PlainIssuer:
     refuses: Exception | None = None
     asked: list[tuple[str, float]] = field(default_factory=list)
 
-    async def prove(self, token: str, read: Compact, /, *, now: float) -> Proof:
+    async def read(self, token: str, read: Compact, /, *, now: float) -> Claims:
         self.asked.append((token, now))
         if self.refuses is not None:
             raise self.refuses
-        return Proof(
+        return Claims(
             issuer=read.payload["iss"],
             subject=read.payload["sub"],
             issued_at=now,
@@ -56,10 +57,10 @@ class PlainAccounts:
 
     suspended: set[str] = field(default_factory=set)
 
-    async def recognise(self, proof: Proof, /) -> Identity:
+    async def recognise(self, proof: Claims, /) -> Caller:
         if proof.subject in self.suspended:
             raise Unauthenticated(DETAIL)
-        return Identity(user_id=UserId(UUID(proof.subject)), issuer=proof.issuer, subject=proof.subject)
+        return Caller(user_id=UserId(UUID(proof.subject)), issuer=proof.issuer, subject=proof.subject)
 
 
 @pytest.fixture
@@ -129,7 +130,7 @@ async def test_a_proof_says_what_the_token_says_and_asks_no_account(
     verifier: IssuedTokenVerifier, accounts: PlainAccounts
 ) -> None:
     accounts.suspended.add("somebody")
-    proof = await verifier.prove(a_token(subject="somebody"))
+    proof = await verifier.read(a_token(subject="somebody"))
     assert (proof.issuer, proof.subject) == (HERE, "somebody")
 
 
@@ -141,7 +142,7 @@ async def test_the_reason_is_in_the_log_alone_with_a_digest_of_the_token_s_name(
 ) -> None:
     here.refuses = BadTokenError("too good to be true")
     token = a_token()
-    for use in (verifier.verify, verifier.prove):
+    for use in (verifier.verify, verifier.read):
         with capture_logs() as logs, refused(Unauthenticated, DETAIL):
             await use(token)
         (entry,) = logs
@@ -173,7 +174,7 @@ async def test_a_name_that_is_no_text_of_unicode_has_a_digest_too(
 async def test_what_is_too_long_is_not_read(
     verifier: IssuedTokenVerifier, here: PlainIssuer, length: int
 ) -> None:
-    for use in (verifier.verify, verifier.prove):
+    for use in (verifier.verify, verifier.read):
         with capture_logs() as logs, refused(Unauthenticated, DETAIL):
             await use(a_token().ljust(length, "x"))
         assert logs[0]["reason"] == f"longer than {LONGEST} bytes"
@@ -259,7 +260,7 @@ async def test_with_no_time_to_remember_every_token_is_looked_at_each_time(
 
 def test_the_least_recently_used_is_forgotten_when_there_is_no_more_room() -> None:
     known = VerifiedTokens(2)
-    first, second, third = (an_identity() for _ in range(3))
+    first, second, third = (a_caller() for _ in range(3))
     known.put(b"1", first, expires=9.0)
     known.put(b"2", second, expires=9.0)
     assert known.get(b"1", now=0.0) is first
@@ -269,7 +270,7 @@ def test_the_least_recently_used_is_forgotten_when_there_is_no_more_room() -> No
 
 def test_nothing_is_remembered_beyond_its_end() -> None:
     known = VerifiedTokens(2)
-    known.put(b"1", an_identity(), expires=9.0)
+    known.put(b"1", a_caller(), expires=9.0)
     assert known.get(b"1", now=8.9)
     assert known.get(b"1", now=9.0) is None
     assert known.get(b"1", now=0.0) is None

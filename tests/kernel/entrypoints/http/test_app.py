@@ -11,9 +11,10 @@ from fastapi.openapi.models import OpenAPI
 from httpx2 import ASGITransport, AsyncClient
 from pydantic import SecretStr
 
-from entrypoints.http.kernel.server.app import create_app
-from entrypoints.kernel.container import Container
-from entrypoints.kernel.settings import SERVICE_NAME, SERVICE_VERSION, Settings
+from entrypoints.container import Container
+from entrypoints.http.app import create_app
+from entrypoints.kernel.settings import SERVICE_NAME, SERVICE_VERSION
+from entrypoints.settings import Settings
 from kernel.world.builders import a_task_id
 from kernel.world.provider import ProviderServer
 

@@ -8,17 +8,17 @@ from dependency_injector import providers
 from httpx2 import ASGITransport, AsyncClient
 from pydantic import SecretStr
 
-from application.kernel.ports import Unavailable
+from application.kernel.ports.world import Unavailable
+from entrypoints.container import Container
+from entrypoints.http.app import create_app
 from entrypoints.http.kernel.document.authorize import (
     authorization,
     docs_provider,
     log_in_schemes,
     origins_of,
 )
-from entrypoints.http.kernel.server.app import create_app
-from entrypoints.kernel.container import Container
 from entrypoints.kernel.providers import ProviderSettings
-from entrypoints.kernel.settings import Settings
+from entrypoints.settings import Settings
 
 NOWHERE = SecretStr("postgresql://nobody@127.0.0.1:1/nothing")
 KEYCLOAK = {

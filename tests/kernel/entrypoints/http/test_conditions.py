@@ -6,7 +6,8 @@ import pytest
 from fastapi import FastAPI
 from httpx2 import AsyncClient
 
-from application.kernel.ports import Begin
+from application.kernel.unit_of_work import Begin
+from application.unit_of_work import UnitOfWork
 from domain.tasks import Task
 from entrypoints.http.kernel.routing.dependencies import Actor, Run
 from entrypoints.http.kernel.routing.routes import Router
@@ -111,7 +112,7 @@ async def test_even_a_change_that_changes_nothing_is_held_against_the_version(
 
 
 async def test_a_condition_is_about_this_one_and_no_other(
-    begin: Begin, member: AsyncClient, path: str, team: Team
+    begin: Begin[UnitOfWork], member: AsyncClient, path: str, team: Team
 ) -> None:
     other = a_task(workspace_id=team.workspace.id, created_by=team.member.user_id)
     await store(begin, other)

@@ -12,13 +12,14 @@ from pydantic import SecretStr
 
 from adapters.postgres.kernel.connection.database import Database
 from application.kernel.identity.secret_tokens import fingerprint
-from application.kernel.ports import Begin
+from application.kernel.unit_of_work import Begin
+from application.unit_of_work import UnitOfWork
 from domain.kernel.errors import Unauthenticated
 from domain.kernel.identity.auth import Session, SessionId, SessionKind
 from domain.kernel.users import GlobalRole, User, UserId
+from entrypoints.container import Container
 from entrypoints.http.kernel.identity.cookies import SESSION, clear_cookie
-from entrypoints.kernel.container import Container
-from entrypoints.kernel.settings import Settings
+from entrypoints.settings import Settings
 from kernel.servers.browser import Browser
 from kernel.world.builders import a_session, a_user, a_user_id, store
 from kernel.world.fakes import FakeClock
@@ -67,14 +68,14 @@ def browser(client: AsyncClient) -> Browser:
 
 
 @pytest.fixture
-async def ada(begin: Begin) -> User:
+async def ada(begin: Begin[UnitOfWork]) -> User:
     ada = a_user(display_name="Ada", roles=(GlobalRole.SUPPORT,))
     await store(begin, ada)
     return ada
 
 
 @pytest.fixture
-async def session(begin: Begin, ada: User, clock: FakeClock) -> Session:
+async def session(begin: Begin[UnitOfWork], ada: User, clock: FakeClock) -> Session:
     return await a_cookie_session(begin, ada.id, clock)
 
 
@@ -85,7 +86,7 @@ def logged_in(browser: Browser, session: Session) -> Browser:
 
 
 async def a_cookie_session(
-    begin: Begin, user_id: UserId, clock: FakeClock, *, kind: SessionKind = SessionKind.COOKIE
+    begin: Begin[UnitOfWork], user_id: UserId, clock: FakeClock, *, kind: SessionKind = SessionKind.COOKIE
 ) -> Session:
     session = a_session(user_id=user_id, kind=kind, token_hash=fingerprint(SECRET), created_at=clock())
     await store(begin, session)
@@ -96,7 +97,7 @@ def cookie_of(session: Session) -> str:
     return f"{session.id.hex}.{SECRET}"
 
 
-async def end(begin: Begin, session_id: SessionId) -> None:
+async def end(begin: Begin[UnitOfWork], session_id: SessionId) -> None:
     async with begin() as uow:
         session = await uow.sessions.get(session_id)
         await uow.sessions.save(session.end(at=uow.now))
@@ -170,7 +171,7 @@ async def test_a_cookie_speaks_for_its_user_with_their_roles(
     identity = await container.cookie_verifier().verify(cookie_of(session))
     assert (identity.user_id, identity.subject, identity.issuer) == (ada.id, str(ada.id), OWN)
     assert identity.session_id == session.id
-    assert [permission.value for permission in identity.permissions] == ["users:read"]
+    assert identity.roles == {GlobalRole.SUPPORT}
 
 
 async def test_an_authorization_header_always_wins(logged_in: Browser) -> None:
@@ -180,7 +181,7 @@ async def test_an_authorization_header_always_wins(logged_in: Browser) -> None:
 
 
 async def test_a_token_beside_a_cookie_speaks_for_its_own_bearer(
-    logged_in: Browser, container: Container, begin: Begin, clock: FakeClock
+    logged_in: Browser, container: Container, begin: Begin[UnitOfWork], clock: FakeClock
 ) -> None:
     bob = a_user(display_name="Bob")
     session = a_session(user_id=bob.id, created_at=clock())
@@ -218,7 +219,7 @@ async def test_a_cookie_that_is_not_a_sessions_own_is_refused(
     container: Container,
     browser: Browser,
     session: Session,
-    begin: Begin,
+    begin: Begin[UnitOfWork],
     clock: FakeClock,
     tamper: Callable[[Session, Session], str],
 ) -> None:
@@ -231,7 +232,7 @@ async def test_a_cookie_that_is_not_a_sessions_own_is_refused(
 
 
 async def test_a_session_that_has_ended_opens_nothing_within_seconds(
-    logged_in: Browser, session: Session, begin: Begin, clock: FakeClock
+    logged_in: Browser, session: Session, begin: Begin[UnitOfWork], clock: FakeClock
 ) -> None:
     assert (await logged_in.get("/v1/me")).status_code == 200
     await end(begin, session.id)
@@ -240,7 +241,7 @@ async def test_a_session_that_has_ended_opens_nothing_within_seconds(
 
 
 async def test_a_suspended_users_cookie_opens_nothing_within_seconds(
-    logged_in: Browser, database: Database, ada: User, begin: Begin, clock: FakeClock
+    logged_in: Browser, database: Database, ada: User, begin: Begin[UnitOfWork], clock: FakeClock
 ) -> None:
     assert (await logged_in.get("/v1/me")).status_code == 200
     async with begin() as uow:
@@ -326,7 +327,7 @@ async def test_a_forged_request_changes_nothing(
 
 
 async def test_the_token_of_one_session_is_no_token_of_another(
-    logged_in: Browser, begin: Begin, ada: User, clock: FakeClock
+    logged_in: Browser, begin: Begin[UnitOfWork], ada: User, clock: FakeClock
 ) -> None:
     token = await logged_in.csrf_token()
     logged_in.cookies[SESSION] = cookie_of(await a_cookie_session(begin, ada.id, clock))
@@ -372,7 +373,7 @@ async def test_there_is_no_token_without_a_cookie(
 
 
 async def test_logging_out_ends_the_session_and_takes_the_cookie_back(
-    logged_in: Browser, begin: Begin, session: Session, clock: FakeClock
+    logged_in: Browser, begin: Begin[UnitOfWork], session: Session, clock: FakeClock
 ) -> None:
     value = logged_in.cookies[SESSION]
     answer = await change(logged_in, method="DELETE")

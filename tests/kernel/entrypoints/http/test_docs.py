@@ -61,7 +61,7 @@ async def test_the_page_of_a_problem_leads_to_the_operations_that_answer_it(
 ) -> None:
     page = await client.get("/problems/move-not-allowed")
     found = re.findall(r'href="../v1/docs#/tasks/([^"]+)"', page.text)
-    assert found == ["start_task", "complete_task", "cancel_task", "reopen_task"]
+    assert found == ["cancel_task", "complete_task", "reopen_task", "start_task"]
     assert "POST /v1/tasks/{task_id}/completion" in page.text
     assert "<h2>Where</h2>" not in (await client.get("/problems/key-in-use")).text  # of the commands
 

@@ -9,11 +9,12 @@ import pytest
 from httpx2 import AsyncClient
 
 from domain.tasks import Task
+from entrypoints.container import Container
+from entrypoints.http.app import create_app
 from entrypoints.http.kernel.document.examples import BY_NAME, example_id
 from entrypoints.http.kernel.routing.problems import kinds
-from entrypoints.http.kernel.server.app import create_app
-from entrypoints.kernel.container import Container
-from entrypoints.kernel.settings import DefaultSettings
+from entrypoints.kernel.settings import defaults_of
+from entrypoints.settings import Settings
 
 type Operation = tuple[str, dict[str, Any]]
 
@@ -185,7 +186,7 @@ def test_nobody_outside_is_told_of_a_problem_that_there_is_not(document: dict[st
 
 
 def test_the_server_and_the_ways_in_are_where_the_settings_say() -> None:
-    settings = DefaultSettings(
+    settings = defaults_of(Settings)(
         database_url="postgresql://nobody@localhost/nothing",
         public_url="https://api.example.com/portal",
     )
@@ -202,7 +203,7 @@ def test_the_stored_document_knows_nothing_of_this_machine(monkeypatch: pytest.M
     monkeypatch.setenv("PORT", "9999")
     monkeypatch.setenv("AUTH_PROVIDER", "oidc")
     monkeypatch.setenv("OIDC_ISSUER", "https://login.example.com")
-    settings = DefaultSettings(database_url="postgresql://nobody@localhost/nothing")
+    settings = defaults_of(Settings)(database_url="postgresql://nobody@localhost/nothing")
     assert (settings.port, settings.auth_provider, settings.public_url) == (
         8000,
         "local",

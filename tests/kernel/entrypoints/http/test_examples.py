@@ -16,7 +16,8 @@ from pydantic import SecretStr
 from application.kernel.identity.accounts import Linking
 from application.kernel.identity.cookie_sessions import csrf_token
 from application.kernel.identity.secret_tokens import fingerprint
-from application.kernel.ports import Begin
+from application.kernel.unit_of_work import Begin
+from application.unit_of_work import UnitOfWork
 from domain.comments import CommentId
 from domain.kernel.aggregate import Aggregate
 from domain.kernel.identity.auth import Purpose, SessionId, SessionKind
@@ -27,11 +28,13 @@ from domain.kernel.users import Email, GlobalRole, UserId
 from domain.kernel.workspaces import WorkspaceId
 from domain.notifications import NotificationId
 from domain.tasks import Status, TaskId
+from entrypoints.container import Container
 from entrypoints.http.kernel.document.examples import PASSWORD, TOKEN, example_id
 from entrypoints.http.kernel.identity.cookies import CSRF_HEADER, SESSION
-from entrypoints.kernel.container import Container
-from entrypoints.kernel.settings import ROOT, Settings
+from entrypoints.kernel.settings import ROOT
+from entrypoints.settings import Settings
 from kernel.world.builders import (
+    a_caller,
     a_comment,
     a_credential,
     a_link,
@@ -43,7 +46,6 @@ from kernel.world.builders import (
     a_task,
     a_user,
     a_workspace,
-    an_identity,
     an_invitation,
     store,
 )
@@ -192,7 +194,7 @@ def headers(operation: dict[str, Any]) -> dict[str, str]:
 
 @pytest.mark.parametrize("name", OPERATIONS)
 async def test_an_example_is_answered_as_it_is_documented(
-    name: str, begin: Begin, as_: Any, client: AsyncClient
+    name: str, begin: Begin[UnitOfWork], as_: Any, client: AsyncClient
 ) -> None:
     path, operation = OPERATIONS[name]
     await store(begin, *world(name))
@@ -202,7 +204,7 @@ async def test_an_example_is_answered_as_it_is_documented(
             examples[parameter["in"]][parameter["name"]] = parameter["example"]
     for media_type, content in operation.get("requestBody", {}).get("content", {}).items():
         examples["json" if media_type == "application/json" else "data"] = content["example"]
-    speaker = as_(an_identity(caller(path))) if "bearer" in str(operation["security"]) else client
+    speaker = as_(a_caller(caller(path))) if "bearer" in str(operation["security"]) else client
     answer = await speaker.request(
         name.split(" ", maxsplit=1)[0],
         path.format_map(examples.pop("path")),

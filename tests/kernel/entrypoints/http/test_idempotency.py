@@ -9,7 +9,8 @@ from httpx2 import AsyncClient, Response
 
 from adapters.postgres.kernel.connection.database import Database, Statement
 from adapters.postgres.kernel.idempotency import idempotency_keys
-from application.kernel.ports import Contention, UnitOfWork
+from application.kernel.ports.world import Contention
+from application.kernel.unit_of_work import KernelUnitOfWork
 from domain.tasks import Task
 from entrypoints.http.kernel.routing.dependencies import Actor, Run
 from entrypoints.http.kernel.routing.routes import Router
@@ -133,7 +134,7 @@ async def test_under_a_key_contention_begins_the_whole_request_anew(
     router = Router(tag="test", prefix="/test")
     tried: list[int] = []
 
-    async def use_case(uow: UnitOfWork) -> int:
+    async def use_case(_: KernelUnitOfWork) -> int:
         tried.append(1)
         if len(tried) < 3:
             raise Contention

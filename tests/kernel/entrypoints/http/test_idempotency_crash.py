@@ -9,8 +9,8 @@ import pytest
 from httpx2 import AsyncClient, RemoteProtocolError, Response
 
 from adapters.postgres.kernel.connection.database import Database
-from entrypoints.kernel.container import Container
-from entrypoints.kernel.settings import Settings
+from entrypoints.container import Container
+from entrypoints.settings import Settings
 from kernel.servers.backends import PATIENCE, ByHand, Proxy
 from kernel.servers.serving import environment_of, serving
 from kernel.world.builders import Team, a_session, store

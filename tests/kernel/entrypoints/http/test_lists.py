@@ -14,14 +14,15 @@ from pydantic import SecretStr
 import adapters.postgres
 from adapters.postgres.kernel.tables.paging import Listing
 from application.kernel.paging import Sort
-from application.kernel.ports import Begin
+from application.kernel.unit_of_work import Begin
+from application.unit_of_work import UnitOfWork
 from domain.tasks import Priority, Status, Task
+from entrypoints.container import Container
+from entrypoints.http.app import create_app
 from entrypoints.http.kernel.document.documentation import is_page
 from entrypoints.http.kernel.routing.inputs import PageQuery
 from entrypoints.http.kernel.routing.routes import Route
-from entrypoints.http.kernel.server.app import create_app
-from entrypoints.kernel.container import Container
-from entrypoints.kernel.settings import Settings
+from entrypoints.settings import Settings
 from kernel.world.builders import Team, a_task, store
 
 SHARED = {"limit", "cursor", "count"}
@@ -136,7 +137,7 @@ async def test_what_there_is_not_is_refused_and_what_there_is_told(
 
 
 async def test_whoever_follows_the_links_sees_all_pages_of_what_they_asked_for(
-    member: AsyncClient, begin: Begin, team: Team
+    member: AsyncClient, begin: Begin[UnitOfWork], team: Team
 ) -> None:
     about: dict[str, Any] = {"workspace_id": team.workspace.id, "created_by": team.owner.user_id}
     wanted = [
@@ -175,7 +176,7 @@ async def test_whoever_follows_the_links_sees_all_pages_of_what_they_asked_for(
 
 
 async def test_a_link_has_one_cursor_however_the_one_before_was_written(
-    member: AsyncClient, begin: Begin, team: Team
+    member: AsyncClient, begin: Begin[UnitOfWork], team: Team
 ) -> None:
     tasks = [a_task(workspace_id=team.workspace.id, created_by=team.owner.user_id) for _ in range(4)]
     await store(begin, *tasks)
@@ -188,7 +189,7 @@ async def test_a_link_has_one_cursor_however_the_one_before_was_written(
 
 
 async def test_a_list_is_counted_when_it_is_asked_to_be(
-    member: AsyncClient, begin: Begin, team: Team
+    member: AsyncClient, begin: Begin[UnitOfWork], team: Team
 ) -> None:
     tasks = [a_task(workspace_id=team.workspace.id, created_by=team.owner.user_id) for _ in range(3)]
     await store(begin, *tasks)

@@ -20,14 +20,15 @@ from pydantic import SecretStr
 from adapters.postgres.kernel.connection.database import Database
 from application.kernel.identity.provider_login import EXCHANGE_LIFETIME, make_exchange_code
 from application.kernel.identity.secret_tokens import fingerprint
-from application.kernel.ports import Begin
 from application.kernel.run import Runner
+from application.kernel.unit_of_work import Begin
+from application.unit_of_work import UnitOfWork
 from domain.kernel.identity.auth import Purpose
 from domain.kernel.users import UserId
+from entrypoints.container import Container
 from entrypoints.http.kernel.identity.cookies import LOG_IN, LOG_INS_MOST, SESSION
-from entrypoints.kernel.container import Container
 from entrypoints.kernel.providers import ProviderSettings
-from entrypoints.kernel.settings import Settings
+from entrypoints.settings import Settings
 from kernel.servers.browser import Browser
 from kernel.world.builders import a_one_time_token, a_user, a_user_id, store
 from kernel.world.fakes import FakeClock
@@ -507,7 +508,7 @@ async def test_a_provider_that_goes_away_meanwhile_leads_back_too(
 
 @pytest.mark.parametrize("mode", ["tokens", "cookie"])
 async def test_whoever_is_suspended_does_not_get_in_through_a_provider(
-    browser: Browser, provider: ProviderServer, clock: FakeClock, begin: Begin, mode: str
+    browser: Browser, provider: ProviderServer, clock: FakeClock, begin: Begin[UnitOfWork], mode: str
 ) -> None:
     arrived = await log_in(browser, provider, clock)
     shown = await me(browser, await exchange(browser, told(arrived)["code"]))
@@ -525,7 +526,7 @@ async def test_whoever_is_suspended_does_not_get_in_through_a_provider(
 
 
 @pytest.fixture
-async def code(run: Runner, begin: Begin) -> str:
+async def code(run: Runner[UnitOfWork], begin: Begin[UnitOfWork]) -> str:
     """What a page gets out of a log-in."""
     user = a_user()
     await store(begin, user)
@@ -583,7 +584,7 @@ async def test_a_code_is_good_for_a_minute(browser: Browser, code: str, clock: F
 
 @pytest.mark.parametrize("purpose", [Purpose.VERIFY_EMAIL, Purpose.RESET_PASSWORD])
 async def test_what_was_mailed_is_no_code(
-    browser: Browser, begin: Begin, clock: FakeClock, purpose: Purpose
+    browser: Browser, begin: Begin[UnitOfWork], clock: FakeClock, purpose: Purpose
 ) -> None:
     user = a_user()
     token = a_one_time_token(

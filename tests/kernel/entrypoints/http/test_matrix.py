@@ -30,15 +30,17 @@ from application.kernel.identity.accounts import Linking
 from application.kernel.identity.cookie_sessions import csrf_token
 from application.kernel.identity.provider_login import Attempt
 from application.kernel.identity.secret_tokens import fingerprint
-from application.kernel.ports import Begin
+from application.kernel.unit_of_work import Begin
+from application.unit_of_work import UnitOfWork
 from domain.kernel.identity.auth import Purpose, SessionKind
 from domain.kernel.memberships import Role
 from domain.kernel.users import GlobalRole, User
 from domain.tasks import Status
+from entrypoints.container import Container
+from entrypoints.http.app import VERSIONS, create_app
 from entrypoints.http.kernel.identity.cookies import CSRF_HEADER, LOG_IN, SESSION
-from entrypoints.http.kernel.server.app import VERSIONS, create_app, versioned_routes
-from entrypoints.kernel.container import Container
-from entrypoints.kernel.settings import Settings
+from entrypoints.http.kernel.server.app import versioned_routes
+from entrypoints.settings import Settings
 from kernel.world.builders import (
     a_comment,
     a_credential,
@@ -327,7 +329,7 @@ class World:
 
 
 @pytest.fixture
-async def world(begin: Begin, container: Container) -> World:
+async def world(begin: Begin[UnitOfWork], container: Container) -> World:
     now = datetime.now(UTC)
     team, elsewhere = a_team(), a_team()
     member, workspace = team.users[Role.MEMBER], team.workspace
@@ -601,7 +603,7 @@ def test_whatever_changes_something_takes_conditions_and_keys() -> None:
             assert route.changes or name in WITHOUT_A_VERSION, f"{name}: say what it `changes`."
         if method == "POST":
             assert route.shape.keyed != bool(route.unkeyed), (
-                f"{name}: take a Runner, or say why it is `unkeyed`."
+                f"{name}: take a Runner[UnitOfWork], or say why it is `unkeyed`."
             )
 
 

@@ -9,7 +9,7 @@ from httpx2 import AsyncClient, Response
 from pydantic import SecretStr
 
 from application.kernel.identity.attempts import FAILURES_OF_ACCOUNT_FROM_ADDRESS
-from entrypoints.kernel.settings import Settings
+from entrypoints.settings import Settings
 from kernel.world.builders import an_email
 from kernel.world.people import PASSWORD
 

@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from structlog.testing import capture_logs
 
 from application.kernel.paging import InvalidCursor
-from application.kernel.ports import Contention, TimedOut, Unavailable, WorldError
+from application.kernel.ports.world import Contention, TimedOut, Unavailable, WorldError
 from domain.kernel.errors import (
     Conflict,
     DomainError,

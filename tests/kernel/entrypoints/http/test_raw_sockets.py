@@ -622,10 +622,10 @@ def test_nothing_failed_and_no_secret_was_logged(service: Service) -> None:
 # --- what never ends ------------------------------------------------------------------------------
 
 IMPATIENT = """
-from entrypoints.http import __main__
-from entrypoints.http.kernel.server import protocol
+from entrypoints.http.kernel.server import process, protocol
+from entrypoints.settings import Settings
 protocol.REQUEST_SECONDS = 0.5
-__main__.main([])
+process.serve("entrypoints.http.app:create_app", Settings, [])
 """
 
 

@@ -1,7 +1,6 @@
 """Versions of the API: a later one overrides single routes, and what is deprecated says so."""
 
 from datetime import date
-from types import ModuleType
 
 import pytest
 from fastapi import FastAPI
@@ -9,10 +8,11 @@ from httpx2 import AsyncClient
 
 from domain.kernel.errors import NotFound
 from domain.tasks import Task
+from entrypoints.container import Container
 from entrypoints.http import v1
+from entrypoints.http.app import create_app
 from entrypoints.http.kernel.routing.routes import Deprecation, Router
-from entrypoints.http.kernel.server.app import Service, create_app, versioned_routes
-from entrypoints.kernel.container import Container
+from entrypoints.http.kernel.server.app import Service, versioned_routes, with_kernel
 from kernel import v2
 from kernel.v2 import tasks as second_tasks
 from kernel.world.builders import Team
@@ -20,7 +20,7 @@ from kernel.world.builders import Team
 
 @pytest.fixture
 async def app(container: Container) -> FastAPI:
-    return create_app(container, versions=(v1, v2))
+    return create_app(container, versions={"v1": (v1,), "v2": (v2,)})
 
 
 async def test_a_later_version_has_its_own_route_and_the_first_keeps_its(
@@ -48,7 +48,11 @@ def test_what_differs_may_call_what_is_in_its_path_otherwise(monkeypatch: pytest
         return {"id": id}
 
     monkeypatch.setattr(second_tasks, "router", router)
-    routes = [route.path for route in versioned_routes((v1, v2)) if route.name == "get_task"]
+    routes = [
+        route.path
+        for route in versioned_routes(with_kernel({"v1": (v1,), "v2": (v2,)}))
+        if route.name == "get_task"
+    ]
     assert routes == ["/v1/tasks/{task_id}", "/v2/tasks/{id}"]
 
 
@@ -75,8 +79,8 @@ async def test_each_version_has_its_page(client: AsyncClient) -> None:
 def test_a_router_that_forgot_its_version_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(second_tasks, "router", Router(tag="tasks"))
-    versions: tuple[ModuleType, ...] = (v1, v2)
-    with pytest.raises(TypeError, match=r"v2 has a Router with the prefix /v1"):
+    versions = with_kernel({"v1": (v1,), "v2": (v2,)})
+    with pytest.raises(TypeError, match=r"prefix /v1 \(tag tasks\) is in the package of v2"):
         list(versioned_routes(versions))
 
 

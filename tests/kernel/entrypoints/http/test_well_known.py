@@ -11,9 +11,9 @@ from joserfc import jwt
 from joserfc.jwk import KeySet
 from pydantic import SecretStr
 
-from entrypoints.http.kernel.server.app import create_app
-from entrypoints.kernel.container import Container
-from entrypoints.kernel.settings import Settings
+from entrypoints.container import Container
+from entrypoints.http.app import create_app
+from entrypoints.settings import Settings
 
 RESOURCE = "/.well-known/oauth-protected-resource"
 DISCOVERY = ("/.well-known/openid-configuration", "/.well-known/oauth-authorization-server")

@@ -15,7 +15,7 @@ from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 from sqlalchemy.sql import ClauseElement
 
 from adapters.postgres.kernel.connection.errors import NO_CONFLICTS, Conflicts, translated
-from application.kernel.ports import Unavailable
+from application.kernel.ports.world import Unavailable
 
 # Written so because the class takes a parameter for the type checker only.
 type RawConnection = asyncpg.Connection[asyncpg.Record]
@@ -216,6 +216,10 @@ class Database:
         if self._on_connect is not None:
             self._on_connect(raw)
         return raw
+
+    def connected(self, raw: RawConnection) -> Connection:
+        """What statements run on, on a connection that was taken."""
+        return Connection(raw)
 
     def give_back(self, raw: RawConnection, *, cancelled: bool) -> None:
         """Takes back what `take` gave."""

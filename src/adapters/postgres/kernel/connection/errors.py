@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 
 import asyncpg
 
-from application.kernel.ports import Contention, TimedOut, Unavailable
+from application.kernel.ports.world import Contention, TimedOut, Unavailable
 from domain.kernel.errors import DomainError, Invalid
 
 type Conflicts = Mapping[str, Callable[[], DomainError]]

@@ -9,7 +9,8 @@ import asyncpg
 
 from adapters.postgres.kernel.connection.database import Connection, Statement
 from adapters.postgres.kernel.connection.errors import NO_CONFLICTS, Conflicts
-from application.kernel.ports import WorldError
+from application.kernel.ports.world import WorldError
+from application.kernel.unit_of_work import Seen
 from domain.kernel.errors import DomainError, Stale
 
 
@@ -34,10 +35,12 @@ class Transaction:
     costs neither a BEGIN nor a COMMIT (docs/decisions/0010).
     """
 
-    __slots__ = ("_begun", "_connection", "_held")
+    __slots__ = ("_begun", "_connection", "_held", "seen")
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, *, seen: Seen | None = None) -> None:
+        """`seen` is told of each aggregate that a repository reads."""
         self._connection = connection
+        self.seen = seen
         self._begun = False
         self._held: _Change | None = None
 

@@ -1,75 +1,120 @@
 """Units of work: the repositories on one transaction, committed when the block ends."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
+from types import TracebackType
+from typing import override
 
-from adapters.postgres.comments import PostgresComments
-from adapters.postgres.kernel.connection.database import Database
+from adapters.postgres.kernel.connection.database import Database, RawConnection
 from adapters.postgres.kernel.connection.transaction import Transaction
+from adapters.postgres.kernel.discovery import Repositories
 from adapters.postgres.kernel.idempotency import PostgresKeptAnswers
-from adapters.postgres.kernel.identity.auth import (
-    PostgresCredentials,
-    PostgresOneTimeTokens,
-    PostgresSessions,
-    PostgresSigningKeys,
-)
-from adapters.postgres.kernel.identity.identities import PostgresLinks
-from adapters.postgres.kernel.invitations import PostgresInvitations
-from adapters.postgres.kernel.memberships import PostgresMemberships
-from adapters.postgres.kernel.users import PostgresUsers
-from adapters.postgres.kernel.workspaces import PostgresWorkspaces
-from adapters.postgres.notifications import PostgresNotifications
-from adapters.postgres.tasks import PostgresTasks
-from application.kernel.ports import Clock, UnitOfWork
+from application.kernel.ports.storing import Clock
+from application.kernel.unit_of_work import KernelUnitOfWork, Seen
 
 
-class PostgresTransactions:
+class PostgresTransactions[U: KernelUnitOfWork]:
     """A `Begin`. READ COMMITTED: what must not change under a use case is guarded by a version or a lock."""
 
     def __init__(
-        self, database: Database, clock: Clock, *, answers_kept: timedelta = timedelta(hours=24)
+        self,
+        database: Database,
+        clock: Clock,
+        unit_of_work: type[U],
+        repositories: Repositories,
+        *,
+        answers_kept: timedelta = timedelta(hours=24),
     ) -> None:
+        """`repositories` makes each collection that `unit_of_work` names."""
         self._database = database
         self._clock = clock
+        self._unit_of_work = unit_of_work
+        self._repositories = repositories
         self._answers_kept = answers_kept
 
-    @asynccontextmanager
-    async def __call__(self) -> AsyncIterator[UnitOfWork]:
-        async with self.open() as transaction:
-            yield self.unit_of_work(transaction)
+    def __call__(self, seen: Seen | None = None, /) -> AbstractAsyncContextManager[U]:
+        return _Block(self, seen)
 
-    @asynccontextmanager
-    async def open(self) -> AsyncIterator[Transaction]:
-        """The transaction by itself, for who has more to do in it than a use case."""
-        async with self._database.connection() as connection:
-            transaction = Transaction(connection)
-            try:
-                yield transaction
-                await transaction.commit()
-            except asyncio.CancelledError:
-                raise  # nobody waits for a ROLLBACK: the connection is ended, and the transaction with it
-            except BaseException:
-                await transaction.roll_back()
-                raise
+    def open(self) -> AbstractAsyncContextManager[Transaction]:
+        """The transaction by itself, for more than a use case."""
+        return _Open(self._database, None)
 
-    def unit_of_work(self, transaction: Transaction) -> UnitOfWork:
+    def unit_of_work(self, transaction: Transaction) -> U:
         """The repositories on a transaction, at this instant."""
         now = self._clock()
-        return UnitOfWork(
-            now=now,
-            users=PostgresUsers(transaction),
-            credentials=PostgresCredentials(transaction),
-            sessions=PostgresSessions(transaction),
-            one_time_tokens=PostgresOneTimeTokens(transaction),
-            signing_keys=PostgresSigningKeys(transaction),
-            links=PostgresLinks(transaction),
-            workspaces=PostgresWorkspaces(transaction),
-            memberships=PostgresMemberships(transaction),
-            invitations=PostgresInvitations(transaction),
-            tasks=PostgresTasks(transaction),
-            comments=PostgresComments(transaction),
-            notifications=PostgresNotifications(transaction),
-            kept_answers=PostgresKeptAnswers(transaction, now=now, lifetime=self._answers_kept),
-        )
+
+        def make(name: str) -> object:
+            if name == "kept_answers":
+                return PostgresKeptAnswers(transaction, now=now, lifetime=self._answers_kept)
+            return self._repositories[name](transaction)
+
+        return self._unit_of_work(now, make)
+
+
+class _Open(AbstractAsyncContextManager[Transaction]):
+    """A block with a transaction. Classes, because every change enters one, and generators cost more."""
+
+    __slots__ = ("_database", "_raw", "_seen", "_transaction")
+
+    def __init__(self, database: Database, seen: Seen | None) -> None:
+        self._database = database
+        self._seen = seen
+
+    @override
+    async def __aenter__(self) -> Transaction:
+        self._raw: RawConnection = await self._database.take()
+        self._transaction = Transaction(self._database.connected(self._raw), seen=self._seen)
+        return self._transaction
+
+    @override
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        ended = error
+        try:
+            if error is None:
+                await self._commit()
+            elif not isinstance(error, asyncio.CancelledError):
+                # After a cancellation nothing waits for a ROLLBACK: the connection is ended, and with it
+                # the transaction.
+                await self._transaction.roll_back()
+        except BaseException as raised:
+            ended = raised
+            raise
+        finally:
+            self._database.give_back(self._raw, cancelled=isinstance(ended, asyncio.CancelledError))
+
+    async def _commit(self) -> None:
+        try:
+            await self._transaction.commit()
+        except asyncio.CancelledError:
+            raise
+        except BaseException:
+            await self._transaction.roll_back()
+            raise
+
+
+class _Block[U: KernelUnitOfWork](AbstractAsyncContextManager[U]):
+    """A block with a unit of work."""
+
+    __slots__ = ("_open", "_transactions")
+
+    def __init__(self, transactions: PostgresTransactions[U], seen: Seen | None) -> None:
+        self._transactions = transactions
+        self._open = _Open(transactions._database, seen)  # noqa: SLF001 (of this module)
+
+    @override
+    async def __aenter__(self) -> U:
+        transaction = await self._open.__aenter__()
+        try:
+            return self._transactions.unit_of_work(transaction)
+        except BaseException as error:
+            await self._open.__aexit__(type(error), error, error.__traceback__)
+            raise
+
+    @override
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._open.__aexit__(kind, error, traceback)

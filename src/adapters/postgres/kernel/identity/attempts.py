@@ -11,7 +11,8 @@ from sqlalchemy.dialects.postgresql import ARRAY, insert
 
 from adapters.postgres.kernel.connection.database import Database, Statement
 from adapters.postgres.kernel.identity.auth import attempts
-from application.kernel.ports import Clock, Limit
+from application.kernel.ports.attempts import Limit
+from application.kernel.ports.storing import Clock
 from domain.kernel.identity.auth import TooManyAttempts
 
 _SWEPT = 10  # more than one failure adds, so the table does not grow for ever

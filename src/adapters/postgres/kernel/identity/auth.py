@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from datetime import datetime
-from typing import ClassVar
+from typing import ClassVar, override
 
 from sqlalchemy import (
     CheckConstraint,
@@ -24,15 +24,23 @@ from sqlalchemy import (
     update,
 )
 
-from adapters.postgres.kernel.connection.database import Database, Statement
+from adapters.postgres.kernel.connection.database import Statement
 from adapters.postgres.kernel.connection.errors import Conflicts
 from adapters.postgres.kernel.tables.mapping import column_names, loader
 from adapters.postgres.kernel.tables.paging import Listing, by_time
+from adapters.postgres.kernel.tables.queries import PostgresQueries
 from adapters.postgres.kernel.tables.repository import PostgresRepository, with_events
 from adapters.postgres.kernel.tables.schema import instant, key, metadata, one_of, text, version
 from adapters.postgres.kernel.users import users
 from application.kernel.paging import Page, PageRequest, Sort
-from application.kernel.queries.auth import KnownCookie, KnownCredential, PasswordOwner, SessionView
+from application.kernel.ports.sessions import OneTimeTokens, Sessions
+from application.kernel.queries.auth import (
+    AuthQueries,
+    KnownCookie,
+    KnownCredential,
+    PasswordOwner,
+    SessionView,
+)
 from domain.kernel.identity.auth import (
     Credential,
     OneTimeToken,
@@ -121,14 +129,16 @@ class PostgresCredentials(PostgresRepository[Credential, UserId]):
     table, entity, missing = credentials, Credential, UserNotFound
 
 
-class PostgresSessions(PostgresRepository[Session, SessionId]):
+class PostgresSessions(PostgresRepository[Session, SessionId], Sessions):
     table, entity, missing = sessions, Session, SessionNotFound
 
+    @override
     async def add_by_password(self, session: Session, /, *, password_hash: str) -> Session:
         values = self._values(session) | {"password_hash": password_hash}
         await self._transaction.change(_ADD_BY_PASSWORD, values, otherwise=WrongCredentials)
         return replace(session, events=())
 
+    @override
     async def end_all(self, user_id: UserId, /, *, at: datetime, but: SessionId | None = None) -> None:
         await self._transaction.change(_END_ALL, {"user": user_id, "at": at, "but": but})
 
@@ -168,15 +178,17 @@ _ended = (
 _END_ALL = Statement(select(func.count()).select_from(_ended))  # a row also where none was open
 
 
-class PostgresOneTimeTokens(PostgresRepository[OneTimeToken, OneTimeTokenId]):
+class PostgresOneTimeTokens(PostgresRepository[OneTimeToken, OneTimeTokenId], OneTimeTokens):
     table, entity, missing = one_time_tokens, OneTimeToken, OneTimeTokenNotFound
 
+    @override
     async def with_token(self, token_hash: str, /) -> OneTimeToken:
         found = await self._first(_WITH_TOKEN, {"token_hash": token_hash})
         if found is None:
             raise OneTimeTokenNotFound
         return found
 
+    @override
     async def remove_earlier(self, token: OneTimeToken, /) -> None:
         await self._transaction.change(
             _REMOVE_EARLIER, {"user": token.user_id, "its_purpose": token.purpose, "but": token.id}
@@ -269,40 +281,41 @@ _COOKIE = Statement(
 _cookie = loader(KnownCookie)
 
 
-class PostgresAuthQueries:
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
+class PostgresAuthQueries(PostgresQueries, AuthQueries):
+    @override
     async def credential(self, email: Email, /) -> KnownCredential | None:
         row = await self._database.fetchrow(_CREDENTIAL, {"email": email})
         return None if row is None else _credential(row)
 
+    @override
     async def known(self, user_id: UserId, /) -> PasswordOwner | None:
         row = await self._database.fetchrow(_KNOWN, {"user_id": user_id})
         return None if row is None else _known(row)
 
+    @override
     async def resetting(self, token_hash: str, /) -> PasswordOwner | None:
         row = await self._database.fetchrow(_RESETTING, {"token_hash": token_hash})
         return None if row is None else _known(row)
 
+    @override
     async def session(
         self, viewer: UserId, session_id: SessionId, /, *, current: SessionId | None
     ) -> SessionView:
         scope = {"viewer": viewer, "session_id": session_id, "current": current}
-        row = await self._database.fetchrow(_OPEN_SESSION, scope)
-        if row is None:
-            raise SessionNotFound
-        return _session(row)
+        return await self._one(_OPEN_SESSION, scope, _session, SessionNotFound)
 
+    @override
     async def sessions(
         self, viewer: UserId, page: PageRequest, /, *, current: SessionId | None
     ) -> Page[SessionView]:
         scope = {"viewer": viewer, "current": current}
         return await _SESSIONS.page(self._database, scope, page, sort=_NEWEST_FIRST)
 
+    @override
     async def signing_keys(self) -> list[SigningKey]:
         return [_signing_key(row) for row in await self._database.fetch(_SIGNING_KEYS, {})]
 
+    @override
     async def cookie(self, session_id: SessionId, /) -> KnownCookie | None:
         row = await self._database.fetchrow(_COOKIE, {"session_id": session_id})
         return None if row is None else _cookie(row)

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 from functools import cache
-from typing import ClassVar
+from typing import ClassVar, override
 
 from sqlalchemy import (
     Column,
@@ -21,16 +21,18 @@ from sqlalchemy import (
     select,
 )
 
-from adapters.postgres.kernel.connection.database import Database, Statement
+from adapters.postgres.kernel.connection.database import Statement
 from adapters.postgres.kernel.connection.errors import Conflicts
 from adapters.postgres.kernel.identity.auth import one_time_tokens, sessions
 from adapters.postgres.kernel.tables.mapping import column_names, loader
 from adapters.postgres.kernel.tables.paging import Listing, by_time
+from adapters.postgres.kernel.tables.queries import PostgresQueries
 from adapters.postgres.kernel.tables.repository import PostgresRepository
 from adapters.postgres.kernel.tables.schema import instant, key, metadata, text, version
 from adapters.postgres.kernel.users import users
 from application.kernel.paging import Page, PageRequest, Sort
-from application.kernel.queries.identities import KnownSession, KnownUser, LinkView
+from application.kernel.ports.sessions import Links
+from application.kernel.queries.identities import IdentityQueries, KnownSession, KnownUser, LinkView
 from domain.kernel.identity.auth import SessionId
 from domain.kernel.identity.identities import Link, LinkedElsewhere, LinkId, LinkNotFound
 from domain.kernel.users import UserId, UserNotFound
@@ -49,23 +51,27 @@ links = Table(
 )
 
 
-class PostgresLinks(PostgresRepository[Link, LinkId]):
+class PostgresLinks(PostgresRepository[Link, LinkId], Links):
     table, entity, missing = links, Link, LinkNotFound
     conflicts: ClassVar[Conflicts] = {
         "uq_identities_issuer_subject": LinkedElsewhere,
         "fk_identities_user_id_users": UserNotFound,  # who was absorbed by another user meanwhile
     }
 
+    @override
     async def of(self, issuer: str, subject: str, /) -> Link | None:
         return await self._first(_OF, {"issuer": issuer, "subject": subject})
 
+    @override
     async def lock_of(self, user_id: UserId, /) -> Collection[Link]:
         rows = await self._transaction.lock(_LOCK_OF, {"user_id": user_id})
-        return [self._load(row) for row in rows]
+        return [self._read(row) for row in rows]
 
+    @override
     async def remove_all(self, user_id: UserId, /) -> None:
         await self._transaction.change(_REMOVE_ALL, {"user_id": user_id})
 
+    @override
     async def is_all_of_its_user(self, link: Link, /) -> bool:
         # The lock first, and by itself: whatever refers to a user locks their row too, and what did so
         # while this one waited is seen by the next statement only.
@@ -128,23 +134,21 @@ _IN_ORDER_OF_LINKING = (Sort("created_at"),)
 _view = loader(LinkView)
 
 
-class PostgresIdentityQueries:
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
+class PostgresIdentityQueries(PostgresQueries, IdentityQueries):
+    @override
     async def linked(self, issuer: str, subject: str, /) -> KnownUser | None:
         row = await self._database.fetchrow(_LINKED, {"issuer": issuer, "subject": subject})
         return None if row is None else _known_user(row)
 
+    @override
     async def session(self, user_id: UserId, session_id: SessionId, /) -> KnownSession | None:
         row = await self._database.fetchrow(_SESSION, {"user_id": user_id, "session_id": session_id})
         return None if row is None else _known_session(row)
 
+    @override
     async def get(self, viewer: UserId, link_id: LinkId, /) -> LinkView:
-        row = await self._database.fetchrow(_GET, {"viewer": viewer, "link_id": link_id})
-        if row is None:
-            raise LinkNotFound
-        return _view(row)
+        return await self._one(_GET, {"viewer": viewer, "link_id": link_id}, _view, LinkNotFound)
 
+    @override
     async def page(self, viewer: UserId, page: PageRequest, /) -> Page[LinkView]:
         return await _PAGE.page(self._database, {"viewer": viewer}, page, sort=_IN_ORDER_OF_LINKING)

@@ -17,7 +17,9 @@ from adapters.postgres.kernel.connection.database import Database, Statement
 from adapters.postgres.kernel.connection.transactions import PostgresTransactions
 from adapters.postgres.kernel.outbox.events import CHANNEL, decode, outbox
 from adapters.postgres.kernel.tables.mapping import loader
-from application.kernel.ports import Contention, Delivery, OutboxEntry, Reaction, Unavailable
+from application.kernel.ports.events import Delivery, OutboxEntry, Reaction
+from application.kernel.ports.world import Contention, Unavailable
+from application.kernel.unit_of_work import KernelUnitOfWork
 from domain.kernel.aggregate import Event
 
 BACK_OFF_MOST_SECONDS = 600
@@ -80,16 +82,16 @@ _REPLAY_ONE = Statement(_replayed.where(outbox.c.id == bindparam("id", type_=Uui
 _entry = loader(OutboxEntry)
 
 
-class PostgresOutbox:
+class PostgresOutbox[U: KernelUnitOfWork]:
     """An `Outbox`. An event is parked after `attempts` failures in a row."""
 
-    def __init__(self, database: Database, begin: PostgresTransactions, *, attempts: int = 10) -> None:
+    def __init__(self, database: Database, begin: PostgresTransactions[U], *, attempts: int = 10) -> None:
         self._database = database
         self._begin = begin
         self._attempts = attempts
         self._heard = asyncio.Event()
 
-    async def deliver_next(self, react: Reaction[Event], /) -> bool:
+    async def deliver_next(self, react: Reaction[U, Event], /) -> bool:
         claimed = None
         try:
             async with self._begin.open() as transaction:

@@ -30,6 +30,9 @@ class PostgresRepository[A: Aggregate, Id]:
     missing: ClassVar[type[NotFound]]
     conflicts: ClassVar[Conflicts] = NO_CONFLICTS
 
+    registry: ClassVar[list[type["PostgresRepository[Any, Any]"]]] = []
+    """Every subclass."""
+
     _names: ClassVar[Sequence[str]]
     _load: "ClassVar[staticmethod[[asyncpg.Record], Any]]"
     _get: ClassVar[Statement]
@@ -39,6 +42,7 @@ class PostgresRepository[A: Aggregate, Id]:
 
     @override
     def __init_subclass__(cls) -> None:
+        PostgresRepository.registry.append(cls)
         table, cls._names = cls.table, column_names(cls.entity)
         if set(cls._names) != set(table.c.keys()):
             raise TypeError(f"{cls.entity.__name__} and the table {table.name} differ in their fields.")
@@ -81,7 +85,14 @@ class PostgresRepository[A: Aggregate, Id]:
 
     async def _first(self, statement: Statement, values: Mapping[str, Any]) -> A | None:
         row = await self._transaction.fetchrow(statement, values)
-        return None if row is None else self._load(row)
+        return None if row is None else self._read(row)
+
+    def _read(self, row: asyncpg.Record) -> A:
+        """The aggregate of a row, which the transaction has now seen."""
+        found: A = self._load(row)
+        if self._transaction.seen is not None:
+            self._transaction.seen(found)
+        return found
 
     async def _write(self, statement: Statement, aggregate: A) -> None:
         await self._transaction.change(statement, self._values(aggregate), conflicts=self.conflicts)

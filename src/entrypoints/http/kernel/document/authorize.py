@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from entrypoints.kernel.providers import ProviderSettings
-from entrypoints.kernel.settings import Settings
+from entrypoints.kernel.settings import KernelSettings
 
 # They tell by a parameter whom a token is for; with the others the address, the scopes or the client do.
 _NAMED_BY = {"rfc9068": "resource", "better-auth": "resource", "auth0": "audience"}
@@ -18,7 +18,7 @@ _ENTRA = {"entra-v1", "entra-v2"}
 _AUTHORITY = re.compile(r"[A-Za-z0-9.:\[\]-]+")  # nothing that would end a source in a policy
 
 
-def log_in_schemes(settings: Settings) -> dict[str, Any]:
+def log_in_schemes(settings: KernelSettings) -> dict[str, Any]:
     """The security schemes that the OpenAPI document names beside a bearer token from elsewhere."""
     schemes: dict[str, Any] = {}
     if settings.passwords_enabled:
@@ -33,7 +33,7 @@ def log_in_schemes(settings: Settings) -> dict[str, Any]:
     return schemes
 
 
-def docs_provider(settings: Settings) -> ProviderSettings | None:
+def docs_provider(settings: KernelSettings) -> ProviderSettings | None:
     """The external provider that one can log in at from the page."""
     external = settings.providers if settings.auth_provider == "oidc" else ()
     return next((provider for provider in external if provider.docs_client_id), None)

@@ -16,7 +16,7 @@ from fastapi import APIRouter, FastAPI, Request
 from fastapi.openapi.docs import get_swagger_ui_html, get_swagger_ui_oauth2_redirect_html
 from fastapi.responses import FileResponse, HTMLResponse
 
-from application.kernel.ports import Unavailable
+from application.kernel.ports.world import Unavailable
 from entrypoints.http.kernel.document.authorize import authorization, docs_provider, origins_of
 from entrypoints.http.kernel.document.documentation import PUBLIC
 from entrypoints.http.kernel.routing.answers import Answer

@@ -13,7 +13,7 @@ from fastapi.routing import APIRoute
 
 from application.kernel.idempotency import AnswerLost, IdempotencyKeyInUse, IdempotencyKeyReused
 from application.kernel.paging import InvalidCursor, Page
-from application.kernel.ports import Contention, TimedOut, Unavailable
+from application.kernel.ports.world import Contention, TimedOut, Unavailable
 from application.kernel.preconditions import PreconditionFailed
 from domain.kernel.errors import Invalid, NotFound, Stale, Unauthenticated
 from entrypoints.http.kernel.identity.cookies import CsrfTokenMissing, CsrfTokenWrong, ForeignOrigin

@@ -20,7 +20,7 @@ from entrypoints.kernel.settings import (
     SERVICE_LICENSE,
     SERVICE_NAME,
     SERVICE_VERSION,
-    Settings,
+    KernelSettings,
 )
 
 type Document = dict[str, Any]
@@ -54,9 +54,10 @@ of enumerations in answers; be ready for those that you do not know. Nothing els
 _CAPITALS = frozenset({"csrf"})
 
 
-def openapi_document(version: str, routes: Iterable[BaseRoute], settings: Settings) -> Document:
+def openapi_document(version: str, routes: Iterable[BaseRoute], settings: KernelSettings) -> Document:
     """The document of `/{version}/…`; nothing of it depends on anything but its arguments."""
     routes = [route for route in routes if getattr(route, "path", "").startswith(f"/{version}/")]
+    routes.sort(key=_place)
     documented = [route for route in routes if isinstance(route, APIRoute) and route.include_in_schema]
     document = get_openapi(
         openapi_version=OPENAPI_VERSION,
@@ -86,6 +87,13 @@ def openapi_document(version: str, routes: Iterable[BaseRoute], settings: Settin
     add_examples(document)
     _add_links(document)
     return document
+
+
+def _place(route: BaseRoute) -> tuple[str, int]:
+    """By path and then by method, whichever package a route is of: so two that are new merge."""
+    order = ("GET", "POST", "PATCH", "DELETE")
+    known = [order.index(method) for method in getattr(route, "methods", None) or () if method in order]
+    return getattr(route, "path", ""), min(known, default=9)
 
 
 def _operations(document: Document) -> Iterator[dict[str, Any]]:

@@ -28,7 +28,7 @@ from application.kernel.identity.provider_login import (
     Return,
 )
 from application.kernel.identity.sessions import TokenPair, log_out
-from application.kernel.ports import ProviderAnswer
+from application.kernel.ports.logins import ProviderAnswer
 from domain.kernel.errors import Invalid
 from domain.kernel.identity.auth import (
     ExchangeRefused,
@@ -55,8 +55,8 @@ from entrypoints.http.kernel.routing.dependencies import (
     ByCookie,
     CookieLogin,
     Cookies,
-    FromClient,
-    Providers,
+    FromPeer,
+    ProviderLogins,
     Run,
     SameSite,
 )
@@ -139,10 +139,10 @@ class CsrfToken:
 
 
 @router.get("/auth/providers", public=True)
-async def get_login_providers(providers: Providers) -> LoginProviders:
+async def get_login_providers(logins: ProviderLogins) -> LoginProviders:
     """What one can log in through, beside a password."""
     return LoginProviders(
-        [LoginProviderView(name, provider.issuer) for name, provider in providers.providers.items()]
+        [LoginProviderView(name, provider.issuer) for name, provider in logins.providers.items()]
     )
 
 
@@ -153,9 +153,9 @@ async def get_login_providers(providers: Providers) -> LoginProviders:
     refuses=(LoginProviderNotFound, Invalid),
 )
 async def begin_login(
-    name: str, providers: Providers, cookies: Cookies, query: Annotated[Beginning, Query()]
+    name: str, logins: ProviderLogins, cookies: Cookies, query: Annotated[Beginning, Query()]
 ) -> Redirect:
-    return _depart(await providers.begin(name, **query.model_dump()), cookies)
+    return _depart(await logins.begin(name, **query.model_dump()), cookies)
 
 
 @router.get(
@@ -166,16 +166,16 @@ async def begin_login(
 )
 async def finish_login(
     name: str,
-    providers: Providers,
+    logins: ProviderLogins,
     *,
     cookies: Cookies,
-    client: FromClient,
+    peer: FromPeer,
     same_site: SameSite,
     query: Annotated[Answer, Query()],
 ) -> Redirect:
     kept = log_in_cookie(query.state)
     answer = ProviderAnswer(state=query.state, code=query.code, error=query.error, issuer=query.iss)
-    arrived = await providers.finish(client, name, answer=answer, sealed=cookies.get(kept))
+    arrived = await logins.finish(peer, name, answer=answer, sealed=cookies.get(kept))
     return _arrive(name, arrived, kept, same_site)
 
 
@@ -187,9 +187,9 @@ async def finish_login(
     refuses=(ExchangeRefused,),
 )
 async def exchange_code(
-    providers: Providers, client: FromClient, body: Annotated[Exchange, Body()]
+    logins: ProviderLogins, peer: FromPeer, body: Annotated[Exchange, Body()]
 ) -> TokenPair:
-    return await providers.exchange(client, **body)
+    return await logins.exchange(peer, **body)
 
 
 @router.post(
@@ -201,11 +201,11 @@ async def exchange_code(
 )
 async def open_cookie_session(
     login: CookieLogin,
-    client: FromClient,
+    peer: FromPeer,
     same_site: SameSite,
     body: Annotated[Credentials, Body()],
 ) -> NoContent:
-    return NoContent([_session(await login.log_in(client, **body), same_site)])
+    return NoContent([_session(await login.log_in(peer, **body), same_site)])
 
 
 @router.get("/auth/cookie", refuses=(SessionEnded,))

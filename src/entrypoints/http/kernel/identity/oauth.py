@@ -29,7 +29,7 @@ from fastapi.openapi.models import HTTPBase
 from fastapi.security.base import SecurityBase
 
 from application.kernel.identity.sessions import TokenPair, log_out
-from application.kernel.ports import Proof
+from application.kernel.ports.callers import Claims
 from domain.kernel.errors import Stale, Unauthenticated
 from domain.kernel.identity.auth import (
     PasswordsDisabled,
@@ -41,7 +41,7 @@ from domain.kernel.identity.auth import (
 from entrypoints.http.kernel.document.documentation import PUBLIC, refused_by
 from entrypoints.http.kernel.document.examples import PASSWORD, TOKEN
 from entrypoints.http.kernel.routing.answers import Answer
-from entrypoints.http.kernel.routing.dependencies import FromClient, Login, Run, Tokens, Verify, settings_of
+from entrypoints.http.kernel.routing.dependencies import FromPeer, Login, Run, Tokens, Verify, settings_of
 from entrypoints.http.kernel.routing.problems import (
     ContentTooLarge,
     InvalidClient,
@@ -49,7 +49,7 @@ from entrypoints.http.kernel.routing.problems import (
     InvalidGrant,
     UnsupportedGrantType,
 )
-from entrypoints.kernel.settings import Settings
+from entrypoints.kernel.settings import KernelSettings
 
 router = APIRouter(tags=["oauth"], generate_unique_id_function=lambda route: route.name)
 
@@ -117,7 +117,7 @@ _TOKEN = {
     ),
     responses=refused_by(InvalidForm, InvalidGrant, UnsupportedGrantType, ContentTooLarge, TooManyAttempts),
 )
-async def issue_token(request: Request, login: Login, sessions: Tokens, client: FromClient) -> Answer:
+async def issue_token(request: Request, login: Login, sessions: Tokens, peer: FromPeer) -> Answer:
     """The same as logging in and refreshing, for tools that speak OAuth; for first-party clients alone.
 
     Errors are problems that have OAuth's `error` as a further member.
@@ -127,7 +127,7 @@ async def issue_token(request: Request, login: Login, sessions: Tokens, client: 
         match _required(form, "grant_type"):
             case "password":
                 email, password = _required(form, "username"), _required(form, "password")
-                pair = await login.log_in(client, email=email, password=password)
+                pair = await login.log_in(peer, email=email, password=password)
             case "refresh_token":
                 pair = await sessions.refresh(refresh_token=_required(form, "refresh_token"))
             case _:
@@ -159,7 +159,7 @@ async def revoke_token(request: Request, sessions: Tokens, verify: Verify, run: 
         return Answer(200, b"{}")
     try:
         # Only a token of ours has a session, and it alone is worth a look at its user.
-        if (await verify.prove(token)).session_id is not None:
+        if (await verify.read(token)).session_id is not None:
             await run(log_out, await verify.verify(token))
     except (Unauthenticated, SessionNotFound):
         pass
@@ -199,7 +199,7 @@ async def introspect_token(
     found = Introspection(active=False)
     try:
         if _is_compact(token):
-            proof = await verify.prove(token)
+            proof = await verify.read(token)
             if proof.issuer == settings.public_url:
                 await verify.verify(token)  # its session goes on, and its user is not suspended
                 found = _introspection(proof, settings)
@@ -209,7 +209,7 @@ async def introspect_token(
     return Answer(200, msgspec.json.encode(said))
 
 
-def _introspection(proof: Proof, settings: Settings) -> Introspection:
+def _introspection(proof: Claims, settings: KernelSettings) -> Introspection:
     return Introspection(
         active=True,
         iss=proof.issuer,

@@ -18,7 +18,7 @@ from entrypoints.http.kernel.document.documentation import PUBLIC
 from entrypoints.http.kernel.routing.answers import Answer
 from entrypoints.http.kernel.routing.dependencies import PublicKeys, settings_of
 from entrypoints.http.kernel.routing.problems import PathNotFound
-from entrypoints.kernel.settings import SERVICE_NAME, Settings
+from entrypoints.kernel.settings import SERVICE_NAME, KernelSettings
 
 KEPT_SECONDS = 300
 
@@ -81,19 +81,19 @@ async def get_keys(request: Request, public_keys: PublicKeys) -> Answer:
     return _document(await public_keys())
 
 
-def resource_metadata(settings: Settings) -> str:
+def resource_metadata(settings: KernelSettings) -> str:
     """The address of what says whose tokens are good here, as it may stand between quotation marks."""
     return quote(f"{settings.public_url}{_RESOURCE}", safe="/:@!$&'()*+,;=~%[]")
 
 
-def token_issuers(settings: Settings) -> list[str]:
+def token_issuers(settings: KernelSettings) -> list[str]:
     """The issuers whose access tokens are good here."""
     external = settings.providers if settings.auth_provider == "oidc" else ()
     own = [settings.public_url] if settings.local_tokens_trusted else []
     return [*(provider.issuer for provider in external if provider.issues_access_tokens), *own]
 
 
-def _check_is_trusted(settings: Settings) -> None:
+def _check_is_trusted(settings: KernelSettings) -> None:
     if not settings.local_tokens_trusted:
         raise PathNotFound
 

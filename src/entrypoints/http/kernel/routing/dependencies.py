@@ -16,15 +16,20 @@ from application.kernel.identity.cookie_sessions import CookieSessions
 from application.kernel.identity.password_login import PasswordLogin
 from application.kernel.identity.provider_login import ProviderLogin
 from application.kernel.identity.sessions import TokenSessions
-from application.kernel.ports import Client, Clock, CookieVerifier, Identity, Queries, Seal, TokenVerifier
+from application.kernel.ports.attempts import Peer
+from application.kernel.ports.callers import Caller, CookieVerifier, TokenVerifier
+from application.kernel.ports.logins import Seal
+from application.kernel.ports.storing import Clock
+from application.kernel.queries import KernelQueries
 from application.kernel.run import Runner
+from application.kernel.unit_of_work import KernelUnitOfWork
 from domain.kernel.errors import Unauthenticated
 from domain.kernel.users import UserId
 from entrypoints.http.kernel.document.documentation import COOKIE_SCHEME
 from entrypoints.http.kernel.identity.cookies import CSRF_HEADER, SESSION, check_forgery, check_origin
 from entrypoints.http.kernel.server.readiness import Readiness
-from entrypoints.kernel.container import Container
-from entrypoints.kernel.settings import Settings
+from entrypoints.kernel.container import KernelContainer
+from entrypoints.kernel.settings import KernelSettings
 
 type Document = Mapping[str, Any]
 """A JSON object that is published."""
@@ -38,8 +43,8 @@ class Provided:
     """What the container has for endpoints. To ask it anew for each request would cost 8 µs of each."""
 
     tokens: TokenVerifier
-    run: Runner
-    queries: Queries
+    run: Runner[Any]
+    queries: KernelQueries
     login: PasswordLogin
     sessions: TokenSessions
     linking: Linking
@@ -54,7 +59,7 @@ class Provided:
     provider_metadata: Callable[[str], Awaitable[Document]]
 
 
-def provide(app: FastAPI, container: Container) -> None:
+def provide(app: FastAPI, container: KernelContainer) -> None:
     """Makes all of it, which connects to nothing yet."""
     database, migrations = container.database(), container.migrations()
     app.state.settings = container.settings()
@@ -87,8 +92,8 @@ def provided(request: Request) -> Provided:
     return cast("Provided", request.app.state.provided)
 
 
-def settings_of(request: Request) -> Settings:
-    return cast("Settings", request.app.state.settings)
+def settings_of(request: Request) -> KernelSettings:
+    return cast("KernelSettings", request.app.state.settings)
 
 
 class Bearer(SecurityBase):
@@ -103,7 +108,7 @@ class Bearer(SecurityBase):
             bearerFormat="JWT", description="The `access_token` of a log-in."
         )
 
-    async def __call__(self, request: Request) -> Identity:
+    async def __call__(self, request: Request) -> Caller:
         """Raises Unauthenticated, and Forbidden where a cookie is all that a change comes with."""
         authorization = request.headers.get("authorization")
         if authorization is None and SESSION in request.cookies:
@@ -122,21 +127,21 @@ class CookieBearer(Bearer):
         self.model = APIKey.model_validate({"in": APIKeyIn.cookie, "name": SESSION, "description": _COOKIE})
 
     @override
-    async def __call__(self, request: Request) -> Identity:
+    async def __call__(self, request: Request) -> Caller:
         """Raises Unauthenticated, and Forbidden where the cookie is all that a change comes with."""
         if SESSION not in request.cookies:
             raise Unauthenticated("There is no session cookie: log in with `POST /v1/auth/cookie`.")
         return await _of_cookie(request)
 
 
-async def _of_cookie(request: Request) -> Identity:
+async def _of_cookie(request: Request) -> Caller:
     there, cookie = provided(request), request.cookies[SESSION]
     identity = await there.cookies.verify(cookie)
     check_forgery(request, cookie, there.origins)
     return _known(request, identity)
 
 
-def _known(request: Request, identity: Identity) -> Identity:
+def _known(request: Request, identity: Caller) -> Caller:
     request.scope["user_id"] = identity.user_id
     bind_contextvars(user_id=str(identity.user_id))
     return identity
@@ -147,27 +152,20 @@ def user_id_of(request: Request) -> UserId:
     return cast("UserId", request.scope["user_id"])
 
 
-async def _run(request: Request) -> Runner:
-    return provided(request).run
+def given(name: str) -> Callable[[Request], Awaitable[Any]]:
+    """A dependency: what `Provided` has under this name."""
 
+    async def accessor(request: Request) -> Any:  # noqa: ANN401 (as many types as names)
+        return getattr(request.app.state.provided, name)
 
-async def _ask(request: Request) -> Queries:
-    return provided(request).queries
-
-
-async def _login(request: Request) -> PasswordLogin:
-    return provided(request).login
+    return accessor
 
 
 async def _cookie_login(request: Request) -> CookieSessions:
-    """Whoever could log a browser in as somebody else would read along with what its user does there."""
+    """A page that could log a browser in as another user would read along with what its user does there."""
     there = provided(request)
     check_origin(request, there.origins)
     return there.cookie_login
-
-
-async def _provider_login(request: Request) -> ProviderLogin:
-    return provided(request).provider_login
 
 
 async def _cookies(request: Request) -> Mapping[str, str]:
@@ -178,59 +176,35 @@ async def _same_site(request: Request) -> str:
     return settings_of(request).auth_cookie_same_site
 
 
-async def _links(request: Request) -> Linking:
-    return provided(request).linking
-
-
-async def _sessions(request: Request) -> TokenSessions:
-    return provided(request).sessions
-
-
-async def _verify(request: Request) -> TokenVerifier:
-    return provided(request).tokens
-
-
-async def _client(request: Request) -> Client:
+async def _peer(request: Request) -> Peer:
     # The server has put the address there that a proxy it trusts has named.
     address = request.client.host if request.client else ""
-    return Client(address=address, agent=request.headers.get("user-agent", ""))
+    return Peer(address=address, agent=request.headers.get("user-agent", ""))
 
 
 async def _now(request: Request) -> datetime:
     return provided(request).clock()
 
 
-async def _readiness(request: Request) -> Readiness:
-    return provided(request).readiness
-
-
-async def _public_keys(request: Request) -> Callable[[], Awaitable[Document]]:
-    return provided(request).public_keys
-
-
-async def _provider_metadata(request: Request) -> Callable[[str], Awaitable[Document]]:
-    return provided(request).provider_metadata
-
-
-Actor = Annotated[Identity, Depends(Bearer())]
+Actor = Annotated[Caller, Depends(Bearer())]
 """Whoever the bearer token speaks for, or the session cookie; without a good one the answer is 401."""
 
-ByCookie = Annotated[Identity, Depends(CookieBearer())]
+ByCookie = Annotated[Caller, Depends(CookieBearer())]
 """Whoever the session cookie speaks for; without a good one the answer is 401."""
 
-Run = Annotated[Runner, Depends(_run)]
-"""Runs a use case in a transaction."""
+Run = Annotated[Runner[KernelUnitOfWork], Depends(given("run"))]
+"""Runs a use case of the kernel in a transaction; a service's own `Run` runs its use cases as well."""
 
-Ask = Annotated[Queries, Depends(_ask)]
-"""Answers questions."""
+Ask = Annotated[KernelQueries, Depends(given("queries"))]
+"""Answers the kernel's questions; a service's own `Ask` answers its questions as well."""
 
-Login = Annotated[PasswordLogin, Depends(_login)]
+Login = Annotated[PasswordLogin, Depends(given("login"))]
 """The built-in provider."""
 
 CookieLogin = Annotated[CookieSessions, Depends(_cookie_login)]
 """Session cookies, for pages of the origins that the settings allow; for others the answer is 403."""
 
-Providers = Annotated[ProviderLogin, Depends(_provider_login)]
+ProviderLogins = Annotated[ProviderLogin, Depends(given("provider_login"))]
 """The log-in through other providers."""
 
 Cookies = Annotated[Mapping[str, str], Depends(_cookies)]
@@ -239,26 +213,26 @@ Cookies = Annotated[Mapping[str, str], Depends(_cookies)]
 SameSite = Annotated[str, Depends(_same_site)]
 """Which requests of other sites carry the session cookie: lax, strict or none."""
 
-Links = Annotated[Linking, Depends(_links)]
+Links = Annotated[Linking, Depends(given("linking"))]
 """Links by proof."""
 
-Tokens = Annotated[TokenSessions, Depends(_sessions)]
+Tokens = Annotated[TokenSessions, Depends(given("sessions"))]
 """Sessions whose client keeps tokens."""
 
-Verify = Annotated[TokenVerifier, Depends(_verify)]
+Verify = Annotated[TokenVerifier, Depends(given("tokens"))]
 """Reads a token that is not the caller's own."""
 
-FromClient = Annotated[Client, Depends(_client)]
+FromPeer = Annotated[Peer, Depends(_peer)]
 """Who is at the other end of the connection."""
 
 Now = Annotated[datetime, Depends(_now)]
 """The present instant, aware UTC."""
 
-Ready = Annotated[Readiness, Depends(_readiness)]
+Ready = Annotated[Readiness, Depends(given("readiness"))]
 """Whether the service can do its work."""
 
-PublicKeys = Annotated[Callable[[], Awaitable[Document]], Depends(_public_keys)]
+PublicKeys = Annotated[Callable[[], Awaitable[Document]], Depends(given("public_keys"))]
 """The key set of the built-in provider; raises Unavailable."""
 
-ProviderMetadata = Annotated[Callable[[str], Awaitable[Document]], Depends(_provider_metadata)]
+ProviderMetadata = Annotated[Callable[[str], Awaitable[Document]], Depends(given("provider_metadata"))]
 """The discovery document of the external provider with this issuer; raises Unavailable."""

@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, Match
 from starlette.types import Scope
 
-from application.kernel.ports import Contention, TimedOut, Unavailable
+from application.kernel.ports.world import Contention, TimedOut, Unavailable
 from domain.kernel.errors import Invalid, Limited, Unauthenticated
 from entrypoints.http.kernel.identity.well_known import resource_metadata
 from entrypoints.http.kernel.routing.answers import Answer, Header

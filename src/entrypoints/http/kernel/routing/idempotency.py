@@ -62,11 +62,11 @@ def written(response: Response) -> str:
     return msgspec.json.encode((response.status_code, headers, bytes(response.body).decode())).decode()
 
 
-def read(text: str, *, replayed: bool) -> Response:
-    """The answer that was written, byte for byte."""
+def read(text: str) -> Response:
+    """The answer that was written, byte for byte, and the header that says that it is a replay."""
     status, headers, body = _decode(text)
     raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
-    return Finished(status, body.encode(), [*raw, REPLAYED] if replayed else raw)
+    return Finished(status, body.encode(), [*raw, REPLAYED])
 
 
 _decode = msgspec.json.Decoder(tuple[int, list[tuple[str, str]], str]).decode

@@ -37,7 +37,7 @@ import msgspec
 from starlette.types import Scope
 
 from application.kernel.paging import InvalidCursor
-from application.kernel.ports import Contention, TimedOut, Unavailable, WorldError
+from application.kernel.ports.world import Contention, TimedOut, Unavailable, WorldError
 from application.kernel.preconditions import PreconditionFailed
 from domain.kernel.errors import (
     Conflict,

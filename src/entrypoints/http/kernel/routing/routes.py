@@ -12,7 +12,7 @@ from datetime import UTC, date, datetime, time
 from email.utils import format_datetime
 from http import HTTPStatus
 from inspect import getdoc
-from typing import Any, TypedDict, Unpack, get_type_hints, override
+from typing import Any, TypedDict, Unpack, get_origin, get_type_hints, override
 from urllib.parse import quote, unquote
 
 import msgspec
@@ -22,9 +22,8 @@ from fastapi.routing import APIRoute
 from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from application.kernel.idempotency import answer_once
+from application.kernel.idempotency import once
 from application.kernel.paging import Page
-from application.kernel.ports import UnitOfWork
 from application.kernel.run import Runner
 from domain.kernel.aggregate import Aggregate
 from entrypoints.http.kernel.document.documentation import PUBLIC, Shape, parameters, refusals, successes
@@ -103,7 +102,7 @@ class Router:
     def __init__(self, *, tag: str, prefix: str = "/v1", include_in_schema: bool = True) -> None:
         self.routes: list[Route] = []
         self.prefix = prefix
-        self._tag = tag
+        self.tag = tag
         self._include_in_schema = include_in_schema
 
     def get[E: Endpoint](self, path: str, **options: Unpack[Options]) -> Callable[[E], E]:
@@ -126,7 +125,7 @@ class Router:
                 endpoint,
                 options,
                 prefix=self.prefix,
-                tag=self._tag,
+                tag=self.tag,
                 include_in_schema=self._include_in_schema,
             )
             self.routes.append(route)
@@ -230,20 +229,25 @@ class Route(APIRoute):
         async def handle_change(request: Request) -> Response:
             arguments = await read_arguments(request)
             headers, user_id = request.scope["headers"], user_id_of(request)
-            run: Runner = arguments[runner]
             expected = condition.of(headers, arguments, user_id=user_id)
-            arguments[runner] = changing = run if expected is None else run.expecting(expected)
+            run: Runner[Any] = arguments[runner]
+            if expected is not None:
+                arguments[runner] = run = run.expecting(expected)
             key = idempotency_key(headers) if keyed else None
             if key is None:
                 return write(await endpoint(**arguments), request)
-
-            async def answer(uow: UnitOfWork) -> str:
-                arguments[runner] = changing.within(uow)
-                return written(write(await endpoint(**arguments), request))
-
             asked = await keyed_request(request, key, route=path, user_id=user_id)
-            given, replayed = await run(answer_once, asked, answer, seal=provided(request).answer_seal)
-            return read(given, replayed=replayed)
+            seal = provided(request).answer_seal
+
+            async def answer() -> Response:
+                async with once(run, asked, seal=seal) as first:
+                    if first.answer is not None:
+                        return read(first.answer)
+                    response = write(await endpoint(**{**arguments, runner: first.run}), request)
+                    await first.keep(written(response))
+                return response
+
+            return await run.repeating(answer, name=endpoint.__name__)
 
         return handle_change
 
@@ -276,7 +280,8 @@ class Index:
 
 def _runner_of(endpoint: Endpoint) -> str | None:
     """The name of the argument through which it runs a use case."""
-    return next((name for name, hint in get_type_hints(endpoint).items() if hint is Runner), None)
+    hints = get_type_hints(endpoint).items()
+    return next((name for name, hint in hints if get_origin(hint) is Runner), None)
 
 
 def _writer(route: Route) -> Callable[[object, Request], Response]:

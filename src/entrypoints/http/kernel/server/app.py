@@ -2,7 +2,7 @@
 
 import gc
 import pkgutil
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from importlib import import_module
 from types import ModuleType
@@ -13,8 +13,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp
 
-from entrypoints.http import v1
-from entrypoints.http.kernel import v1 as kernel_v1
+from entrypoints.http.kernel import v1
 from entrypoints.http.kernel.document import docs, problem_pages
 from entrypoints.http.kernel.document.openapi import openapi_document
 from entrypoints.http.kernel.identity import login, oauth, well_known
@@ -24,12 +23,16 @@ from entrypoints.http.kernel.routing.handlers import HANDLERS
 from entrypoints.http.kernel.routing.routes import Index, Route, Router
 from entrypoints.http.kernel.server import health
 from entrypoints.http.kernel.server.edge import Edge
-from entrypoints.kernel.container import Container, close
-from entrypoints.kernel.logging import configure_logging
-from entrypoints.kernel.settings import SERVICE_NAME, SERVICE_VERSION, load_settings
+from entrypoints.kernel.container import KernelContainer, close
+from entrypoints.kernel.settings import SERVICE_NAME, SERVICE_VERSION
 
-VERSIONS: Sequence[ModuleType] = (v1,)
-"""The packages of the API's versions. A later one has only what differs, and inherits the other routes."""
+type Versions = Mapping[str, Sequence[ModuleType]]
+"""The packages of each version of the API, the oldest version first.
+
+A later version has only what differs, and inherits the other routes of the one before.
+"""
+
+KERNEL_VERSIONS: Versions = {"v1": (v1, login)}
 
 READ_FROM_SCRIPTS = (
     "Authorization",
@@ -56,7 +59,12 @@ EXPOSED_TO_SCRIPTS = (
 class Service(FastAPI):
     """FastAPI with our layers outside of its own, and problems in its document."""
 
-    def __init__(self, container: Container, versions: Sequence[ModuleType]) -> None:
+    def __init__(self, container: KernelContainer, versions: Versions) -> None:
+        """`versions` are the service's own packages; the kernel's are added.
+
+        It starts also where the database cannot be reached: then requests are 503 problems until it can.
+        """
+        self.versions = with_kernel(versions)
         settings = container.settings()
         super().__init__(
             title=SERVICE_NAME.title(),
@@ -72,7 +80,7 @@ class Service(FastAPI):
         )
         self._origins = settings.cors_origins
         provide(self, container)
-        self.router.routes.extend(_routes(versions))
+        self.router.routes.extend(_routes(self.versions))
         self._documents: dict[str, dict[str, Any]] = {}
         self.router.middleware_stack = Index(self.router.middleware_stack, self.router.routes)
 
@@ -99,56 +107,59 @@ class Service(FastAPI):
         return self._documents[version]
 
 
-def create_app(container: Container | None = None, *, versions: Sequence[ModuleType] = VERSIONS) -> Service:
-    """The application on what the container provides, by default on what this process's settings say.
-
-    It starts also where the database cannot be reached: then requests are 503 problems until it can.
-    """
-    if container is None:
-        settings = load_settings()
-        configure_logging(settings)
-        container = Container(settings=settings)
-    return Service(container, versions)
-
-
-def _routes(versions: Sequence[ModuleType]) -> Iterator[BaseRoute]:
+def _routes(versions: Versions) -> Iterator[BaseRoute]:
     yield from versioned_routes(versions)
     yield from health.router.routes
     yield from docs.router.routes
     yield from problem_pages.router.routes
     for version in versions:
-        yield from docs.pages(_prefix(version)).routes
+        yield from docs.pages(f"/{version}").routes
     yield from well_known.router.routes
     yield from oauth.router.routes
 
 
-def versioned_routes(versions: Sequence[ModuleType]) -> Iterator[Route]:
-    """All routes of all versions: each has those of the one before, and its own in place of some of them."""
+def with_kernel(versions: Versions) -> Versions:
+    """The kernel's versions, and a service's own packages in them or after them."""
+    names = [*KERNEL_VERSIONS, *(name for name in versions if name not in KERNEL_VERSIONS)]
+    return {name: (*KERNEL_VERSIONS.get(name, ()), *versions.get(name, ())) for name in names}
+
+
+def versioned_routes(versions: Versions) -> Iterator[Route]:
+    """All routes of all versions: each has those of the one before, and its own in place of some of them.
+
+    Raises TypeError for a router with the prefix of another version, and where two routes of one version
+    have the same method and path.
+    """
     routes: dict[tuple[str, str], Route] = {}
-    for package in versions:
-        prefix = _prefix(package)
+    for version, packages in versions.items():
+        prefix = f"/{version}"
         routes = {name: route.under(prefix) for name, route in routes.items()}
-        for router in _routers(package):
+        own: dict[tuple[str, str], Route] = {}
+        for router in (router for package in packages for router in _routers(package)):
             if router.prefix != prefix:
-                raise TypeError(f"{package.__name__} has a Router with the prefix {router.prefix}.")
-            routes |= {route.name_in_version: route for route in router.routes}
+                raise TypeError(
+                    f"A router with the prefix {router.prefix} (tag {router.tag}) is in the package of "
+                    f"{version}: write Router(prefix={prefix!r})."
+                )
+            for route in router.routes:
+                if route.name_in_version in own:
+                    raise TypeError(f"{version} has two routes for {' '.join(route.name_in_version)}.")
+                own[route.name_in_version] = route
+        routes |= own
         yield from routes.values()
 
 
 def _routers(package: ModuleType) -> Iterator[Router]:
-    for part in (kernel_v1, v1) if package is v1 else (package,):
-        for module in pkgutil.iter_modules(part.__path__, f"{part.__name__}."):
-            yield import_module(module.name).router
-    if package is v1:
-        yield login.router
-
-
-def _prefix(package: ModuleType) -> str:
-    return f"/{package.__name__.rpartition('.')[2]}"
+    """The routers of a package's modules, or that of a module."""
+    if not hasattr(package, "__path__"):
+        yield package.router
+        return
+    for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+        yield import_module(module.name).router
 
 
 @asynccontextmanager
-async def _lifespan(container: Container) -> AsyncIterator[None]:
+async def _lifespan(container: KernelContainer) -> AsyncIterator[None]:
     # What exists by now stays: the collector need not look at it again, nor as often (5 to 10 % of CPU).
     gc.collect()
     gc.freeze()

@@ -6,7 +6,7 @@ from time import monotonic
 
 import structlog
 
-from application.kernel.ports import Unavailable
+from application.kernel.ports.world import Unavailable
 
 log = structlog.get_logger("readiness")
 

@@ -25,7 +25,7 @@ from domain.kernel.identity.auth import (
 )
 from domain.kernel.identity.passwords import PASSWORD_LEAST, PASSWORD_MOST
 from domain.kernel.users import DISPLAY_NAME_MOST, EMAIL_MOST, EmailTaken, User, UserNotFound
-from entrypoints.http.kernel.routing.dependencies import Actor, Ask, FromClient, Login, Run, Tokens
+from entrypoints.http.kernel.routing.dependencies import Actor, Ask, FromPeer, Login, Run, Tokens
 from entrypoints.http.kernel.routing.inputs import Paging, strict, text
 from entrypoints.http.kernel.routing.routes import Router
 
@@ -115,8 +115,8 @@ async def register_user(login: Login, body: Annotated[Registration, Body()]) -> 
     unkeyed=SHOWS_TOKENS,
     refuses=(WrongCredentials, PasswordsDisabled, TooManyAttempts),
 )
-async def log_in(login: Login, client: FromClient, body: Annotated[Credentials, Body()]) -> TokenPair:
-    return await login.log_in(client, **body)
+async def log_in(login: Login, peer: FromPeer, body: Annotated[Credentials, Body()]) -> TokenPair:
+    return await login.log_in(peer, **body)
 
 
 @router.post(
@@ -176,10 +176,8 @@ async def change_password(actor: Actor, login: Login, body: Annotated[PasswordCh
     unkeyed="one more mail replaces the one before",
     refuses=(PasswordsDisabled, TooManyAttempts),
 )
-async def request_password_reset(
-    login: Login, client: FromClient, body: Annotated[Forgetting, Body()]
-) -> None:
-    await login.request_password_reset(client, **body)
+async def request_password_reset(login: Login, peer: FromPeer, body: Annotated[Forgetting, Body()]) -> None:
+    await login.request_password_reset(peer, **body)
 
 
 @router.post(

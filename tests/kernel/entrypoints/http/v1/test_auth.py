@@ -9,9 +9,9 @@ from dependency_injector import providers
 from httpx2 import AsyncClient
 
 from application.kernel.identity.attempts import FAILURES_OF_ACCOUNT_FROM_ADDRESS, MAILS_TO_ADDRESS
+from entrypoints.container import Container
 from entrypoints.kernel import worker
-from entrypoints.kernel.container import Container
-from entrypoints.kernel.settings import Settings
+from entrypoints.settings import Settings
 from kernel.world.builders import an_email
 from kernel.world.fakes import FakeMailer
 from kernel.world.people import PASSWORD
@@ -292,7 +292,7 @@ def mailer(container: Container) -> FakeMailer:
 @pytest.fixture
 def work(container: Container, mailer: FakeMailer) -> Callable[[], Awaitable[None]]:
     """Everything that a worker would do now."""
-    react = worker.reacting(worker.reactions(container.mail_reactions()))
+    react = worker.reacting(worker.table(worker.kernel_reactions(container.mail_reactions())))
 
     async def work() -> None:
         while await container.outbox().deliver_next(react):

@@ -8,26 +8,28 @@ from httpx2 import AsyncClient
 
 from application.kernel.identity.accounts import Linking
 from application.kernel.identity.identities import admit_stranger
-from application.kernel.ports import Begin, Identity, Proof
+from application.kernel.ports.callers import Caller, Claims
 from application.kernel.run import Runner
+from application.kernel.unit_of_work import Begin
+from application.unit_of_work import UnitOfWork
 from domain.kernel.users import UserNotFound
-from entrypoints.kernel.container import Container
-from kernel.world.builders import NOW, Team, a_credential, a_link, a_proof, a_user, an_identity, store
+from entrypoints.container import Container
+from kernel.world.builders import NOW, Team, a_caller, a_credential, a_link, a_proof, a_user, store
 from kernel.world.fakes import ProvingVerifier
 
-type As = Callable[[Identity], AsyncClient]
+type As = Callable[[Caller], AsyncClient]
 
 ISSUER = "https://login.example"
 
 
 @pytest.fixture
-def proof() -> Proof:
+def proof() -> Claims:
     """What the other provider says of the token `good`."""
     return a_proof(issuer=ISSUER, subject="7")
 
 
 @pytest.fixture
-def container(container: Container, proof: Proof) -> Container:
+def container(container: Container, proof: Claims) -> Container:
     """With another provider, of which one token is known."""
     proving = ProvingVerifier(good=proof)
     linking = providers.Singleton(Linking, container.run, proving, local_issuer="http://localhost:8000")
@@ -42,7 +44,7 @@ async def linked(client: AsyncClient) -> list[tuple[str, str]]:
 
 
 async def test_the_account_of_another_provider_can_be_linked_seen_and_unlinked(
-    member: AsyncClient, begin: Begin, team: Team
+    member: AsyncClient, begin: Begin[UnitOfWork], team: Team
 ) -> None:
     await store(begin, a_credential(id=team.member.user_id))
     made = await member.post("/v1/me/identities", json={"token": "good"})
@@ -59,7 +61,11 @@ async def test_the_account_of_another_provider_can_be_linked_seen_and_unlinked(
 
 
 async def test_the_user_whom_the_token_had_made_is_gone_and_the_pair_moves(
-    member: AsyncClient, stranger: AsyncClient, run: Runner, begin: Begin, proof: Proof
+    member: AsyncClient,
+    stranger: AsyncClient,
+    run: Runner[UnitOfWork],
+    begin: Begin[UnitOfWork],
+    proof: Claims,
 ) -> None:
     shell = await run(admit_stranger, proof, email_trusted=False)
     assert (await member.post("/v1/me/identities", json={"token": "good"})).status_code == 201
@@ -77,18 +83,18 @@ async def test_a_bad_token_in_the_body_is_no_401(member: AsyncClient) -> None:
     assert refused.json()["errors"][0]["pointer"] == "#/token"
 
 
-async def test_the_last_way_to_log_in_stays(as_: As, begin: Begin) -> None:
+async def test_the_last_way_to_log_in_stays(as_: As, begin: Begin[UnitOfWork]) -> None:
     user = a_user()
     one, two = a_link(user_id=user.id), a_link(user_id=user.id)
     await store(begin, user, one, two)
-    client = as_(an_identity(user.id))
+    client = as_(a_caller(user.id))
     assert (await client.delete(f"/v1/me/identities/{one.id}")).status_code == 204
     refused = await client.delete(f"/v1/me/identities/{two.id}")
     assert (refused.status_code, refused.json()["type"]) == (409, "/problems/last-way-in")
 
 
 async def test_anothers_links_are_neither_shown_nor_to_be_unlinked(
-    member: AsyncClient, begin: Begin, team: Team
+    member: AsyncClient, begin: Begin[UnitOfWork], team: Team
 ) -> None:
     links = [a_link(user_id=team.owner.user_id, created_at=NOW) for _ in range(2)]
     await store(begin, *links)
@@ -98,7 +104,7 @@ async def test_anothers_links_are_neither_shown_nor_to_be_unlinked(
         assert (refused.status_code, refused.json()["type"]) == (404, "/problems/link-not-found")
 
 
-async def test_links_come_in_pages(member: AsyncClient, begin: Begin, team: Team) -> None:
+async def test_links_come_in_pages(member: AsyncClient, begin: Begin[UnitOfWork], team: Team) -> None:
     await store(begin, *(a_link(user_id=team.member.user_id, subject=str(each)) for each in range(3)))
     first = await member.get("/v1/me/identities", params={"limit": 2})
     second = await member.get("/v1/me/identities", params={"limit": 2, "cursor": first.json()["next"]})

@@ -7,13 +7,15 @@ from datetime import timedelta
 import pytest
 from httpx2 import AsyncClient
 
-from application.kernel.ports import Begin, Identity
+from application.kernel.ports.callers import Caller
+from application.kernel.unit_of_work import Begin
+from application.unit_of_work import UnitOfWork
 from domain.kernel.memberships import Role
 from domain.kernel.users import Email, GlobalRole
-from entrypoints.kernel.settings import Settings
-from kernel.world.builders import NOW, Team, a_user, a_user_id, an_email, an_identity, store
+from entrypoints.settings import Settings
+from kernel.world.builders import NOW, Team, a_caller, a_user, a_user_id, an_email, store
 
-type As = Callable[[Identity], AsyncClient]
+type As = Callable[[Caller], AsyncClient]
 
 
 async def test_everybody_sees_their_own_profile(member: AsyncClient, team: Team) -> None:
@@ -42,10 +44,10 @@ async def test_an_edit_that_is_not_valid_is_refused(member: AsyncClient, body: d
     assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, f"#/{next(iter(body))}")
 
 
-async def test_a_token_can_outlive_its_user(as_: As, begin: Begin) -> None:
+async def test_a_token_can_outlive_its_user(as_: As, begin: Begin[UnitOfWork]) -> None:
     user = a_user()
     await store(begin, user)
-    nobody = as_(an_identity(user.id))
+    nobody = as_(a_caller(user.id))
     await nobody.get("/v1/me")
     async with begin() as uow:
         await uow.users.remove(user)
@@ -53,17 +55,17 @@ async def test_a_token_can_outlive_its_user(as_: As, begin: Begin) -> None:
         assert (answer.status_code, answer.json()["type"]) == (404, "/problems/user-not-found")
 
 
-async def test_a_profile_without_an_address_says_so(as_: As, begin: Begin) -> None:
+async def test_a_profile_without_an_address_says_so(as_: As, begin: Begin[UnitOfWork]) -> None:
     user = replace(a_user(), email=None)
     await store(begin, user)
-    profile = (await as_(an_identity(user.id)).get("/v1/me")).json()
+    profile = (await as_(a_caller(user.id)).get("/v1/me")).json()
     assert (profile["email"], profile["email_verified"], profile["roles"]) == (None, False, [])
 
 
-async def test_another_address_has_to_be_proved_anew(as_: As, begin: Begin) -> None:
+async def test_another_address_has_to_be_proved_anew(as_: As, begin: Begin[UnitOfWork]) -> None:
     user = a_user(email_verified_at=NOW, roles=(GlobalRole.SUPPORT,))
     await store(begin, user)
-    client = as_(an_identity(user.id))
+    client = as_(a_caller(user.id))
     profile = (await client.get("/v1/me")).json()
     assert (profile["email_verified"], profile["roles"]) == (True, ["support"])
     edited = (await client.patch("/v1/me", json={"email": an_email()})).json()
@@ -75,18 +77,18 @@ async def test_another_address_has_to_be_proved_anew(as_: As, begin: Begin) -> N
 
 
 @pytest.fixture
-async def root(as_: As, begin: Begin) -> AsyncClient:
+async def root(as_: As, begin: Begin[UnitOfWork]) -> AsyncClient:
     """Somebody with the role of an administrator in the whole service."""
     user = a_user(email=Email("root@example.com"), display_name="Root", roles=(GlobalRole.ADMIN,))
     await store(begin, user)
-    return as_(an_identity(user.id))
+    return as_(a_caller(user.id))
 
 
 @pytest.fixture
-async def support(as_: As, begin: Begin) -> AsyncClient:
+async def support(as_: As, begin: Begin[UnitOfWork]) -> AsyncClient:
     user = a_user(email=Email("help@example.com"), display_name="Help", roles=(GlobalRole.SUPPORT,))
     await store(begin, user)
-    return as_(an_identity(user.id))
+    return as_(a_caller(user.id))
 
 
 async def listed(client: AsyncClient, **query: str) -> list[str]:
@@ -141,7 +143,7 @@ async def test_who_is_no_user_is_not_found(root: AsyncClient) -> None:
         assert (answer.status_code, answer.json()["type"]) == (404, "/problems/user-not-found")
 
 
-async def test_users_can_be_searched_filtered_and_sorted(root: AsyncClient, begin: Begin) -> None:
+async def test_users_can_be_searched_filtered_and_sorted(root: AsyncClient, begin: Begin[UnitOfWork]) -> None:
     await store(
         begin,
         a_user(email=Email("ada@example.com"), display_name="Lovelace", created_at=NOW + timedelta(hours=1)),
@@ -167,7 +169,7 @@ async def test_users_can_be_searched_filtered_and_sorted(root: AsyncClient, begi
 
 @pytest.mark.parametrize("sort", ["email", "-email", "created_at", "-created_at", "email,-created_at"])
 async def test_pages_of_users_neither_repeat_nor_lose_anybody(
-    root: AsyncClient, begin: Begin, sort: str
+    root: AsyncClient, begin: Begin[UnitOfWork], sort: str
 ) -> None:
     await store(begin, *(a_user() for _ in range(3)), *(replace(a_user(), email=None) for _ in range(3)))
     found, cursor = [], None
@@ -245,7 +247,7 @@ class TestWhoIsSuspended:
         assert (await before.get("/v1/me")).status_code == 401
         assert (await after.get("/v1/me")).status_code == 200
 
-    async def test_cannot_even_with_a_session_that_is_open(self, begin: Begin, as_: As) -> None:
+    async def test_cannot_even_with_a_session_that_is_open(self, begin: Begin[UnitOfWork], as_: As) -> None:
         user = a_user(suspended_at=NOW)
         await store(begin, user)
-        assert (await as_(an_identity(user.id)).get("/v1/me")).status_code == 401
+        assert (await as_(a_caller(user.id)).get("/v1/me")).status_code == 401

@@ -1,0 +1,1 @@
+"""What the application needs from the world: each port a protocol that an adapter fulfils, by subject."""

@@ -1,0 +1,41 @@
+"""The collections of users, memberships and invitations, and what they answer beside."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Protocol
+
+from application.kernel.ports.storing import Repository
+from domain.kernel.invitations import Invitation, InvitationId
+from domain.kernel.memberships import Membership, MembershipId, Role
+from domain.kernel.users import Email, User, UserId
+from domain.kernel.workspaces import WorkspaceId
+
+
+class Users(Repository[User, UserId], Protocol):
+    async def by_email(self, email: Email, /) -> User | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What somebody is in a workspace at this moment, and whether the workspace is archived."""
+
+    role: Role
+    archived: bool
+
+
+class Memberships(Repository[Membership, MembershipId], Protocol):
+    async def standing(self, workspace_id: WorkspaceId, user_id: UserId, /) -> Standing | None:
+        """`None` for somebody who is no member."""
+
+    async def of(self, workspace_id: WorkspaceId, user_id: UserId, /) -> Membership:
+        """The membership of one person; raises MemberNotFound."""
+
+    async def lock_owners(self, workspace_id: WorkspaceId, /) -> Collection[Membership]:
+        """The owners, of whom none can change or leave before this transaction ends."""
+
+
+class Invitations(Repository[Invitation, InvitationId], Protocol):
+    async def for_address(self, workspace_id: WorkspaceId, email: Email, /) -> Invitation | None: ...
+
+    async def with_token(self, token_hash: str, /) -> Invitation:
+        """Raises InvitationNotFound."""

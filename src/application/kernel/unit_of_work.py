@@ -1,0 +1,59 @@
+"""One transaction, as use cases see it: what it can reach, and the instant it happens at."""
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from datetime import datetime
+from typing import TYPE_CHECKING, Protocol
+
+from application.kernel.ports.sessions import Links, OneTimeTokens, Sessions
+from application.kernel.ports.storing import KeptAnswers, Repository
+from application.kernel.ports.tenancy import Invitations, Memberships, Users
+from domain.kernel.aggregate import Aggregate
+from domain.kernel.identity.auth import Credential
+from domain.kernel.identity.signing_keys import SigningKey, SigningKeyId
+from domain.kernel.users import UserId
+from domain.kernel.workspaces import Workspace, WorkspaceId
+
+
+class KernelUnitOfWork:
+    """What every service's transactions reach. A service adds its own: `tasks: Repository[Task, TaskId]`.
+
+    `now` is the instant of the transaction, aware UTC. Each repository is made when it is first asked for:
+    most use cases need two or three.
+    """
+
+    now: datetime
+    users: Users
+    credentials: Repository[Credential, UserId]
+    sessions: Sessions
+    one_time_tokens: OneTimeTokens
+    signing_keys: Repository[SigningKey, SigningKeyId]
+    links: Links
+    workspaces: Repository[Workspace, WorkspaceId]
+    memberships: Memberships
+    invitations: Invitations
+    kept_answers: KeptAnswers
+
+    def __init__(self, now: datetime, make: Callable[[str], object]) -> None:
+        """`make` gives the repository of a name, which is one of the annotations; raises KeyError."""
+        self.now = now
+        self._make = make
+
+    if not TYPE_CHECKING:  # the annotations say what there is; to mypy every other name is an error
+
+        def __getattr__(self, name: str) -> object:
+            try:
+                repository = self._make(name)
+            except KeyError:
+                raise AttributeError(f"{type(self).__name__} has no {name}.") from None
+            setattr(self, name, repository)
+            return repository
+
+
+type Seen = Callable[[Aggregate], None]
+"""Is called with each aggregate that a transaction reads, before whoever asked for it has it."""
+
+
+class Begin[U: KernelUnitOfWork](Protocol):
+    def __call__(self, seen: Seen | None = None, /) -> AbstractAsyncContextManager[U]:
+        """Opens a transaction: committed when the block ends, rolled back when it raises."""

@@ -1,0 +1,13 @@
+"""One transaction of this service: the kernel's collections, and its own."""
+
+from application.kernel.ports.storing import Repository
+from application.kernel.unit_of_work import KernelUnitOfWork
+from domain.comments import Comment, CommentId
+from domain.notifications import Notification, NotificationId
+from domain.tasks import Task, TaskId
+
+
+class UnitOfWork(KernelUnitOfWork):
+    tasks: Repository[Task, TaskId]
+    comments: Repository[Comment, CommentId]
+    notifications: Repository[Notification, NotificationId]
