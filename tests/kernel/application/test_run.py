@@ -9,9 +9,9 @@ from structlog.testing import capture_logs
 from application.kernel.ports.world import Contention, TimedOut, Unavailable, WorldError
 from application.kernel.preconditions import Expected, PreconditionFailed
 from application.kernel.run import Runner, within
-from application.unit_of_work import UnitOfWork
 from domain.kernel.errors import DomainError, Stale
 from domain.kernel.users import User, UserId, UserNotFound
+from kernel.specimen.service import UnitOfWork
 from kernel.world.builders import a_user
 from kernel.world.fakes import MemoryTransactions
 from kernel.world.refusals import refused

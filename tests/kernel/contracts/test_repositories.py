@@ -25,7 +25,6 @@ from application.kernel.ports.events import Delivery
 from application.kernel.ports.tenancy import Standing
 from application.kernel.run import Runner
 from application.kernel.unit_of_work import Begin
-from application.unit_of_work import UnitOfWork
 from domain.comments import CommentNotFound
 from domain.kernel.aggregate import Aggregate, Event, new_id
 from domain.kernel.errors import DomainError, NotFound, Stale
@@ -38,20 +37,17 @@ from domain.kernel.users import EmailTaken, GlobalRole, UserEdited, UserId, User
 from domain.kernel.workspaces import SlugTaken, WorkspaceNotFound
 from domain.notifications import NotificationNotFound
 from domain.tasks import AssigneeNotMember, Priority, Status, Task, TaskNotFound
+from kernel.specimen.service import UnitOfWork
 from kernel.world.builders import (
     NOW,
     Team,
     a_caller,
-    a_comment,
     a_credential,
     a_link,
     a_membership,
-    a_notification,
     a_one_time_token,
     a_session,
     a_signing_key,
-    a_task,
-    a_task_id,
     a_team,
     a_token_hash,
     a_user,
@@ -65,6 +61,9 @@ from kernel.world.builders import (
     store,
 )
 from kernel.world.fakes import FakeClock, MemoryTransactions
+from resources.comments import a_comment
+from resources.notifications import a_notification
+from resources.tasks import a_task, a_task_id
 
 LATER = NOW + timedelta(days=1, hours=2, minutes=3, seconds=4, microseconds=5)
 

@@ -22,17 +22,15 @@ from application.kernel.ports.attempts import Peer
 from application.kernel.ports.events import Delivery
 from application.kernel.run import Runner
 from application.kernel.unit_of_work import Begin
-from application.queries import Queries
 from application.queries.tasks import TaskFilter
-from application.unit_of_work import UnitOfWork
 from domain.kernel.aggregate import Event
 from domain.kernel.identity.signing_keys import PUBLISHED_AHEAD
 from domain.kernel.users import Email, GlobalRole, UserId
 from entrypoints.cli import main
-from entrypoints.container import Container
 from entrypoints.kernel.seed import COLLEAGUE_EMAIL, DEMO_EMAIL, DEMO_PASSWORD
 from entrypoints.kernel.settings import ROOT
 from entrypoints.settings import Settings
+from kernel.specimen.service import Container, Queries, UnitOfWork
 from kernel.world.builders import a_caller, a_session, a_signing_key, a_user, store
 
 NOWHERE = "postgresql://nobody@127.0.0.1:1/nothing"

@@ -37,14 +37,11 @@ from entrypoints.container import Container
 from entrypoints.http.kernel.identity.cookies import CSRF_HEADER, LOG_IN, SESSION
 from entrypoints.kernel.settings import KernelSettings
 from kernel.world.builders import (
-    a_comment,
     a_credential,
     a_link,
     a_membership,
-    a_notification,
     a_one_time_token,
     a_session,
-    a_task,
     a_user,
     a_workspace,
     an_invitation,
@@ -52,6 +49,9 @@ from kernel.world.builders import (
 )
 from kernel.world.forging import Forger
 from kernel.world.provider import ProviderServer, answer, public
+from resources.comments import a_comment
+from resources.notifications import a_notification
+from resources.tasks import a_task
 
 PASSWORD = "violet kettle hums at dawn"
 CLIENT_SECRET = "s" * 32

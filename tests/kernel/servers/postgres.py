@@ -223,6 +223,7 @@ async def template_database(postgres: Server) -> str:
         if not await server.fetchval("select exists (select from pg_database where datname = $1)", name):
             async with _database(postgres, draft) as dsn:
                 await _migrate(dsn)
+                await _add_specimen(dsn)
                 await server.execute(f'ALTER DATABASE "{draft}" RENAME TO "{name}"')
     return _address(postgres, name)
 
@@ -269,6 +270,15 @@ async def _connected(postgres: Server) -> AsyncIterator[asyncpg.Connection]:
 
 def _address(postgres: Server, name: str) -> str:
     return urlsplit(postgres.dsn)._replace(path=f"/{name}").geturl()
+
+
+async def _add_specimen(dsn: str) -> None:
+    from kernel.specimen.postgres.setup import statements  # when a database is needed, not before
+
+    connection = await asyncpg.connect(dsn)
+    for statement in statements():
+        await connection.execute(statement)
+    await connection.close()
 
 
 async def _migrate(dsn: str) -> None:

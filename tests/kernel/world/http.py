@@ -13,13 +13,12 @@ from pydantic import SecretStr
 
 from application.kernel.ports.callers import Caller
 from application.kernel.unit_of_work import Begin
-from application.unit_of_work import UnitOfWork
 from domain.tasks import Task
-from entrypoints.container import Container
-from entrypoints.http.app import create_app
 from entrypoints.settings import Settings
-from kernel.world.builders import Team, a_session, a_task, a_team, store
+from kernel.specimen.service import Container, UnitOfWork, create_app
+from kernel.world.builders import Team, a_session, a_team, store
 from kernel.world.documented import Contract
+from resources.tasks import a_task
 
 BASE_URL = "http://localhost:8000"
 

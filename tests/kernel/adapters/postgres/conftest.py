@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from application.kernel.unit_of_work import Begin
-from application.unit_of_work import UnitOfWork
+from kernel.specimen.service import UnitOfWork
 from kernel.world.builders import Team, a_team, store
 
 # Each example makes a workspace of its own, so examples may share the database that the test was given.

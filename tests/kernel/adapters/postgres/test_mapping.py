@@ -19,7 +19,6 @@ from adapters.postgres.kernel.tables.mapping import column_names, loader
 from adapters.postgres.kernel.tables.repository import PostgresRepository
 from adapters.postgres.kernel.tables.schema import metadata, version
 from application.kernel.unit_of_work import Begin
-from application.unit_of_work import UnitOfWork
 from domain.kernel.aggregate import Aggregate
 from domain.kernel.errors import DomainError, NotFound
 from domain.kernel.identity.auth import Purpose, SessionKind
@@ -27,23 +26,23 @@ from domain.kernel.memberships import Role
 from domain.kernel.users import GlobalRole
 from domain.tasks import Priority, Status, Task
 from kernel.servers.backends import ByHand
+from kernel.specimen.service import UnitOfWork
 from kernel.world.builders import (
     NOW,
     Team,
-    a_comment,
     a_credential,
     a_link,
-    a_notification,
     a_one_time_token,
     a_session,
     a_signing_key,
-    a_task,
-    a_task_id,
     a_user,
     an_invitation,
     repository_of,
     store,
 )
+from resources.comments import a_comment
+from resources.notifications import a_notification
+from resources.tasks import a_task, a_task_id
 
 Id = NewType("Id", UUID)
 ID = a_task_id()

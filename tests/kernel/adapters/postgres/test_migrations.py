@@ -22,25 +22,16 @@ from adapters.postgres.kernel.tables.schema import metadata
 from application.kernel.ports.world import TimedOut, Unavailable
 from application.kernel.run import Runner
 from application.kernel.unit_of_work import Begin
-from application.unit_of_work import UnitOfWork
 from domain.kernel.errors import Stale
 from domain.kernel.memberships import Role
 from domain.kernel.users import UserEdited
 from domain.tasks import Status
 from kernel.servers.backends import PATIENCE, ByHand, eventually
-from kernel.world.builders import (
-    NOW,
-    Team,
-    a_comment,
-    a_membership,
-    a_notification,
-    a_task,
-    a_team,
-    a_user,
-    a_workspace,
-    an_invitation,
-    store,
-)
+from kernel.specimen.service import UnitOfWork
+from kernel.world.builders import NOW, Team, a_membership, a_team, a_user, a_workspace, an_invitation, store
+from resources.comments import a_comment
+from resources.notifications import a_notification
+from resources.tasks import a_task
 
 type NewDatabase = Callable[..., Awaitable[str]]
 

@@ -77,11 +77,9 @@ from application.kernel.ports.events import Delivery, Outbox
 from application.kernel.queries.users import UserFilter
 from application.kernel.run import Runner
 from application.kernel.unit_of_work import Begin
-from application.queries import Queries
 from application.queries.notifications import NotificationFilter
 from application.queries.tasks import TaskFilter, TaskSortKey
 from application.reactions import notify_assignee
-from application.unit_of_work import UnitOfWork
 from domain.comments import Comment
 from domain.kernel.aggregate import Event
 from domain.kernel.identity.auth import Purpose, Session
@@ -93,20 +91,18 @@ from domain.kernel.users import GlobalRole
 from domain.kernel.workspaces import Workspace
 from domain.notifications import Notification
 from domain.tasks import Status, Task, TaskAssigned
+from kernel.specimen.service import Queries, UnitOfWork
 from kernel.world.builders import (
     NOW,
     Team,
     a_caller,
-    a_comment,
     a_credential,
     a_link,
     a_membership,
-    a_notification,
     a_one_time_token,
     a_proof,
     a_session,
     a_signing_key,
-    a_task,
     a_team,
     a_user,
     address_of,
@@ -114,6 +110,9 @@ from kernel.world.builders import (
     an_invitation,
     store,
 )
+from resources.comments import a_comment
+from resources.notifications import a_notification
+from resources.tasks import a_task
 
 type Recorded = Callable[[], AbstractAsyncContextManager[list[str]]]
 

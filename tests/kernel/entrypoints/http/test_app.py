@@ -11,12 +11,11 @@ from fastapi.openapi.models import OpenAPI
 from httpx2 import ASGITransport, AsyncClient
 from pydantic import SecretStr
 
-from entrypoints.container import Container
-from entrypoints.http.app import create_app
 from entrypoints.kernel.settings import SERVICE_NAME, SERVICE_VERSION
 from entrypoints.settings import Settings
-from kernel.world.builders import a_task_id
+from kernel.specimen.service import Container, create_app
 from kernel.world.provider import ProviderServer
+from resources.tasks import a_task_id
 
 type Operation = tuple[str, dict[str, Any]]
 

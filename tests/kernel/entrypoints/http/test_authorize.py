@@ -9,8 +9,6 @@ from httpx2 import ASGITransport, AsyncClient
 from pydantic import SecretStr
 
 from application.kernel.ports.world import Unavailable
-from entrypoints.container import Container
-from entrypoints.http.app import create_app
 from entrypoints.http.kernel.document.authorize import (
     authorization,
     docs_provider,
@@ -19,6 +17,7 @@ from entrypoints.http.kernel.document.authorize import (
 )
 from entrypoints.kernel.providers import ProviderSettings
 from entrypoints.settings import Settings
+from kernel.specimen.service import Container, create_app
 
 NOWHERE = SecretStr("postgresql://nobody@127.0.0.1:1/nothing")
 KEYCLOAK = {

@@ -7,7 +7,8 @@ import pytest
 from httpx2 import AsyncClient
 
 from domain.tasks import Task
-from kernel.world.builders import Team, a_task_id
+from kernel.world.builders import Team
+from resources.tasks import a_task_id
 
 JSON = {"content-type": "application/json"}
 

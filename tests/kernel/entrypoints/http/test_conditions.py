@@ -7,11 +7,12 @@ from fastapi import FastAPI
 from httpx2 import AsyncClient
 
 from application.kernel.unit_of_work import Begin
-from application.unit_of_work import UnitOfWork
 from domain.tasks import Task
 from entrypoints.http.kernel.routing.dependencies import Actor, Run
 from entrypoints.http.kernel.routing.routes import Router
-from kernel.world.builders import Team, a_task, store
+from kernel.specimen.service import UnitOfWork
+from kernel.world.builders import Team, store
+from resources.tasks import a_task
 
 
 @pytest.fixture

@@ -9,12 +9,11 @@ import pytest
 from httpx2 import AsyncClient
 
 from domain.tasks import Task
-from entrypoints.container import Container
-from entrypoints.http.app import create_app
 from entrypoints.http.kernel.document.examples import BY_NAME, example_id
 from entrypoints.http.kernel.routing.problems import kinds
 from entrypoints.kernel.settings import defaults_of
 from entrypoints.settings import Settings
+from kernel.specimen.service import Container, create_app
 
 type Operation = tuple[str, dict[str, Any]]
 

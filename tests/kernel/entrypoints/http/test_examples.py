@@ -17,7 +17,6 @@ from application.kernel.identity.accounts import Linking
 from application.kernel.identity.cookie_sessions import csrf_token
 from application.kernel.identity.secret_tokens import fingerprint
 from application.kernel.unit_of_work import Begin
-from application.unit_of_work import UnitOfWork
 from domain.comments import CommentId
 from domain.kernel.aggregate import Aggregate
 from domain.kernel.identity.auth import Purpose, SessionId, SessionKind
@@ -28,28 +27,28 @@ from domain.kernel.users import Email, GlobalRole, UserId
 from domain.kernel.workspaces import WorkspaceId
 from domain.notifications import NotificationId
 from domain.tasks import Status, TaskId
-from entrypoints.container import Container
 from entrypoints.http.kernel.document.examples import PASSWORD, TOKEN, example_id
 from entrypoints.http.kernel.identity.cookies import CSRF_HEADER, SESSION
 from entrypoints.kernel.settings import ROOT
 from entrypoints.settings import Settings
+from kernel.specimen.service import Container, UnitOfWork
 from kernel.world.builders import (
     a_caller,
-    a_comment,
     a_credential,
     a_link,
     a_membership,
-    a_notification,
     a_one_time_token,
     a_proof,
     a_session,
-    a_task,
     a_user,
     a_workspace,
     an_invitation,
     store,
 )
 from kernel.world.fakes import OneProvider, ProvingVerifier
+from resources.comments import a_comment
+from resources.notifications import a_notification
+from resources.tasks import a_task
 
 BASE_URL = "http://localhost:8000"
 CLIENT_SECRET = "s" * 32

@@ -9,10 +9,10 @@ import pytest
 from httpx2 import AsyncClient, RemoteProtocolError, Response
 
 from adapters.postgres.kernel.connection.database import Database
-from entrypoints.container import Container
 from entrypoints.settings import Settings
 from kernel.servers.backends import PATIENCE, ByHand, Proxy
 from kernel.servers.serving import environment_of, serving
+from kernel.specimen.service import Container
 from kernel.world.builders import Team, a_session, store
 
 TASK = {"title": "Spin"}

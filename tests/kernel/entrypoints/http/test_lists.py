@@ -15,15 +15,14 @@ import adapters.postgres
 from adapters.postgres.kernel.tables.paging import Listing
 from application.kernel.paging import Sort
 from application.kernel.unit_of_work import Begin
-from application.unit_of_work import UnitOfWork
 from domain.tasks import Priority, Status, Task
-from entrypoints.container import Container
-from entrypoints.http.app import create_app
 from entrypoints.http.kernel.document.documentation import is_page
 from entrypoints.http.kernel.routing.inputs import PageQuery
 from entrypoints.http.kernel.routing.routes import Route
 from entrypoints.settings import Settings
-from kernel.world.builders import Team, a_task, store
+from kernel.specimen.service import Container, UnitOfWork, create_app
+from kernel.world.builders import Team, store
+from resources.tasks import a_task
 
 SHARED = {"limit", "cursor", "count"}
 

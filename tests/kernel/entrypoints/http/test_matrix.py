@@ -31,27 +31,22 @@ from application.kernel.identity.cookie_sessions import csrf_token
 from application.kernel.identity.provider_login import Attempt
 from application.kernel.identity.secret_tokens import fingerprint
 from application.kernel.unit_of_work import Begin
-from application.unit_of_work import UnitOfWork
 from domain.kernel.identity.auth import Purpose, SessionKind
 from domain.kernel.memberships import Role
 from domain.kernel.users import GlobalRole, User
 from domain.tasks import Status
-from entrypoints.container import Container
-from entrypoints.http.app import VERSIONS, create_app
 from entrypoints.http.kernel.identity.cookies import CSRF_HEADER, LOG_IN, SESSION
-from entrypoints.http.kernel.server.app import versioned_routes
+from entrypoints.http.kernel.server.app import versioned_routes, with_kernel
 from entrypoints.settings import Settings
+from kernel.specimen.service import Container, UnitOfWork, create_app, versions
 from kernel.world.builders import (
-    a_comment,
     a_credential,
     a_link,
     a_membership,
-    a_notification,
     a_one_time_token,
     a_proof,
     a_session,
     a_slug,
-    a_task,
     a_team,
     a_user,
     a_workspace,
@@ -62,6 +57,9 @@ from kernel.world.builders import (
 )
 from kernel.world.documented import Contract
 from kernel.world.fakes import OneProvider, ProvingVerifier
+from resources.comments import a_comment
+from resources.notifications import a_notification
+from resources.tasks import a_task
 
 BASE_URL = "http://localhost:8000"
 PASSWORD = "violet kettle hums at dawn"
@@ -521,7 +519,9 @@ async def test_each_caller_gets_what_the_table_says(operation: str, world: World
 # ── the same, with If-Match and with Idempotency-Key ─────────────────────────────────────────────
 
 ROUTES = {
-    f"{method} {route.path}": route for route in versioned_routes(VERSIONS) for method in route.methods or ()
+    f"{method} {route.path}": route
+    for route in versioned_routes(with_kernel(versions()))
+    for method in route.methods or ()
 }
 CHANGING = [name for name in ROWS if name in ROUTES and ROUTES[name].changes]
 KEYED = [name for name in ROWS if name in ROUTES and ROUTES[name].shape.keyed]
