@@ -30,3 +30,11 @@ def a_comment(
         created_at=created_at,
         edited_at=edited_at,
     )
+
+
+FILLINGS = {
+    "0006": """
+        INSERT INTO comments (id, task_id, workspace_id, author_id, body, created_at, version)
+        SELECT gen_random_uuid(), id, workspace_id, created_by, 'Which wool?', now(), 1 FROM tasks
+    """,
+}

@@ -32,3 +32,12 @@ def a_notification(
         created_at=created_at,
         read_at=read_at,
     )
+
+
+FILLINGS = {
+    "0007": """
+        INSERT INTO notifications (id, user_id, kind, task_id, workspace_id, caused_by, created_at, version)
+        SELECT gen_random_uuid(), assignee_id, 'task_assigned', id, workspace_id, created_by, now(), 1
+        FROM tasks
+    """,
+}

@@ -46,3 +46,14 @@ def a_task(
         updated_at=updated_at,
         finished_at=finished_at or (updated_at if status is Status.DONE else None),
     )
+
+
+FILLINGS = {
+    "0005": """
+        INSERT INTO tasks (id, workspace_id, title, description, status, priority, assignee_id, labels,
+            created_by, created_at, updated_at, version)
+        SELECT gen_random_uuid(), workspace_id, 'Spin', '', 'open', 'high', user_id, '{wool}', user_id, now(),
+            now(), 1
+        FROM memberships
+    """,
+}

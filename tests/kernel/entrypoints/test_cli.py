@@ -115,18 +115,17 @@ async def test_check_migrations_says_what_no_migration_made(
     assert "make migration" in checked.errors
 
 
-async def test_migration_writes_the_difference(
-    cli: Run,
-    new_database: Callable[[str], Awaitable[str]],
-    template_database: str,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    made: list[str] = []
-    monkeypatch.setattr(
-        "adapters.postgres.kernel.migrating.Migrations.make", lambda _, message: made.append(message)
-    )
-    assert (await cli("migration", "add labels", on=await new_database(template_database))).status == 0
-    assert made == ["add labels"]
+async def test_migration_says_that_nothing_differs(cli: Run, empty_database_url: str) -> None:
+    found = await cli("migration", "add labels", on=empty_database_url)
+    assert (found.status, found.output) == (0, "Nothing differs: there is nothing to migrate.\n")
+
+
+async def test_migration_says_what_it_wants_to_know(cli: Run) -> None:
+    assert (await cli("migration")).status == 2
+    refused = await cli("migration", "add labels", "--line", "mine")
+    assert (refused.status, refused.errors) == (1, "There is no line 'mine': use kernel or app.\n")
+    refused = await cli("migration", "--join", "app")
+    assert (refused.status, refused.errors) == (1, "The line app has one head; there is nothing to join.\n")
 
 
 async def execute(url: str, statement: str) -> None:
