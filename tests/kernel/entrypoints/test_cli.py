@@ -17,12 +17,11 @@ import pytest
 from structlog.testing import capture_logs
 
 from application.kernel.commands.workspaces import create_workspace
-from application.kernel.paging import PageRequest, Sort
+from application.kernel.paging import PageRequest
 from application.kernel.ports.attempts import Peer
 from application.kernel.ports.events import Delivery
 from application.kernel.run import Runner
 from application.kernel.unit_of_work import Begin
-from application.queries.tasks import TaskFilter
 from domain.kernel.aggregate import Event
 from domain.kernel.identity.signing_keys import PUBLISHED_AHEAD
 from domain.kernel.users import Email, GlobalRole, UserId
@@ -155,9 +154,6 @@ async def test_seed_stores_the_demo_once_and_says_how_to_log_in(
     assert (await queries.users.profile(demo)).roles == (GlobalRole.ADMIN,)
     members = (await queries.memberships.page(demo, workspace.id, PageRequest())).items
     assert {member.email for member in members} == {DEMO_EMAIL, COLLEAGUE_EMAIL}
-    tasks = (await queries.tasks.page(demo, workspace.id, TaskFilter(), [Sort("title")], PageRequest())).items
-    assert len({task.status for task in tasks}) == 4
-    assert demo in {task.assignee_id for task in tasks}
 
 
 async def test_seed_stores_all_or_nothing(
@@ -452,7 +448,7 @@ async def test_replay_wants_one_event_or_all(cli: Run, which: tuple[str, ...]) -
 async def test_openapi_prints_the_description_and_needs_no_database(cli: Run) -> None:
     described = await cli("openapi")
     assert described.status == 0
-    assert "/v1/tasks/{task_id}" in json.loads(described.output)["paths"]
+    assert "/v1/workspaces/{workspace_id}" in json.loads(described.output)["paths"]
 
 
 async def test_settings_prints_the_example_file(cli: Run) -> None:
