@@ -106,7 +106,7 @@ class Contract:
             yield f"{at}: {value!r} is not in {schema['enum']}"
         if isinstance(value, str) and not FORMATS.get(schema.get("format", ""), bool)(value or "-"):
             yield f"{at}: {value!r} is no {schema['format']}"
-        if isinstance(value, dict):
+        if isinstance(value, dict) and schema:
             yield from self._errors_of_object(value, schema, at)
         if isinstance(value, list):
             for position, item in enumerate(value):

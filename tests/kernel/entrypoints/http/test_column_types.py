@@ -60,7 +60,7 @@ from entrypoints.settings import Settings
 ParcelId = NewType("ParcelId", UUID)
 
 
-class ParcelNotFound(NotFound):
+class ParcelNotFound(NotFound, of=ParcelId):
     """The parcel does not exist."""
 
 
