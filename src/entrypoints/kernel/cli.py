@@ -285,6 +285,8 @@ def openapi(
                 print(f"Wrote {path.parent.name}/{path.name}.")
         else:
             sys.stdout.write(stored.text_of([*documents.values()][-1]))
+    except stored.Ambiguous as ambiguous:
+        sys.exit(f"Classes of one name have none in the API's description:\n\n{ambiguous}")
     except stored.Broken as broken:
         sys.exit(
             f"Clients would break:\n\n{broken}\n\nMake it a new version's, or an addition; "

@@ -3,20 +3,40 @@
 import importlib
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, fields
-from datetime import datetime
+from dataclasses import dataclass, fields, make_dataclass
+from datetime import date, datetime, timedelta
+from decimal import Decimal
 from enum import Enum, StrEnum
 from types import ModuleType
-from typing import Any, ClassVar, NewType, Optional
+from typing import Any, ClassVar, Literal, NewType, Optional
 from uuid import UUID
 
 import pytest
-from sqlalchemy import Column, MetaData, Table, Text, UniqueConstraint, Uuid
-from sqlalchemy.dialects import postgresql
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Boolean,
+    Column,
+    Date,
+    DateTime,
+    Double,
+    Integer,
+    Interval,
+    LargeBinary,
+    MetaData,
+    Numeric,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+)
+from sqlalchemy.dialects.postgresql import INET, JSONB
+from sqlalchemy.types import TypeEngine
 
 from adapters.postgres.kernel.connection.database import Statement
 from adapters.postgres.kernel.discovery import repositories_of
-from adapters.postgres.kernel.tables.mapping import column_names, loader
+from adapters.postgres.kernel.tables.mapping import column_names, differences, loader
 from adapters.postgres.kernel.tables.repository import PostgresRepository
 from adapters.postgres.kernel.tables.schema import metadata, version
 from application.kernel.unit_of_work import Begin
@@ -194,22 +214,27 @@ def _statements_of(module: ModuleType) -> set[Statement]:
     return {thing for thing in vars(module).values() if isinstance(thing, Statement)}
 
 
-@pytest.mark.parametrize("more", [[], [Column("shape", Text)]], ids=["too few", "too many"])
-def test_a_table_that_differs_from_its_entity_is_refused_at_once(more: list[Column[Any]]) -> None:
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        ([], "the table has no column shade"),
+        (["shade", "shape"], "Thing has no field shape"),
+        (["shape"], "the table has no column shade; Thing has no field shape"),
+    ],
+    ids=["too few", "too many", "another"],
+)
+def test_a_table_that_differs_from_its_entity_is_refused_at_once(more: list[str], told: str) -> None:
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Thing(Aggregate):
         id: Id
         shade: str
 
-    columns = [Column("id", Uuid, primary_key=True), version()]
-    if more:
-        columns += [Column("shade", Text), *more]
-    things = Table("things", MetaData(), *columns)
+    this = things(*(Column(name, Text) for name in more))
 
-    with pytest.raises(TypeError, match="Thing and the table things"):
+    with pytest.raises(TypeError, match=f"^Thing and the table things differ: {told}\\.$"):
 
         class PostgresThings(PostgresRepository[Thing, Id]):
-            table: ClassVar[Table] = things
+            table: ClassVar[Table] = this
             entity: ClassVar[type[Aggregate]] = Thing
             missing: ClassVar[type[NotFound]] = NotFound
 
@@ -234,16 +259,58 @@ def test_every_conflict_names_a_constraint_of_its_table_and_no_uniqueness_is_lef
     assert unique - translated == DEFECTS
 
 
-def test_the_database_holds_no_type_that_the_code_does_not_name() -> None:
-    dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
-    found = {column.type.compile(dialect=dialect) for table in metadata.tables.values() for column in table.c}
-    assert found == {
-        "UUID",
-        "TEXT",
-        "TIMESTAMP WITH TIME ZONE",
-        "INTEGER",
-        "BIGINT",
-        "TEXT[]",
-        "JSONB",
-        "BYTEA",
-    }
+FITTING: list[tuple[TypeEngine[Any], object]] = [
+    (Uuid(), Id),
+    (Text(), str),
+    (Text(), Shade | None),
+    (String(3), Literal["CHF", "EUR"]),
+    (DateTime(timezone=True), datetime | None),
+    (Date(), date),
+    (Boolean(), bool),
+    (Integer(), int),
+    (Integer(), Weight),
+    (BigInteger(), int),
+    (Numeric(8, 2), Decimal | None),
+    (Double(), float),
+    (LargeBinary(), bytes),
+    (ARRAY(Text), tuple[str, ...]),
+    (ARRAY(Text), list[str]),
+    (JSONB(), dict[str, object] | None),
+    (JSONB(), list[int]),
+    (Interval(), timedelta),
+    (INET(), object),
+]
+WRONG: list[tuple[TypeEngine[Any], object]] = [
+    (Numeric(8, 2), float),
+    (Numeric(8, 2), int),
+    (Double(), Decimal),
+    (DateTime(timezone=True), date),
+    (Date(), datetime | None),
+    (Integer(), bool),
+    (Boolean(), int),
+    (Boolean(), str),
+    (Uuid(), str),
+    (Text(), UUID),
+    (Text(), Weight),
+    (JSONB(), str),
+    (ARRAY(Text), str),
+]
+
+
+def an_entity(hint: object) -> type[Any]:
+    return make_dataclass("Thing", [("id", Id), ("it", hint)], bases=(Aggregate,), kw_only=True, frozen=True)
+
+
+def things(*columns: Column[Any]) -> Table:
+    return Table("things", MetaData(), Column("id", Uuid, primary_key=True), version(), *columns)
+
+
+@pytest.mark.parametrize(("kind", "hint"), FITTING, ids=str)
+def test_a_column_fits_a_field_of_its_type(kind: TypeEngine[Any], hint: object) -> None:
+    assert list(differences(an_entity(hint), things(Column("it", kind)))) == []
+
+
+@pytest.mark.parametrize(("kind", "hint"), WRONG, ids=str)
+def test_a_column_of_another_type_than_its_field_is_named(kind: TypeEngine[Any], hint: object) -> None:
+    (difference,) = differences(an_entity(hint), things(Column("it", kind)))
+    assert re.fullmatch(r"it is (\w+) there, and the column .+ gives (?!\1\b)\w+( or \w+)*", difference)

@@ -9,6 +9,7 @@ from fastapi import BackgroundTasks, Body, Cookie, Depends, FastAPI, Header, Que
 from httpx2 import AsyncClient
 from pydantic import BaseModel
 
+from domain.kernel.errors import NotFound
 from entrypoints.http.kernel.routing.routes import Router
 
 
@@ -70,7 +71,7 @@ async def test_a_query_and_a_path_and_a_body_are_read_together(
         tag: list[str] = []
         limit: int = 1
 
-    @router.post("/{number}", public=True)
+    @router.post("/{number}", public=True, missing=NotFound)
     async def post_all(
         number: int, query: Annotated[Filter, Query()], names: Annotated[list[str], Body()]
     ) -> dict[str, Any]:

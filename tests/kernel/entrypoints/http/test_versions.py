@@ -45,7 +45,7 @@ async def test_a_later_version_inherits_what_it_does_not_override(member: AsyncC
 def test_what_differs_may_call_what_is_in_its_path_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
     router = Router(tag="work_orders", prefix="/v2")
 
-    @router.get("/work_orders/{id}", public=True)
+    @router.get("/work_orders/{id}", public=True, missing=NotFound)
     async def get_work_order(id: str) -> dict[str, str]:
         return {"id": id}
 
@@ -89,7 +89,7 @@ GOING = Deprecation(since=date(2026, 11, 1), sunset=date(2027, 5, 1), link="http
 async def test_what_is_deprecated_says_so_on_every_answer(app: FastAPI, client: AsyncClient) -> None:
     router = Router(tag="test", prefix="/test")
 
-    @router.get("/old/{number}", public=True, deprecated=GOING)
+    @router.get("/old/{number}", public=True, missing=NotFound, deprecated=GOING)
     async def get_old(number: int) -> dict[str, int]:
         if number == 0:
             raise NotFound

@@ -13,7 +13,9 @@ from typing import Any, override
 import asyncpg
 from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 from sqlalchemy.sql import ClauseElement
+from sqlalchemy.types import JSON
 
+from adapters.postgres.kernel.connection.documents import json_text
 from adapters.postgres.kernel.connection.errors import NO_CONFLICTS, Conflicts, translated
 from application.kernel.ports.world import Unavailable
 
@@ -26,7 +28,7 @@ _DIALECT = PGDialect_asyncpg()  # type: ignore[no-untyped-call]
 class Statement:
     """A Core statement, compiled once; values are bound by name each time it runs."""
 
-    __slots__ = ("_fixed", "_names", "sql")
+    __slots__ = ("_documents", "_fixed", "_names", "sql")
 
     def __init__(self, core: ClauseElement) -> None:
         compiled = core.compile(dialect=_DIALECT)
@@ -36,11 +38,16 @@ class Statement:
         self._names = tuple(compiled.positiontup or ())  # type: ignore[attr-defined]
         binds = compiled.binds.items()  # type: ignore[attr-defined]
         self._fixed = {name: bind.value for name, bind in binds if not bind.required}
+        documents = {name for name, bind in binds if isinstance(bind.type, JSON)}
+        self._documents = [place for place, name in enumerate(self._names) if name in documents]
 
     def arguments(self, values: Mapping[str, Any]) -> list[Any]:
         """The values in the order of the placeholders; a KeyError names the one that is missing."""
         fixed = self._fixed
-        return [fixed[name] if name in fixed else values[name] for name in self._names]
+        arguments = [fixed[name] if name in fixed else values[name] for name in self._names]
+        for place in self._documents:
+            arguments[place] = json_text(arguments[place])
+        return arguments
 
 
 class Connection:

@@ -16,7 +16,7 @@ from adapters.postgres.kernel.connection.database import Statement
 from adapters.postgres.kernel.connection.errors import NO_CONFLICTS, Conflicts
 from adapters.postgres.kernel.connection.transaction import Transaction
 from adapters.postgres.kernel.outbox.events import event_values, recording
-from adapters.postgres.kernel.tables.mapping import column_names, loader
+from adapters.postgres.kernel.tables.mapping import column_names, differences, loader
 from domain.kernel.aggregate import Aggregate
 from domain.kernel.errors import NotFound
 
@@ -43,8 +43,8 @@ class PostgresRepository[A: Aggregate, Id]:
     @override
     def __init_subclass__(cls) -> None:
         table, cls._names = cls.table, column_names(cls.entity)
-        if set(cls._names) != set(table.c.keys()):
-            raise TypeError(f"{cls.entity.__name__} and the table {table.name} differ in their fields.")
+        if found := "; ".join(differences(cls.entity, table)):
+            raise TypeError(f"{cls.entity.__name__} and the table {table.name} differ: {found}.")
         cls._load = staticmethod(loader(cls.entity))
         same = (table.c.id == bindparam("id"), table.c.version == bindparam("version"))
         values: dict[str, ColumnElement[Any]] = {name: bindparam(name) for name in cls._names}

@@ -148,6 +148,8 @@ class _Examples:
         return self._of_type(schema, name, owner)
 
     def _of_type(self, schema: Schema, name: str, owner: str) -> object:
+        if "type" not in schema:  # whatever JSON there is
+            return name.replace("_", " ")
         if schema["type"] == "object":
             return self._of_object(schema, owner)
         if schema["type"] == "array":

@@ -150,7 +150,8 @@ async def get_login_providers(logins: ProviderLogins) -> LoginProviders:
     "/auth/providers/{name}/authorize",
     use_case=ProviderLogin.begin,
     public=True,
-    refuses=(LoginProviderNotFound, Invalid),
+    missing=LoginProviderNotFound,
+    refuses=(Invalid,),
 )
 async def begin_login(
     name: str, logins: ProviderLogins, cookies: Cookies, query: Annotated[Beginning, Query()]
@@ -162,7 +163,8 @@ async def begin_login(
     "/auth/providers/{name}/callback",
     use_case=ProviderLogin.finish,
     public=True,
-    refuses=(LoginProviderNotFound, LoginNotBegun),
+    missing=LoginProviderNotFound,
+    refuses=(LoginNotBegun,),
 )
 async def finish_login(
     name: str,

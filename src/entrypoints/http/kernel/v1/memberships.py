@@ -10,7 +10,7 @@ from application.kernel.admission import NOT_ADMITTED
 from application.kernel.commands import memberships as commands
 from application.kernel.paging import Page
 from application.kernel.queries.memberships import MemberView
-from domain.kernel.memberships import LastOwner, Membership, OwnersOnly, Role
+from domain.kernel.memberships import LastOwner, MemberNotFound, Membership, OwnersOnly, Role
 from domain.kernel.users import UserId
 from domain.kernel.workspaces import WorkspaceId, WorkspaceNotFound
 from entrypoints.http.kernel.routing.dependencies import Actor, Ask, Run
@@ -44,7 +44,9 @@ async def list_members(workspace_id: WorkspaceId, actor: Actor, ask: Ask, query:
     return await ask.memberships.page(actor.user_id, workspace_id, query.page)
 
 
-@router.get("/workspaces/{workspace_id}/members/{user_id}", refuses=(WorkspaceNotFound,))
+@router.get(
+    "/workspaces/{workspace_id}/members/{user_id}", missing=MemberNotFound, refuses=(WorkspaceNotFound,)
+)
 async def get_member(workspace_id: WorkspaceId, user_id: UserId, actor: Actor, ask: Ask) -> MemberView:
     """Any member may see a member."""
     return await ask.memberships.get(actor.user_id, workspace_id, user_id)
@@ -52,6 +54,7 @@ async def get_member(workspace_id: WorkspaceId, user_id: UserId, actor: Actor, a
 
 @router.patch(
     "/workspaces/{workspace_id}/members/{user_id}",
+    missing=MemberNotFound,
     use_case=commands.change_role,
     changes=Membership,
     response_model=MembershipAfter,
@@ -65,6 +68,7 @@ async def change_role(
 
 @router.delete(
     "/workspaces/{workspace_id}/members/{user_id}",
+    missing=MemberNotFound,
     use_case=commands.remove_member,
     changes=Membership,
     refuses=(*NOT_ADMITTED, WorkspaceNotFound, OwnersOnly, LastOwner),
