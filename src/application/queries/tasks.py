@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, Protocol
+from typing import Annotated, Literal, Protocol
 
+from application.kernel.example import Example
 from application.kernel.paging import Page, PageRequest, Sort
 from domain.kernel.users import UserId
 from domain.kernel.workspaces import WorkspaceId
@@ -17,17 +18,17 @@ class TaskView:
 
     id: TaskId
     workspace_id: WorkspaceId
-    title: str
-    description: str
+    title: Annotated[str, Example("Weave algebraic patterns")]
+    description: Annotated[str, Example("The engine can arrange and combine.")]
     status: Status
     priority: Priority
     due_at: datetime | None
     assignee_id: UserId | None
-    labels: list[str]
+    labels: list[Annotated[str, Example("loom")]]
     created_by: UserId
     created_at: datetime
     updated_at: datetime
-    finished_at: datetime | None
+    finished_at: Annotated[datetime | None, Example(None)]
     version: int
 
 

@@ -14,6 +14,7 @@ from domain.comments import BODY_MOST, Comment, CommentId, EditWindowClosed, Not
 from domain.kernel.users import UserId
 from domain.tasks import TaskId
 from entrypoints.http.dependencies import Ask, Run
+from entrypoints.http.kernel.document.examples import INSTANT
 from entrypoints.http.kernel.routing.dependencies import Actor
 from entrypoints.http.kernel.routing.inputs import Paging, strict, text
 from entrypoints.http.kernel.routing.routes import Router
@@ -25,7 +26,7 @@ router = Router(tag="comments")
 class CommentText(TypedDict):
     """What a comment says."""
 
-    body: Annotated[str, text(least=1, most=BODY_MOST)]
+    body: Annotated[str, text(least=1, most=BODY_MOST, examples=["Which cards does it take?"])]
 
 
 @dataclass(slots=True)
@@ -69,6 +70,7 @@ async def get_comment(comment_id: CommentId, actor: Actor, ask: Ask) -> CommentV
 @router.patch(
     "/comments/{comment_id}",
     use_case=commands.edit_comment,
+    example={"edited_at": INSTANT},
     changes=Comment,
     response_model=CommentAfter,
     refuses=(*NOT_ADMITTED, NotTheAuthor, EditWindowClosed),

@@ -7,6 +7,7 @@ from typing import Annotated, TypedDict
 from fastapi import Body, Query
 
 from application.commands import notifications as commands
+from application.kernel.example import Example
 from application.kernel.paging import Page
 from application.queries.notifications import NotificationFilter, NotificationView
 from domain.kernel.users import UserId
@@ -14,6 +15,7 @@ from domain.kernel.workspaces import WorkspaceId
 from domain.notifications import Kind, Notification, NotificationId
 from domain.tasks import TaskId
 from entrypoints.http.dependencies import Ask, Run
+from entrypoints.http.kernel.document.examples import INSTANT
 from entrypoints.http.kernel.routing.dependencies import Actor
 from entrypoints.http.kernel.routing.inputs import PageQuery, strict
 from entrypoints.http.kernel.routing.routes import Router
@@ -25,7 +27,7 @@ router = Router(tag="notifications")
 class Reading(TypedDict):
     """Whether it has been read."""
 
-    read: bool
+    read: Annotated[bool, Example(True)]
 
 
 class NotificationQuery(PageQuery):
@@ -70,6 +72,7 @@ async def get_notification(notification_id: NotificationId, actor: Actor, ask: A
 @router.patch(
     "/notifications/{notification_id}",
     use_case=commands.mark_notification,
+    example={"read_at": INSTANT},
     changes=Notification,
     response_model=NotificationAfter,
 )

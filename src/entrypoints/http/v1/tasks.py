@@ -25,6 +25,7 @@ from domain.tasks import (
     TaskId,
 )
 from entrypoints.http.dependencies import Ask, Run
+from entrypoints.http.kernel.document.examples import INSTANT
 from entrypoints.http.kernel.routing.dependencies import Actor
 from entrypoints.http.kernel.routing.inputs import Instant, PageQuery, sort_by, strict, text
 from entrypoints.http.kernel.routing.routes import Router
@@ -32,7 +33,7 @@ from entrypoints.http.kernel.routing.routes import Router
 router = Router(tag="tasks")
 
 Title = Annotated[str, text(least=1, most=TITLE_MOST, examples=["Weave algebraic patterns"])]
-Description = Annotated[str, text(most=DESCRIPTION_MOST)]
+Description = Annotated[str, text(most=DESCRIPTION_MOST, examples=["The engine can arrange and combine."])]
 Label = Annotated[str, text(least=1, most=LABEL_MOST, pattern=f"^{LABEL_PATTERN}$", examples=["loom"])]
 Labels = Annotated[tuple[Label, ...], Field(json_schema_extra={"maxItems": LABELS_MOST})]
 
@@ -149,6 +150,7 @@ async def delete_task(task_id: TaskId, actor: Actor, run: Run) -> None:
 @router.post(
     "/tasks/{task_id}/start",
     use_case=commands.start_task,
+    example={"status": "in_progress"},
     changes=Task,
     response_model=TaskView,
     refuses=(*NOT_ADMITTED, MoveNotAllowed),
@@ -160,6 +162,7 @@ async def start_task(task_id: TaskId, actor: Actor, run: Run) -> Task:
 @router.post(
     "/tasks/{task_id}/completion",
     use_case=commands.complete_task,
+    example={"status": "done", "finished_at": INSTANT},
     changes=Task,
     response_model=TaskView,
     refuses=(*NOT_ADMITTED, MoveNotAllowed),
@@ -171,6 +174,7 @@ async def complete_task(task_id: TaskId, actor: Actor, run: Run) -> Task:
 @router.post(
     "/tasks/{task_id}/cancellation",
     use_case=commands.cancel_task,
+    example={"status": "cancelled"},
     changes=Task,
     response_model=TaskView,
     refuses=(*NOT_ADMITTED, MoveNotAllowed),

@@ -84,7 +84,7 @@ def openapi_document(version: str, routes: Iterable[BaseRoute], settings: Kernel
         for parameter in operation.get("parameters", ()):
             _tidy_parameter(parameter)
     _drop_unused(document)
-    add_examples(document)
+    add_examples(document, documented)
     _add_links(document)
     return document
 

@@ -86,6 +86,9 @@ class Options(TypedDict, total=False):
     must_match: bool
     """A request without `If-Match` is refused."""
 
+    example: Mapping[str, object]
+    """What of the answer's example is as the operation leaves it, such as `{"status": "done"}`."""
+
     unkeyed: str
     """Why a POST takes no `Idempotency-Key`."""
 
@@ -194,6 +197,7 @@ class Route(APIRoute):
         self.openapi_extra = {
             **(PUBLIC if public else {}),
             "parameters": parameters(self.shape, reads=method == "GET"),
+            **({"x-example": options["example"]} if "example" in options else {}),
         }
         self.responses = {
             **successes(self, self.shape),

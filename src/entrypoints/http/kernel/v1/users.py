@@ -19,6 +19,7 @@ from domain.kernel.users import (
     UserId,
     UserNotFound,
 )
+from entrypoints.http.kernel.document.examples import INSTANT
 from entrypoints.http.kernel.routing.dependencies import Actor, Ask, Run
 from entrypoints.http.kernel.routing.inputs import PageQuery, sort_by, strict, text
 from entrypoints.http.kernel.routing.routes import Router
@@ -106,6 +107,7 @@ async def change_roles(user_id: UserId, actor: Actor, run: Run, body: Annotated[
 @router.post(
     "/admin/users/{user_id}/suspension",
     use_case=commands.suspend_user,
+    example={"suspended_at": INSTANT},
     changes=User,
     response_model=UserView,
     refuses=(NotPermitted, OwnAccount),

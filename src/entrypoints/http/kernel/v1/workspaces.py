@@ -19,6 +19,7 @@ from domain.kernel.workspaces import (
     WorkspaceId,
     WorkspaceNotArchived,
 )
+from entrypoints.http.kernel.document.examples import INSTANT
 from entrypoints.http.kernel.routing.dependencies import Actor, Ask, Run
 from entrypoints.http.kernel.routing.inputs import Paging, strict, text
 from entrypoints.http.kernel.routing.routes import Router
@@ -109,6 +110,7 @@ async def delete_workspace(workspace_id: WorkspaceId, actor: Actor, run: Run) ->
 @router.post(
     "/workspaces/{workspace_id}/archival",
     use_case=commands.archive_workspace,
+    example={"archived_at": INSTANT},
     changes=Workspace,
     response_model=WorkspaceAfter,
     refuses=NOT_ADMITTED,
