@@ -10,7 +10,7 @@ from application.kernel.unit_of_work import Begin
 from entrypoints.http.kernel.routing.dependencies import Actor, Run
 from entrypoints.http.kernel.routing.routes import Router
 from kernel.specimen.builders import a_work_order
-from kernel.specimen.domain.work_orders import WorkOrder
+from kernel.specimen.domain.work_orders import WorkOrder, WorkOrderId
 from kernel.specimen.service import UnitOfWork
 from kernel.world.builders import Team, store
 
@@ -134,7 +134,7 @@ async def test_a_route_can_insist(app: FastAPI, member: AsyncClient, work_order:
     router = Router(tag="test", prefix="/test")
 
     @router.delete("/work_orders/{work_order_id}", changes=WorkOrder, must_match=True)
-    async def delete(work_order_id: str, actor: Actor, run: Run) -> None: ...
+    async def delete(work_order_id: WorkOrderId, actor: Actor, run: Run) -> None: ...
 
     app.router.routes.extend(router.routes)
     refused = await member.delete(f"/test/work_orders/{work_order.id}")

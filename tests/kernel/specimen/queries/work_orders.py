@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, Protocol
+from typing import Annotated, Literal, Protocol
 
+from application.kernel.example import Example
 from application.kernel.paging import Page, PageRequest, Sort
 from domain.kernel.users import UserId
 from domain.kernel.workspaces import WorkspaceId
@@ -17,7 +18,7 @@ class WorkOrderView:
 
     id: WorkOrderId
     workspace_id: WorkspaceId
-    title: str
+    title: Annotated[str, Example("Weave algebraic patterns")]
     description: str
     status: WorkOrderStatus
     priority: WorkOrderPriority
