@@ -169,4 +169,4 @@ class PostgresTaskQueries(PostgresQueries, TaskQueries):
         /,
     ) -> Page[TaskView]:
         scope = {"viewer": viewer, "workspace_id": workspace_id}
-        return await _PAGE.page(self._database, scope, page, sort=sort, where=where)
+        return await _PAGE.page(self._source, scope, page, sort=sort, where=where)

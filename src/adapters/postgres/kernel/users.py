@@ -130,4 +130,4 @@ class PostgresUserQueries(PostgresQueries, UserQueries):
         self, actor: Caller, where: UserFilter, sort: Sequence[Sort[UserSortKey]], page: PageRequest, /
     ) -> Page[UserView]:
         require(actor, READ_USERS)
-        return await _PAGE.page(self._database, {}, page, sort=sort, where=where)
+        return await _PAGE.page(self._source, {}, page, sort=sort, where=where)

@@ -1,18 +1,15 @@
 """What a user is told about the tasks that concern them."""
 
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Annotated, TypedDict
 
 from fastapi import Body, Query
 
 from application.commands import notifications as commands
 from application.kernel.paging import Page
+from application.kernel.ports.callers import Caller
+from application.queries import Queries
 from application.queries.notifications import NotificationFilter, NotificationView
-from domain.kernel.users import UserId
-from domain.kernel.workspaces import WorkspaceId
-from domain.notifications import Kind, Notification, NotificationId
-from domain.tasks import TaskId
+from domain.notifications import Notification, NotificationId
 from entrypoints.http.dependencies import Ask, Run
 from entrypoints.http.kernel.routing.dependencies import Actor
 from entrypoints.http.kernel.routing.inputs import PageQuery, strict
@@ -39,18 +36,8 @@ class NotificationQuery(PageQuery):
         return NotificationFilter(unread=self.unread)
 
 
-@dataclass(slots=True)
-class NotificationAfter:
-    """A notification as a change has left it."""
-
-    id: NotificationId
-    kind: Kind
-    workspace_id: WorkspaceId
-    task_id: TaskId
-    caused_by: UserId
-    created_at: datetime
-    read_at: datetime | None
-    version: int
+async def _view(ask: Queries, actor: Caller, notification: Notification) -> NotificationView:
+    return await ask.notifications.get(actor.user_id, notification.id)
 
 
 @router.get("/notifications")
@@ -71,9 +58,8 @@ async def get_notification(notification_id: NotificationId, actor: Actor, ask: A
     "/notifications/{notification_id}",
     use_case=commands.mark_notification,
     changes=Notification,
-    response_model=NotificationAfter,
 )
 async def mark_notification(
     notification_id: NotificationId, actor: Actor, run: Run, body: Annotated[Reading, Body()]
-) -> Notification:
-    return await run(commands.mark_notification, actor, notification_id, **body)
+) -> NotificationView:
+    return await run.showing(_view, commands.mark_notification, actor, notification_id, **body)

@@ -260,6 +260,7 @@ async def test_members_are_shown_with_their_names_and_roles(queries: Queries, te
 
     assert sorted(page.items, key=lambda view: view.role) == [
         MemberView(
+            workspace_id=team.workspace.id,
             user_id=team.users[role].id,
             display_name=role.title(),
             email=team.users[role].email,

@@ -31,7 +31,12 @@ from application.commands.tasks import (
     start_task,
 )
 from application.kernel.admission import NotPermitted
-from application.kernel.commands.invitations import accept_invitation, invite, withdraw_invitation
+from application.kernel.commands.invitations import (
+    IssuedInvitation,
+    accept_invitation,
+    invite,
+    withdraw_invitation,
+)
 from application.kernel.commands.memberships import change_role, remove_member
 from application.kernel.commands.users import (
     change_roles,
@@ -88,7 +93,7 @@ from domain.kernel.identity.auth import Purpose, Session
 from domain.kernel.identity.identities import Link
 from domain.kernel.identity.signing_keys import SigningKey
 from domain.kernel.invitations import LIFETIME, Invitation
-from domain.kernel.memberships import Role
+from domain.kernel.memberships import Membership, Role
 from domain.kernel.users import GlobalRole
 from domain.kernel.workspaces import Workspace
 from domain.notifications import Notification
@@ -559,6 +564,83 @@ QUERIES: dict[str, tuple[int, Operation]] = {
 }
 
 
+# ── commands whose result does not have all that is shown ────────────────────────────────────────
+
+
+async def _workspace(ask: Queries, actor: Caller, workspace: Workspace) -> object:
+    return await ask.workspaces.get(actor.user_id, workspace.id)
+
+
+async def _member(ask: Queries, actor: Caller, membership: Membership) -> object:
+    return await ask.memberships.get(actor.user_id, membership.workspace_id, membership.user_id)
+
+
+async def _invitation(ask: Queries, actor: Caller, issued: IssuedInvitation) -> object:
+    return await ask.invitations.get(actor.user_id, issued.invitation.id)
+
+
+async def _comment(ask: Queries, actor: Caller, comment: Comment) -> object:
+    return await ask.comments.get(actor.user_id, comment.id)
+
+
+async def _notification(ask: Queries, actor: Caller, notification: Notification) -> object:
+    return await ask.notifications.get(actor.user_id, notification.id)
+
+
+# One statement more than without, on the same connection; and where the change would have been sent alone,
+# BEGIN and COMMIT, so that what is shown is what was changed.
+SHOWING: dict[str, tuple[int, Operation]] = {
+    "create_workspace": (
+        5,
+        lambda it: it.run.showing(_workspace, create_workspace, it.team.owner, name="Looms"),
+    ),
+    "edit_workspace": (
+        6,
+        lambda it: it.run.showing(_workspace, edit_workspace, it.team.admin, it.workspace.id, name="Looms"),
+    ),
+    "edit_workspace, the same": (
+        3,
+        lambda it: it.run.showing(
+            _workspace, edit_workspace, it.team.admin, it.workspace.id, name=it.workspace.name
+        ),
+    ),
+    "archive_workspace": (
+        6,
+        lambda it: it.run.showing(_workspace, archive_workspace, it.team.admin, it.workspace.id),
+    ),
+    "change_role": (
+        7,
+        lambda it: it.run.showing(
+            _member, change_role, it.team.owner, it.workspace.id, it.team.member.user_id, role=Role.ADMIN
+        ),
+    ),
+    "invite": (
+        7,
+        lambda it: it.run.showing(
+            _invitation, invite, it.team.admin, it.workspace.id, email=an_email(), role=Role.MEMBER
+        ),
+    ),
+    "accept_invitation": (
+        8,
+        lambda it: it.run.showing(_member, accept_invitation, it.team.stranger, token=it.token),
+    ),
+    "add_comment": (
+        6,
+        lambda it: it.run.showing(_comment, add_comment, it.team.member, it.task.id, body="Which wool?"),
+    ),
+    "edit_comment": (
+        6,
+        lambda it: it.run.showing(_comment, edit_comment, it.team.member, it.comment.id, body="Which?"),
+    ),
+    "mark_notification": (
+        5,
+        lambda it: it.run.showing(
+            _notification, mark_notification, it.team.member, it.notification.id, read=True
+        ),
+    ),
+}
+
+
 # ── the outbox ───────────────────────────────────────────────────────────────────────────────────
 
 
@@ -598,6 +680,16 @@ OUTBOX: dict[str, tuple[int, Operation]] = {
 @pytest.mark.parametrize("name", COMMANDS)
 async def test_a_command_takes_so_many_statements(world: World, recorded: Recorded, name: str) -> None:
     count, operation = COMMANDS[name]
+    async with recorded() as sent:
+        await operation(world)
+    assert len(sent) == count, sent
+
+
+@pytest.mark.parametrize("name", SHOWING)
+async def test_a_command_that_is_shown_takes_so_many_statements(
+    world: World, recorded: Recorded, name: str
+) -> None:
+    count, operation = SHOWING[name]
     async with recorded() as sent:
         await operation(world)
     assert len(sent) == count, sent

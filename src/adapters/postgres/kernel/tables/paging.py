@@ -38,8 +38,9 @@ from sqlalchemy import (
 from sqlalchemy.sql import ColumnElement, Select
 from sqlalchemy.types import TypeEngine
 
-from adapters.postgres.kernel.connection.database import Database, Statement
+from adapters.postgres.kernel.connection.database import Statement
 from adapters.postgres.kernel.tables.mapping import column_names, loader
+from adapters.postgres.kernel.tables.queries import Source
 from application.kernel.paging import InvalidCursor, Page, PageRequest, Sort
 from domain.kernel.errors import NotFound
 
@@ -121,7 +122,7 @@ class Listing[View]:
 
     async def page(
         self,
-        database: Database,
+        source: Source,
         scope: Mapping[str, Any],
         request: PageRequest,
         *,
@@ -139,7 +140,7 @@ class Listing[View]:
         if request.cursor is not None:
             after = self._read_cursor(request.cursor, order, _mark(scope, given, order))
         shape = self._shape(tuple(given), order, after is not None, request.limit, request.counted)
-        rows = await database.fetch(shape.statement, {**scope, **given, **(after or {})})
+        rows = await source.fetch(shape.statement, {**scope, **given, **(after or {})})
         total = None
         if request.counted or self._gate is not None:
             if not rows:
