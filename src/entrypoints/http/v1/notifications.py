@@ -1,6 +1,6 @@
 """What a user is told about the tasks that concern them."""
 
-from typing import Annotated, TypedDict
+from typing import Annotated, Never, TypedDict
 
 from fastapi import Body, Query
 
@@ -12,7 +12,8 @@ from application.queries.notifications import NotificationFilter, NotificationVi
 from domain.notifications import Notification, NotificationId
 from entrypoints.http.dependencies import Ask, Run
 from entrypoints.http.kernel.routing.dependencies import Actor
-from entrypoints.http.kernel.routing.inputs import PageQuery, strict
+from entrypoints.http.kernel.routing.inputs import strict
+from entrypoints.http.kernel.routing.lists import ListQuery
 from entrypoints.http.kernel.routing.routes import Router
 
 router = Router(tag="notifications")
@@ -25,24 +26,13 @@ class Reading(TypedDict):
     read: bool
 
 
-class NotificationQuery(PageQuery):
-    """Which notifications."""
-
-    unread: bool | None = None
-    """Only those that have not been read, or only those that have."""
-
-    @property
-    def where(self) -> NotificationFilter:
-        return NotificationFilter(unread=self.unread)
-
-
 async def _view(ask: Queries, actor: Caller, notification: Notification) -> NotificationView:
     return await ask.notifications.get(actor.user_id, notification.id)
 
 
 @router.get("/notifications")
 async def list_notifications(
-    actor: Actor, ask: Ask, query: Annotated[NotificationQuery, Query()]
+    actor: Actor, ask: Ask, query: Annotated[ListQuery[NotificationFilter, Never], Query()]
 ) -> Page[NotificationView]:
     """Everybody may list their own notifications, the newest first."""
     return await ask.notifications.page(actor.user_id, query.where, query.page)

@@ -523,7 +523,7 @@ QUERIES: dict[str, tuple[int, Operation]] = {
     "users.get": (1, lambda it: it.ask.users.get(it.root, it.team.owner.user_id)),
     "users.page": (
         1,
-        lambda it: it.ask.users.page(it.root, UserFilter(text="a", suspended=False), [Sort("email")], PAGE),
+        lambda it: it.ask.users.page(it.root, UserFilter(q="a", suspended=False), [Sort("email")], PAGE),
     ),
     "users.profile": (1, lambda it: it.ask.users.profile(it.team.owner.user_id)),
     "workspaces.get": (1, lambda it: it.ask.workspaces.get(it.team.viewer.user_id, it.workspace.id)),

@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any, TypeAliasType, get_args
+from typing import Any, TypeAliasType
 from uuid import UUID
 
 import msgspec
@@ -41,7 +41,7 @@ from sqlalchemy.types import TypeEngine
 from adapters.postgres.kernel.connection.database import Statement
 from adapters.postgres.kernel.tables.mapping import column_names, loader
 from adapters.postgres.kernel.tables.queries import Source
-from application.kernel.paging import InvalidCursor, Page, PageRequest, Sort
+from application.kernel.paging import InvalidCursor, Page, PageRequest, Sort, sorts_of
 from domain.kernel.errors import NotFound
 
 SHAPES = 512
@@ -107,7 +107,8 @@ class Listing[View]:
     ) -> None:
         self.sorted_by, self.filtered_by = sorted_by, filtered_by
         if sorted_by is not None:
-            _ensure_all(f"{view.__name__} is sorted", sorts, get_args(sorted_by.__value__))
+            keys, _ = sorts_of(sorted_by)
+            _ensure_all(f"{view.__name__} is sorted", sorts, keys)
         names = [] if filtered_by is None else [field.name for field in fields(filtered_by)]
         _ensure_all(f"{view.__name__} is filtered", filters or {}, names)
         self._load = loader(view)

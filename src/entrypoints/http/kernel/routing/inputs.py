@@ -8,13 +8,13 @@ here: the domain does, after it has trimmed and normalised the text.
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Literal, TypeAliasType, get_args
+from typing import Annotated, Literal, TypeAliasType
 
 from fastapi import Query
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema, with_config
 from pydantic_core import PydanticCustomError
 
-from application.kernel.paging import LIMIT_MOST, PageRequest, Sort
+from application.kernel.paging import LIMIT_MOST, PageRequest, Sort, sorts_of
 
 strict = with_config(
     ConfigDict(strict=True, extra="forbid", hide_input_in_errors=True, use_attribute_docstrings=True)
@@ -45,7 +45,7 @@ def text(*, most: int, least: int = 0, **schema: object) -> WithJsonSchema:
 
 
 class PageQuery(BaseModel):
-    """Which page of a list. A subclass adds the list's own filters."""
+    """Which page of a list. What a list can be filtered and sorted by is a `ListQuery`'s."""
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True, use_attribute_docstrings=True)
 
@@ -68,7 +68,7 @@ Paging = Annotated[PageQuery, Query()]
 
 def sort_by(keys: TypeAliasType) -> PlainValidator:
     """Reads `-created_at,title` as a tuple of Sorts; `keys` is the list's whitelist, a Literal."""
-    names: tuple[str, ...] = get_args(keys.__value__)
+    names, _ = sorts_of(keys)
     sorts = {sign + name: Sort(name, bool(sign)) for name in names for sign in ("", "-")}
 
     def read(given: Sequence[str]) -> tuple[Sort[str], ...]:
