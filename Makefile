@@ -54,9 +54,10 @@ test-client: $(ENV) clients/typescript/node_modules/.complete ## see that the cl
 	@cd clients/typescript && npm run --silent check && npm run --silent build
 	@$(PY) -m entrypoints.embedded -- sh -c '$(PY) -m entrypoints.cli migrate && cd clients/typescript && PYTHON=$(CURDIR)/$(PY) npm test --silent'
 
-migration: $(ENV) ## write a migration from what the tables have become (m="add labels")
-	@test -n "$$m" || { echo 'Say what changes: make migration m="add labels to tasks"'; exit 2; }
-	@$(PY) -m entrypoints.embedded -- sh -c '$(PY) -m entrypoints.cli migrate && $(PY) -m entrypoints.cli migration "$$m"'
+migration: $(ENV) ## write a migration from what the tables have become, and try it (m="add labels"; LINE=kernel upstream; JOIN=app)
+	@test -n "$${m}$(JOIN)" || { echo 'Say what changes: make migration m="add labels to invoices"'; exit 2; }
+	@$(PY) -m entrypoints.embedded -- sh -c '$(if $(JOIN),,$(PY) -m entrypoints.cli migrate &&) \
+	    $(PY) -m entrypoints.cli migration "$$m" $(if $(LINE),--line $(LINE)) $(if $(JOIN),--join $(JOIN))'
 
 cli: $(ENV) ## run a command on the database of `make run` (ARGS="user create")
 	@$(PY) -m entrypoints.local -- $(PY) -m entrypoints.cli $(ARGS)

@@ -17,10 +17,8 @@ from adapters.postgres.kernel.discovery import queries_of, repositories_of
 from adapters.postgres.kernel.tables.schema import metadata
 from application.kernel.run import Runner
 from application.kernel.unit_of_work import Begin
-from application.queries import Queries
-from application.unit_of_work import UnitOfWork
-from entrypoints.container import Container
 from entrypoints.settings import Settings
+from kernel.specimen.service import Container, Queries, UnitOfWork, create_app
 
 pytest_plugins = ["kernel.servers.postgres"]
 
@@ -95,8 +93,6 @@ def container(settings: Settings, database: Database) -> Container:
 
 @pytest.fixture
 async def app(container: Container) -> FastAPI:
-    from entrypoints.http.app import create_app
-
     return create_app(container)
 
 

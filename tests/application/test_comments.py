@@ -24,9 +24,11 @@ from domain.kernel.errors import Invalid
 from domain.kernel.memberships import Role
 from domain.kernel.workspaces import WorkspaceArchived
 from domain.tasks import TaskNotFound
-from kernel.world.builders import NOW, Team, a_comment, a_task, a_task_id, a_team, store
+from kernel.world.builders import NOW, Team, a_team, store
 from kernel.world.fakes import FakeClock, MemoryTransactions
 from kernel.world.refusals import refused
+from resources.comments import a_comment
+from resources.tasks import a_task, a_task_id
 
 type Attempt = Callable[[Runner[UnitOfWork], Caller, Comment], Awaitable[object]]
 

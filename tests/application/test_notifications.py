@@ -8,9 +8,11 @@ from application.commands.notifications import mark_notification
 from application.kernel.run import Runner
 from application.unit_of_work import UnitOfWork
 from domain.notifications import Notification, NotificationNotFound
-from kernel.world.builders import NOW, Team, a_notification, a_task, store
+from kernel.world.builders import NOW, Team, store
 from kernel.world.fakes import FakeClock, MemoryTransactions
 from kernel.world.refusals import refused
+from resources.notifications import a_notification
+from resources.tasks import a_task
 
 
 @pytest.fixture

@@ -28,9 +28,10 @@ from domain.kernel.identity.auth import (
 from domain.kernel.users import Email, EmailChanged, User, UserRegistered
 from domain.notifications import Kind, Notification, NotificationId, NotificationNotFound
 from domain.tasks import Task, TaskAssigned
-from kernel.world.builders import NOW, Team, a_one_time_token, a_task, a_user, store
+from kernel.world.builders import NOW, Team, a_one_time_token, a_user, store
 from kernel.world.fakes import FakeClock, FakeMailer, MemoryTransactions
 from kernel.world.refusals import refused
+from resources.tasks import a_task
 
 
 @pytest.fixture

@@ -37,9 +37,12 @@ from domain.tasks import (
     TaskMoved,
     TaskNotFound,
 )
-from kernel.world.builders import NOW, Team, a_comment, a_notification, a_task, a_team, store
+from kernel.world.builders import NOW, Team, a_team, store
 from kernel.world.fakes import FakeClock, MemoryTransactions
 from kernel.world.refusals import refused
+from resources.comments import a_comment
+from resources.notifications import a_notification
+from resources.tasks import a_task
 
 DUE = NOW + timedelta(days=3)
 

@@ -17,8 +17,10 @@ from domain.comments import (
 from domain.kernel.aggregate import new_id
 from domain.kernel.errors import Invalid
 from domain.kernel.users import UserId
-from kernel.world.builders import NOW, a_comment, a_task_id, a_user_id, a_workspace_id
+from kernel.world.builders import NOW, a_user_id, a_workspace_id
 from kernel.world.refusals import refused
+from resources.comments import a_comment
+from resources.tasks import a_task_id
 
 ADA, CHARLES = a_user_id(), a_user_id()
 WINDOW = timedelta(minutes=15)

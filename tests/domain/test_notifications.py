@@ -3,7 +3,8 @@
 from dataclasses import replace
 from datetime import timedelta
 
-from kernel.world.builders import NOW, a_notification
+from kernel.world.builders import NOW
+from resources.notifications import a_notification
 
 LATER = NOW + timedelta(hours=1)
 

@@ -23,8 +23,9 @@ from domain.tasks import (
     TaskEdited,
     TaskMoved,
 )
-from kernel.world.builders import NOW, a_task, a_task_id, a_user_id, a_workspace_id
+from kernel.world.builders import NOW, a_user_id, a_workspace_id
 from kernel.world.refusals import refused
+from resources.tasks import a_task, a_task_id
 
 LATER = NOW + timedelta(hours=1)
 ADA, CHARLES = a_user_id(), a_user_id()

@@ -13,12 +13,11 @@ from fastapi.routing import APIRoute, iter_route_contexts
 from pydantic import SecretStr
 from starlette.routing import BaseRoute
 
-from entrypoints.container import Container
-from entrypoints.http.app import create_app
 from entrypoints.http.kernel.document.documentation import is_public
 from entrypoints.http.kernel.routing.dependencies import Actor, Bearer
 from entrypoints.http.kernel.routing.routes import Route, Router
 from entrypoints.settings import Settings
+from kernel.specimen.service import Container, create_app
 
 ROOT = Path(__file__).parents[2]
 SRC = ROOT / "src"

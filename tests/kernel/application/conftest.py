@@ -7,8 +7,8 @@ import pytest
 from application.kernel.identity.password_login import PasswordLogin
 from application.kernel.identity.sessions import TokenPair, TokenSessions
 from application.kernel.run import Runner
-from application.unit_of_work import UnitOfWork
 from domain.kernel.users import User
+from kernel.specimen.service import UnitOfWork
 from kernel.world.fakes import (
     FakeAuthQueries,
     FakeClock,

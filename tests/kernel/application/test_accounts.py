@@ -10,11 +10,11 @@ import pytest
 from application.kernel.identity.accounts import REFUSED, KnownAccounts, Linking
 from application.kernel.ports.callers import Caller, Claims
 from application.kernel.run import Runner
-from application.unit_of_work import UnitOfWork
 from domain.kernel.errors import DomainError, Unauthenticated
 from domain.kernel.identity.auth import SessionEnded, SessionNotFound
 from domain.kernel.identity.identities import Link, LinkedElsewhere, NothingToLink
 from domain.kernel.users import Email, GlobalRole, Suspended, User
+from kernel.specimen.service import UnitOfWork
 from kernel.world.builders import a_caller, a_link, a_proof, a_session, a_user, a_user_id, store
 from kernel.world.fakes import FakeClock, FakeIdentityQueries, MemoryTransactions, ProvingVerifier
 from kernel.world.refusals import refused

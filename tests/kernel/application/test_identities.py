@@ -6,7 +6,6 @@ import pytest
 
 from application.kernel.identity.identities import admit_stranger, link_identity, unlink_identity
 from application.kernel.run import Runner
-from application.unit_of_work import UnitOfWork
 from domain.kernel.aggregate import Aggregate
 from domain.kernel.identity.auth import Session
 from domain.kernel.identity.identities import (
@@ -18,6 +17,7 @@ from domain.kernel.identity.identities import (
     LinkNotFound,
 )
 from domain.kernel.users import Email, GlobalRole, User, UserAbsorbed, UserRegistered
+from kernel.specimen.service import UnitOfWork
 from kernel.world.builders import (
     NOW,
     a_caller,

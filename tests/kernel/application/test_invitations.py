@@ -16,7 +16,6 @@ from application.kernel.identity.secret_tokens import fingerprint
 from application.kernel.ports.callers import Caller
 from application.kernel.ports.tenancy import Standing
 from application.kernel.run import Runner
-from application.unit_of_work import UnitOfWork
 from domain.kernel.errors import Invalid
 from domain.kernel.invitations import (
     AlreadyInvited,
@@ -29,6 +28,7 @@ from domain.kernel.invitations import (
 )
 from domain.kernel.memberships import AlreadyMember, MemberJoined, Membership, OwnersOnly, Role
 from domain.kernel.workspaces import WorkspaceArchived, WorkspaceNotFound
+from kernel.specimen.service import UnitOfWork
 from kernel.world.builders import (
     NOW,
     Team,

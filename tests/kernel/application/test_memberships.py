@@ -8,7 +8,6 @@ from application.kernel.admission import NotPermitted
 from application.kernel.commands.memberships import change_role, remove_member
 from application.kernel.ports.callers import Caller
 from application.kernel.run import Runner
-from application.unit_of_work import UnitOfWork
 from domain.kernel.memberships import (
     LastOwner,
     MemberLeft,
@@ -18,9 +17,11 @@ from domain.kernel.memberships import (
     Role,
 )
 from domain.kernel.workspaces import WorkspaceArchived, WorkspaceNotFound
-from kernel.world.builders import Team, a_caller, a_membership, a_task, a_team, a_user, store
+from kernel.specimen.service import UnitOfWork
+from kernel.world.builders import Team, a_caller, a_membership, a_team, a_user, store
 from kernel.world.fakes import FakeClock, MemoryTransactions
 from kernel.world.refusals import refused
+from resources.tasks import a_task
 
 LAST_OWNER = "Make somebody else an owner first, or delete the workspace."
 OWNERS_ONLY = "Ask an owner of this workspace."

@@ -22,7 +22,6 @@ from application.kernel.identity.secret_tokens import fingerprint
 from application.kernel.identity.sessions import TokenPair, TokenSessions
 from application.kernel.ports.attempts import Peer
 from application.kernel.run import Runner
-from application.unit_of_work import UnitOfWork
 from domain.kernel.errors import DomainError, Invalid
 from domain.kernel.identity.auth import (
     Credential,
@@ -44,6 +43,7 @@ from domain.kernel.identity.auth import (
 )
 from domain.kernel.identity.identities import Link
 from domain.kernel.users import Email, EmailTaken, EmailVerified, User, UserRegistered
+from kernel.specimen.service import UnitOfWork
 from kernel.world.builders import (
     NOW,
     a_caller,

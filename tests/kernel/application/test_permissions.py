@@ -17,10 +17,10 @@ from application.kernel.permissions import (
     ServicePermission,
 )
 from application.kernel.ports.tenancy import Standing
-from application.unit_of_work import UnitOfWork
 from domain.kernel.memberships import Role
 from domain.kernel.users import GlobalRole, UserNotFound
 from domain.kernel.workspaces import WorkspaceArchived, WorkspaceNotFound
+from kernel.specimen.service import UnitOfWork
 from kernel.world.builders import Team, a_caller, a_workspace_id
 from kernel.world.fakes import MemoryTransactions
 from kernel.world.refusals import refused

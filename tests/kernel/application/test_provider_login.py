@@ -29,7 +29,6 @@ from application.kernel.ports.callers import Caller, Claims
 from application.kernel.ports.logins import LoginSecrets, ProviderAnswer
 from application.kernel.ports.world import TimedOut, Unavailable
 from application.kernel.run import Runner
-from application.unit_of_work import UnitOfWork
 from domain.kernel.errors import Invalid, Unauthenticated
 from domain.kernel.identity.auth import (
     ExchangeRefused,
@@ -44,6 +43,7 @@ from domain.kernel.identity.auth import (
     WrongCredentials,
 )
 from domain.kernel.users import User
+from kernel.specimen.service import UnitOfWork
 from kernel.world.builders import a_caller, a_one_time_token, a_user, store
 from kernel.world.fakes import FakeClock, FakeSeal, MemoryTransactions
 from kernel.world.people import CLIENT, EMAIL, PASSWORD

@@ -14,10 +14,9 @@ from application.kernel.ports.world import Contention, TimedOut, Unavailable, Wo
 from application.kernel.preconditions import Expected, PreconditionFailed
 from application.kernel.run import Runner, within
 from application.kernel.unit_of_work import Seen
-from application.queries import Queries
-from application.unit_of_work import UnitOfWork
 from domain.kernel.errors import DomainError, Stale
 from domain.kernel.users import User, UserId, UserNotFound
+from kernel.specimen.service import Queries, UnitOfWork
 from kernel.world.builders import a_caller, a_user
 from kernel.world.fakes import MemoryTransactions
 from kernel.world.refusals import refused

@@ -18,7 +18,6 @@ from application.kernel.identity.sessions import (
 )
 from application.kernel.ports.callers import Caller
 from application.kernel.run import Runner
-from application.unit_of_work import UnitOfWork
 from domain.kernel.aggregate import new_id
 from domain.kernel.identity.auth import (
     NoSession,
@@ -32,6 +31,7 @@ from domain.kernel.identity.auth import (
     WrongCredentials,
 )
 from domain.kernel.users import User
+from kernel.specimen.service import UnitOfWork
 from kernel.world.builders import NOW, a_caller, a_session, a_user, store
 from kernel.world.fakes import FakeClock, FakeTokenVerifier, MemoryTransactions
 from kernel.world.people import CLIENT, EMAIL, PASSWORD

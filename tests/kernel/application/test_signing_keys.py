@@ -4,9 +4,9 @@ from datetime import timedelta
 
 from application.kernel.identity.signing_keys import add_signing_key, remove_signing_key
 from application.kernel.run import Runner
-from application.unit_of_work import UnitOfWork
 from domain.kernel.errors import Stale
 from domain.kernel.identity.signing_keys import KeyInUse, KeysRotated, SigningKey
+from kernel.specimen.service import UnitOfWork
 from kernel.world.builders import NOW, a_signing_key, store
 from kernel.world.fakes import FakeAuthQueries, FakeClock, MemoryTransactions
 from kernel.world.refusals import refused

@@ -18,7 +18,6 @@ from application.kernel.commands.users import (
 from application.kernel.permissions import MANAGE_USERS
 from application.kernel.ports.callers import Caller
 from application.kernel.run import Runner
-from application.unit_of_work import UnitOfWork
 from domain.kernel.errors import Invalid
 from domain.kernel.identity.auth import Session
 from domain.kernel.users import (
@@ -33,6 +32,7 @@ from domain.kernel.users import (
     UserRestored,
     UserSuspended,
 )
+from kernel.specimen.service import UnitOfWork
 from kernel.world.builders import NOW, a_caller, a_session, a_user, a_user_id, address_of, an_email, store
 from kernel.world.fakes import FakeClock, MemoryTransactions
 from kernel.world.refusals import refused

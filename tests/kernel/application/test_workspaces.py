@@ -15,7 +15,6 @@ from application.kernel.commands.workspaces import (
 from application.kernel.ports.callers import Caller
 from application.kernel.ports.tenancy import Standing
 from application.kernel.run import Runner
-from application.unit_of_work import UnitOfWork
 from domain.comments import CommentNotFound
 from domain.kernel.errors import Invalid
 from domain.kernel.memberships import MemberJoined, Role
@@ -34,19 +33,13 @@ from domain.kernel.workspaces import (
 )
 from domain.notifications import NotificationNotFound
 from domain.tasks import TaskNotFound
-from kernel.world.builders import (
-    Team,
-    a_caller,
-    a_comment,
-    a_notification,
-    a_task,
-    a_team,
-    a_user,
-    a_workspace,
-    store,
-)
+from kernel.specimen.service import UnitOfWork
+from kernel.world.builders import Team, a_caller, a_team, a_user, a_workspace, store
 from kernel.world.fakes import FakeClock, MemoryTransactions
 from kernel.world.refusals import refused
+from resources.comments import a_comment
+from resources.notifications import a_notification
+from resources.tasks import a_task
 
 type Attempt = Callable[[Runner[UnitOfWork], Caller, WorkspaceId], Awaitable[object]]
 

@@ -15,8 +15,8 @@ from application.kernel.ports.storing import KeptAnswer
 from application.kernel.ports.world import Contention
 from application.kernel.run import Runner
 from application.kernel.unit_of_work import Begin
-from application.unit_of_work import UnitOfWork
 from domain.kernel.users import UserNotFound
+from kernel.specimen.service import UnitOfWork
 from kernel.world.builders import NOW, a_user
 from kernel.world.fakes import FakeClock, MemoryTransactions
 from kernel.world.refusals import refused

@@ -13,11 +13,9 @@ from adapters.tokens.providers import Provider
 from adapters.tokens.sealing import ANSWERS, JweSeal
 from application.kernel.ports.storing import KeptAnswer
 from application.kernel.unit_of_work import Begin
-from application.unit_of_work import UnitOfWork
 from domain.kernel.errors import Unauthenticated
 from domain.kernel.identity.auth import SessionEnded
 from domain.kernel.users import GlobalRole
-from entrypoints.container import Container
 from entrypoints.kernel.container import (
     close,
     longest_token,
@@ -26,6 +24,7 @@ from entrypoints.kernel.container import (
     trusted_for_email,
 )
 from entrypoints.settings import Settings
+from kernel.specimen.service import Container, UnitOfWork
 from kernel.world.builders import NOW, a_session, a_user, store
 from kernel.world.fakes import FakeClock
 

@@ -27,9 +27,7 @@ from application.kernel.ports.events import Delivery, OutboxEntry, Reaction
 from application.kernel.ports.world import TimedOut, Unavailable
 from application.kernel.run import Runner
 from application.kernel.unit_of_work import Begin
-from application.queries import Queries
 from application.queries.notifications import NotificationFilter
-from application.unit_of_work import UnitOfWork
 from domain.kernel.aggregate import Event, new_id
 from domain.kernel.identity.auth import (
     EmailVerificationRequested,
@@ -40,13 +38,14 @@ from domain.kernel.identity.auth import (
 )
 from domain.kernel.users import EmailChanged, UserRegistered
 from domain.tasks import TaskAssigned, TaskDeleted
-from entrypoints.container import Container
 from entrypoints.kernel import worker
 from entrypoints.kernel.settings import ROOT
 from entrypoints.settings import Settings
 from entrypoints.worker import JOBS, REACTIONS
-from kernel.world.builders import NOW, Team, a_task_id, a_team, a_user_id, a_workspace_id, store
+from kernel.specimen.service import Container, Queries, UnitOfWork
+from kernel.world.builders import NOW, Team, a_team, a_user_id, a_workspace_id, store
 from kernel.world.fakes import FakeMailer
+from resources.tasks import a_task_id
 
 NOWHERE = "postgresql://nobody@127.0.0.1:1/nothing"
 NO_UNIT_OF_WORK: Any = None

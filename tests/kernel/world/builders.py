@@ -6,14 +6,14 @@ Ids, addresses, slugs and secrets are new in each call, so examples never get in
 import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
+from adapters.postgres.kernel.discovery import repositories_of
+from adapters.postgres.kernel.tables.repository import PostgresRepository
 from application.kernel.identity.secret_tokens import fingerprint
 from application.kernel.ports.callers import Caller, Claims
 from application.kernel.ports.storing import Repository
-from application.kernel.unit_of_work import Begin
-from application.unit_of_work import UnitOfWork
-from domain.comments import Comment, CommentId
+from application.kernel.unit_of_work import Begin, KernelUnitOfWork
 from domain.kernel.aggregate import Aggregate, new_id
 from domain.kernel.identity.auth import (
     Credential,
@@ -30,8 +30,6 @@ from domain.kernel.invitations import LIFETIME, Invitation, InvitationId
 from domain.kernel.memberships import Membership, MembershipId, Role
 from domain.kernel.users import Email, GlobalRole, User, UserId
 from domain.kernel.workspaces import Workspace, WorkspaceId
-from domain.notifications import Kind, Notification, NotificationId
-from domain.tasks import Priority, Status, Task, TaskId
 from kernel.world.fakes import MemoryTransactions
 
 NOW = datetime(2026, 11, 2, 9, 30, 15, 123456, tzinfo=UTC)
@@ -43,10 +41,6 @@ def a_user_id() -> UserId:
 
 def a_workspace_id() -> WorkspaceId:
     return WorkspaceId(new_id(NOW))
-
-
-def a_task_id() -> TaskId:
-    return TaskId(new_id(NOW))
 
 
 def an_email() -> Email:
@@ -276,85 +270,6 @@ def an_invitation(
     )
 
 
-def a_task(
-    *,
-    id: TaskId | None = None,
-    workspace_id: WorkspaceId | None = None,
-    title: str = "Weave algebraic patterns",
-    description: str = "",
-    status: Status = Status.OPEN,
-    priority: Priority = Priority.NORMAL,
-    due_at: datetime | None = None,
-    assignee_id: UserId | None = None,
-    labels: tuple[str, ...] = (),
-    created_by: UserId | None = None,
-    created_at: datetime = NOW,
-    updated_at: datetime | None = None,
-    finished_at: datetime | None = None,
-) -> Task:
-    """Finished when it was updated, where it is done and nothing else is said."""
-    updated_at = updated_at or created_at
-    return Task(
-        id=id or a_task_id(),
-        workspace_id=workspace_id or a_workspace_id(),
-        title=title,
-        description=description,
-        status=status,
-        priority=priority,
-        due_at=due_at,
-        assignee_id=assignee_id,
-        labels=labels,
-        created_by=created_by or a_user_id(),
-        created_at=created_at,
-        updated_at=updated_at,
-        finished_at=finished_at or (updated_at if status is Status.DONE else None),
-    )
-
-
-def a_comment(
-    *,
-    id: CommentId | None = None,
-    task_id: TaskId | None = None,
-    workspace_id: WorkspaceId | None = None,
-    author_id: UserId | None = None,
-    body: str = "The engine weaves just as the Jacquard loom weaves.",
-    created_at: datetime = NOW,
-    edited_at: datetime | None = None,
-) -> Comment:
-    return Comment(
-        id=id or CommentId(new_id(created_at)),
-        task_id=task_id or a_task_id(),
-        workspace_id=workspace_id or a_workspace_id(),
-        author_id=author_id or a_user_id(),
-        body=body,
-        created_at=created_at,
-        edited_at=edited_at,
-    )
-
-
-def a_notification(
-    *,
-    id: NotificationId | None = None,
-    user_id: UserId | None = None,
-    kind: Kind = Kind.TASK_ASSIGNED,
-    task_id: TaskId | None = None,
-    workspace_id: WorkspaceId | None = None,
-    caused_by: UserId | None = None,
-    created_at: datetime = NOW,
-    read_at: datetime | None = None,
-) -> Notification:
-    return Notification(
-        id=id or NotificationId(new_id(created_at)),
-        user_id=user_id or a_user_id(),
-        kind=kind,
-        task_id=task_id or a_task_id(),
-        workspace_id=workspace_id or a_workspace_id(),
-        caused_by=caused_by or a_user_id(),
-        created_at=created_at,
-        read_at=read_at,
-    )
-
-
 @dataclass(frozen=True)
 class Team:
     """A workspace with one person of each role, and a user who does not belong to it."""
@@ -403,26 +318,24 @@ def a_team(*, archived: bool = False) -> Team:
     return Team(workspace, users, memberships, outsider=a_user(display_name="Stranger"))
 
 
-def repository_of[A: Aggregate](uow: UnitOfWork, aggregate: A) -> Repository[A, Any]:
+def repository_of[A: Aggregate](uow: KernelUnitOfWork, aggregate: A) -> Repository[A, Any]:
     """Where aggregates of this kind are kept."""
-    repositories: dict[type[Aggregate], Repository[Any, Any]] = {
-        User: uow.users,
-        Credential: uow.credentials,
-        Session: uow.sessions,
-        OneTimeToken: uow.one_time_tokens,
-        SigningKey: uow.signing_keys,
-        Link: uow.links,
-        Workspace: uow.workspaces,
-        Membership: uow.memberships,
-        Invitation: uow.invitations,
-        Task: uow.tasks,
-        Comment: uow.comments,
-        Notification: uow.notifications,
-    }
-    return repositories[type(aggregate)]
+    found: Repository[A, Any] = getattr(uow, collections_of(type(uow))[type(aggregate)])
+    return found
 
 
-async def store(begin: Begin[UnitOfWork], *aggregates: Aggregate) -> None:
+_COLLECTIONS: dict[type[KernelUnitOfWork], dict[type[Aggregate], str]] = {}
+
+
+def collections_of(unit_of_work: type[KernelUnitOfWork]) -> dict[type[Aggregate], str]:
+    """The name of the collection of each kind of aggregate."""
+    if unit_of_work not in _COLLECTIONS:
+        declared = cast("dict[str, type[PostgresRepository[Any, Any]]]", repositories_of(unit_of_work))
+        _COLLECTIONS[unit_of_work] = {repository.entity: name for name, repository in declared.items()}
+    return _COLLECTIONS[unit_of_work]
+
+
+async def store[U: KernelUnitOfWork](begin: Begin[U], *aggregates: Aggregate) -> None:
     """Puts examples into the world, in one transaction and the order in which they are given.
 
     In memory, users whom an example names come into being by it; a database is given everything.

@@ -3,7 +3,7 @@
 import pytest
 
 from application.kernel.run import Runner
-from application.unit_of_work import UnitOfWork
+from kernel.specimen.service import UnitOfWork
 from kernel.world.builders import NOW, Team, a_team, store
 from kernel.world.fakes import FakeClock, MemoryTransactions
 

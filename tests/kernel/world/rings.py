@@ -10,8 +10,8 @@ from adapters.tokens.local import LocalIssuer, LocalTokenIssuer
 from adapters.tokens.sealing import SIGNING_KEYS, JweSeal
 from application.kernel.ports.world import Unavailable
 from application.kernel.run import Runner
-from application.unit_of_work import UnitOfWork
 from domain.kernel.identity.signing_keys import SigningKey
+from kernel.specimen.service import UnitOfWork
 from kernel.world.builders import NOW, a_signing_key, store
 from kernel.world.fakes import FakeAuthQueries, FakeClock, MemoryTransactions
 

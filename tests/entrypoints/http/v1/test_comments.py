@@ -8,7 +8,9 @@ from httpx2 import AsyncClient
 from application.kernel.unit_of_work import Begin
 from application.unit_of_work import UnitOfWork
 from domain.tasks import Task
-from kernel.world.builders import Team, a_comment, a_task_id, store
+from kernel.world.builders import Team, store
+from resources.comments import a_comment
+from resources.tasks import a_task_id
 
 
 @pytest.fixture

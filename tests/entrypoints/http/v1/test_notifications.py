@@ -7,7 +7,8 @@ from application.kernel.unit_of_work import Begin
 from application.unit_of_work import UnitOfWork
 from domain.notifications import Notification
 from domain.tasks import Task
-from kernel.world.builders import Team, a_notification, store
+from kernel.world.builders import Team, store
+from resources.notifications import a_notification
 
 
 @pytest.fixture

@@ -8,7 +8,8 @@ from httpx2 import AsyncClient
 from application.kernel.unit_of_work import Begin
 from application.unit_of_work import UnitOfWork
 from domain.tasks import Priority, Status, Task
-from kernel.world.builders import NOW, Team, a_task, store
+from kernel.world.builders import NOW, Team, store
+from resources.tasks import a_task
 
 
 async def test_a_task_is_created_and_found_where_the_answer_says(member: AsyncClient, team: Team) -> None:

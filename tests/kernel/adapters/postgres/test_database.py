@@ -22,12 +22,11 @@ from application.kernel.identity.password_login import register_user
 from application.kernel.ports.world import Contention, TimedOut, Unavailable, WorldError
 from application.kernel.run import TRIES, Runner
 from application.kernel.unit_of_work import Begin
-from application.queries import Queries
-from application.unit_of_work import UnitOfWork
 from domain.kernel.errors import Invalid
 from domain.kernel.users import User
 from domain.kernel.workspaces import Workspace
 from kernel.servers.backends import PATIENCE, ByHand, Proxy, await_backends, backends, terminate
+from kernel.specimen.service import Queries, UnitOfWork
 from kernel.world.builders import a_caller, a_user, a_workspace, an_email, store
 
 type MakeDatabase = Callable[..., Database]

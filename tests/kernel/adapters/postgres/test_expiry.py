@@ -12,9 +12,9 @@ from adapters.postgres.kernel.discovery import repositories_of
 from adapters.postgres.kernel.expiry import SESSIONS_KEPT, PostgresExpiry
 from application.kernel.ports.storing import KeptAnswer
 from application.kernel.unit_of_work import Begin
-from application.unit_of_work import UnitOfWork
 from domain.kernel.identity.auth import Purpose
 from kernel.servers.backends import ByHand
+from kernel.specimen.service import UnitOfWork
 from kernel.world.builders import NOW, a_one_time_token, a_session, a_user, store
 from kernel.world.fakes import FakeClock
 

@@ -9,11 +9,10 @@ from application.kernel.identity.accounts import KnownAccounts
 from application.kernel.identity.identities import link_identity, unlink_identity
 from application.kernel.run import Runner
 from application.kernel.unit_of_work import Begin
-from application.queries import Queries
-from application.unit_of_work import UnitOfWork
 from domain.kernel.identity.auth import SessionId
 from domain.kernel.identity.identities import LastWayIn, Link, LinkedElsewhere
 from domain.kernel.users import GlobalRole
+from kernel.specimen.service import Queries, UnitOfWork
 from kernel.world.builders import (
     a_caller,
     a_credential,

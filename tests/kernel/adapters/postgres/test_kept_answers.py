@@ -16,8 +16,8 @@ from application.kernel.idempotency import IdempotencyKeyInUse
 from application.kernel.ports.storing import KeptAnswer
 from application.kernel.run import Runner
 from application.kernel.unit_of_work import Begin
-from application.unit_of_work import UnitOfWork
 from kernel.servers.backends import ByHand, eventually
+from kernel.specimen.service import UnitOfWork
 from kernel.world.builders import a_user, store
 from kernel.world.refusals import refused
 

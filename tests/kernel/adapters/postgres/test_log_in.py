@@ -18,8 +18,6 @@ from application.kernel.ports.attempts import Limit
 from application.kernel.queries.auth import PasswordOwner, SessionView
 from application.kernel.run import Runner
 from application.kernel.unit_of_work import Begin
-from application.queries import Queries
-from application.unit_of_work import UnitOfWork
 from domain.kernel.identity.auth import (
     OneTimeToken,
     OneTimeTokenNotFound,
@@ -30,6 +28,7 @@ from domain.kernel.identity.auth import (
     WrongCredentials,
 )
 from domain.kernel.users import User
+from kernel.specimen.service import Queries, UnitOfWork
 from kernel.world.builders import a_caller, a_credential, a_one_time_token, a_session, a_user, store
 from kernel.world.fakes import FakePasswordHasher, FakeTokenIssuer
 from kernel.world.people import CLIENT, EMAIL, PASSWORD

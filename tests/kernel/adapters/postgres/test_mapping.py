@@ -3,8 +3,8 @@
 import importlib
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
-from datetime import UTC, datetime
+from dataclasses import dataclass, fields
+from datetime import datetime
 from enum import Enum, StrEnum
 from types import ModuleType
 from typing import Any, ClassVar, NewType, Optional
@@ -15,38 +15,27 @@ from sqlalchemy import Column, MetaData, Table, Text, UniqueConstraint, Uuid
 from sqlalchemy.dialects import postgresql
 
 from adapters.postgres.kernel.connection.database import Statement
+from adapters.postgres.kernel.discovery import repositories_of
 from adapters.postgres.kernel.tables.mapping import column_names, loader
 from adapters.postgres.kernel.tables.repository import PostgresRepository
 from adapters.postgres.kernel.tables.schema import metadata, version
 from application.kernel.unit_of_work import Begin
-from application.unit_of_work import UnitOfWork
 from domain.kernel.aggregate import Aggregate
 from domain.kernel.errors import DomainError, NotFound
-from domain.kernel.identity.auth import Purpose, SessionKind
-from domain.kernel.memberships import Role
-from domain.kernel.users import GlobalRole
-from domain.tasks import Priority, Status, Task
+from domain.kernel.users import User
+from kernel.contracts.test_repositories import EXAMPLES, id_of
 from kernel.servers.backends import ByHand
+from kernel.specimen.service import UnitOfWork
 from kernel.world.builders import (
     NOW,
-    Team,
-    a_comment,
-    a_credential,
-    a_link,
-    a_notification,
-    a_one_time_token,
-    a_session,
-    a_signing_key,
-    a_task,
-    a_task_id,
-    a_user,
-    an_invitation,
+    a_user_id,
     repository_of,
     store,
 )
+from kernel.world.resources import Example
 
 Id = NewType("Id", UUID)
-ID = a_task_id()
+ID = a_user_id()
 
 
 class Shade(StrEnum):
@@ -135,99 +124,38 @@ def test_a_value_that_no_member_has_is_a_defect() -> None:
 def test_the_columns_are_the_fields_in_their_order_without_the_events() -> None:
     assert column_names(View) == ["id", "shade", "names"]
     assert column_names(Entity) == [field.name for field in fields(Entity) if field.name != "events"]
-    assert "events" not in column_names(Task)
-    assert column_names(Task)[:2] == ["version", "id"]
+    assert "events" not in column_names(User)
+    assert column_names(User)[:2] == ["version", "id"]
 
 
 # ── every aggregate there is ─────────────────────────────────────────────────────────────────────
 
-LATER = datetime(2030, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 
-# Nothing has its default value, so a field that was forgotten or mistaken for another shows.
-EXAMPLES: dict[str, Callable[[Team, Task], Aggregate]] = {
-    "user": lambda team, task: a_user(
-        email_verified_at=LATER, roles=(GlobalRole.ADMIN, GlobalRole.SUPPORT), suspended_at=LATER
-    ),
-    "credential": lambda team, task: a_credential(id=team.outsider.id, password_hash="$2"),
-    "session": lambda team, task: a_session(
-        user_id=team.outsider.id,
-        kind=SessionKind.COOKIE,
-        token_hash="3",
-        agent="Jacquard/1.0",
-        expires_at=LATER,
-        ended_at=NOW,
-    ),
-    "onetimetoken": lambda team, task: a_one_time_token(
-        purpose=Purpose.EXCHANGE,
-        user_id=team.outsider.id,
-        email=team.outsider.email,
-        token_hash="4",
-        challenge="5",
-    ),
-    "signingkey": lambda team, task: a_signing_key(signs_from=LATER),
-    "link": lambda team, task: a_link(user_id=team.outsider.id),
-    "workspace": lambda team, task: replace(team.workspace, archived_at=LATER, name="Another"),
-    "membership": lambda team, task: team.memberships[Role.ADMIN],
-    "invitation": lambda team, task: an_invitation(
-        workspace_id=team.workspace.id, invited_by=team.owner.user_id, role=Role.OWNER, expires_at=LATER
-    ),
-    "task": lambda team, task: task,
-    "comment": lambda team, task: a_comment(
-        task_id=task.id, workspace_id=team.workspace.id, author_id=team.viewer.user_id, edited_at=LATER
-    ),
-    "notification": lambda team, task: a_notification(
-        user_id=team.viewer.user_id,
-        task_id=task.id,
-        workspace_id=team.workspace.id,
-        caused_by=team.owner.user_id,
-        read_at=LATER,
-    ),
-}
-
-
-@pytest.mark.parametrize("name", EXAMPLES)
+@pytest.mark.parametrize("make", EXAMPLES)
 async def test_an_aggregate_comes_back_equal_and_with_the_same_types(
-    begin: Begin[UnitOfWork], team: Team, name: str
+    begin: Begin[UnitOfWork], make: Callable[[], Example]
 ) -> None:
-    task = a_task(
-        workspace_id=team.workspace.id,
-        title="Card",
-        description="the wool",
-        status=Status.DONE,
-        priority=Priority.URGENT,
-        due_at=LATER,
-        assignee_id=team.member.user_id,
-        labels=("a", "b"),
-        created_by=team.admin.user_id,
-        updated_at=LATER,
-        finished_at=LATER.replace(year=2031),
-    )
-    example = EXAMPLES[name](team, task)
-    if name in {"task", "comment", "notification"}:
-        await store(begin, task)
-    if name not in {"workspace", "membership", "task"}:
-        await store(begin, example)
-    if name == "workspace":
-        async with begin() as uow:
-            example = await uow.workspaces.save(replace(team.workspace, archived_at=LATER, name="Another"))
+    """No field of an example has its default, so one that was forgotten or mistaken for another shows."""
+    example = make()
+    await store(begin, *example.needs, example.aggregate)
 
     async with begin() as uow:
-        loaded = await repository_of(uow, example).get(example.id)  # type: ignore[attr-defined]
+        loaded = await repository_of(uow, example.aggregate).get(id_of(example.aggregate))
 
-    assert loaded == example
-    for field in fields(example):
-        was, became = getattr(example, field.name), getattr(loaded, field.name)
+    assert loaded == example.aggregate
+    for field in fields(example.aggregate):
+        was, became = getattr(example.aggregate, field.name), getattr(loaded, field.name)
         assert isinstance(became, type(was)), field.name
 
 
 def repositories() -> list[type[PostgresRepository[Any, Any]]]:
-    known = PostgresRepository.__subclasses__()
-    return [kind for kind in known if kind.__module__.startswith("adapters.postgres.")]
+    names = {**repositories_of(UnitOfWork)}
+    return [kind for kind in PostgresRepository.registry if kind in names.values()]
 
 
 def test_every_table_of_an_aggregate_has_a_column_for_each_of_its_fields() -> None:
     kinds = repositories()
-    assert {kind.entity.__name__.lower() for kind in kinds} == set(EXAMPLES)
+    assert {kind.entity for kind in kinds} == {type(make().aggregate) for make in EXAMPLES}
     for kind in kinds:
         assert sorted(kind.table.c.keys()) == sorted(column_names(kind.entity))
         assert kind.table is metadata.tables[kind.table.name]
@@ -245,7 +173,7 @@ async def test_a_row_that_the_database_changes_by_itself_has_its_version_raised(
     )
     aggregates = {kind.table.name for kind in repositories()}
     found = [row for row in changed_by_themselves if row["name"] in aggregates]
-    assert {row["name"] for row in found} == {"tasks"}
+    assert "work_orders" in {row["name"] for row in found}
     for row in found:
         assert any("NEW.version := OLD.version + 1" in source for source in row["triggers"]), row["name"]
 

@@ -31,13 +31,13 @@ from application.kernel.ports.world import Contention, TimedOut, Unavailable, Wo
 from application.kernel.run import Runner
 from application.kernel.unit_of_work import Begin
 from application.reactions import notify_assignee
-from application.unit_of_work import UnitOfWork
 from domain.kernel.aggregate import Event
 from domain.kernel.errors import Stale
 from domain.kernel.users import User, UserEdited
 from domain.kernel.workspaces import SlugTaken, Workspace, WorkspaceDeleted, WorkspaceId, WorkspaceRenamed
 from domain.tasks import TaskAssigned, TaskCreated
 from kernel.servers.backends import PATIENCE, ByHand, backends, eventually, terminate
+from kernel.specimen.service import UnitOfWork
 from kernel.world.builders import NOW, Team, a_slug, a_user, a_user_id, a_workspace, a_workspace_id, store
 
 type React = Callable[[UnitOfWork, Delivery[Event]], Awaitable[None]]

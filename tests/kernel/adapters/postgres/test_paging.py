@@ -22,22 +22,18 @@ from adapters.postgres.kernel.tables.paging import Listing, by_text
 from adapters.postgres.tasks import tasks as tasks_table
 from application.kernel.paging import InvalidCursor, Page, PageRequest, Sort
 from application.kernel.unit_of_work import Begin
-from application.queries import Queries
 from application.queries.notifications import NotificationFilter
 from application.queries.tasks import TaskFilter, TaskSortKey, TaskView
-from application.unit_of_work import UnitOfWork
 from domain.kernel.memberships import Role
 from domain.kernel.users import UserId
 from domain.kernel.workspaces import WorkspaceId, WorkspaceNotFound
 from domain.tasks import Priority, Status, Task
 from kernel.servers.backends import ByHand
+from kernel.specimen.service import Queries, UnitOfWork
 from kernel.world.builders import (
     NOW,
     Team,
-    a_comment,
     a_membership,
-    a_notification,
-    a_task,
     a_user,
     a_workspace,
     a_workspace_id,
@@ -45,6 +41,9 @@ from kernel.world.builders import (
     store,
 )
 from kernel.world.refusals import refused
+from resources.comments import a_comment
+from resources.notifications import a_notification
+from resources.tasks import a_task
 
 type Order = Sequence[Sort[TaskSortKey]]
 

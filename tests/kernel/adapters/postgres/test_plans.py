@@ -16,13 +16,13 @@ from adapters.postgres.kernel.discovery import queries_of, repositories_of
 from adapters.postgres.kernel.tables.schema import metadata
 from application.kernel.paging import Page, PageRequest, Sort
 from application.kernel.queries.users import UserFilter
-from application.queries import Queries
 from application.queries.notifications import NotificationFilter
 from application.queries.tasks import TaskFilter
-from application.unit_of_work import UnitOfWork
 from domain.kernel.users import GlobalRole
 from domain.tasks import Task
-from kernel.world.builders import NOW, Team, a_caller, a_task, a_team, store
+from kernel.specimen.service import Queries, UnitOfWork
+from kernel.world.builders import NOW, Team, a_caller, a_team, store
+from resources.tasks import a_task
 
 LIMIT = 20
 DEEP = 9_500

@@ -21,12 +21,10 @@ from application.kernel.queries.memberships import MemberView
 from application.kernel.queries.users import Profile, UserFilter, UserView
 from application.kernel.queries.workspaces import WorkspaceView
 from application.kernel.unit_of_work import Begin
-from application.queries import Queries
 from application.queries.comments import CommentView
 from application.queries.dashboard import DAYS, LOAD_MOST, FinishedOn, Load
 from application.queries.notifications import NotificationFilter, NotificationView
 from application.queries.tasks import TaskFilter, TaskSortKey, TaskView
-from application.unit_of_work import UnitOfWork
 from domain.comments import Comment, CommentNotFound
 from domain.kernel.errors import Invalid, NotFound
 from domain.kernel.identity.identities import LinkNotFound
@@ -36,18 +34,15 @@ from domain.kernel.users import GlobalRole, UserNotFound
 from domain.kernel.workspaces import WorkspaceId, WorkspaceNotFound
 from domain.notifications import Kind, Notification, NotificationNotFound
 from domain.tasks import Priority, Status, Task, TaskId, TaskNotFound
+from kernel.specimen.service import Queries, UnitOfWork
 from kernel.world.builders import (
     NOW,
     Team,
     a_caller,
-    a_comment,
     a_credential,
     a_link,
     a_membership,
-    a_notification,
     a_session,
-    a_task,
-    a_task_id,
     a_team,
     a_user,
     a_user_id,
@@ -59,6 +54,9 @@ from kernel.world.builders import (
     store,
 )
 from kernel.world.refusals import refused
+from resources.comments import a_comment
+from resources.notifications import a_notification
+from resources.tasks import a_task, a_task_id
 
 EVERYTHING = TaskFilter()
 OLDEST_FIRST: list[Sort[TaskSortKey]] = [Sort("created_at")]

@@ -11,11 +11,11 @@ from adapters.postgres.kernel.connection.transactions import PostgresTransaction
 from adapters.postgres.kernel.discovery import repositories_of
 from application.kernel.run import Runner
 from application.kernel.unit_of_work import Begin
-from application.unit_of_work import UnitOfWork
 from domain.kernel.errors import Stale
 from domain.kernel.users import EmailTaken, UserEdited, UserId
 from domain.kernel.workspaces import SlugTaken, Workspace
 from kernel.servers.backends import ByHand
+from kernel.specimen.service import UnitOfWork
 from kernel.world.builders import NOW, a_membership, a_user, a_workspace, address_of, store
 
 type Recorded = Callable[[], AbstractAsyncContextManager[list[str]]]

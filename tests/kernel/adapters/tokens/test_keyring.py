@@ -29,10 +29,9 @@ from application.kernel.ports.callers import Claims
 from application.kernel.ports.world import Unavailable, WorldError
 from application.kernel.run import Runner
 from application.kernel.unit_of_work import Begin
-from application.queries import Queries
-from application.unit_of_work import UnitOfWork
 from domain.kernel.identity.auth import SessionId
 from domain.kernel.identity.signing_keys import PUBLISHED_AHEAD, KeyInUse, SigningKeyNotFound
+from kernel.specimen.service import Queries, UnitOfWork
 from kernel.world.builders import NOW, a_session, a_signing_key, a_user_id, store
 from kernel.world.fakes import FakeClock
 from kernel.world.refusals import refused

@@ -9,8 +9,6 @@ from httpx2 import ASGITransport, AsyncClient
 from pydantic import SecretStr
 
 from application.kernel.ports.world import Unavailable
-from entrypoints.container import Container
-from entrypoints.http.app import create_app
 from entrypoints.http.kernel.document.authorize import (
     authorization,
     docs_provider,
@@ -19,6 +17,7 @@ from entrypoints.http.kernel.document.authorize import (
 )
 from entrypoints.kernel.providers import ProviderSettings
 from entrypoints.settings import Settings
+from kernel.specimen.service import Container, create_app
 
 NOWHERE = SecretStr("postgresql://nobody@127.0.0.1:1/nothing")
 KEYCLOAK = {
@@ -97,13 +96,13 @@ def test_only_an_address_is_a_resource() -> None:
 @pytest.mark.parametrize(
     ("preset", "scopes"),
     [
-        ("keycloak", "openid email profile tasks"),
+        ("keycloak", "openid email profile work_orders"),
         ("entra-v1", "openid https://api.example.com/.default"),
         ("entra-v2", "openid https://api.example.com/.default"),
     ],
 )
 def test_it_asks_for_the_scopes_that_are_needed(preset: str, scopes: str) -> None:
-    assert authorization(a_provider(preset, required_scope="tasks"))["scopes"] == scopes
+    assert authorization(a_provider(preset, required_scope="work_orders"))["scopes"] == scopes
 
 
 @pytest.mark.parametrize(

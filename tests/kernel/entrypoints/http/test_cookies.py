@@ -13,14 +13,13 @@ from pydantic import SecretStr
 from adapters.postgres.kernel.connection.database import Database
 from application.kernel.identity.secret_tokens import fingerprint
 from application.kernel.unit_of_work import Begin
-from application.unit_of_work import UnitOfWork
 from domain.kernel.errors import Unauthenticated
 from domain.kernel.identity.auth import Session, SessionId, SessionKind
 from domain.kernel.users import GlobalRole, User, UserId
-from entrypoints.container import Container
 from entrypoints.http.kernel.identity.cookies import SESSION, clear_cookie
 from entrypoints.settings import Settings
 from kernel.servers.browser import Browser
+from kernel.specimen.service import Container, UnitOfWork
 from kernel.world.builders import a_session, a_user, a_user_id, store
 from kernel.world.fakes import FakeClock
 

@@ -22,14 +22,13 @@ from application.kernel.identity.provider_login import EXCHANGE_LIFETIME, make_e
 from application.kernel.identity.secret_tokens import fingerprint
 from application.kernel.run import Runner
 from application.kernel.unit_of_work import Begin
-from application.unit_of_work import UnitOfWork
 from domain.kernel.identity.auth import Purpose
 from domain.kernel.users import UserId
-from entrypoints.container import Container
 from entrypoints.http.kernel.identity.cookies import LOG_IN, LOG_INS_MOST, SESSION
 from entrypoints.kernel.providers import ProviderSettings
 from entrypoints.settings import Settings
 from kernel.servers.browser import Browser
+from kernel.specimen.service import Container, UnitOfWork
 from kernel.world.builders import a_one_time_token, a_user, a_user_id, store
 from kernel.world.fakes import FakeClock
 from kernel.world.provider import ProviderServer, a_forger, answer, public

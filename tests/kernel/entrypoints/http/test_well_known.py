@@ -11,9 +11,8 @@ from joserfc import jwt
 from joserfc.jwk import KeySet
 from pydantic import SecretStr
 
-from entrypoints.container import Container
-from entrypoints.http.app import create_app
 from entrypoints.settings import Settings
+from kernel.specimen.service import Container, create_app
 
 RESOURCE = "/.well-known/oauth-protected-resource"
 DISCOVERY = ("/.well-known/openid-configuration", "/.well-known/oauth-authorization-server")

@@ -42,7 +42,6 @@ class PostgresRepository[A: Aggregate, Id]:
 
     @override
     def __init_subclass__(cls) -> None:
-        PostgresRepository.registry.append(cls)
         table, cls._names = cls.table, column_names(cls.entity)
         if set(cls._names) != set(table.c.keys()):
             raise TypeError(f"{cls.entity.__name__} and the table {table.name} differ in their fields.")
@@ -57,6 +56,7 @@ class PostgresRepository[A: Aggregate, Id]:
         cls._add = with_events(row.cte("changed"))
         cls._save = with_events(next_row.returning(table.c.version).cte("changed"))
         cls._remove = with_events(delete(table).where(*same).returning(table.c.version).cte("changed"))
+        PostgresRepository.registry.append(cls)
 
     @classmethod
     def selecting(cls, narrow: Callable[[Select[Any]], Select[Any]]) -> Statement:

@@ -9,9 +9,9 @@ from dependency_injector import providers
 from httpx2 import AsyncClient
 
 from application.kernel.identity.attempts import FAILURES_OF_ACCOUNT_FROM_ADDRESS, MAILS_TO_ADDRESS
-from entrypoints.container import Container
 from entrypoints.kernel import worker
 from entrypoints.settings import Settings
+from kernel.specimen.service import Container
 from kernel.world.builders import an_email
 from kernel.world.fakes import FakeMailer
 from kernel.world.people import PASSWORD

@@ -11,9 +11,8 @@ from application.kernel.identity.identities import admit_stranger
 from application.kernel.ports.callers import Caller, Claims
 from application.kernel.run import Runner
 from application.kernel.unit_of_work import Begin
-from application.unit_of_work import UnitOfWork
 from domain.kernel.users import UserNotFound
-from entrypoints.container import Container
+from kernel.specimen.service import Container, UnitOfWork
 from kernel.world.builders import NOW, Team, a_caller, a_credential, a_link, a_proof, a_user, store
 from kernel.world.fakes import ProvingVerifier
 

@@ -9,10 +9,10 @@ from httpx2 import AsyncClient
 
 from application.kernel.ports.callers import Caller
 from application.kernel.unit_of_work import Begin
-from application.unit_of_work import UnitOfWork
 from domain.kernel.memberships import Role
 from domain.kernel.users import Email, GlobalRole
 from entrypoints.settings import Settings
+from kernel.specimen.service import UnitOfWork
 from kernel.world.builders import NOW, Team, a_caller, a_user, a_user_id, an_email, store
 
 type As = Callable[[Caller], AsyncClient]

@@ -1,0 +1,79 @@
+"""What a member can ask about work orders."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Literal, Protocol
+
+from application.kernel.paging import Length, Page, PageRequest, Sort
+from domain.kernel.users import UserId
+from domain.kernel.workspaces import WorkspaceId
+from kernel.specimen.domain.work_orders import LABEL_MOST, WorkOrderId, WorkOrderPriority, WorkOrderStatus
+
+
+@dataclass(slots=True)
+class WorkOrderView:
+    """A work order. Times are UTC; `finished_at` is set exactly while it is done."""
+
+    id: WorkOrderId
+    workspace_id: WorkspaceId
+    title: str
+    description: str
+    status: WorkOrderStatus
+    priority: WorkOrderPriority
+    due_at: datetime | None
+    assignee_id: UserId | None
+    labels: list[str]
+    created_by: UserId
+    created_at: datetime
+    updated_at: datetime
+    finished_at: datetime | None
+    version: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkOrderFilter:
+    """Which work orders. All filters that are given have to hold; of several values any will do."""
+
+    status: Annotated[Sequence[WorkOrderStatus], Length(20)] = ()
+    """In any of these statuses."""
+
+    priority: Annotated[Sequence[WorkOrderPriority], Length(20)] = ()
+    """Of any of these priorities."""
+
+    assignee_id: UserId | None = None
+    """Assigned to this user."""
+
+    label: Annotated[str | None, Length(LABEL_MOST, least=1)] = None
+    """With this label."""
+
+    due_after: datetime | None = None
+    """Due at this instant or later."""
+
+    due_before: datetime | None = None
+    """Due before this instant."""
+
+    q: Annotated[str | None, Length(200)] = None
+    """Words in title or description, in the manner of a web search: `"exact words"`, `-without`, `or`."""
+
+
+type WorkOrderSortKey = Annotated[
+    Literal["created_at", "due_at", "priority", "title"], Sort("created_at", descending=True)
+]
+"""WorkOrders without a due date come last when sorted by it upwards."""
+
+
+class WorkOrderQueries(Protocol):
+    async def get(self, viewer: UserId, work_order_id: WorkOrderId, /) -> WorkOrderView:
+        """Raises WorkOrderNotFound, also for somebody who is no member of the workspace."""
+
+    async def page(
+        self,
+        viewer: UserId,
+        workspace_id: WorkspaceId,
+        where: WorkOrderFilter,
+        sort: Sequence[Sort[WorkOrderSortKey]],
+        page: PageRequest,
+        /,
+    ) -> Page[WorkOrderView]:
+        """Sorted by `sort` and then by id; raises WorkspaceNotFound, InvalidCursor."""

@@ -1,0 +1,1 @@
+"""The specimen's routes in version 1 of the API."""
