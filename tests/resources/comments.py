@@ -120,6 +120,17 @@ COMMANDS: Statements = {
         3,
         lambda it: it.run(add_comment, it.team.member, tasks.of(it.world).task.id, body="Which wool?"),
     ),
+    # task, standing; change, comment
+    "add_comment, and shown": (
+        6,
+        lambda it: it.run.showing(
+            lambda ask, actor, comment: ask.comments.get(actor.user_id, comment.id),
+            add_comment,
+            it.team.member,
+            tasks.of(it.world).task.id,
+            body="Which wool?",
+        ),
+    ),
     # comment, standing, change
     "edit_comment": (
         3,

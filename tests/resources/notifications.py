@@ -122,6 +122,17 @@ COMMANDS: Statements = {
         2,
         lambda it: it.run(mark_notification, it.team.member, of(it.world).notification.id, read=True),
     ),
+    # notification; change, notification
+    "mark_notification, and shown": (
+        5,
+        lambda it: it.run.showing(
+            lambda ask, actor, marked: ask.notifications.get(actor.user_id, marked.id),
+            mark_notification,
+            it.team.member,
+            of(it.world).notification.id,
+            read=True,
+        ),
+    ),
 }
 
 QUERIES: Statements = {

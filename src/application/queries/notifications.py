@@ -33,6 +33,7 @@ class NotificationFilter:
     """Which notifications; what is absent does not matter."""
 
     unread: bool | None = None
+    """Only those that have not been read, or only those that have."""
 
 
 class NotificationQueries(Protocol):

@@ -25,15 +25,16 @@ from kernel.specimen.queries.notes import NoteQueries
 from kernel.specimen.queries.work_orders import WorkOrderQueries
 
 
-class UnitOfWork(application.unit_of_work.UnitOfWork):
-    work_orders: Repository[WorkOrder, WorkOrderId]
-    notes: Repository[Note, NoteId]
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Queries(application.queries.Queries):
     work_orders: WorkOrderQueries
     notes: NoteQueries
+
+
+class UnitOfWork(application.unit_of_work.UnitOfWork):
+    ask: Queries
+    work_orders: Repository[WorkOrder, WorkOrderId]
+    notes: Repository[Note, NoteId]
 
 
 @extending(entrypoints.container.Container)

@@ -906,7 +906,7 @@ async def test_a_cursor_of_another_filter_is_refused(
         TaskFilter(status=[Status.OPEN]),
         TaskFilter(status=[Status.OPEN, Status.DONE]),
         TaskFilter(priority=[Priority.NORMAL]),
-        TaskFilter(text="patterns"),
+        TaskFilter(q="patterns"),
     ]
     owner, workspace_id = team.owner.user_id, team.workspace.id
     for given_for, used_for in permutations(filters, 2):
@@ -921,7 +921,7 @@ async def test_a_cursor_of_another_filter_is_refused(
 async def test_a_cursor_with_a_filter_that_has_no_form_in_unicode_is_refused(
     queries: Queries, team: Team, cursor: str
 ) -> None:
-    for where in (TaskFilter(text="\ud800"), TaskFilter(label="a\udfff")):
+    for where in (TaskFilter(q="\ud800"), TaskFilter(label="a\udfff")):
         pages = task_pages(queries, team.owner.user_id, team.workspace.id, BY_EVERYTHING, where)
         with pytest.raises(InvalidCursor):
             await pages(PageRequest(cursor=cursor))

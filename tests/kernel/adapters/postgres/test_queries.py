@@ -258,6 +258,7 @@ async def test_members_are_shown_with_their_names_and_roles(queries: Queries, te
 
     assert sorted(page.items, key=lambda view: view.role) == [
         MemberView(
+            workspace_id=team.workspace.id,
             user_id=team.users[role].id,
             display_name=role.title(),
             email=team.users[role].email,
@@ -732,17 +733,17 @@ async def titles(queries: Queries, team: Team, where: TaskFilter) -> set[str]:
         (TaskFilter(due_before=LATER + timedelta(microseconds=1)), "due cancelled"),
         (TaskFilter(due_after=NOW, due_before=LATER), "due"),
         (TaskFilter(due_after=LATER, due_before=NOW), ""),
-        (TaskFilter(text="due"), "due"),
-        (TaskFilter(text="DUE"), "due"),
-        (TaskFilter(text="loom"), "plain done"),
-        (TaskFilter(text="old loom"), "plain done"),
-        (TaskFilter(text='"old loom"'), "plain"),
-        (TaskFilter(text="loom -plain"), "done"),
-        (TaskFilter(text="due or plain"), "due plain"),
-        (TaskFilter(text="loo"), ""),
-        (TaskFilter(text="loom", label="deep", status=[Status.DONE], priority=[Priority.LOW]), "done"),
-        (TaskFilter(text="loom", label="wool"), ""),
-        (TaskFilter(status=[Status.OPEN], due_after=NOW, label="wool", text="due"), "due"),
+        (TaskFilter(q="due"), "due"),
+        (TaskFilter(q="DUE"), "due"),
+        (TaskFilter(q="loom"), "plain done"),
+        (TaskFilter(q="old loom"), "plain done"),
+        (TaskFilter(q='"old loom"'), "plain"),
+        (TaskFilter(q="loom -plain"), "done"),
+        (TaskFilter(q="due or plain"), "due plain"),
+        (TaskFilter(q="loo"), ""),
+        (TaskFilter(q="loom", label="deep", status=[Status.DONE], priority=[Priority.LOW]), "done"),
+        (TaskFilter(q="loom", label="wool"), ""),
+        (TaskFilter(status=[Status.OPEN], due_after=NOW, label="wool", q="due"), "due"),
     ],
 )
 async def test_a_filter_lets_through_what_meets_every_condition(
@@ -787,7 +788,7 @@ filters = st.builds(
     label=st.none() | st.sampled_from(["deep", "wool"]),
     due_after=st.none() | st.sampled_from([NOW, LATER]),
     due_before=st.none() | st.sampled_from([NOW, LATER]),
-    text=st.none() | st.sampled_from(["loom", "wheel", "-loom"]),
+    q=st.none() | st.sampled_from(["loom", "wheel", "-loom"]),
 )
 tasks_with_anything = st.lists(
     st.fixed_dictionaries(
@@ -813,7 +814,7 @@ def lets_through(where: TaskFilter, task: Task) -> bool:
             where.label is None or where.label in task.labels,
             where.due_after is None or (task.due_at is not None and task.due_at >= where.due_after),
             where.due_before is None or (task.due_at is not None and task.due_at < where.due_before),
-            where.text is None or (where.text in words) or (where.text == "-loom" and "loom" not in words),
+            where.q is None or (where.q in words) or (where.q == "-loom" and "loom" not in words),
         ]
     )
 
@@ -855,7 +856,7 @@ async def test_conditions_hold_in_every_combination(
 @example(text='"' * 2_001)
 async def test_whatever_is_searched_for_is_answered(queries: Queries, team: Team, text: str) -> None:
     try:
-        await titles(queries, team, TaskFilter(text=text))
+        await titles(queries, team, TaskFilter(q=text))
     except Invalid:
         assert "\0" in text
 
@@ -864,7 +865,7 @@ async def test_whatever_is_searched_for_is_answered(queries: Queries, team: Team
 async def test_a_text_that_cannot_be_stored_cannot_be_searched_for(
     queries: Queries, team: Team, text: str
 ) -> None:
-    for where in (TaskFilter(text=text), TaskFilter(label=text)):
+    for where in (TaskFilter(q=text), TaskFilter(label=text)):
         with pytest.raises(Invalid):
             await titles(queries, team, where)
 
@@ -917,7 +918,7 @@ type Recorded = Callable[[], AbstractAsyncContextManager[list[str]]]
         lambda queries, team, task, page: queries.tasks.page(
             team.owner.user_id,
             team.workspace.id,
-            TaskFilter(status=[Status.OPEN], text="weave"),
+            TaskFilter(status=[Status.OPEN], q="weave"),
             [Sort("priority"), Sort("due_at", descending=True)],
             page,
         ),

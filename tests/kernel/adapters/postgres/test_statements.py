@@ -21,7 +21,12 @@ from adapters.postgres.kernel.connection.database import Database
 from adapters.postgres.kernel.connection.transactions import PostgresTransactions
 from adapters.postgres.kernel.discovery import queries_of, repositories_of
 from adapters.postgres.kernel.outbox.delivery import PostgresOutbox
-from application.kernel.commands.invitations import accept_invitation, invite, withdraw_invitation
+from application.kernel.commands.invitations import (
+    IssuedInvitation,
+    accept_invitation,
+    invite,
+    withdraw_invitation,
+)
 from application.kernel.commands.memberships import change_role, remove_member
 from application.kernel.commands.users import (
     change_roles,
@@ -72,7 +77,7 @@ from domain.kernel.identity.auth import Purpose, Session
 from domain.kernel.identity.identities import Link
 from domain.kernel.identity.signing_keys import SigningKey
 from domain.kernel.invitations import LIFETIME, Invitation
-from domain.kernel.memberships import Role
+from domain.kernel.memberships import Membership, Role
 from domain.kernel.users import GlobalRole
 from domain.kernel.workspaces import Workspace
 from kernel.specimen.commands.work_orders import create_work_order
@@ -232,6 +237,18 @@ async def _remove_key(it: World) -> object:
     return await it.run(remove_signing_key, key, keys=[key, a_signing_key(number=2)])
 
 
+async def _workspace(ask: Queries, actor: Caller, workspace: Workspace) -> object:
+    return await ask.workspaces.get(actor.user_id, workspace.id)
+
+
+async def _member(ask: Queries, actor: Caller, membership: Membership) -> object:
+    return await ask.memberships.get(actor.user_id, membership.workspace_id, membership.user_id)
+
+
+async def _invitation(ask: Queries, actor: Caller, issued: IssuedInvitation) -> object:
+    return await ask.invitations.get(actor.user_id, issued.invitation.id)
+
+
 # A read or a change is one statement. BEGIN and COMMIT make two more where there is more than one change, or
 # a lock: of the owners, and of the event that is delivered.
 COMMANDS: dict[str, tuple[int, Operation]] = {
@@ -361,12 +378,31 @@ COMMANDS: dict[str, tuple[int, Operation]] = {
     "redeem_exchange_code": (2, lambda it: it.run(redeem_exchange_code, code="exchange", verifier="v" * 43)),
     # workspace, membership
     "create_workspace": (4, lambda it: it.run(create_workspace, it.team.owner, name="Looms")),
+    # What the result lacks is read in the transaction, so with BEGIN and COMMIT where there were none.
+    "create_workspace, and shown": (
+        5,
+        lambda it: it.run.showing(_workspace, create_workspace, it.team.owner, name="Looms"),
+    ),
     # standing, workspace, change
     "edit_workspace": (
         3,
         lambda it: it.run(edit_workspace, it.team.admin, it.workspace.id, name="Looms"),
     ),
+    "edit_workspace, and shown": (
+        6,
+        lambda it: it.run.showing(_workspace, edit_workspace, it.team.admin, it.workspace.id, name="Looms"),
+    ),
+    "edit_workspace, the same, and shown": (
+        3,
+        lambda it: it.run.showing(
+            _workspace, edit_workspace, it.team.admin, it.workspace.id, name=it.workspace.name
+        ),
+    ),
     "archive_workspace": (3, lambda it: it.run(archive_workspace, it.team.admin, it.workspace.id)),
+    "archive_workspace, and shown": (
+        6,
+        lambda it: it.run.showing(_workspace, archive_workspace, it.team.admin, it.workspace.id),
+    ),
     "restore_workspace": (
         3,
         lambda it: it.run(restore_workspace, it.archived.admin, it.archived.workspace.id),
@@ -377,6 +413,12 @@ COMMANDS: dict[str, tuple[int, Operation]] = {
         6,
         lambda it: it.run(
             change_role, it.team.owner, it.workspace.id, it.team.member.user_id, role=Role.ADMIN
+        ),
+    ),
+    "change_role, and shown": (
+        7,
+        lambda it: it.run.showing(
+            _member, change_role, it.team.owner, it.workspace.id, it.team.member.user_id, role=Role.ADMIN
         ),
     ),
     "remove_member": (
@@ -392,6 +434,12 @@ COMMANDS: dict[str, tuple[int, Operation]] = {
         4,
         lambda it: it.run(invite, it.team.admin, it.workspace.id, email=an_email(), role=Role.MEMBER),
     ),
+    "invite, and shown": (
+        7,
+        lambda it: it.run.showing(
+            _invitation, invite, it.team.admin, it.workspace.id, email=an_email(), role=Role.MEMBER
+        ),
+    ),
     # standing, user, earlier invitation, its removal, change
     "invite, after another expired": (
         7,
@@ -401,6 +449,10 @@ COMMANDS: dict[str, tuple[int, Operation]] = {
     "withdraw_invitation": (3, lambda it: it.run(withdraw_invitation, it.team.admin, it.invitation.id)),
     # invitation, user, workspace, membership, removal
     "accept_invitation": (7, lambda it: it.run(accept_invitation, it.team.stranger, token=it.token)),
+    "accept_invitation, and shown": (
+        8,
+        lambda it: it.run.showing(_member, accept_invitation, it.team.stranger, token=it.token),
+    ),
 }
 
 COMMANDS |= {name: row for _, commands in parts("COMMANDS") for name, row in commands.items()}
@@ -431,7 +483,7 @@ QUERIES: dict[str, tuple[int, Operation]] = {
     "users.get": (1, lambda it: it.ask.users.get(it.root, it.team.owner.user_id)),
     "users.page": (
         1,
-        lambda it: it.ask.users.page(it.root, UserFilter(text="a", suspended=False), [Sort("email")], PAGE),
+        lambda it: it.ask.users.page(it.root, UserFilter(q="a", suspended=False), [Sort("email")], PAGE),
     ),
     "users.profile": (1, lambda it: it.ask.users.profile(it.team.owner.user_id)),
     "workspaces.get": (1, lambda it: it.ask.workspaces.get(it.team.viewer.user_id, it.workspace.id)),

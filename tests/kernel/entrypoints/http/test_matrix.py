@@ -467,6 +467,15 @@ class Requests:
         sent = {**self._sent, **(more or {})}
         return await self._client.request(self._method, self._path, headers=named, **sent)
 
+    async def read(self, answer: Response, **headers: str) -> Response:
+        """What can be read where the answer says that it is, at the path, or above it."""
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        for path in (answer.headers.get("location", self._path), self._path.rpartition("/")[0]):
+            read = await self._client.get(path, headers=named)
+            if read.status_code not in {404, 405}:
+                return read
+        raise AssertionError(f"{self._path} shows what nobody can read.")
+
 
 @pytest.fixture
 async def example(request: pytest.FixtureRequest, world: World, callers: Callers) -> Requests:
@@ -532,3 +541,81 @@ def test_whatever_changes_something_takes_conditions_and_keys() -> None:
 
 
 WITHOUT_A_VERSION = {"DELETE /v1/auth/cookie"}  # a cookie is no resource that anybody reads
+
+
+# ── what a change answers with is what can be read ───────────────────────────────────────────────
+
+WITH_MORE = {"POST /v1/workspaces/{workspace_id}/invitations": {"token"}}
+"""Members that an answer has beside those that can be read later: secrets, which are shown once."""
+
+
+def readings() -> dict[str, str]:
+    """Each POST and PATCH that shows a thing, and the GET that shows it: at its Location, or at its path.
+
+    What is done to a thing at a path below its own, such as `…/start`, shows it as well.
+    """
+    paths = {
+        re.sub(r"{\w+}", "{}", route.path): name for name, route in ROUTES.items() if route.methods == {"GET"}
+    }
+    found = {}
+    for name, route in ROUTES.items():
+        if route.methods in ({"POST"}, {"PATCH"}) and route.response_model is not None:
+            above = route.path.rpartition("/")[0] if route.changes else route.path
+            for path in (route.shape.location or route.path, above):
+                if read := paths.get(re.sub(r"{\w+}", "{}", path)):
+                    found[name] = read
+                    break
+    return found
+
+
+READINGS = readings()
+
+
+def test_whatever_shows_a_version_shows_what_can_be_read() -> None:
+    tagged = {name for name, route in ROUTES.items() if route.shape.tagged and "GET" not in name}
+    assert READINGS.keys() == tagged
+    assert len(tagged) >= 20
+
+
+@pytest.mark.parametrize("operation", READINGS)
+def test_a_resource_has_one_schema(operation: str, document: dict[str, Any]) -> None:
+    def schema(name: str) -> dict[str, Any]:
+        method, path = name.split(" ")
+        responses = document["paths"][path][method.lower()]["responses"]
+        (shown,) = [responses[status] for status in ("200", "201") if status in responses]
+        found: dict[str, Any] = shown["content"]["application/json"]["schema"]
+        return found
+
+    def members(name: str) -> dict[str, Any]:
+        found = document["components"]["schemas"][schema(name)["$ref"].rpartition("/")[2]]
+        return {member: found["properties"][member] for member in found["required"]}
+
+    read = READINGS[operation]
+    if operation not in WITH_MORE:
+        assert schema(operation) == schema(read)
+    shown = members(operation)
+    assert shown.keys() - members(read).keys() == WITH_MORE.get(operation, set())
+    assert {name: shown[name] for name in members(read)} == members(read)
+
+
+@pytest.mark.parametrize(
+    "example", [name for name in READINGS if ROWS[name].allowed != "anonymous"], indirect=True
+)
+async def test_a_change_answers_with_what_is_read_then(example: Requests) -> None:
+    answer = await example.send()
+    read = await example.read(answer)
+    assert read.status_code == 200
+    if set(read.json()) == set(answer.json()):
+        assert (read.content, read.headers["etag"]) == (answer.content, answer.headers["etag"])
+    assert read.json().items() <= answer.json().items()
+    known = await example.read(answer, if_none_match=answer.headers["etag"])
+    assert known.status_code == (304 if read.content == answer.content else 200)
+
+
+@pytest.mark.parametrize("example", [name for name in KEYED if name in READINGS], indirect=True)
+async def test_under_a_key_too(example: Requests) -> None:
+    answer = await example.send(idempotency_key="k-1")
+    read = await example.read(answer)
+    again = await example.send(idempotency_key="k-1")
+    assert answer.content == again.content
+    assert read.json().items() <= again.json().items()

@@ -50,6 +50,12 @@ class Transaction:
             await self.begin()
         return await self._connection.fetchrow(statement, values)
 
+    async def fetch(self, statement: Statement, values: Mapping[str, Any]) -> list[asyncpg.Record]:
+        """All rows of a statement that reads; it sees the changes before it."""
+        if self._held is not None:
+            await self.begin()
+        return await self._connection.fetch(statement, values)
+
     async def lock(self, statement: Statement, values: Mapping[str, Any]) -> list[asyncpg.Record]:
         """All rows of a SELECT that locks, until the transaction ends: FOR UPDATE, or an advisory lock."""
         await self.begin()

@@ -19,7 +19,7 @@ from dataclasses import dataclass, fields
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import lru_cache
-from typing import Any, TypeAliasType, get_args
+from typing import Any, TypeAliasType
 from uuid import UUID
 
 import msgspec
@@ -43,9 +43,10 @@ from sqlalchemy import (
 from sqlalchemy.sql import ColumnElement, Select
 from sqlalchemy.types import TypeEngine
 
-from adapters.postgres.kernel.connection.database import Database, Statement
+from adapters.postgres.kernel.connection.database import Statement
 from adapters.postgres.kernel.tables.mapping import column_names, loader
-from application.kernel.paging import InvalidCursor, Page, PageRequest, Sort
+from adapters.postgres.kernel.tables.queries import Source
+from application.kernel.paging import InvalidCursor, Page, PageRequest, Sort, sorts_of
 from domain.kernel.errors import NotFound
 
 # What a Decimal's own text looks like, with an exponent where it is very small.
@@ -128,7 +129,8 @@ class Listing[View]:
     ) -> None:
         self.sorted_by, self.filtered_by = sorted_by, filtered_by
         if sorted_by is not None:
-            _ensure_all(f"The sorts of {view.__name__}", sorts, get_args(sorted_by.__value__))
+            keys, _ = sorts_of(sorted_by)
+            _ensure_all(f"The sorts of {view.__name__}", sorts, keys)
         names = [] if filtered_by is None else [field.name for field in fields(filtered_by)]
         _ensure_all(f"The filters of {view.__name__}", filters or {}, names)
         shown, selected = column_names(view), [column.key for column in source.selected_columns]
@@ -146,7 +148,7 @@ class Listing[View]:
 
     async def page(
         self,
-        database: Database,
+        source: Source,
         scope: Mapping[str, Any],
         request: PageRequest,
         *,
@@ -164,7 +166,7 @@ class Listing[View]:
         if request.cursor is not None:
             after = self._read_cursor(request.cursor, order, _mark(scope, given, order))
         shape = self._shape(tuple(given), order, after is not None, request.limit, request.counted)
-        rows = await database.fetch(shape.statement, {**scope, **given, **(after or {})})
+        rows = await source.fetch(shape.statement, {**scope, **given, **(after or {})})
         total = None
         if request.counted or self._gate is not None:
             if not rows:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from decimal import Context, Decimal
-from typing import Annotated, Literal, TypeAliasType, get_args
+from typing import Annotated, Literal, TypeAliasType
 
 from fastapi import Query
 from pydantic import (
@@ -25,7 +25,7 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
-from application.kernel.paging import LIMIT_MOST, PageRequest, Sort
+from application.kernel.paging import LIMIT_MOST, PageRequest, Sort, sorts_of
 
 strict = with_config(
     ConfigDict(strict=True, extra="forbid", hide_input_in_errors=True, use_attribute_docstrings=True)
@@ -150,7 +150,7 @@ def text(*, most: int, least: int = 0, **schema: object) -> WithJsonSchema:
 
 
 class PageQuery(BaseModel):
-    """Which page of a list. A subclass adds the list's own filters."""
+    """Which page of a list. What a list can be filtered and sorted by is a `ListQuery`'s."""
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True, use_attribute_docstrings=True)
 
@@ -173,7 +173,7 @@ Paging = Annotated[PageQuery, Query()]
 
 def sort_by(keys: TypeAliasType) -> PlainValidator:
     """Reads `-created_at,title` as a tuple of Sorts; `keys` is the list's whitelist, a Literal."""
-    names: tuple[str, ...] = get_args(keys.__value__)
+    names, _ = sorts_of(keys)
     sorts = {sign + name: Sort(name, bool(sign)) for name in names for sign in ("", "-")}
 
     def read(given: Sequence[str]) -> tuple[Sort[str], ...]:

@@ -1,7 +1,5 @@
 """The members of a workspace."""
 
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Annotated, TypedDict
 
 from fastapi import Body
@@ -9,6 +7,8 @@ from fastapi import Body
 from application.kernel.admission import NOT_ADMITTED
 from application.kernel.commands import memberships as commands
 from application.kernel.paging import Page
+from application.kernel.ports.callers import Caller
+from application.kernel.queries import KernelQueries
 from application.kernel.queries.memberships import MemberView
 from domain.kernel.memberships import LastOwner, MemberNotFound, Membership, OwnersOnly, Role
 from domain.kernel.users import UserId
@@ -27,15 +27,9 @@ class RoleChange(TypedDict):
     role: Role
 
 
-@dataclass(slots=True)
-class MembershipAfter:
-    """A membership as a change has left it."""
-
-    workspace_id: WorkspaceId
-    user_id: UserId
-    role: Role
-    joined_at: datetime
-    version: int
+async def view(ask: KernelQueries, actor: Caller, membership: Membership) -> MemberView:
+    """What a member sees of a membership."""
+    return await ask.memberships.get(actor.user_id, membership.workspace_id, membership.user_id)
 
 
 @router.get("/workspaces/{workspace_id}/members")
@@ -57,13 +51,12 @@ async def get_member(workspace_id: WorkspaceId, user_id: UserId, actor: Actor, a
     missing=MemberNotFound,
     use_case=commands.change_role,
     changes=Membership,
-    response_model=MembershipAfter,
     refuses=(*NOT_ADMITTED, WorkspaceNotFound, OwnersOnly, LastOwner),
 )
 async def change_role(
     workspace_id: WorkspaceId, user_id: UserId, actor: Actor, run: Run, body: Annotated[RoleChange, Body()]
-) -> Membership:
-    return await run(commands.change_role, actor, workspace_id, user_id, **body)
+) -> MemberView:
+    return await run.showing(view, commands.change_role, actor, workspace_id, user_id, **body)
 
 
 @router.delete(
