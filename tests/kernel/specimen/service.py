@@ -17,6 +17,7 @@ from application.kernel.ports.storing import Repository
 from application.kernel.run import Runner
 from entrypoints.http.kernel.routing.dependencies import given
 from entrypoints.http.kernel.server.app import Service, Versions
+from entrypoints.kernel.container import KernelContainer
 from kernel.specimen.domain.notes import Note, NoteId
 from kernel.specimen.domain.work_orders import WorkOrder, WorkOrderId
 from kernel.specimen.postgres import notes, work_orders  # noqa: F401 (so that their repositories are found)
@@ -35,7 +36,7 @@ class Queries(application.queries.Queries):
     notes: NoteQueries
 
 
-@containers.copy(entrypoints.container.Container)
+@containers.copy(KernelContainer)  # a copy of the service's own, a copy itself, would keep its unit of work
 class Container(entrypoints.container.Container):
     unit_of_work = providers.Object(UnitOfWork)
     all_queries = providers.Object(Queries)
