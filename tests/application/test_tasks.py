@@ -16,6 +16,8 @@ from application.commands.tasks import (
     start_task,
 )
 from application.kernel.admission import NotPermitted
+from application.kernel.commands.memberships import remove_member
+from application.kernel.commands.workspaces import delete_workspace
 from application.kernel.ports.callers import Caller
 from application.kernel.run import Runner
 from application.unit_of_work import UnitOfWork
@@ -376,3 +378,34 @@ async def test_a_task_goes_with_its_comments_and_notifications(
     assert transactions.events == [
         TaskDeleted(at=clock.now, task_id=task.id, workspace_id=task.workspace_id, by=team.member.user_id)
     ]
+
+
+async def test_a_workspace_goes_with_its_tasks_their_comments_and_notifications(
+    run: Runner[UnitOfWork], transactions: MemoryTransactions[UnitOfWork], team: Team, task: Task
+) -> None:
+    comment = a_comment(workspace_id=task.workspace_id, task_id=task.id)
+    notification = a_notification(workspace_id=task.workspace_id, task_id=task.id)
+    await store(transactions, comment, notification)
+    await run(delete_workspace, team.owner, team.workspace.id)
+    async with transactions() as uow:
+        with refused(TaskNotFound):
+            await uow.tasks.get(task.id)
+        with refused(CommentNotFound):
+            await uow.comments.get(comment.id)
+        with refused(NotificationNotFound):
+            await uow.notifications.get(notification.id)
+
+
+# ── leaving ──────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_member_who_leaves_is_taken_off_their_tasks_there(
+    run: Runner[UnitOfWork], transactions: MemoryTransactions[UnitOfWork], team: Team
+) -> None:
+    theirs = a_task(workspace_id=team.workspace.id, assignee_id=team.member.user_id)
+    anothers = a_task(workspace_id=team.workspace.id, assignee_id=team.admin.user_id)
+    await store(transactions, theirs, anothers)
+    await run(remove_member, team.member, team.workspace.id, team.member.user_id)
+    async with transactions() as uow:
+        assert (await uow.tasks.get(theirs.id)).assignee_id is None
+        assert (await uow.tasks.get(anothers.id)).assignee_id == team.admin.user_id

@@ -17,11 +17,11 @@ from domain.kernel.memberships import (
     Role,
 )
 from domain.kernel.workspaces import WorkspaceArchived, WorkspaceNotFound
+from kernel.specimen.builders import a_work_order
 from kernel.specimen.service import UnitOfWork
 from kernel.world.builders import Team, a_caller, a_membership, a_team, a_user, store
 from kernel.world.fakes import FakeClock, MemoryTransactions
 from kernel.world.refusals import refused
-from resources.tasks import a_task
 
 LAST_OWNER = "Make somebody else an owner first, or delete the workspace."
 OWNERS_ONLY = "Ask an owner of this workspace."
@@ -223,13 +223,13 @@ async def test_to_strangers_the_workspace_does_not_exist(run: Runner[UnitOfWork]
         await run(remove_member, stranger, workspace_id, stranger.user_id)
 
 
-async def test_whoever_leaves_is_taken_off_their_tasks_there(
+async def test_a_member_who_leaves_is_taken_off_what_is_assigned_to_them_there(
     run: Runner[UnitOfWork], transactions: MemoryTransactions[UnitOfWork], team: Team
 ) -> None:
-    theirs = a_task(workspace_id=team.workspace.id, assignee_id=team.member.user_id)
-    anothers = a_task(workspace_id=team.workspace.id, assignee_id=team.admin.user_id)
+    theirs = a_work_order(workspace_id=team.workspace.id, assignee_id=team.member.user_id)
+    anothers = a_work_order(workspace_id=team.workspace.id, assignee_id=team.admin.user_id)
     await store(transactions, theirs, anothers)
     await run(remove_member, team.member, team.workspace.id, team.member.user_id)
     async with transactions() as uow:
-        assert (await uow.tasks.get(theirs.id)).assignee_id is None
-        assert (await uow.tasks.get(anothers.id)).assignee_id == team.admin.user_id
+        assert (await uow.work_orders.get(theirs.id)).assignee_id is None
+        assert (await uow.work_orders.get(anothers.id)).assignee_id == team.admin.user_id

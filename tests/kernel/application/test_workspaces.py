@@ -15,7 +15,6 @@ from application.kernel.commands.workspaces import (
 from application.kernel.ports.callers import Caller
 from application.kernel.ports.tenancy import Standing
 from application.kernel.run import Runner
-from domain.comments import CommentNotFound
 from domain.kernel.errors import Invalid
 from domain.kernel.memberships import MemberJoined, Role
 from domain.kernel.workspaces import (
@@ -31,15 +30,13 @@ from domain.kernel.workspaces import (
     WorkspaceRestored,
     WorkspaceWasArchived,
 )
-from domain.notifications import NotificationNotFound
-from domain.tasks import TaskNotFound
+from kernel.specimen.builders import a_note, a_work_order
+from kernel.specimen.domain.notes import NoteNotFound
+from kernel.specimen.domain.work_orders import WorkOrderNotFound
 from kernel.specimen.service import UnitOfWork
 from kernel.world.builders import Team, a_caller, a_team, a_user, a_workspace, store
 from kernel.world.fakes import FakeClock, MemoryTransactions
 from kernel.world.refusals import refused
-from resources.comments import a_comment
-from resources.notifications import a_notification
-from resources.tasks import a_task
 
 type Attempt = Callable[[Runner[UnitOfWork], Caller, WorkspaceId], Awaitable[object]]
 
@@ -211,21 +208,18 @@ async def test_an_owner_can_delete_a_workspace_with_all_that_is_in_it(
 ) -> None:
     team = a_team(archived=archived)
     workspace_id = team.workspace.id
-    task = a_task(workspace_id=workspace_id)
-    comment = a_comment(workspace_id=workspace_id, task_id=task.id)
-    notification = a_notification(workspace_id=workspace_id, task_id=task.id)
-    await store(transactions, *team.aggregates, task, comment, notification)
+    work_order = a_work_order(workspace_id=workspace_id)
+    note = a_note(workspace_id=workspace_id, work_order_id=work_order.id)
+    await store(transactions, *team.aggregates, work_order, note)
     await run(delete_workspace, team.owner, workspace_id)
     async with transactions() as uow:
         with refused(WorkspaceNotFound):
             await uow.workspaces.get(workspace_id)
         assert await uow.memberships.standing(workspace_id, team.owner.user_id) is None
-        with refused(TaskNotFound):
-            await uow.tasks.get(task.id)
-        with refused(CommentNotFound):
-            await uow.comments.get(comment.id)
-        with refused(NotificationNotFound):
-            await uow.notifications.get(notification.id)
+        with refused(WorkOrderNotFound):
+            await uow.work_orders.get(work_order.id)
+        with refused(NoteNotFound):
+            await uow.notes.get(note.id)
     assert transactions.events == [
         WorkspaceDeleted(at=clock.now, workspace_id=workspace_id, by=team.owner.user_id)
     ]

@@ -1,14 +1,10 @@
 """The worker: what events cause, and a loop that nothing but a signal ends."""
 
 import asyncio
-import json
 import os
 import signal
-import sys
 import time
-from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator, Callable, Collection
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Collection
 from datetime import timedelta
 from typing import Any, override
 from uuid import UUID
@@ -19,7 +15,6 @@ import structlog
 from dependency_injector import providers
 from structlog.testing import capture_logs
 
-from application.commands.tasks import create_task
 from application.kernel.identity.letters import Letters
 from application.kernel.identity.mails import MailReactions
 from application.kernel.paging import PageRequest
@@ -27,7 +22,6 @@ from application.kernel.ports.events import Delivery, OutboxEntry, Reaction
 from application.kernel.ports.world import TimedOut, Unavailable
 from application.kernel.run import Runner
 from application.kernel.unit_of_work import Begin
-from application.queries.notifications import NotificationFilter
 from domain.kernel.aggregate import Event, new_id
 from domain.kernel.identity.auth import (
     EmailVerificationRequested,
@@ -37,22 +31,24 @@ from domain.kernel.identity.auth import (
     SessionId,
 )
 from domain.kernel.users import EmailChanged, UserRegistered
-from domain.tasks import TaskAssigned, TaskDeleted
 from entrypoints.kernel import worker
-from entrypoints.kernel.settings import ROOT
 from entrypoints.settings import Settings
-from entrypoints.worker import JOBS, REACTIONS
+from kernel.servers.workers import a_worker, logged
+from kernel.specimen.builders import a_work_order_id
+from kernel.specimen.commands.work_orders import create_work_order
+from kernel.specimen.domain.work_orders import WorkOrderAssigned, WorkOrderDeleted
 from kernel.specimen.service import Container, Queries, UnitOfWork
-from kernel.world.builders import NOW, Team, a_team, a_user_id, a_workspace_id, store
+from kernel.world.builders import NOW, a_team, a_user_id, a_workspace_id, store
 from kernel.world.fakes import FakeMailer
-from resources.tasks import a_task_id
 
 NOWHERE = "postgresql://nobody@127.0.0.1:1/nothing"
 NO_UNIT_OF_WORK: Any = None
 
 
-def an_event() -> TaskDeleted:
-    return TaskDeleted(at=NOW, task_id=a_task_id(), workspace_id=a_workspace_id(), by=a_user_id())
+def an_event() -> WorkOrderDeleted:
+    return WorkOrderDeleted(
+        at=NOW, work_order_id=a_work_order_id(), workspace_id=a_workspace_id(), by=a_user_id()
+    )
 
 
 def a_delivery(event: Event) -> Delivery[Event]:
@@ -162,7 +158,10 @@ async def test_an_event_reaches_its_reactions_in_order_and_no_others() -> None:
         return react
 
     table = dict(
-        [worker.when(TaskDeleted, reaction("1"), reaction("2")), worker.when(TaskAssigned, reaction("3"))]
+        [
+            worker.when(WorkOrderDeleted, reaction("1"), reaction("2")),
+            worker.when(WorkOrderAssigned, reaction("3")),
+        ]
     )
     delivery = a_delivery(an_event())
     with capture_logs() as logs:
@@ -181,7 +180,7 @@ async def test_a_reaction_that_fails_is_logged_and_fails_the_delivery(
     async def fail(_: UnitOfWork, __: Delivery[Event]) -> None:
         raise error
 
-    react = worker.reacting(dict([worker.when(TaskDeleted, fail)]))
+    react = worker.reacting(dict([worker.when(WorkOrderDeleted, fail)]))
     with capture_logs() as logs, pytest.raises(type(error)):
         await react(NO_UNIT_OF_WORK, a_delivery(an_event()))
     assert [(entry["event"], entry["log_level"]) for entry in logs] == [logged]
@@ -424,7 +423,7 @@ async def test_at_a_signal_the_delivery_at_hand_has_a_moment_to_finish(
     container = Container(settings=Settings(_env_file=None, database_url=NOWHERE))
     container.outbox.override(providers.Object(outbox))
     container.expiry.override(providers.Object(ScriptedExpiry()))
-    running = asyncio.create_task(worker.run(container, REACTIONS, JOBS))
+    running = asyncio.create_task(worker.run(container, [], []))
     try:
         await outbox.begun.wait()
         os.kill(os.getpid(), number)
@@ -439,58 +438,29 @@ async def test_at_a_signal_the_delivery_at_hand_has_a_moment_to_finish(
 # ── as a process ─────────────────────────────────────────────────────────────────────────────────
 
 
-@asynccontextmanager
-async def a_worker(url: str) -> AsyncIterator[Process]:
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "entrypoints.worker"),
-        env={**os.environ, "DATABASE_URL": url, "PYTHONPATH": str(ROOT / "src"), "LOG_FORMAT": "json"},
-        stdout=PIPE,
-        stderr=PIPE,
-    )
-    try:
-        yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.communicate()
-
-
-async def logged(process: Process, event: str) -> dict[str, Any]:
-    """The next line of the log that says so."""
-    assert process.stdout is not None
-    async with asyncio.timeout(60):
-        async for line in process.stdout:
-            entry: dict[str, Any] = json.loads(line)
-            if entry["event"] == event:
-                return entry
-    pytest.fail(f"The worker ended before it said {event!r}.")
-
-
 async def test_a_worker_delivers_what_is_committed_and_ends_when_told_to(
     empty_database_url: str, begin: Begin[UnitOfWork], run: Runner[UnitOfWork], queries: Queries
 ) -> None:
-    team: Team = a_team()
+    team = a_team()
     await store(begin, *team.aggregates)
-    async with a_worker(empty_database_url) as process:
+    async with a_worker(empty_database_url, module="kernel.specimen.worker") as process:
         await logged(process, "worker started")
-        await run(
-            create_task,
+        work_order = await run(
+            create_work_order,
             team.owner,
             team.workspace.id,
             title="Look at this",
             assignee_id=team.member.user_id,
         )
-        handled = await logged(process, "event handled")
-        while handled["event_type"] != "TaskAssigned":
-            handled = await logged(process, "event handled")
+        handled = await logged(process, "event handled", event_type="WorkOrderAssigned")
         process.send_signal(signal.SIGTERM)
         stopped = await logged(process, "worker stopped")
         assert stopped["logger"] == "worker"
         assert await process.wait() == 0
-    page = await queries.notifications.page(
-        team.member.user_id, NotificationFilter(unread=True), PageRequest()
-    )
-    assert [(str(each.id), each.task_title) for each in page.items] == [(handled["event_id"], "Look at this")]
+    page = await queries.notes.page(team.member.user_id, work_order.id, PageRequest())
+    assert [(str(each.id), each.author_id) for each in page.items] == [
+        (handled["event_id"], team.owner.user_id)
+    ]
 
 
 async def test_a_worker_deletes_answers_whose_time_is_over(empty_database_url: str) -> None:

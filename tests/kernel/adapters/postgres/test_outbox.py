@@ -20,23 +20,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import domain
+import kernel.specimen.domain
 from adapters.postgres.kernel.connection.database import Database
 from adapters.postgres.kernel.connection.transactions import PostgresTransactions
 from adapters.postgres.kernel.discovery import repositories_of
 from adapters.postgres.kernel.outbox.delivery import BACK_OFF_MOST_SECONDS, PostgresOutbox
 from adapters.postgres.kernel.outbox.events import decode, event_types, event_values
-from application.commands.tasks import create_task
 from application.kernel.ports.events import Delivery, OutboxEntry
 from application.kernel.ports.world import Contention, TimedOut, Unavailable, WorldError
 from application.kernel.run import Runner
 from application.kernel.unit_of_work import Begin
-from application.reactions import notify_assignee
 from domain.kernel.aggregate import Event
 from domain.kernel.errors import Stale
 from domain.kernel.users import User, UserEdited
 from domain.kernel.workspaces import SlugTaken, Workspace, WorkspaceDeleted, WorkspaceId, WorkspaceRenamed
-from domain.tasks import TaskAssigned, TaskCreated
 from kernel.servers.backends import PATIENCE, ByHand, backends, eventually, terminate
+from kernel.specimen.commands.work_orders import create_work_order
+from kernel.specimen.domain.work_orders import WorkOrderAssigned, WorkOrderCreated
+from kernel.specimen.reactions import note_assignment
 from kernel.specimen.service import UnitOfWork
 from kernel.world.builders import NOW, Team, a_slug, a_user, a_user_id, a_workspace, a_workspace_id, store
 
@@ -155,12 +156,12 @@ async def test_the_events_of_one_change_keep_their_order(
     begin: Begin[UnitOfWork], team: Team, outbox: PostgresOutbox[UnitOfWork], react: Reactions
 ) -> None:
     await Runner(begin)(
-        create_task, team.owner, team.workspace.id, title="Spin", assignee_id=team.member.user_id
+        create_work_order, team.owner, team.workspace.id, title="Spin", assignee_id=team.member.user_id
     )
 
     await drain(outbox, react)
 
-    assert [type(delivery.event) for delivery in react.seen] == [TaskCreated, TaskAssigned]
+    assert [type(delivery.event) for delivery in react.seen] == [WorkOrderCreated, WorkOrderAssigned]
     assert len({delivery.id for delivery in react.seen}) == 2
 
 
@@ -347,21 +348,21 @@ async def test_many_relays_keep_the_order_of_each_aggregate_and_deliver_all(
 async def test_what_a_reaction_writes_is_committed_with_the_delivery(
     begin: Begin[UnitOfWork], team: Team, outbox: PostgresOutbox[UnitOfWork], by_hand: ByHand
 ) -> None:
-    await Runner(begin)(
-        create_task, team.owner, team.workspace.id, title="Spin", assignee_id=team.member.user_id
+    work_order = await Runner(begin)(
+        create_work_order, team.owner, team.workspace.id, title="Spin", assignee_id=team.member.user_id
     )
     ids = []
 
     async def notify(uow: UnitOfWork, delivery: Delivery[Event]) -> None:
-        if isinstance(delivery.event, TaskAssigned):
+        if isinstance(delivery.event, WorkOrderAssigned):
             ids.append(delivery.id)
-            await notify_assignee(uow, Delivery(id=delivery.id, event=delivery.event))
-            assert await by_hand.fetchval("SELECT count(*) FROM notifications") == 0
+            await note_assignment(uow, Delivery(id=delivery.id, event=delivery.event))
+            assert await by_hand.fetchval("SELECT count(*) FROM notes") == 0
 
     await drain(outbox, notify)
 
-    [row] = await by_hand.fetch("SELECT id, user_id FROM notifications")
-    assert tuple(row) == (ids[0], team.member.user_id)
+    [row] = await by_hand.fetch("SELECT id, work_order_id, author_id FROM notes")
+    assert tuple(row) == (ids[0], work_order.id, team.owner.user_id)
 
 
 async def test_the_events_that_a_reaction_causes_are_delivered_too(
@@ -868,8 +869,13 @@ texts = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=
 
 
 def every_event() -> dict[str, type[Event]]:
-    """What the modules of the domain define."""
-    names = [each.name for each in pkgutil.walk_packages(domain.__path__, "domain.")]
+    """What the modules of the domain define, and the specimen's."""
+    packages = (domain, kernel.specimen.domain)
+    names = [
+        each.name
+        for package in packages
+        for each in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
+    ]
     modules = [importlib.import_module(name) for name in names]
     found = [kind for module in modules for _, kind in inspect.getmembers(module, inspect.isclass)]
     return {kind.__name__: kind for kind in found if issubclass(kind, Event) and kind is not Event}
@@ -918,11 +924,12 @@ def test_two_events_of_one_name_are_refused(monkeypatch: pytest.MonkeyPatch) -> 
     event_types()
     elsewhere = ModuleType("elsewhere")
     monkeypatch.setitem(sys.modules, "elsewhere", elsewhere)
-    elsewhere.TaskCreated = type("TaskCreated", (Event,), {"__module__": "elsewhere"})  # type: ignore[attr-defined]
+    another = type("WorkOrderCreated", (Event,), {"__module__": "elsewhere"})
+    elsewhere.WorkOrderCreated = another  # type: ignore[attr-defined]
     try:
-        with pytest.raises(TypeError, match="Two events are called TaskCreated"):
+        with pytest.raises(TypeError, match="Two events are called WorkOrderCreated"):
             event_types.__wrapped__()
     finally:
-        del elsewhere.TaskCreated
+        del elsewhere.WorkOrderCreated, another
         gc.collect()
     assert event_types.__wrapped__() == event_types()

@@ -1,8 +1,6 @@
 """What people can ask: what the answers say, whom they are given, and what they cost."""
 
-from collections import Counter
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
@@ -21,19 +19,23 @@ from application.kernel.queries.memberships import MemberView
 from application.kernel.queries.users import Profile, UserFilter, UserView
 from application.kernel.queries.workspaces import WorkspaceView
 from application.kernel.unit_of_work import Begin
-from application.queries.comments import CommentView
-from application.queries.dashboard import DAYS, LOAD_MOST, FinishedOn, Load
-from application.queries.notifications import NotificationFilter, NotificationView
-from application.queries.tasks import TaskFilter, TaskSortKey, TaskView
-from domain.comments import Comment, CommentNotFound
 from domain.kernel.errors import Invalid, NotFound
 from domain.kernel.identity.identities import LinkNotFound
 from domain.kernel.invitations import InvitationNotFound
 from domain.kernel.memberships import MemberNotFound, Role
 from domain.kernel.users import GlobalRole, UserNotFound
 from domain.kernel.workspaces import WorkspaceId, WorkspaceNotFound
-from domain.notifications import Kind, Notification, NotificationNotFound
-from domain.tasks import Priority, Status, Task, TaskId, TaskNotFound
+from kernel.specimen.builders import a_note, a_work_order, a_work_order_id
+from kernel.specimen.domain.notes import Note, NoteNotFound
+from kernel.specimen.domain.work_orders import (
+    WorkOrder,
+    WorkOrderId,
+    WorkOrderNotFound,
+    WorkOrderPriority,
+    WorkOrderStatus,
+)
+from kernel.specimen.queries.notes import NoteView
+from kernel.specimen.queries.work_orders import WorkOrderFilter, WorkOrderSortKey, WorkOrderView
 from kernel.specimen.service import Queries, UnitOfWork
 from kernel.world.builders import (
     NOW,
@@ -54,29 +56,25 @@ from kernel.world.builders import (
     store,
 )
 from kernel.world.refusals import refused
-from resources.comments import a_comment
-from resources.notifications import a_notification
-from resources.tasks import a_task, a_task_id
 
-EVERYTHING = TaskFilter()
-OLDEST_FIRST: list[Sort[TaskSortKey]] = [Sort("created_at")]
+EVERYTHING = WorkOrderFilter()
+OLDEST_FIRST: list[Sort[WorkOrderSortKey]] = [Sort("created_at")]
 FIRST_PAGE = PageRequest()
 LATER = NOW + timedelta(hours=5)
 
 
-def a_task_of(team: Team, **values: Any) -> Task:
-    return a_task(**{"workspace_id": team.workspace.id, "created_by": team.owner.user_id, **values})
+def a_work_order_of(team: Team, **values: Any) -> WorkOrder:
+    return a_work_order(**{"workspace_id": team.workspace.id, "created_by": team.owner.user_id, **values})
 
 
-def a_comment_on(task: Task, **values: Any) -> Comment:
-    return a_comment(
-        **{"task_id": task.id, "workspace_id": task.workspace_id, "author_id": task.created_by, **values}
-    )
-
-
-def a_notification_of(task: Task, **values: Any) -> Notification:
-    return a_notification(
-        **{"task_id": task.id, "workspace_id": task.workspace_id, "caused_by": task.created_by, **values}
+def a_note_on(work_order: WorkOrder, **values: Any) -> Note:
+    return a_note(
+        **{
+            "work_order_id": work_order.id,
+            "workspace_id": work_order.workspace_id,
+            "author_id": work_order.created_by,
+            **values,
+        }
     )
 
 
@@ -363,15 +361,15 @@ async def test_an_address_that_changes_takes_its_invitations_along(
     assert view.id == invitation.id
 
 
-async def test_a_task_is_shown_with_every_field(
+async def test_a_work_order_is_shown_with_every_field(
     begin: Begin[UnitOfWork], queries: Queries, team: Team
 ) -> None:
-    task = a_task_of(
+    work_order = a_work_order_of(
         team,
         title="Card the wool",
         description="Both\nsides",
-        status=Status.DONE,
-        priority=Priority.URGENT,
+        status=WorkOrderStatus.DONE,
+        priority=WorkOrderPriority.URGENT,
         due_at=NOW + timedelta(days=1),
         assignee_id=team.member.user_id,
         labels=("deep", "wool"),
@@ -379,14 +377,14 @@ async def test_a_task_is_shown_with_every_field(
         updated_at=NOW - timedelta(days=1),
         finished_at=NOW,
     )
-    await store(begin, task)
-    view = TaskView(
-        id=task.id,
+    await store(begin, work_order)
+    view = WorkOrderView(
+        id=work_order.id,
         workspace_id=team.workspace.id,
         title="Card the wool",
         description="Both\nsides",
-        status=Status.DONE,
-        priority=Priority.URGENT,
+        status=WorkOrderStatus.DONE,
+        priority=WorkOrderPriority.URGENT,
         due_at=NOW + timedelta(days=1),
         assignee_id=team.member.user_id,
         labels=["deep", "wool"],
@@ -397,52 +395,52 @@ async def test_a_task_is_shown_with_every_field(
         version=1,
     )
 
-    assert await queries.tasks.get(team.viewer.user_id, task.id) == view
-    assert await queries.tasks.page(
+    assert await queries.work_orders.get(team.viewer.user_id, work_order.id) == view
+    assert await queries.work_orders.page(
         team.viewer.user_id, team.workspace.id, EVERYTHING, OLDEST_FIRST, FIRST_PAGE
     ) == Page(items=[view], next=None, total=None)
 
 
-async def test_a_task_without_due_date_assignee_and_labels_is_shown_without(
+async def test_a_work_order_without_due_date_assignee_and_labels_is_shown_without(
     begin: Begin[UnitOfWork], queries: Queries, team: Team
 ) -> None:
-    task = a_task_of(team)
-    await store(begin, task)
+    work_order = a_work_order_of(team)
+    await store(begin, work_order)
 
-    view = await queries.tasks.get(team.viewer.user_id, task.id)
+    view = await queries.work_orders.get(team.viewer.user_id, work_order.id)
 
     assert (view.due_at, view.assignee_id, view.labels, view.finished_at) == (None, None, [], None)
 
 
 async def test_the_times_of_a_view_are_in_utc(begin: Begin[UnitOfWork], queries: Queries, team: Team) -> None:
-    task = a_task_of(team, due_at=NOW.astimezone(timezone(timedelta(hours=14))))
-    await store(begin, task)
+    work_order = a_work_order_of(team, due_at=NOW.astimezone(timezone(timedelta(hours=14))))
+    await store(begin, work_order)
 
-    view = await queries.tasks.get(team.viewer.user_id, task.id)
+    view = await queries.work_orders.get(team.viewer.user_id, work_order.id)
 
     assert view.due_at == NOW
     assert view.due_at is not None
     assert view.due_at.utcoffset() == view.created_at.utcoffset() == timedelta(0)
 
 
-async def test_a_comment_is_shown_with_its_author_s_present_name(
+async def test_a_note_is_shown_with_its_author_s_present_name(
     begin: Begin[UnitOfWork], queries: Queries, team: Team
 ) -> None:
-    task, another = a_task_of(team), a_task_of(team)
-    comment = a_comment_on(task, author_id=team.member.user_id, edited_at=LATER)
-    await store(begin, task, another, comment, a_comment_on(another))
+    work_order, another = a_work_order_of(team), a_work_order_of(team)
+    note = a_note_on(work_order, author_id=team.member.user_id, edited_at=LATER)
+    await store(begin, work_order, another, note, a_note_on(another))
     async with begin() as uow:
         await uow.users.save(team.users[Role.MEMBER].edit(at=NOW, display_name="Augusta"))
 
-    assert await queries.comments.page(team.viewer.user_id, task.id, FIRST_PAGE) == Page(
+    assert await queries.notes.page(team.viewer.user_id, work_order.id, FIRST_PAGE) == Page(
         items=[
-            CommentView(
-                id=comment.id,
-                task_id=task.id,
+            NoteView(
+                id=note.id,
+                work_order_id=work_order.id,
                 author_id=team.member.user_id,
                 author_name="Augusta",
-                body=comment.body,
-                created_at=comment.created_at,
+                body=note.body,
+                created_at=note.created_at,
                 edited_at=LATER,
                 version=1,
             )
@@ -452,134 +450,81 @@ async def test_a_comment_is_shown_with_its_author_s_present_name(
     )
 
 
-async def test_a_comment_is_found_by_members_alone(
+async def test_a_note_is_found_by_members_alone(
     begin: Begin[UnitOfWork], queries: Queries, team: Team
 ) -> None:
-    task, elsewhere = a_task_of(team), a_team()
-    comment = a_comment_on(task)
-    await store(begin, *elsewhere.aggregates, task, comment)
-    [shown] = (await queries.comments.page(team.viewer.user_id, task.id, FIRST_PAGE)).items
+    work_order, elsewhere = a_work_order_of(team), a_team()
+    note = a_note_on(work_order)
+    await store(begin, *elsewhere.aggregates, work_order, note)
+    [shown] = (await queries.notes.page(team.viewer.user_id, work_order.id, FIRST_PAGE)).items
 
     for role in Role:
-        assert await queries.comments.get(team[role].user_id, comment.id) == shown
+        assert await queries.notes.get(team[role].user_id, note.id) == shown
     for nobody in (team.stranger, elsewhere.owner):
-        with refused(CommentNotFound):
-            await queries.comments.get(nobody.user_id, comment.id)
-    with refused(CommentNotFound):
-        await queries.comments.get(team.owner.user_id, a_comment().id)
+        with refused(NoteNotFound):
+            await queries.notes.get(nobody.user_id, note.id)
+    with refused(NoteNotFound):
+        await queries.notes.get(team.owner.user_id, a_note().id)
 
 
-async def test_a_comment_stays_when_its_author_has_left(
+async def test_a_note_stays_when_its_author_has_left(
     begin: Begin[UnitOfWork], queries: Queries, team: Team
 ) -> None:
-    task = a_task_of(team)
-    await store(begin, task, a_comment_on(task, author_id=team.member.user_id))
+    work_order = a_work_order_of(team)
+    await store(begin, work_order, a_note_on(work_order, author_id=team.member.user_id))
     await remove_from(team, Role.MEMBER, begin)
 
-    [view] = (await queries.comments.page(team.viewer.user_id, task.id, FIRST_PAGE)).items
+    [view] = (await queries.notes.page(team.viewer.user_id, work_order.id, FIRST_PAGE)).items
 
     assert view.author_name == "Member"
 
 
-async def test_a_notification_is_shown_with_the_names_of_its_task_and_its_cause(
-    begin: Begin[UnitOfWork], queries: Queries, team: Team
-) -> None:
-    task = a_task_of(team, title="Card the wool")
-    read = a_notification_of(task, user_id=team.member.user_id, created_at=NOW, read_at=LATER)
-    unread = a_notification_of(
-        task, user_id=team.member.user_id, created_at=LATER, caused_by=team.admin.user_id
-    )
-    await store(begin, task, read, unread, a_notification_of(task, user_id=team.owner.user_id))
-    views = [
-        NotificationView(
-            id=notification.id,
-            kind=Kind.TASK_ASSIGNED,
-            workspace_id=team.workspace.id,
-            task_id=task.id,
-            task_title="Card the wool",
-            caused_by=notification.caused_by,
-            caused_by_name=by,
-            created_at=notification.created_at,
-            read_at=notification.read_at,
-            version=1,
-        )
-        for notification, by in ((unread, "Admin"), (read, "Owner"))
-    ]
-
-    for wanted, expected in ((None, views), (True, views[:1]), (False, views[1:])):
-        where = NotificationFilter(unread=wanted)
-        assert await queries.notifications.page(team.member.user_id, where, FIRST_PAGE) == Page(
-            items=expected, next=None, total=None
-        )
-
-
-async def test_a_notification_is_found_by_its_user_alone(
-    begin: Begin[UnitOfWork], queries: Queries, team: Team
-) -> None:
-    task = a_task_of(team)
-    notification = a_notification_of(task, user_id=team.member.user_id)
-    await store(begin, task, notification)
-    [shown] = (await queries.notifications.page(team.member.user_id, NotificationFilter(), FIRST_PAGE)).items
-
-    assert await queries.notifications.get(team.member.user_id, notification.id) == shown
-    for nobody in (team.owner, team.stranger):
-        with refused(NotificationNotFound):
-            await queries.notifications.get(nobody.user_id, notification.id)
-
-
-async def test_whoever_has_left_a_workspace_keeps_no_notification_of_it(
-    begin: Begin[UnitOfWork], queries: Queries, team: Team
-) -> None:
-    task = a_task_of(team)
-    notification = a_notification_of(task, user_id=team.member.user_id)
-    await store(begin, task, notification)
-    await remove_from(team, Role.MEMBER, begin)
-
-    page = await queries.notifications.page(team.member.user_id, NotificationFilter(), FIRST_PAGE)
-
-    assert page == Page(items=[], next=None, total=None)
-    with refused(NotificationNotFound):
-        await queries.notifications.get(team.member.user_id, notification.id)
-
-
 # ── whom they are given ──────────────────────────────────────────────────────────────────────────
 
-type Ask = Callable[[Queries, Caller, WorkspaceId, TaskId], Awaitable[Any]]
-"""A query about a workspace, or about a task in it, as somebody."""
+type Ask = Callable[[Queries, Caller, WorkspaceId, WorkOrderId], Awaitable[Any]]
+"""A query about a workspace, or about a work order in it, as somebody."""
 
 
-async def the_workspace(queries: Queries, who: Caller, workspace_id: WorkspaceId, task_id: TaskId) -> Any:
+async def the_workspace(
+    queries: Queries, who: Caller, workspace_id: WorkspaceId, work_order_id: WorkOrderId
+) -> Any:
     return await queries.workspaces.get(who.user_id, workspace_id)
 
 
-async def its_members(queries: Queries, who: Caller, workspace_id: WorkspaceId, task_id: TaskId) -> Any:
+async def its_members(
+    queries: Queries, who: Caller, workspace_id: WorkspaceId, work_order_id: WorkOrderId
+) -> Any:
     return await queries.memberships.page(who.user_id, workspace_id, FIRST_PAGE)
 
 
 async def oneself_among_them(
-    queries: Queries, who: Caller, workspace_id: WorkspaceId, task_id: TaskId
+    queries: Queries, who: Caller, workspace_id: WorkspaceId, work_order_id: WorkOrderId
 ) -> Any:
     return await queries.memberships.get(who.user_id, workspace_id, who.user_id)
 
 
-async def its_invitations(queries: Queries, who: Caller, workspace_id: WorkspaceId, task_id: TaskId) -> Any:
+async def its_invitations(
+    queries: Queries, who: Caller, workspace_id: WorkspaceId, work_order_id: WorkOrderId
+) -> Any:
     return await queries.invitations.page(who.user_id, workspace_id, FIRST_PAGE)
 
 
-async def its_tasks(queries: Queries, who: Caller, workspace_id: WorkspaceId, task_id: TaskId) -> Any:
-    return await queries.tasks.page(who.user_id, workspace_id, EVERYTHING, OLDEST_FIRST, FIRST_PAGE)
+async def its_work_orders(
+    queries: Queries, who: Caller, workspace_id: WorkspaceId, work_order_id: WorkOrderId
+) -> Any:
+    return await queries.work_orders.page(who.user_id, workspace_id, EVERYTHING, OLDEST_FIRST, FIRST_PAGE)
 
 
-async def its_dashboard(queries: Queries, who: Caller, workspace_id: WorkspaceId, task_id: TaskId) -> Any:
-    return await queries.dashboard.of(who.user_id, workspace_id, NOW)
+async def the_work_order(
+    queries: Queries, who: Caller, workspace_id: WorkspaceId, work_order_id: WorkOrderId
+) -> Any:
+    return await queries.work_orders.get(who.user_id, work_order_id)
 
 
-async def the_task(queries: Queries, who: Caller, workspace_id: WorkspaceId, task_id: TaskId) -> Any:
-    return await queries.tasks.get(who.user_id, task_id)
-
-
-async def its_comments(queries: Queries, who: Caller, workspace_id: WorkspaceId, task_id: TaskId) -> Any:
-    return await queries.comments.page(who.user_id, task_id, FIRST_PAGE)
+async def its_notes(
+    queries: Queries, who: Caller, workspace_id: WorkspaceId, work_order_id: WorkOrderId
+) -> Any:
+    return await queries.notes.page(who.user_id, work_order_id, FIRST_PAGE)
 
 
 ABOUT_WORKSPACES: list[Ask] = [
@@ -587,129 +532,129 @@ ABOUT_WORKSPACES: list[Ask] = [
     its_members,
     oneself_among_them,
     its_invitations,
-    its_tasks,
-    its_dashboard,
+    its_work_orders,
 ]
-ABOUT_TASKS: list[Ask] = [the_task, its_comments]
+ABOUT_WORK_ORDERS: list[Ask] = [the_work_order, its_notes]
 MISSING: dict[Ask, type[NotFound]] = {
     **dict.fromkeys(ABOUT_WORKSPACES, WorkspaceNotFound),
-    **dict.fromkeys(ABOUT_TASKS, TaskNotFound),
+    **dict.fromkeys(ABOUT_WORK_ORDERS, WorkOrderNotFound),
 }
 
 
 @pytest.fixture(params=[False, True], ids=["empty", "filled"])
-async def task(request: pytest.FixtureRequest, begin: Begin[UnitOfWork], team: Team) -> Task:
-    """A task; and in a filled workspace there are more things to be seen."""
-    task = a_task_of(team)
-    await store(begin, task)
+async def work_order(request: pytest.FixtureRequest, begin: Begin[UnitOfWork], team: Team) -> WorkOrder:
+    """A work order; and in a filled workspace there are more things to be seen."""
+    work_order = a_work_order_of(team)
+    await store(begin, work_order)
     if request.param:
         await store(
             begin,
-            a_task_of(team),
-            a_comment_on(task),
+            a_work_order_of(team),
+            a_note_on(work_order),
             an_invitation(workspace_id=team.workspace.id, invited_by=team.owner.user_id),
         )
-    return task
+    return work_order
 
 
-@pytest.mark.parametrize("ask", [*ABOUT_WORKSPACES, *ABOUT_TASKS])
+@pytest.mark.parametrize("ask", [*ABOUT_WORKSPACES, *ABOUT_WORK_ORDERS])
 async def test_members_are_answered_and_lesser_ones_see_no_invitations(
-    queries: Queries, team: Team, task: Task, ask: Ask
+    queries: Queries, team: Team, work_order: WorkOrder, ask: Ask
 ) -> None:
     for role in Role:
         if ask is its_invitations and role in {Role.VIEWER, Role.MEMBER}:
             with refused(WorkspaceNotFound):
-                await ask(queries, team[role], team.workspace.id, task.id)
+                await ask(queries, team[role], team.workspace.id, work_order.id)
         else:
-            assert await ask(queries, team[role], team.workspace.id, task.id)
+            assert await ask(queries, team[role], team.workspace.id, work_order.id)
 
 
-@pytest.mark.parametrize("ask", [*ABOUT_WORKSPACES, *ABOUT_TASKS])
+@pytest.mark.parametrize("ask", [*ABOUT_WORKSPACES, *ABOUT_WORK_ORDERS])
 async def test_a_stranger_finds_nothing_not_even_an_owner_of_another_workspace(
-    begin: Begin[UnitOfWork], queries: Queries, team: Team, task: Task, ask: Ask
+    begin: Begin[UnitOfWork], queries: Queries, team: Team, work_order: WorkOrder, ask: Ask
 ) -> None:
     elsewhere = a_team()
-    await store(begin, *elsewhere.aggregates, a_task_of(elsewhere))
+    await store(begin, *elsewhere.aggregates, a_work_order_of(elsewhere))
     for stranger in (team.stranger, elsewhere.owner, a_caller()):
         with refused(MISSING[ask]):
-            await ask(queries, stranger, team.workspace.id, task.id)
+            await ask(queries, stranger, team.workspace.id, work_order.id)
 
 
-@pytest.mark.parametrize("ask", [*ABOUT_WORKSPACES, *ABOUT_TASKS])
+@pytest.mark.parametrize("ask", [*ABOUT_WORKSPACES, *ABOUT_WORK_ORDERS])
 async def test_a_removed_member_finds_nothing_from_then_on(
-    begin: Begin[UnitOfWork], queries: Queries, team: Team, task: Task, ask: Ask
+    begin: Begin[UnitOfWork], queries: Queries, team: Team, work_order: WorkOrder, ask: Ask
 ) -> None:
-    assert await ask(queries, team.admin, team.workspace.id, task.id)
+    assert await ask(queries, team.admin, team.workspace.id, work_order.id)
     await remove_from(team, Role.ADMIN, begin)
 
     with refused(MISSING[ask]):
-        await ask(queries, team.admin, team.workspace.id, task.id)
+        await ask(queries, team.admin, team.workspace.id, work_order.id)
 
 
-@pytest.mark.parametrize("ask", [*ABOUT_WORKSPACES, *ABOUT_TASKS])
+@pytest.mark.parametrize("ask", [*ABOUT_WORKSPACES, *ABOUT_WORK_ORDERS])
 async def test_what_does_not_exist_is_not_found_by_an_owner_either(
     queries: Queries, team: Team, ask: Ask
 ) -> None:
     with refused(MISSING[ask]):
-        await ask(queries, team.owner, a_workspace_id(), a_task_id())
+        await ask(queries, team.owner, a_workspace_id(), a_work_order_id())
 
 
-@pytest.mark.parametrize("ask", [*ABOUT_WORKSPACES, *ABOUT_TASKS])
+@pytest.mark.parametrize("ask", [*ABOUT_WORKSPACES, *ABOUT_WORK_ORDERS])
 async def test_an_archived_workspace_can_be_read(
     begin: Begin[UnitOfWork], queries: Queries, ask: Ask
 ) -> None:
     team = a_team(archived=True)
-    task = a_task_of(team)
-    await store(begin, *team.aggregates, task)
+    work_order = a_work_order_of(team)
+    await store(begin, *team.aggregates, work_order)
 
-    assert await ask(queries, team.owner, team.workspace.id, task.id)
+    assert await ask(queries, team.owner, team.workspace.id, work_order.id)
 
 
 async def test_an_empty_workspace_is_empty_to_its_members(queries: Queries, team: Team) -> None:
     empty = Page[Any](items=[], next=None, total=None)
     viewer, workspace_id = team.viewer.user_id, team.workspace.id
 
-    assert await queries.tasks.page(viewer, workspace_id, EVERYTHING, OLDEST_FIRST, FIRST_PAGE) == empty
+    assert await queries.work_orders.page(viewer, workspace_id, EVERYTHING, OLDEST_FIRST, FIRST_PAGE) == empty
     assert await queries.invitations.page(team.admin.user_id, workspace_id, FIRST_PAGE) == empty
-    dashboard = await queries.dashboard.of(viewer, workspace_id, NOW)
-    assert (dashboard.overdue, dashboard.load) == (0, [])
-    assert set(dashboard.by_status.values()) == set(dashboard.by_priority.values()) == {0}
 
 
 async def test_a_filter_that_nothing_meets_gives_a_member_an_empty_list_and_a_stranger_none(
     begin: Begin[UnitOfWork], queries: Queries, team: Team
 ) -> None:
-    await store(begin, a_task_of(team))
-    nothing = TaskFilter(label="no-such-label")
+    await store(begin, a_work_order_of(team))
+    nothing = WorkOrderFilter(label="no-such-label")
 
-    page = await queries.tasks.page(team.viewer.user_id, team.workspace.id, nothing, OLDEST_FIRST, FIRST_PAGE)
+    page = await queries.work_orders.page(
+        team.viewer.user_id, team.workspace.id, nothing, OLDEST_FIRST, FIRST_PAGE
+    )
 
     assert page == Page(items=[], next=None, total=None)
     with refused(WorkspaceNotFound):
-        await queries.tasks.page(team.stranger.user_id, team.workspace.id, nothing, OLDEST_FIRST, FIRST_PAGE)
+        await queries.work_orders.page(
+            team.stranger.user_id, team.workspace.id, nothing, OLDEST_FIRST, FIRST_PAGE
+        )
 
 
-async def test_tasks_of_another_workspace_are_in_no_list(
+async def test_work_orders_of_another_workspace_are_in_no_list(
     begin: Begin[UnitOfWork], queries: Queries, team: Team
 ) -> None:
     elsewhere = a_team()
-    here = a_task_of(team)
+    here = a_work_order_of(team)
     joined = a_membership(workspace_id=elsewhere.workspace.id, user_id=team.owner.user_id)
-    await store(begin, *elsewhere.aggregates, joined, here, a_task_of(elsewhere))
+    await store(begin, *elsewhere.aggregates, joined, here, a_work_order_of(elsewhere))
 
-    page = await queries.tasks.page(
+    page = await queries.work_orders.page(
         team.owner.user_id, team.workspace.id, EVERYTHING, OLDEST_FIRST, FIRST_PAGE
     )
 
     assert [view.id for view in page.items] == [here.id]
 
 
-# ── which tasks ──────────────────────────────────────────────────────────────────────────────────
+# ── which work orders ────────────────────────────────────────────────────────────────────────────────
 
 
-async def titles(queries: Queries, team: Team, where: TaskFilter) -> set[str]:
+async def titles(queries: Queries, team: Team, where: WorkOrderFilter) -> set[str]:
     viewer, workspace_id = team.viewer.user_id, team.workspace.id
-    page = await queries.tasks.page(
+    page = await queries.work_orders.page(
         viewer, workspace_id, where, [Sort("title", descending=True)], PageRequest(limit=100)
     )
     assert page.next is None
@@ -719,82 +664,91 @@ async def titles(queries: Queries, team: Team, where: TaskFilter) -> set[str]:
 @pytest.mark.parametrize(
     ("where", "found"),
     [
-        (TaskFilter(status=[Status.OPEN]), "plain due"),
-        (TaskFilter(status=[Status.DONE, Status.CANCELLED]), "done cancelled"),
-        (TaskFilter(status=list(Status)), "plain due done cancelled"),
-        (TaskFilter(priority=[Priority.URGENT]), "due"),
-        (TaskFilter(priority=[Priority.LOW, Priority.URGENT]), "due done"),
-        (TaskFilter(label="deep"), "due done"),
-        (TaskFilter(label="wool"), "due"),
-        (TaskFilter(label="dee"), ""),
-        (TaskFilter(due_after=NOW), "due cancelled"),
-        (TaskFilter(due_after=NOW + timedelta(microseconds=1)), "cancelled"),
-        (TaskFilter(due_before=LATER), "due"),
-        (TaskFilter(due_before=LATER + timedelta(microseconds=1)), "due cancelled"),
-        (TaskFilter(due_after=NOW, due_before=LATER), "due"),
-        (TaskFilter(due_after=LATER, due_before=NOW), ""),
-        (TaskFilter(q="due"), "due"),
-        (TaskFilter(q="DUE"), "due"),
-        (TaskFilter(q="loom"), "plain done"),
-        (TaskFilter(q="old loom"), "plain done"),
-        (TaskFilter(q='"old loom"'), "plain"),
-        (TaskFilter(q="loom -plain"), "done"),
-        (TaskFilter(q="due or plain"), "due plain"),
-        (TaskFilter(q="loo"), ""),
-        (TaskFilter(q="loom", label="deep", status=[Status.DONE], priority=[Priority.LOW]), "done"),
-        (TaskFilter(q="loom", label="wool"), ""),
-        (TaskFilter(status=[Status.OPEN], due_after=NOW, label="wool", q="due"), "due"),
+        (WorkOrderFilter(status=[WorkOrderStatus.OPEN]), "plain due"),
+        (WorkOrderFilter(status=[WorkOrderStatus.DONE, WorkOrderStatus.CANCELLED]), "done cancelled"),
+        (WorkOrderFilter(status=list(WorkOrderStatus)), "plain due done cancelled"),
+        (WorkOrderFilter(priority=[WorkOrderPriority.URGENT]), "due"),
+        (WorkOrderFilter(priority=[WorkOrderPriority.LOW, WorkOrderPriority.URGENT]), "due done"),
+        (WorkOrderFilter(label="deep"), "due done"),
+        (WorkOrderFilter(label="wool"), "due"),
+        (WorkOrderFilter(label="dee"), ""),
+        (WorkOrderFilter(due_after=NOW), "due cancelled"),
+        (WorkOrderFilter(due_after=NOW + timedelta(microseconds=1)), "cancelled"),
+        (WorkOrderFilter(due_before=LATER), "due"),
+        (WorkOrderFilter(due_before=LATER + timedelta(microseconds=1)), "due cancelled"),
+        (WorkOrderFilter(due_after=NOW, due_before=LATER), "due"),
+        (WorkOrderFilter(due_after=LATER, due_before=NOW), ""),
+        (WorkOrderFilter(q="due"), "due"),
+        (WorkOrderFilter(q="DUE"), "due"),
+        (WorkOrderFilter(q="loom"), "plain done"),
+        (WorkOrderFilter(q="old loom"), "plain done"),
+        (WorkOrderFilter(q='"old loom"'), "plain"),
+        (WorkOrderFilter(q="loom -plain"), "done"),
+        (WorkOrderFilter(q="due or plain"), "due plain"),
+        (WorkOrderFilter(q="loo"), ""),
+        (
+            WorkOrderFilter(
+                q="loom", label="deep", status=[WorkOrderStatus.DONE], priority=[WorkOrderPriority.LOW]
+            ),
+            "done",
+        ),
+        (WorkOrderFilter(q="loom", label="wool"), ""),
+        (WorkOrderFilter(status=[WorkOrderStatus.OPEN], due_after=NOW, label="wool", q="due"), "due"),
     ],
 )
 async def test_a_filter_lets_through_what_meets_every_condition(
-    begin: Begin[UnitOfWork], queries: Queries, team: Team, where: TaskFilter, found: str
+    begin: Begin[UnitOfWork], queries: Queries, team: Team, where: WorkOrderFilter, found: str
 ) -> None:
     await store(
         begin,
-        a_task_of(team, title="plain", description="the old loom"),
-        a_task_of(team, title="due", due_at=NOW, labels=("deep", "wool"), priority=Priority.URGENT),
-        a_task_of(
+        a_work_order_of(team, title="plain", description="the old loom"),
+        a_work_order_of(
+            team, title="due", due_at=NOW, labels=("deep", "wool"), priority=WorkOrderPriority.URGENT
+        ),
+        a_work_order_of(
             team,
             title="done",
             description="a loom so old",
-            status=Status.DONE,
+            status=WorkOrderStatus.DONE,
             labels=("deep",),
-            priority=Priority.LOW,
+            priority=WorkOrderPriority.LOW,
         ),
-        a_task_of(team, title="cancelled", status=Status.CANCELLED, due_at=LATER),
+        a_work_order_of(team, title="cancelled", status=WorkOrderStatus.CANCELLED, due_at=LATER),
     )
 
     assert await titles(queries, team, where) == set(found.split())
 
 
-async def test_tasks_are_filtered_by_assignee(begin: Begin[UnitOfWork], queries: Queries, team: Team) -> None:
+async def test_work_orders_are_filtered_by_assignee(
+    begin: Begin[UnitOfWork], queries: Queries, team: Team
+) -> None:
     await store(
         begin,
-        a_task_of(team, title="mine", assignee_id=team.member.user_id),
-        a_task_of(team, title="yours", assignee_id=team.admin.user_id),
-        a_task_of(team, title="nobody's"),
+        a_work_order_of(team, title="mine", assignee_id=team.member.user_id),
+        a_work_order_of(team, title="yours", assignee_id=team.admin.user_id),
+        a_work_order_of(team, title="nobody's"),
     )
 
-    assert await titles(queries, team, TaskFilter(assignee_id=team.member.user_id)) == {"mine"}
-    assert await titles(queries, team, TaskFilter(assignee_id=team.stranger.user_id)) == set()
-    both = TaskFilter(assignee_id=team.admin.user_id, status=[Status.OPEN])
+    assert await titles(queries, team, WorkOrderFilter(assignee_id=team.member.user_id)) == {"mine"}
+    assert await titles(queries, team, WorkOrderFilter(assignee_id=team.stranger.user_id)) == set()
+    both = WorkOrderFilter(assignee_id=team.admin.user_id, status=[WorkOrderStatus.OPEN])
     assert await titles(queries, team, both) == {"yours"}
 
 
 filters = st.builds(
-    TaskFilter,
-    status=st.lists(st.sampled_from(Status), max_size=2),
-    priority=st.lists(st.sampled_from(Priority), max_size=2),
+    WorkOrderFilter,
+    status=st.lists(st.sampled_from(WorkOrderStatus), max_size=2),
+    priority=st.lists(st.sampled_from(WorkOrderPriority), max_size=2),
     label=st.none() | st.sampled_from(["deep", "wool"]),
     due_after=st.none() | st.sampled_from([NOW, LATER]),
     due_before=st.none() | st.sampled_from([NOW, LATER]),
     q=st.none() | st.sampled_from(["loom", "wheel", "-loom"]),
 )
-tasks_with_anything = st.lists(
+work_orders_with_anything = st.lists(
     st.fixed_dictionaries(
         {
-            "status": st.sampled_from(Status),
-            "priority": st.sampled_from(Priority),
+            "status": st.sampled_from(WorkOrderStatus),
+            "priority": st.sampled_from(WorkOrderPriority),
             "labels": st.sampled_from([(), ("deep",), ("deep", "wool")]),
             "due_at": st.sampled_from([None, NOW, LATER]),
             "description": st.sampled_from(["", "loom", "loom wheel"]),
@@ -804,30 +758,36 @@ tasks_with_anything = st.lists(
 )
 
 
-def lets_through(where: TaskFilter, task: Task) -> bool:
+def lets_through(where: WorkOrderFilter, work_order: WorkOrder) -> bool:
     """What the filter says, once more and in Python."""
-    words = task.description.split()
+    words = work_order.description.split()
     return all(
         [
-            not where.status or task.status in where.status,
-            not where.priority or task.priority in where.priority,
-            where.label is None or where.label in task.labels,
-            where.due_after is None or (task.due_at is not None and task.due_at >= where.due_after),
-            where.due_before is None or (task.due_at is not None and task.due_at < where.due_before),
+            not where.status or work_order.status in where.status,
+            not where.priority or work_order.priority in where.priority,
+            where.label is None or where.label in work_order.labels,
+            where.due_after is None
+            or (work_order.due_at is not None and work_order.due_at >= where.due_after),
+            where.due_before is None
+            or (work_order.due_at is not None and work_order.due_at < where.due_before),
             where.q is None or (where.q in words) or (where.q == "-loom" and "loom" not in words),
         ]
     )
 
 
-@given(where=filters, specified=tasks_with_anything)
+@given(where=filters, specified=work_orders_with_anything)
 async def test_conditions_hold_in_every_combination(
-    begin: Begin[UnitOfWork], queries: Queries, where: TaskFilter, specified: list[dict[str, Any]]
+    begin: Begin[UnitOfWork], queries: Queries, where: WorkOrderFilter, specified: list[dict[str, Any]]
 ) -> None:
     team = a_team()
-    tasks = [a_task_of(team, title=str(number), **values) for number, values in enumerate(specified)]
-    await store(begin, *team.aggregates, *tasks)
+    work_orders = [
+        a_work_order_of(team, title=str(number), **values) for number, values in enumerate(specified)
+    ]
+    await store(begin, *team.aggregates, *work_orders)
 
-    assert await titles(queries, team, where) == {task.title for task in tasks if lets_through(where, task)}
+    assert await titles(queries, team, where) == {
+        work_order.title for work_order in work_orders if lets_through(where, work_order)
+    }
 
 
 @given(text=st.text() | st.text("\"'-|&!()<>:*\\%_ aor", max_size=12))
@@ -847,7 +807,7 @@ async def test_conditions_hold_in_every_combination(
 @example(text="<->")
 @example(text="(")
 @example(text="&&!!")
-@example(text="'; DROP TABLE tasks; --")
+@example(text="'; DROP TABLE work_orders; --")
 @example(text="%s $1 :text")
 @example(text="\U0001f9f6")
 @example(text="\u0301")
@@ -856,7 +816,7 @@ async def test_conditions_hold_in_every_combination(
 @example(text='"' * 2_001)
 async def test_whatever_is_searched_for_is_answered(queries: Queries, team: Team, text: str) -> None:
     try:
-        await titles(queries, team, TaskFilter(q=text))
+        await titles(queries, team, WorkOrderFilter(q=text))
     except Invalid:
         assert "\0" in text
 
@@ -865,7 +825,7 @@ async def test_whatever_is_searched_for_is_answered(queries: Queries, team: Team
 async def test_a_text_that_cannot_be_stored_cannot_be_searched_for(
     queries: Queries, team: Team, text: str
 ) -> None:
-    for where in (TaskFilter(q=text), TaskFilter(label=text)):
+    for where in (WorkOrderFilter(q=text), WorkOrderFilter(label=text)):
         with pytest.raises(Invalid):
             await titles(queries, team, where)
 
@@ -880,7 +840,7 @@ async def test_a_text_that_cannot_be_stored_cannot_be_searched_for(
 async def test_an_instant_outside_of_the_calendar_is_invalid(
     queries: Queries, team: Team, instant: datetime
 ) -> None:
-    for where in (TaskFilter(due_after=instant), TaskFilter(due_before=instant)):
+    for where in (WorkOrderFilter(due_after=instant), WorkOrderFilter(due_before=instant)):
         with pytest.raises(Invalid):
             await titles(queries, team, where)
 
@@ -890,206 +850,10 @@ async def test_the_first_and_the_last_instant_can_be_asked_for(
 ) -> None:
     first, last = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
     await store(
-        begin, a_task_of(team, title="first", due_at=first), a_task_of(team, title="last", due_at=last)
-    )
-
-    assert await titles(queries, team, TaskFilter(due_after=first, due_before=last)) == {"first"}
-    assert await titles(queries, team, TaskFilter(due_after=last)) == {"last"}
-
-
-# ── what they cost ───────────────────────────────────────────────────────────────────────────────
-
-type Recorded = Callable[[], AbstractAsyncContextManager[list[str]]]
-
-
-@pytest.mark.parametrize("counted", [False, True], ids=["", "counted"])
-@pytest.mark.parametrize("limit", [1, 10, 100])
-@pytest.mark.parametrize(
-    "ask",
-    [
-        lambda queries, team, task, page: queries.workspaces.page(team.owner.user_id, page),
-        lambda queries, team, task, page: queries.memberships.page(
-            team.owner.user_id, team.workspace.id, page
-        ),
-        lambda queries, team, task, page: queries.invitations.page(
-            team.owner.user_id, team.workspace.id, page
-        ),
-        lambda queries, team, task, page: queries.invitations.mine(team.owner.user_id, page),
-        lambda queries, team, task, page: queries.tasks.page(
-            team.owner.user_id,
-            team.workspace.id,
-            TaskFilter(status=[Status.OPEN], q="weave"),
-            [Sort("priority"), Sort("due_at", descending=True)],
-            page,
-        ),
-        lambda queries, team, task, page: queries.comments.page(team.owner.user_id, task.id, page),
-        lambda queries, team, task, page: queries.notifications.page(
-            team.owner.user_id, NotificationFilter(unread=True), page
-        ),
-    ],
-    ids=["workspaces", "members", "invitations", "my invitations", "tasks", "comments", "notifications"],
-)
-async def test_a_page_is_one_statement_whatever_its_size(
-    *,
-    begin: Begin[UnitOfWork],
-    queries: Queries,
-    team: Team,
-    recorded: Recorded,
-    limit: int,
-    counted: bool,
-    ask: Callable[[Queries, Team, Task, PageRequest], Awaitable[Page[Any]]],
-) -> None:
-    owner, workspace_id = team.users[Role.OWNER], team.workspace.id
-    task = a_task_of(team)
-    tasks = [a_task_of(team) for _ in range(20)]
-    workspaces = [a_workspace() for _ in range(20)]
-    users = [a_user() for _ in range(20)]
-    await store(
         begin,
-        *workspaces,
-        *users,
-        *(a_membership(workspace_id=each.id, user_id=owner.id) for each in workspaces),
-        *(a_membership(workspace_id=workspace_id, user_id=each.id) for each in users),
-        *(an_invitation(workspace_id=workspace_id, invited_by=owner.id) for _ in users),
-        *(an_invitation(workspace_id=each.id, invited_by=owner.id, email=owner.email) for each in workspaces),
-        task,
-        *tasks,
-        *(a_comment_on(task) for _ in range(20)),
-        *(a_notification_of(each, user_id=owner.id) for each in tasks),
-    )
-    async with recorded() as sent:
-        page = await ask(queries, team, task, PageRequest(limit=limit, counted=counted))
-    assert len(sent) == 1
-
-    assert len(page.items) == limit if limit < 100 else 20 <= len(page.items) < 30
-    assert (page.next is None) is (limit == 100)
-    assert page.total is None if not counted else 20 <= (page.total or 0) < 30
-
-    if page.next is not None:
-        async with recorded() as sent:
-            await ask(queries, team, task, PageRequest(limit=limit, cursor=page.next, counted=counted))
-        assert len(sent) == 1
-
-
-# ── the dashboard ────────────────────────────────────────────────────────────────────────────────
-
-ACTIVE = {Status.OPEN, Status.IN_PROGRESS}
-countable = st.lists(
-    st.fixed_dictionaries(
-        {
-            "status": st.sampled_from(Status),
-            "priority": st.sampled_from(Priority),
-            "assignee": st.sampled_from([None, *Role]),
-            "due_at": st.sampled_from(
-                [None, NOW - timedelta(days=1), NOW, NOW + timedelta(microseconds=1), LATER]
-            ),
-            "finished": st.timedeltas(timedelta(days=-DAYS - 2), timedelta(0)),
-        }
-    ),
-    max_size=25,
-)
-
-
-@given(specified=countable, hour=st.integers(-12, 14))
-async def test_the_dashboard_counts_as_somebody_would_by_hand(
-    begin: Begin[UnitOfWork], queries: Queries, specified: list[dict[str, Any]], hour: int
-) -> None:
-    team, elsewhere = a_team(), a_team()
-    tasks = [
-        a_task_of(
-            team,
-            status=values["status"],
-            priority=values["priority"],
-            assignee_id=values["assignee"] and team[values["assignee"]].user_id,
-            due_at=values["due_at"],
-            finished_at=NOW + values["finished"] if values["status"] is Status.DONE else None,
-        )
-        for values in specified
-    ]
-    await store(
-        begin, *team.aggregates, *elsewhere.aggregates, *tasks, a_task_of(elsewhere, status=Status.DONE)
+        a_work_order_of(team, title="first", due_at=first),
+        a_work_order_of(team, title="last", due_at=last),
     )
 
-    now = NOW.astimezone(timezone(timedelta(hours=hour)))
-    dashboard = await queries.dashboard.of(team.viewer.user_id, team.workspace.id, now)
-
-    active = [task for task in tasks if task.status in ACTIVE]
-    late = [task for task in active if task.due_at is not None and task.due_at < NOW]
-    assert dashboard.by_status == {each: [task.status for task in tasks].count(each) for each in Status}
-    assert dashboard.by_priority == {
-        each: [task.priority for task in active].count(each) for each in Priority
-    }
-    assert dashboard.overdue == len(late)
-    finished = Counter(task.finished_at.date() for task in tasks if task.finished_at is not None)
-    days = [NOW.date() - timedelta(days=back) for back in range(DAYS - 1, -1, -1)]
-    assert dashboard.finished == [FinishedOn(day, finished[day]) for day in days]
-    names = {user.id: user.display_name for user in team.users.values()}
-    loads = {task.assignee_id: 0 for task in active}
-    for assignee_id in loads:
-        loads[assignee_id] = sum(task.assignee_id == assignee_id for task in active)
-    assert {load.assignee_id: load for load in dashboard.load} == {
-        assignee_id: Load(
-            assignee_id=assignee_id,
-            display_name=None if assignee_id is None else names[assignee_id],
-            active=load,
-            overdue=sum(task.assignee_id == assignee_id for task in late),
-        )
-        for assignee_id, load in loads.items()
-    }
-    assert [load.active for load in dashboard.load] == sorted(loads.values(), reverse=True)
-
-
-async def test_a_day_of_the_dashboard_begins_and_ends_at_midnight_utc(
-    begin: Begin[UnitOfWork], queries: Queries, team: Team
-) -> None:
-    midnight = NOW.replace(hour=0, minute=0, second=0, microsecond=0)
-    first = midnight - timedelta(days=DAYS - 1)
-    instants = [first - timedelta(microseconds=1), first, midnight - timedelta(microseconds=1), midnight]
-    await store(begin, *(a_task_of(team, status=Status.DONE, finished_at=instant) for instant in instants))
-
-    dashboard = await queries.dashboard.of(team.viewer.user_id, team.workspace.id, NOW)
-
-    assert [each.count for each in dashboard.finished] == [1, *[0] * (DAYS - 3), 1, 1]
-    assert [each.day for each in dashboard.finished] == [
-        (first + timedelta(days=number)).date() for number in range(DAYS)
-    ]
-
-
-async def test_the_dashboard_shows_the_busiest_assignees_only(
-    begin: Begin[UnitOfWork], queries: Queries, team: Team
-) -> None:
-    users = [a_user(display_name=f"Weaver {number}") for number in range(LOAD_MOST + 1)]
-    await store(
-        begin,
-        *users,
-        *(a_membership(workspace_id=team.workspace.id, user_id=user.id) for user in users),
-        *(a_task_of(team, assignee_id=user.id) for user in users),
-        *(a_task_of(team, assignee_id=user.id) for user in users[1:]),
-    )
-
-    dashboard = await queries.dashboard.of(team.viewer.user_id, team.workspace.id, NOW)
-
-    assert {load.assignee_id for load in dashboard.load} == {user.id for user in users[1:]}
-    assert {load.active for load in dashboard.load} == {2}
-
-
-@pytest.mark.parametrize("many", [0, 1, 40])
-async def test_the_dashboard_is_two_statements_whatever_it_counts(
-    begin: Begin[UnitOfWork], queries: Queries, team: Team, recorded: Recorded, many: int
-) -> None:
-    await store(begin, *(a_task_of(team, assignee_id=team.member.user_id) for _ in range(many)))
-
-    async with recorded() as sent:
-        await queries.dashboard.of(team.viewer.user_id, team.workspace.id, NOW)
-
-    assert len(sent) == 2
-
-
-async def test_the_dashboard_of_a_stranger_stops_after_one_statement(
-    queries: Queries, team: Team, recorded: Recorded
-) -> None:
-    async with recorded() as sent:
-        with refused(WorkspaceNotFound):
-            await queries.dashboard.of(team.stranger.user_id, team.workspace.id, NOW)
-
-    assert len(sent) == 1
+    assert await titles(queries, team, WorkOrderFilter(due_after=first, due_before=last)) == {"first"}
+    assert await titles(queries, team, WorkOrderFilter(due_after=last)) == {"last"}

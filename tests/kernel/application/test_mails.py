@@ -1,0 +1,279 @@
+"""The mails that events cause, and what they say."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+
+from application.kernel.identity.letters import Letters
+from application.kernel.identity.mails import MailReactions, MailWaits
+from application.kernel.identity.secret_tokens import fingerprint
+from application.kernel.ports.events import Delivery
+from application.kernel.ports.mail import Mail
+from application.kernel.ports.world import TimedOut, Unavailable
+from application.kernel.run import Runner
+from domain.kernel.aggregate import Event
+from domain.kernel.identity.auth import (
+    EmailVerificationRequested,
+    OneTimeToken,
+    OneTimeTokenId,
+    PasswordChanged,
+    PasswordResetRequested,
+    Purpose,
+)
+from domain.kernel.users import Email, EmailChanged, User, UserRegistered
+from kernel.specimen.service import UnitOfWork
+from kernel.world.builders import NOW, a_one_time_token, a_user, store
+from kernel.world.fakes import FakeClock, FakeMailer, MemoryTransactions
+
+LETTERS = Letters(service="Loomworks", app_url="https://app.example", api_url="https://api.example")
+ADA = Email("ada@example.com")
+
+
+@pytest.fixture
+def mailer() -> FakeMailer:
+    return FakeMailer()
+
+
+@pytest.fixture
+def mails(mailer: FakeMailer) -> MailReactions:
+    return MailReactions(mailer, LETTERS)
+
+
+@pytest.fixture
+async def ada(transactions: MemoryTransactions[UnitOfWork]) -> User:
+    user = a_user(email=ADA)
+    await store(transactions, user)
+    return user
+
+
+def delivery_of[E: Event](event: E) -> Delivery[E]:
+    return Delivery(id=uuid4(), event=event)
+
+
+def secret_in(mail: Mail) -> str:
+    """What stands in the link."""
+    return mail.text.partition("#token=")[2].split()[0]
+
+
+def tokens_in(transactions: MemoryTransactions[UnitOfWork]) -> list[OneTimeToken]:
+    return list(transactions.committed.of(OneTimeToken).values())
+
+
+def a_request(user: User | None = None, *, email: Email | None = ADA) -> OneTimeToken:
+    """A token that waits to be mailed: of a user to prove their address, of nobody to reset a password."""
+    if user is None:
+        return OneTimeToken.reset_password(id=OneTimeTokenId(uuid4()), email=email or ADA, at=NOW)
+    return OneTimeToken.verify_email(id=OneTimeTokenId(uuid4()), user_id=user.id, email=email or ADA, at=NOW)
+
+
+@pytest.mark.parametrize("event", [UserRegistered, EmailChanged])
+async def test_who_registers_or_changes_their_address_gets_a_secret_of_which_a_fingerprint_is_kept(
+    event: type[UserRegistered],  # or the other: they have the same fields
+    run: Runner[UnitOfWork],
+    mails: MailReactions,
+    ada: User,
+    transactions: MemoryTransactions[UnitOfWork],
+    *,
+    mailer: FakeMailer,
+) -> None:
+    await run(mails.verify_address, delivery_of(event(at=NOW, user_id=ada.id)))
+    (mail,) = mailer.sent
+    assert mail == LETTERS.verify_email(ADA, token=secret_in(mail))
+    (token,) = tokens_in(transactions)
+    assert token == OneTimeToken(
+        id=token.id,
+        purpose=Purpose.VERIFY_EMAIL,
+        user_id=ada.id,
+        email=ADA,
+        token_hash=fingerprint(secret_in(mail)),
+        created_at=NOW,
+        expires_at=NOW + timedelta(hours=24),
+    )
+
+
+async def test_only_the_newest_secret_is_good(
+    run: Runner[UnitOfWork],
+    mails: MailReactions,
+    ada: User,
+    transactions: MemoryTransactions[UnitOfWork],
+    mailer: FakeMailer,
+) -> None:
+    for _ in range(3):
+        await run(mails.verify_address, delivery_of(UserRegistered(at=NOW, user_id=ada.id)))
+    assert [token.token_hash for token in tokens_in(transactions)] == [
+        fingerprint(secret_in(mailer.sent[-1]))
+    ]
+    assert len({secret_in(mail) for mail in mailer.sent}) == 3
+
+
+@pytest.mark.parametrize(
+    "user",
+    [
+        replace(a_user(), email=None),
+        a_user(email_verified_at=NOW),
+        a_user(suspended_at=NOW),
+    ],
+    ids=["no address", "proved already", "suspended"],
+)
+async def test_who_has_nothing_to_prove_gets_no_mail(
+    user: User,
+    run: Runner[UnitOfWork],
+    mails: MailReactions,
+    transactions: MemoryTransactions[UnitOfWork],
+    mailer: FakeMailer,
+) -> None:
+    await store(transactions, user)
+    await run(mails.verify_address, delivery_of(UserRegistered(at=NOW, user_id=user.id)))
+    assert mailer.sent == []
+    assert tokens_in(transactions) == []
+
+
+async def test_who_is_gone_gets_no_mail(
+    run: Runner[UnitOfWork], mails: MailReactions, mailer: FakeMailer
+) -> None:
+    nobody = a_user().id
+    await run(mails.verify_address, delivery_of(UserRegistered(at=NOW, user_id=nobody)))
+    await run(mails.tell_of_password, delivery_of(PasswordChanged(at=NOW, user_id=nobody)))
+    nothing = OneTimeTokenId(uuid4())
+    await run(mails.verify_again, delivery_of(EmailVerificationRequested(at=NOW, token_id=nothing)))
+    await run(mails.reset_password, delivery_of(PasswordResetRequested(at=NOW, token_id=nothing)))
+    assert mailer.sent == []
+
+
+async def test_another_mail_on_request_makes_the_one_before_worthless(
+    run: Runner[UnitOfWork],
+    mails: MailReactions,
+    ada: User,
+    transactions: MemoryTransactions[UnitOfWork],
+    mailer: FakeMailer,
+) -> None:
+    earlier, request = a_one_time_token(user_id=ada.id, email=ADA, token_hash="earlier"), a_request(ada)
+    await store(transactions, earlier, request)
+    await run(mails.verify_again, delivery_of(EmailVerificationRequested(at=NOW, token_id=request.id)))
+    (mail,) = mailer.sent
+    assert mail == LETTERS.verify_email(ADA, token=secret_in(mail))
+    assert tokens_in(transactions) == [
+        replace(request, token_hash=fingerprint(secret_in(mail)), version=2),
+    ]
+
+
+@pytest.mark.parametrize("change", [{"email": Email("new@example.com")}, {"email_verified_at": NOW}])
+async def test_a_request_that_the_user_has_outrun_is_forgotten(
+    change: dict[str, object],
+    run: Runner[UnitOfWork],
+    mails: MailReactions,
+    transactions: MemoryTransactions[UnitOfWork],
+    mailer: FakeMailer,
+) -> None:
+    user = replace(a_user(email=ADA), **change)  # type: ignore[arg-type]
+    request = a_request(user)
+    await store(transactions, user, request)
+    await run(mails.verify_again, delivery_of(EmailVerificationRequested(at=NOW, token_id=request.id)))
+    assert mailer.sent == []
+    assert tokens_in(transactions) == []
+
+
+async def test_who_has_the_address_gets_the_secret_that_resets_the_password(
+    run: Runner[UnitOfWork],
+    mails: MailReactions,
+    ada: User,
+    transactions: MemoryTransactions[UnitOfWork],
+    mailer: FakeMailer,
+) -> None:
+    earlier, request = a_request(), a_request()
+    await store(transactions, replace(earlier, user_id=ada.id, token_hash="earlier"), request)
+    await run(mails.reset_password, delivery_of(PasswordResetRequested(at=NOW, token_id=request.id)))
+    (mail,) = mailer.sent
+    assert mail == LETTERS.reset_password(ADA, token=secret_in(mail))
+    assert tokens_in(transactions) == [
+        replace(request, user_id=ada.id, token_hash=fingerprint(secret_in(mail)), version=2, events=())
+    ]
+
+
+@pytest.mark.parametrize("user", [a_user(), a_user(email=ADA, suspended_at=NOW)], ids=["nobody", "suspended"])
+async def test_where_nobody_has_the_address_the_request_is_forgotten(
+    user: User,
+    run: Runner[UnitOfWork],
+    mails: MailReactions,
+    transactions: MemoryTransactions[UnitOfWork],
+    mailer: FakeMailer,
+) -> None:
+    request = a_request()
+    await store(transactions, user, request)
+    await run(mails.reset_password, delivery_of(PasswordResetRequested(at=NOW, token_id=request.id)))
+    assert mailer.sent == []
+    assert tokens_in(transactions) == []
+
+
+async def test_a_request_that_waited_too_long_is_forgotten(
+    run: Runner[UnitOfWork],
+    mails: MailReactions,
+    ada: User,
+    transactions: MemoryTransactions[UnitOfWork],
+    clock: FakeClock,
+) -> None:
+    request = a_request()
+    await store(transactions, request)
+    clock.advance(timedelta(hours=1))
+    await run(mails.reset_password, delivery_of(PasswordResetRequested(at=NOW, token_id=request.id)))
+    assert tokens_in(transactions) == []
+
+
+async def test_who_has_another_password_is_told(
+    run: Runner[UnitOfWork], mails: MailReactions, ada: User, mailer: FakeMailer
+) -> None:
+    await run(mails.tell_of_password, delivery_of(PasswordChanged(at=NOW, user_id=ada.id)))
+    assert mailer.sent == [LETTERS.password_changed(ADA)]
+
+
+@pytest.mark.parametrize(
+    ("failure", "raised"), [(Unavailable("away"), MailWaits), (TimedOut("slow"), TimedOut)]
+)
+async def test_a_mail_that_cannot_be_sent_leaves_no_secret_and_counts_against_its_event_alone(
+    failure: Exception,
+    raised: type[Exception],
+    run: Runner[UnitOfWork],
+    mails: MailReactions,
+    ada: User,
+    *,
+    transactions: MemoryTransactions[UnitOfWork],
+    mailer: FakeMailer,
+) -> None:
+    request = a_request()
+    await store(transactions, request)
+    requests: list[Callable[[], Awaitable[None]]] = [
+        lambda: run(mails.verify_address, delivery_of(UserRegistered(at=NOW, user_id=ada.id))),
+        lambda: run(mails.reset_password, delivery_of(PasswordResetRequested(at=NOW, token_id=request.id))),
+    ]
+    for again in requests:
+        mailer.failures.append(failure)
+        with pytest.raises(raised):
+            await again()
+        assert [token.token_hash for token in tokens_in(transactions)] == [None]
+    for again in requests:
+        await again()
+    assert len(mailer.sent) == 2
+
+
+# ── what the mails say ───────────────────────────────────────────────────────────────────────────
+
+
+def test_a_mail_links_to_the_front_end_with_the_secret_where_no_server_sees_it() -> None:
+    verify, reset = LETTERS.verify_email(ADA, token="s3cret"), LETTERS.reset_password(ADA, token="s3cret")
+    assert "\nhttps://app.example/verify-email#token=s3cret\n" in verify.text
+    assert "\nhttps://app.example/reset-password#token=s3cret\n" in reset.text
+    assert verify.to == reset.to == ADA
+    assert "Loomworks" in verify.subject
+    assert "Loomworks" in reset.subject
+
+
+def test_without_a_front_end_a_mail_tells_the_request_to_make() -> None:
+    letters = replace(LETTERS, app_url="")
+    verify, reset = letters.verify_email(ADA, token="s3cret"), letters.reset_password(ADA, token="s3cret")
+    assert "POST https://api.example/v1/auth/email-verification/confirmation" in verify.text
+    assert '{"token": "s3cret"}' in verify.text
+    assert "POST https://api.example/v1/auth/password-reset/confirmation" in reset.text
+    assert '{"token": "s3cret", "password": "…"}' in reset.text
