@@ -107,7 +107,7 @@ def _users() -> Iterator[User]:
 
 
 FACTS = {
-    name: [getattr(module, name) for module in modules() if module.__name__.startswith("resources.")]
+    name: [getattr(module, name) for module in modules() if ".specimen." not in module.__name__]
     for name in ("stored", "places", "MATRIX", "PEOPLE")
 }
 """Of this service's own resources: its document knows nothing of the specimen."""

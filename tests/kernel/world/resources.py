@@ -1,7 +1,8 @@
 """The facts of each resource, which the suites discover: one module a resource.
 
-A fork's are in `tests/resources/`. The specimen's are written like a fork's, in
-`tests/kernel/specimen/resources/`. A module has these names, and the suites fail with the module's path where
+A fork's are in `tests/resources/`, the specimen's, which are written like a fork's, in
+`tests/kernel/specimen/resources/`, and what upstream adds to the kernel from now on in
+`tests/kernel/resources/`. A module has these names, and the suites fail with the module's path where
 one is missing; of what a resource does not have, the list or table is empty.
 
 EXAMPLES   for the contracts of repositories: no field of an example has its default
@@ -36,7 +37,7 @@ from domain.kernel.workspaces import WorkspaceId
 from kernel.world.builders import NOW, Team
 from kernel.world.fakes import kinds_by_table
 
-PACKAGES = ("kernel.specimen.resources", "resources")
+PACKAGES = ("kernel.resources", "kernel.specimen.resources", "resources")
 
 
 class IncompleteError(Exception):
