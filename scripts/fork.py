@@ -1,12 +1,12 @@
-"""Proves the seam on a copy (`make test-fork`): the kernel without the example, and a merge without a conflict.
+"""Proves the seam on a copy (`make test-fork`): the example can be deleted, and upstream merges.
 
-(a) The example is deleted as a fork would: its files, and its lines in the lists that a fork owns. `make check`
-    and all that is left of the tests pass.
+(a) The example is deleted as a fork would: its files, and its lines in the lists that a fork owns. `make
+    check` and all that is left of the tests pass.
 (b) Upstream adds a resource to the kernel, the fork adds another one, under a name of two words, each with a
     migration of the same day. `git merge` has no conflict, both migrations are applied to the fork's filled
-    database, and the checks and tests of the result pass.
+    database, and the checks and the tests of the result pass.
 
-Both new resources are written from the specimen of the tests, which a fork's look like. `ARGS=strip` does (a) alone.
+Both resources are the specimen of the tests under another name. `ARGS=strip` does (a) alone.
 """
 
 import os
@@ -21,10 +21,12 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 SPECIMEN = "tests/kernel/specimen"
 
-# What a fork owns and keeps when it deletes the example; every other file outside of a kernel is the example's.
+NOT_MIGRATED = '    info={"migrated": False},  # made for the tests by `statements`, not by a migration\n'
+
+# What a fork owns and empties when it deletes the example; what is in neither list is the example's.
 OWN = {
-    "src/application/permissions.py": '"""What may be done in a workspace beside the kernel\'s permissions, and which role may do it."""\n',
-    "src/application/reactions.py": '"""What this service\'s events cause; `entrypoints/worker.py` has the table that says which."""\n',
+    "src/application/permissions.py": '"""What may be done in a workspace, and which role may do it."""\n',
+    "src/application/reactions.py": '"""What this service\'s events cause."""\n',
     "src/application/unit_of_work.py": '''\
 """One transaction of this service: the kernel's collections, and its own."""
 
@@ -57,11 +59,11 @@ from entrypoints.kernel.seed import Demo
 async def fill(uow: UnitOfWork, demo: Demo) -> None:
     """Nothing yet."""
 ''',
-    "src/entrypoints/worker.py": None,  # edited below
 }
 KEPT = (
     "src/*/__init__.py", "src/adapters/postgres/__init__.py", "src/adapters/postgres/migrations/env.py",
-    "src/adapters/tokens/*", "src/adapters/passwords/*", "src/adapters/mail/*", "src/application/commands/__init__.py",
+    "src/adapters/tokens/*", "src/adapters/passwords/*", "src/adapters/mail/*",
+    "src/application/commands/__init__.py",
     "src/entrypoints/*.py", "src/entrypoints/http/*.py", "src/entrypoints/http/v1/__init__.py",
     "tests/conftest.py", "tests/*/conftest.py", "tests/*/*/conftest.py", "tests/resources/__init__.py",
 )  # fmt: skip
@@ -78,7 +80,7 @@ class Copy:
             cwd=ROOT, check=True, capture_output=True, text=True,
         ).stdout.split()  # fmt: skip
         for name in changed:
-            if (ROOT / name).exists():
+            if (ROOT / name).is_file():
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(ROOT / name, folder / name)
         (folder / ".venv").symlink_to(ROOT / ".venv")
@@ -124,17 +126,8 @@ class Copy:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
 
-    def edit(self, name: str, *changes: tuple[str, str]) -> None:
-        text = (self.folder / name).read_text()
-        for before, after in changes:
-            if before not in text:
-                sys.exit(f"{name} has no {before!r} to edit.")
-            text = text.replace(before, after, 1)
-        self.write(name, text)
-
-    def tidy(self) -> None:
-        """As a developer would before a commit."""
-        self.make("fmt")
+    def read(self, name: str) -> str:
+        return (self.folder / name).read_text()
 
     def check_and_test(self) -> None:
         self.make("openapi", "BREAKING=allowed")
@@ -145,13 +138,16 @@ class Copy:
 def strip(copy: Copy) -> None:
     """Deletes the example."""
     for path in sorted([*copy.folder.glob("src/**/*.py"), *copy.folder.glob("tests/**/*.py")]):
-        name = path.relative_to(copy.folder)
-        if "kernel" not in name.parts and str(name) not in OWN and not any(name.match(kept) for kept in KEPT):
+        place = path.relative_to(copy.folder)
+        if (
+            "kernel" not in place.parts
+            and str(place) not in OWN
+            and not any(place.match(kept) for kept in KEPT)
+        ):
             path.unlink()
     for name, text in OWN.items():
-        if text is not None:
-            copy.write(name, text)
-    worker = (copy.folder / "src/entrypoints/worker.py").read_text()
+        copy.write(name, text)
+    worker = copy.read("src/entrypoints/worker.py")
     worker = re.sub(r"^from (application\.reactions|domain\.\w+) import .*\n", "", worker, flags=re.MULTILINE)
     worker = re.sub(
         r"REACTIONS: Sequence\[Row\] = \[.*?\]\n", "REACTIONS: Sequence[Row] = []\n", worker, flags=re.DOTALL
@@ -170,129 +166,103 @@ def strip(copy: Copy) -> None:
         if not any(folder.iterdir()):
             (folder / ".gitkeep").touch()
     shutil.rmtree(copy.folder / "bench")  # it measures the example
-    copy.tidy()
+    copy.make("fmt")
     copy.commit("Delete the example")
 
 
-def add_resource(copy: Copy, *, singular: str, plural: str, kernel: bool) -> None:
+class Resource:
     """The specimen's aggregate under another name, in the kernel or loose in the rings."""
-    names = "".join(word.title() for word in singular.split("_"))
 
-    def renamed(text: str) -> str:
-        below = "kernel." if kernel else ""
-        for before, after in (
-            ("kernel.specimen.domain.work_orders", f"domain.{below}{plural}"),
-            ("kernel.specimen.commands.work_orders", f"application.{below}commands.{plural}"),
-            ("kernel.specimen.commands import", f"application.{below}commands import"),
-            ("kernel.specimen.queries.work_orders", f"application.{below}queries.{plural}"),
-            ("kernel.specimen.postgres.work_orders", f"adapters.postgres.{below}{plural}"),
-            ("kernel.specimen.permissions", f"application.{below}permissions"),
-            ("kernel.specimen.builders import", f"{'kernel.' if kernel else ''}resources.{plural} import"),
-            ('    info={"migrated": False},  # made for the tests by `statements`, not by a migration\n', ""),
-            ("TransitionNotAllowed", f"{names}TransitionNotAllowed"),
+    def __init__(self, *, singular: str, plural: str, kernel: bool) -> None:
+        self.singular, self.plural, self.kernel = singular, plural, kernel
+        self.entity = "".join(word.title() for word in singular.split("_"))
+        self._dots, self._folder = ("kernel.", "kernel/") if kernel else ("", "")
+
+    def add_to(self, copy: Copy) -> None:
+        for ring, target in (
+            ("domain", f"src/domain/{self._folder}"),
+            ("commands", f"src/application/{self._folder}commands/"),
+            ("queries", f"src/application/{self._folder}queries/"),
+            ("postgres", f"src/adapters/postgres/{self._folder}"),
+            ("v1", f"src/entrypoints/http/{self._folder}v1/"),
         ):
-            text = text.replace(before, after)
-        if kernel:
-            text = text.replace(
-                "from kernel.specimen.service import UnitOfWork",
-                "from application.kernel.unit_of_work import KernelUnitOfWork",
-            )
-            text = text.replace(
-                "from kernel.specimen.service import Ask, Run",
-                "from entrypoints.http.kernel.routing.dependencies import Ask, Run",
-            )
-            text = re.sub(r"(?<!\w)UnitOfWork\b", "KernelUnitOfWork", text)
-        else:
-            text = text.replace(
-                "from kernel.specimen.service import UnitOfWork",
-                "from application.unit_of_work import UnitOfWork",
-            )
-            text = text.replace(
-                "from kernel.specimen.service import Ask, Run",
-                "from entrypoints.http.dependencies import Ask, Run",
-            )
-        words = (
-            ("WorkOrder", names),
-            ("WORK_ORDER", singular.upper()),
-            ("work_orders", plural),
-            ("work_order", singular),
+            source = (copy.folder / SPECIMEN / ring / "work_orders.py").read_text()
+            copy.write(f"{target}{self.plural}.py", self._renamed(source))
+        self._add_facts(copy)
+        self._add_to_lists(copy)
+        copy.make("fmt")
+        copy.make("migration", f"m=add {self.plural}", *(["LINE=kernel"] if self.kernel else []))
+        copy.make("openapi")
+        copy.commit(f"Add {self.plural}")
+
+    def _renamed(self, text: str) -> str:
+        dots = self._dots
+        runner = (
+            "entrypoints.http.kernel.routing.dependencies" if self.kernel else "entrypoints.http.dependencies"
         )
         for before, after in (
-            *words,
-            ("work orders", plural.replace("_", " ")),
-            ("work order", singular.replace("_", " ")),
+            ("kernel.specimen.domain.work_orders", f"domain.{dots}{self.plural}"),
+            ("kernel.specimen.commands.work_orders", f"application.{dots}commands.{self.plural}"),
+            ("kernel.specimen.commands import", f"application.{dots}commands import"),
+            ("kernel.specimen.queries.work_orders", f"application.{dots}queries.{self.plural}"),
+            ("kernel.specimen.postgres.work_orders", f"adapters.postgres.{dots}{self.plural}"),
+            ("kernel.specimen.permissions", f"application.{dots}permissions"),
+            (
+                "kernel.specimen.service import UnitOfWork",
+                f"application.{dots}unit_of_work import UnitOfWork",
+            ),
+            ("kernel.specimen.service import", f"{runner} import"),
+            (NOT_MIGRATED, ""),
+            ("TransitionNotAllowed", f"{self.entity}TransitionNotAllowed"),
+            ("WorkOrder", self.entity),
+            ("WORK_ORDER", self.singular.upper()),
+            ("work_orders", self.plural),
+            ("work_order", self.singular),
+            ("work orders", self.plural.replace("_", " ")),
+            ("work order", self.singular.replace("_", " ")),
         ):
             text = text.replace(before, after)
-        return text
+        return re.sub(r"(?<!\w)UnitOfWork\b", "KernelUnitOfWork", text) if self.kernel else text
 
-    ring = "kernel/" if kernel else ""
-    facts = f"tests/{'kernel/' if kernel else ''}resources"
-    for source, target in (
-        ("domain", f"src/domain/{ring}{plural}.py"),
-        ("commands", f"src/application/{ring}commands/{plural}.py"),
-        ("queries", f"src/application/{ring}queries/{plural}.py"),
-        ("postgres", f"src/adapters/postgres/{ring}{plural}.py"),
-        ("v1", f"src/entrypoints/http/{ring}v1/{plural}.py"),
-    ):
-        copy.write(target, renamed((copy.folder / SPECIMEN / source / "work_orders.py").read_text()))
-    builders = (copy.folder / SPECIMEN / "builders.py").read_text()
-    resource = (copy.folder / SPECIMEN / "resources/work_orders.py").read_text()
-    header, _, body = builders.partition("def a_note(")
-    imports = [line for line in header.splitlines() if line.startswith("from ") and "notes" not in line]
-    functions = header[header.index("def a_work_order_id") :]
-    docstring, _, rest = resource.partition("\n\n")
-    rest = re.sub(r"^from kernel\.specimen\.builders import .*\n", "", rest, flags=re.MULTILINE)
-    first = re.search(r"^(?!from |import |    |\)|$)", rest, flags=re.MULTILINE)
-    assert first is not None
-    text = "\n".join([docstring, "", *imports, rest[: first.start()], functions, rest[first.start() :]])
-    copy.write(f"{facts}/{plural}.py", renamed(text))
-    if not (copy.folder / facts / "__init__.py").exists():
-        copy.write(f"{facts}/__init__.py", '"""The facts of these resources, for all suites."""\n')
+    def _add_facts(self, copy: Copy) -> None:
+        builders = (copy.folder / SPECIMEN / "builders.py").read_text().partition("def a_note(")[0]
+        facts = (copy.folder / SPECIMEN / "resources/work_orders.py").read_text()
+        facts = re.sub(r"^from kernel\.specimen\.builders import .*\n", "", facts, flags=re.MULTILINE)
+        docstring, _, facts = facts.partition("\n\n")
+        imports, functions = builders[builders.index("from ") :].split("def ", 1)
+        imports = "".join(line for line in imports.splitlines(True) if ".notes" not in line)
+        end = facts.index("\n\n\n")  # of the imports
+        text = f"{docstring}\n\n{imports}{facts[:end]}\n\n\ndef {functions}\n\n{facts[end:]}"
+        folder = f"tests/{self._folder}resources"
+        copy.write(f"{folder}/{self.plural}.py", self._renamed(text))
 
-    prefix = "Kernel" if kernel else ""
-    below = "kernel." if kernel else ""
-    unit_of_work = f"src/application/{ring}unit_of_work.py"
-    imports = f"from domain.{below}{plural} import {names}, {names}Id\n"
-    if kernel:
-        copy.edit(
-            unit_of_work,
-            (
-                "from domain.kernel.users import UserId\n",
-                f"{imports}from domain.kernel.users import UserId\n",
-            ),
-            (
-                "    kept_answers: KeptAnswers\n",
-                f"    {plural}: Repository[{names}, {names}Id]\n    kept_answers: KeptAnswers\n",
-            ),
+    def _add_to_lists(self, copy: Copy) -> None:
+        """The lines that a developer writes in the lists of whoever owns the resource."""
+        dots, ring, entity, plural = self._dots, f"src/application/{self._folder}", self.entity, self.plural
+        text = copy.read(f"{ring}unit_of_work.py")
+        last = "    kept_answers: KeptAnswers\n" if self.kernel else "    ask: Queries\n"
+        collection = f"    {plural}: Repository[{entity}, {entity}Id]\n"
+        text = text.replace(last, f"{last}{collection}", 1)
+        imports = (
+            "from application.kernel.ports.storing import Repository\n"
+            f"from domain.{dots}{plural} import {entity}, {entity}Id\n"
         )
-    else:
-        copy.edit(
-            unit_of_work,
-            (
-                "from application.queries import Queries\n",
-                f"from application.kernel.ports.storing import Repository\nfrom application.queries import Queries\n{imports}",
-            ),
-            ("    ask: Queries\n", f"    ask: Queries\n    {plural}: Repository[{names}, {names}Id]\n"),
+        copy.write(
+            f"{ring}unit_of_work.py", text.replace("from application.", f"{imports}from application.", 1)
         )
-    queries = f"src/application/{ring}queries/__init__.py"
-    text = (copy.folder / queries).read_text().rstrip()
-    text = text.replace(
-        "\n\n\n@dataclass",
-        f"\nfrom application.{below}queries.{plural} import {names}Queries\n\n\n@dataclass",
-        1,
-    )
-    copy.write(queries, f"{text}\n    {plural}: {names}Queries\n")
-    permissions = f"src/application/{ring}permissions.py"
-    text = (copy.folder / permissions).read_text()
-    if not kernel:
-        text += "\nfrom application.kernel.permissions import MEMBERS, Permission\n"
-    copy.write(permissions, f'{text}\nWRITE_{plural.upper()} = Permission("{plural}:write", MEMBERS)\n')
-    del prefix
-    copy.tidy()
-    line = ["LINE=kernel"] if kernel else []
-    copy.make("migration", f"m=add {plural.replace('_', ' ')}", *line)
-    copy.make("openapi")
-    copy.commit(f"Add {plural}")
+
+        text = copy.read(f"{ring}queries/__init__.py").rstrip()
+        imports = f"from application.{dots}queries.{plural} import {entity}Queries\n"
+        text = text.replace("\n\n\n@dataclass", f"\n{imports}\n\n@dataclass", 1)
+        copy.write(f"{ring}queries/__init__.py", f"{text}\n    {plural}: {entity}Queries\n")
+
+        text = copy.read(f"{ring}permissions.py")
+        if not self.kernel:
+            text += "\nfrom application.kernel.permissions import MEMBERS, Permission\n"
+        copy.write(
+            f"{ring}permissions.py",
+            f'{text}\nWRITE_{plural.upper()} = Permission("{plural}:write", MEMBERS)\n',
+        )
 
 
 def main(arguments: list[str]) -> None:
@@ -306,8 +276,8 @@ def main(arguments: list[str]) -> None:
             return
         print("(b) upstream and the fork add a resource each", flush=True)
         upstream = Copy(Path(folder) / "upstream")
-        add_resource(upstream, singular="shipment", plural="shipments", kernel=True)
-        add_resource(fork, singular="purchase_order", plural="purchase_orders", kernel=False)
+        Resource(singular="shipment", plural="shipments", kernel=True).add_to(upstream)
+        Resource(singular="purchase_order", plural="purchase_orders", kernel=False).add_to(fork)
         fork.git("fetch", "--quiet", str(upstream.folder), "HEAD")
         print(fork.git("merge", "--no-edit", "FETCH_HEAD").splitlines()[-1])
         fork.check_and_test()
