@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any, ClassVar, override
 
 import asyncpg
-from sqlalchemy import CTE, ColumnElement, Table, bindparam, delete, insert, select, update
+from sqlalchemy import CTE, ColumnElement, Table, bindparam, delete, insert, literal_column, select, update
 from sqlalchemy.sql import Select
 
 from adapters.postgres.kernel.connection.database import Statement
@@ -97,6 +97,11 @@ class PostgresRepository[A: Aggregate, Id]:
     async def _write(self, statement: Statement, aggregate: A) -> None:
         await self._transaction.change(statement, self._values(aggregate), conflicts=self.conflicts)
 
+    async def _record_events(self, aggregate: A) -> None:
+        """Stores the events of an aggregate whose row the ORM's session writes, once that is flushed."""
+        if aggregate.events:
+            await self._write(_RECORD_EVENTS, aggregate)
+
     def _values(self, aggregate: A) -> dict[str, Any]:
         """What the statements bind: the row, and its events."""
         values = {name: getattr(aggregate, name) for name in self._names}
@@ -106,3 +111,6 @@ class PostgresRepository[A: Aggregate, Id]:
 def with_events(changed: CTE) -> Statement:
     """A change of one row, and its events where there was one."""
     return Statement(select(changed.c.version).add_cte(recording(changed)))
+
+
+_RECORD_EVENTS = with_events(select(literal_column("1").label("version")).cte("changed"))
