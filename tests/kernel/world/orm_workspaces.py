@@ -23,7 +23,7 @@ class Row(DeclarativeBase):
 
 class WorkspaceRow(Row):
     __table__ = workspaces
-    __mapper_args__: ClassVar[dict[str, Any]] = {"version_id_col": workspaces.c.version}
+    __mapper_args__ = {"version_id_col": workspaces.c.version}  # noqa: RUF012 (typed by SQLAlchemy)
 
     id: Mapped[WorkspaceId]
     name: Mapped[str]

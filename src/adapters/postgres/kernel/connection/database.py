@@ -97,7 +97,8 @@ class Connection:
 
     async def lend_to_session(self) -> "LentSession":
         """A session of the ORM on this connection. Sends nothing."""
-        from adapters.postgres.kernel.connection.sessions import LentSession
+        # Not at the top: to import the ORM takes longer than the whole rest of the service.
+        from adapters.postgres.kernel.connection.sessions import LentSession  # noqa: PLC0415
 
         return await LentSession.on(self._raw)
 

@@ -5,7 +5,7 @@ A module of its own, imported with the first session: a service that uses none n
 
 from collections.abc import Sequence
 from contextvars import ContextVar
-from typing import Any, NoReturn, override
+from typing import Any, NoReturn, cast, override
 
 from sqlalchemy import URL, Engine, NullPool, event
 from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_connection, PGDialect_asyncpg
@@ -45,21 +45,21 @@ class _Dialect(PGDialect_asyncpg):
 _DIALECT = _Dialect(dbapi=_Dialect.import_dbapi())  # type: ignore[no-untyped-call]
 _lent: ContextVar[RawConnection] = ContextVar("lent")
 _adapted: dict[RawConnection, AsyncAdapt_asyncpg_connection] = {}
-"""What SQLAlchemy sees of each open connection. Kept, because it holds the statements that it has prepared."""
+"""What SQLAlchemy sees of each open connection. It is kept for the statements that it has prepared."""
 
 
-def _lend() -> Any:
+def _lend() -> Any:  # noqa: ANN401 (mypy does not see that SQLAlchemy's adapters are its DBAPIConnection)
     raw = _lent.get()
     adapted = _adapted.get(raw)
     if adapted is None:
         adapted = AsyncAdapt_asyncpg_connection(_DIALECT.dbapi, raw)  # type: ignore[no-untyped-call]
         adapted.isolation_level = "autocommit"  # no BEGIN of its own: ours has been sent
         _adapted[raw] = adapted
-        raw.add_termination_listener(_forget)
+        raw.add_termination_listener(lambda _: _forget(raw))
     return adapted
 
 
-def _forget(raw: Any) -> None:
+def _forget(raw: RawConnection) -> None:
     _adapted.pop(raw, None)
 
 
@@ -126,12 +126,13 @@ def _refuse() -> NoReturn:
 class LentSession:
     """A session on a connection that belongs to a transaction, until the transaction ends."""
 
-    __slots__ = ("_conflicts", "_connection", "session")
+    __slots__ = ("_conflicts", "_connection", "_sync", "session")
 
     def __init__(self, connection: AsyncConnection, conflicts: dict[str, Any]) -> None:
         self._connection = connection
         self._conflicts = conflicts
         self.session = AsyncSession(connection, sync_session_class=_Session, close_resets_only=False)
+        self._sync = cast("_Session", self.session.sync_session)
 
     @classmethod
     async def on(cls, raw: RawConnection) -> "LentSession":
@@ -168,8 +169,6 @@ class LentSession:
         connection = self._connection.sync_connection
         if connection is not None and not connection.invalidated:
             connection.invalidate()  # or SQLAlchemy would end an open savepoint
-        session = self.session.sync_session
-        assert isinstance(session, _Session)
-        session.end()
+        self._sync.end()
         if connection is not None:
             connection.close()

@@ -39,8 +39,8 @@ class Transaction:
     on this connection. If nothing does, it runs alone, and a use case that reads and then changes one thing
     costs neither a BEGIN nor a COMMIT (docs/decisions/0010).
 
-    A session of SQLAlchemy's ORM may take part (docs/decisions/0023). Every statement here flushes it first, and
-    every change here makes it read its objects again, so each sees what the other has done.
+    A session of SQLAlchemy's ORM may take part (docs/decisions/0023). Every statement here flushes it first,
+    and after every change here it reads its objects again, so each sees what the other has done.
     """
 
     __slots__ = ("_begun", "_connection", "_held", "_lent", "seen")
@@ -115,7 +115,8 @@ class Transaction:
         await self._flush()
         if self._lent is not None and not self._lent.is_whole:
             raise RuntimeError(
-                "Nothing was committed: an error that had ended the session was caught, or a savepoint was left open."
+                "Nothing was committed: an error that had ended the session was caught,"
+                " or a savepoint was left open."
             )
         # PostgreSQL answers the COMMIT of a failed transaction with a ROLLBACK, and calls that no error.
         if self._begun and await self._connection.execute("COMMIT") != "COMMIT":

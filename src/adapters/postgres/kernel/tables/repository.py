@@ -34,7 +34,7 @@ class PostgresRepository[A: Aggregate, Id]:
     """Every subclass."""
 
     _names: ClassVar[Sequence[str]]
-    _load: "ClassVar[staticmethod[[asyncpg.Record], Any]]"
+    _load: "ClassVar[staticmethod[[asyncpg.Record | Sequence[Any]], Any]]"
     _get: ClassVar[Statement]
     _add: ClassVar[Statement]
     _save: ClassVar[Statement]
@@ -87,7 +87,7 @@ class PostgresRepository[A: Aggregate, Id]:
         row = await self._transaction.fetchrow(statement, values)
         return None if row is None else self._read(row)
 
-    def _read(self, row: asyncpg.Record) -> A:
+    def _read(self, row: asyncpg.Record | Sequence[Any]) -> A:
         """The aggregate of a row, which the transaction has now seen."""
         found: A = self._load(row)
         if self._transaction.seen is not None:
