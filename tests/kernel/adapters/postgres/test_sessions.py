@@ -456,6 +456,27 @@ async def test_a_deadlock_is_contention(
     assert {type(outcome) for outcome in outcomes} == {type(None), Contention}
 
 
+async def test_a_migration_under_a_running_service_is_contention_once(
+    new_database: Callable[..., Awaitable[str]], template_database: str, make: MakeTransactions
+) -> None:
+    url = await new_database(template_database)
+    transactions, workspace = make(url), a_workspace()
+    await store(transactions, workspace)
+
+    async def read() -> Workspace:
+        async with transactions() as uow:
+            return await uow.workspaces.get(workspace.id)
+
+    assert await read() == workspace
+    connection = await asyncpg.connect(url)
+    await connection.execute("ALTER TABLE workspaces ALTER COLUMN name TYPE varchar(100)")
+    await connection.close()
+
+    with pytest.raises(Contention):
+        await read()
+    assert await read() == workspace
+
+
 # ── cancellation ─────────────────────────────────────────────────────────────────────────────────
 
 
