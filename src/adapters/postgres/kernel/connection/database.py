@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, suppress
 from types import TracebackType
-from typing import Any, override
+from typing import TYPE_CHECKING, Any, override
 
 import asyncpg
 from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
@@ -18,6 +18,9 @@ from sqlalchemy.types import JSON
 from adapters.postgres.kernel.connection.documents import json_text
 from adapters.postgres.kernel.connection.errors import NO_CONFLICTS, Conflicts, translated
 from application.kernel.ports.world import Unavailable
+
+if TYPE_CHECKING:
+    from adapters.postgres.kernel.connection.sessions import LentSession
 
 # Written so because the class takes a parameter for the type checker only.
 type RawConnection = asyncpg.Connection[asyncpg.Record]
@@ -98,6 +101,13 @@ class Connection:
             self._raw.add_termination_listener(lambda *_: heard())
         except Exception as error:
             raise self._translated(error, NO_CONFLICTS) from error
+
+    async def lend_to_session(self) -> "LentSession":
+        """A session of the ORM on this connection. Sends nothing."""
+        # Not at the top: to import the ORM takes longer than the whole rest of the service.
+        from adapters.postgres.kernel.connection.sessions import LentSession  # noqa: PLC0415
+
+        return await LentSession.on(self._raw)
 
     def _translated(self, error: Exception, conflicts: Conflicts) -> Exception:
         return translated(error, lost=self._raw.is_closed(), conflicts=conflicts)

@@ -86,6 +86,7 @@ class _Open(AbstractAsyncContextManager[Transaction]):
             ended = raised
             raise
         finally:
+            self._transaction.end_session()
             self._database.give_back(self._raw, cancelled=isinstance(ended, asyncio.CancelledError))
 
     async def _commit(self) -> None:

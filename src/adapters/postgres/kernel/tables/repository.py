@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any, ClassVar, override
 
 import asyncpg
-from sqlalchemy import CTE, ColumnElement, Table, bindparam, delete, insert, select, update
+from sqlalchemy import CTE, ColumnElement, Table, bindparam, delete, insert, literal_column, select, update
 from sqlalchemy.sql import Select
 
 from adapters.postgres.kernel.connection.database import Statement
@@ -34,7 +34,7 @@ class PostgresRepository[A: Aggregate, Id]:
     """Every subclass."""
 
     _names: ClassVar[Sequence[str]]
-    _load: "ClassVar[staticmethod[[asyncpg.Record], Any]]"
+    _load: "ClassVar[staticmethod[[asyncpg.Record | Sequence[Any]], Any]]"
     _get: ClassVar[Statement]
     _add: ClassVar[Statement]
     _save: ClassVar[Statement]
@@ -87,7 +87,7 @@ class PostgresRepository[A: Aggregate, Id]:
         row = await self._transaction.fetchrow(statement, values)
         return None if row is None else self._read(row)
 
-    def _read(self, row: asyncpg.Record) -> A:
+    def _read(self, row: asyncpg.Record | Sequence[Any]) -> A:
         """The aggregate of a row, which the transaction has now seen."""
         found: A = self._load(row)
         if self._transaction.seen is not None:
@@ -96,6 +96,11 @@ class PostgresRepository[A: Aggregate, Id]:
 
     async def _write(self, statement: Statement, aggregate: A) -> None:
         await self._transaction.change(statement, self._values(aggregate), conflicts=self.conflicts)
+
+    async def _record_events(self, aggregate: A) -> None:
+        """Stores the events of an aggregate whose row the ORM's session writes, once that is flushed."""
+        if aggregate.events:
+            await self._write(_RECORD_EVENTS, aggregate)
 
     def _values(self, aggregate: A) -> dict[str, Any]:
         """What the statements bind: the row, and its events."""
@@ -106,3 +111,6 @@ class PostgresRepository[A: Aggregate, Id]:
 def with_events(changed: CTE) -> Statement:
     """A change of one row, and its events where there was one."""
     return Statement(select(changed.c.version).add_cte(recording(changed)))
+
+
+_RECORD_EVENTS = with_events(select(literal_column("1").label("version")).cte("changed"))
