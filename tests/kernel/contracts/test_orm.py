@@ -9,17 +9,18 @@ from adapters.postgres.kernel.connection.transactions import PostgresTransaction
 from adapters.postgres.kernel.discovery import repositories_of
 from adapters.postgres.kernel.outbox.delivery import PostgresOutbox
 from application.kernel.ports.events import Delivery
-from application.unit_of_work import UnitOfWork
 from domain.kernel.aggregate import Event
 from kernel.contracts import test_repositories as suite
+from kernel.specimen.service import UnitOfWork
 from kernel.world.builders import NOW
 from kernel.world.orm_workspaces import OrmWorkspaces
+from kernel.world.resources import Example
 
 begin = suite.begin
 
 
 @pytest.fixture
-def example() -> suite.Example:
+def example() -> Example:
     return suite.workspace_example()
 
 
