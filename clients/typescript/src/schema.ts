@@ -1063,6 +1063,7 @@ export interface components {
         };
         /** @description What a comment says. */
         CommentText: {
+            /** @example Which cards does it take? */
             body: string;
         };
         /** @description A comment with its author's present name. */
@@ -1249,6 +1250,7 @@ export interface components {
         NewTask: {
             /** @example Weave algebraic patterns */
             title: string;
+            /** @example The engine can arrange and combine. */
             description?: string;
             priority?: components["schemas"]["Priority"];
             due_at?: string | null;
@@ -1494,6 +1496,7 @@ export interface components {
         TaskPatch: {
             /** @example Weave algebraic patterns */
             title?: string;
+            /** @example The engine can arrange and combine. */
             description?: string;
             priority?: components["schemas"]["Priority"];
             due_at?: string | null;
@@ -7190,8 +7193,8 @@ export interface operations {
                      *       "title": "Weave algebraic patterns",
                      *       "description": "The engine can arrange and combine.",
                      *       "status": "open",
-                     *       "priority": "normal",
-                     *       "due_at": "2026-11-30T17:00:00Z",
+                     *       "priority": "low",
+                     *       "due_at": "2026-11-02T09:30:15Z",
                      *       "assignee_id": "019a43bc-b142-7fcd-8f1e-1eaadb7fd5d9",
                      *       "labels": [
                      *         "loom"
@@ -7442,8 +7445,8 @@ export interface operations {
                  * @example {
                  *       "title": "Weave algebraic patterns",
                  *       "description": "The engine can arrange and combine.",
-                 *       "priority": "normal",
-                 *       "due_at": "2026-11-30T17:00:00Z",
+                 *       "priority": "low",
+                 *       "due_at": "2026-11-02T09:30:15Z",
                  *       "assignee_id": "019a43bc-b142-7fcd-8f1e-1eaadb7fd5d9",
                  *       "labels": [
                  *         "loom"
@@ -7472,8 +7475,8 @@ export interface operations {
                      *       "title": "Weave algebraic patterns",
                      *       "description": "The engine can arrange and combine.",
                      *       "status": "open",
-                     *       "priority": "normal",
-                     *       "due_at": "2026-11-30T17:00:00Z",
+                     *       "priority": "low",
+                     *       "due_at": "2026-11-02T09:30:15Z",
                      *       "assignee_id": "019a43bc-b142-7fcd-8f1e-1eaadb7fd5d9",
                      *       "labels": [
                      *         "loom"
@@ -7648,8 +7651,8 @@ export interface operations {
                      *       "title": "Weave algebraic patterns",
                      *       "description": "The engine can arrange and combine.",
                      *       "status": "cancelled",
-                     *       "priority": "normal",
-                     *       "due_at": "2026-11-30T17:00:00Z",
+                     *       "priority": "low",
+                     *       "due_at": "2026-11-02T09:30:15Z",
                      *       "assignee_id": "019a43bc-b142-7fcd-8f1e-1eaadb7fd5d9",
                      *       "labels": [
                      *         "loom"
@@ -8124,8 +8127,8 @@ export interface operations {
                      *       "title": "Weave algebraic patterns",
                      *       "description": "The engine can arrange and combine.",
                      *       "status": "done",
-                     *       "priority": "normal",
-                     *       "due_at": "2026-11-30T17:00:00Z",
+                     *       "priority": "low",
+                     *       "due_at": "2026-11-02T09:30:15Z",
                      *       "assignee_id": "019a43bc-b142-7fcd-8f1e-1eaadb7fd5d9",
                      *       "labels": [
                      *         "loom"
@@ -8291,8 +8294,8 @@ export interface operations {
                      *       "title": "Weave algebraic patterns",
                      *       "description": "The engine can arrange and combine.",
                      *       "status": "open",
-                     *       "priority": "normal",
-                     *       "due_at": "2026-11-30T17:00:00Z",
+                     *       "priority": "low",
+                     *       "due_at": "2026-11-02T09:30:15Z",
                      *       "assignee_id": "019a43bc-b142-7fcd-8f1e-1eaadb7fd5d9",
                      *       "labels": [
                      *         "loom"
@@ -8458,8 +8461,8 @@ export interface operations {
                      *       "title": "Weave algebraic patterns",
                      *       "description": "The engine can arrange and combine.",
                      *       "status": "in_progress",
-                     *       "priority": "normal",
-                     *       "due_at": "2026-11-30T17:00:00Z",
+                     *       "priority": "low",
+                     *       "due_at": "2026-11-02T09:30:15Z",
                      *       "assignee_id": "019a43bc-b142-7fcd-8f1e-1eaadb7fd5d9",
                      *       "labels": [
                      *         "loom"
@@ -9611,16 +9614,16 @@ export interface operations {
                     /**
                      * @example {
                      *       "by_status": {
-                     *         "open": 3,
-                     *         "in_progress": 3,
-                     *         "done": 3,
-                     *         "cancelled": 3
+                     *         "open": 1,
+                     *         "in_progress": 1,
+                     *         "done": 1,
+                     *         "cancelled": 1
                      *       },
                      *       "by_priority": {
-                     *         "low": 3,
-                     *         "normal": 3,
-                     *         "high": 3,
-                     *         "urgent": 3
+                     *         "low": 1,
+                     *         "normal": 1,
+                     *         "high": 1,
+                     *         "urgent": 1
                      *       },
                      *       "overdue": 1,
                      *       "finished": [
@@ -9633,7 +9636,7 @@ export interface operations {
                      *         {
                      *           "assignee_id": "019a43bc-b142-7fcd-8f1e-1eaadb7fd5d9",
                      *           "display_name": "Ada Lovelace",
-                     *           "active": 3,
+                     *           "active": 1,
                      *           "overdue": 1
                      *         }
                      *       ]
@@ -10651,8 +10654,8 @@ export interface operations {
                      *           "title": "Weave algebraic patterns",
                      *           "description": "The engine can arrange and combine.",
                      *           "status": "open",
-                     *           "priority": "normal",
-                     *           "due_at": "2026-11-30T17:00:00Z",
+                     *           "priority": "low",
+                     *           "due_at": "2026-11-02T09:30:15Z",
                      *           "assignee_id": "019a43bc-b142-7fcd-8f1e-1eaadb7fd5d9",
                      *           "labels": [
                      *             "loom"
@@ -10768,8 +10771,8 @@ export interface operations {
                  * @example {
                  *       "title": "Weave algebraic patterns",
                  *       "description": "The engine can arrange and combine.",
-                 *       "priority": "normal",
-                 *       "due_at": "2026-11-30T17:00:00Z",
+                 *       "priority": "low",
+                 *       "due_at": "2026-11-02T09:30:15Z",
                  *       "assignee_id": "019a43bc-b142-7fcd-8f1e-1eaadb7fd5d9",
                  *       "labels": [
                  *         "loom"
@@ -10805,8 +10808,8 @@ export interface operations {
                      *       "title": "Weave algebraic patterns",
                      *       "description": "The engine can arrange and combine.",
                      *       "status": "open",
-                     *       "priority": "normal",
-                     *       "due_at": "2026-11-30T17:00:00Z",
+                     *       "priority": "low",
+                     *       "due_at": "2026-11-02T09:30:15Z",
                      *       "assignee_id": "019a43bc-b142-7fcd-8f1e-1eaadb7fd5d9",
                      *       "labels": [
                      *         "loom"
