@@ -1,7 +1,7 @@
 # The commands of this repository. Each makes the environment first where it is missing or out of date.
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev test test-providers check fmt migration cli lock bench mutants doctor clean
+.PHONY: help run dev test test-app test-fork test-providers check fmt migration cli lock bench mutants doctor clean
 .PHONY: openapi lint-openapi client test-client test-contract fuzz
 .PHONY: check-format check-lint check-types check-imports check-dependencies check-lock check-migrations check-openapi
 
@@ -33,6 +33,15 @@ test-contract: $(ENV) ## hold the running service against its OpenAPI document, 
 fuzz: $(ENV) ## the same for a night, with other requests in each round (HOURS=8); what failed is told in .fuzz
 	@$(PY) scripts/fuzz.py $(or $(HOURS),8)
 
+test-app: $(ENV) ## run this service's own tests, and every suite over its resources (a minute)
+	@$(PY) -m pytest -n logical --maxprocesses=4 tests/domain tests/application tests/adapters tests/contracts tests/entrypoints \
+	    tests/kernel/contracts/test_repositories.py tests/kernel/adapters/postgres/test_statements.py \
+	    tests/kernel/adapters/postgres/test_mapping.py tests/kernel/entrypoints/http/test_matrix.py \
+	    tests/kernel/entrypoints/http/test_examples.py tests/kernel/entrypoints/http/test_document.py $(ARGS)
+
+test-fork: $(ENV) ## try on a copy that the example can be deleted, and that upstream merges without a conflict (ARGS=strip: the first)
+	@$(PY) scripts/fork.py $(ARGS)
+
 check: check-format check-lint check-types check-imports check-dependencies check-lock check-migrations check-openapi ## format, lint, types, import rules, dependencies, lock files, migrations, OpenAPI documents
 
 fmt: $(ENV) ## format the code and mend what the linter can mend
@@ -54,9 +63,10 @@ test-client: $(ENV) clients/typescript/node_modules/.complete ## see that the cl
 	@cd clients/typescript && npm run --silent check && npm run --silent build
 	@$(PY) -m entrypoints.embedded -- sh -c '$(PY) -m entrypoints.cli migrate && cd clients/typescript && PYTHON=$(CURDIR)/$(PY) npm test --silent'
 
-migration: $(ENV) ## write a migration from what the tables have become (m="add labels")
-	@test -n "$$m" || { echo 'Say what changes: make migration m="add labels to tasks"'; exit 2; }
-	@$(PY) -m entrypoints.embedded -- sh -c '$(PY) -m entrypoints.cli migrate && $(PY) -m entrypoints.cli migration "$$m"'
+migration: $(ENV) ## write a migration from what the tables have become, and try it (m="add labels"; LINE=kernel upstream; JOIN=app)
+	@test -n "$${m}$(JOIN)" || { echo 'Say what changes: make migration m="add labels to invoices"'; exit 2; }
+	@$(PY) -m entrypoints.embedded -- sh -c '$(if $(JOIN),,$(PY) -m entrypoints.cli migrate &&) \
+	    $(PY) -m entrypoints.cli migration "$$m" $(if $(LINE),--line $(LINE)) $(if $(JOIN),--join $(JOIN))'
 
 cli: $(ENV) ## run a command on the database of `make run` (ARGS="user create")
 	@$(PY) -m entrypoints.local -- $(PY) -m entrypoints.cli $(ARGS)

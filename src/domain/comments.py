@@ -18,7 +18,7 @@ BODY_MOST = 5_000
 EDIT_WINDOW = timedelta(minutes=15)
 
 
-class CommentNotFound(NotFound):
+class CommentNotFound(NotFound, of=CommentId):
     """There is no such comment, or it is not in a workspace of yours."""
 
 

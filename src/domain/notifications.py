@@ -19,7 +19,7 @@ class Kind(StrEnum):
     TASK_ASSIGNED = "task_assigned"
 
 
-class NotificationNotFound(NotFound):
+class NotificationNotFound(NotFound, of=NotificationId):
     """There is no such notification, or it is not yours."""
 
 

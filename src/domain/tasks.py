@@ -51,7 +51,7 @@ MOVES: Mapping[Status, frozenset[Status]] = MappingProxyType(
 )
 
 
-class TaskNotFound(NotFound):
+class TaskNotFound(NotFound, of=TaskId):
     """There is no such task, or it is not in a workspace of yours."""
 
 

@@ -1,13 +1,13 @@
 """Which adapter plays which port in this service: what the kernel wires, and what is its own."""
 
-from dependency_injector import containers, providers
+from dependency_injector import providers
 
 from application.queries import Queries
 from application.unit_of_work import UnitOfWork
-from entrypoints.kernel.container import KernelContainer
+from entrypoints.kernel.container import KernelContainer, extending
 
 
-@containers.copy(KernelContainer)  # so that what the kernel wires is made of what is named here
+@extending(KernelContainer)
 class Container(KernelContainer):
     """One of each for the process, made when first asked for."""
 

@@ -42,7 +42,7 @@ export const PROBLEM_CODES = [
     "forbidden",
     /** 403: Pages of this origin may not act for somebody who is logged in by cookie. */
     "foreign-origin",
-    /** 403: Your role does not permit it. */
+    /** 403: Your role does not permit this. */
     "not-permitted",
     /** 403: Only its author may do this to a comment. */
     "not-the-author",
@@ -90,7 +90,7 @@ export const PROBLEM_CODES = [
     "already-invited",
     /** 409: This person is a member already. */
     "already-member",
-    /** 409: This was done before, and its answer can no longer be read. */
+    /** 409: This request was completed before, and its response can no longer be read. */
     "answer-lost",
     /** 409: This contradicts the current state. */
     "conflict",
@@ -98,7 +98,7 @@ export const PROBLEM_CODES = [
     "edit-window-closed",
     /** 409: The e-mail address belongs to another account. */
     "email-taken",
-    /** 409: A request with this idempotency key is being worked on; repeat it in a moment. */
+    /** 409: A request with this idempotency key is in progress; repeat it in a moment. */
     "idempotency-key-in-use",
     /** 409: The invitation has expired; ask for another. */
     "invitation-expired",
@@ -126,7 +126,7 @@ export const PROBLEM_CODES = [
     "workspace-archived",
     /** 409: The workspace is not archived. */
     "workspace-not-archived",
-    /** 412: It is no longer as you have seen it; read it again and repeat your change. */
+    /** 412: It has changed since you read it; read it again and repeat your change. */
     "precondition-failed",
     /** 413: The body is too large. */
     "content-too-large",
@@ -136,7 +136,7 @@ export const PROBLEM_CODES = [
     "unsupported-media-type",
     /** 422: A task can only be assigned to a member of its workspace. */
     "assignee-not-member",
-    /** 422: This idempotency key came with another request before; a new request needs a new key. */
+    /** 422: This idempotency key was already used with another request; a new request needs a new key. */
     "idempotency-key-reused",
     /** 422: The request is not valid. */
     "invalid",

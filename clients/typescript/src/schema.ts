@@ -1,736 +1,6 @@
 // Made by `make client` from the OpenAPI document; an edit here is lost.
 
 export interface paths {
-    "/v1/auth/register": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /**
-         * Register user
-         * @description Anybody may register, once for each e-mail address; a password has at least 15 characters.
-         *
-         *     A mail asks to prove the address.
-         */
-        post: operations["register_user"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/auth/login": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /**
-         * Log in
-         * @description Takes the same time and gives the same answer for a wrong password and an unknown address.
-         *
-         *     After too many failures of one account, or from one network address, it has to wait.
-         */
-        post: operations["log_in"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/auth/refresh": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /**
-         * Refresh tokens
-         * @description Each refresh token is good for one use; a second use ends the session for everybody.
-         */
-        post: operations["refresh_tokens"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/auth/sessions": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * List sessions
-         * @description Everybody may list their own open sessions, the newest first.
-         */
-        get: operations["list_sessions"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/auth/sessions/{session_id}": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Get session
-         * @description Everybody may see their own open sessions.
-         */
-        get: operations["get_session"];
-        put?: never;
-        post?: never;
-        /**
-         * End session
-         * @description Everybody may end their own sessions; another's, or one that has ended, is not to be found.
-         */
-        delete: operations["end_session"];
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/auth/logout": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /**
-         * Log out
-         * @description Ends the session that the access token belongs to; refused for a token that has none.
-         *
-         *     Its access tokens are refused within seconds.
-         */
-        post: operations["log_out"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/auth/logout/all": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /**
-         * Log out everywhere
-         * @description Everybody may end all of their sessions at once, this one too.
-         */
-        post: operations["log_out_everywhere"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/me/password": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /**
-         * Change password
-         * @description Whoever knows the current password may change it, which ends their other sessions.
-         *
-         *     After too many wrong ones it has to wait.
-         */
-        post: operations["change_password"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/auth/password-reset": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /**
-         * Request password reset
-         * @description Anybody may ask; a mail with a secret, good for an hour, goes to the address if anybody has it.
-         *
-         *     The answer and the work are the same if nobody has. After too many it has to wait.
-         */
-        post: operations["request_password_reset"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/auth/password-reset/confirmation": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /**
-         * Reset password
-         * @description Whoever has the secret that was mailed may set a password, once.
-         *
-         *     It ends all of the user's sessions, and proves the address.
-         */
-        post: operations["reset_password"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/auth/email-verification": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /**
-         * Request email verification
-         * @description Everybody may have the mail sent again that proves their address; refused when it is proved.
-         *
-         *     After too many it has to wait.
-         */
-        post: operations["request_email_verification"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/auth/email-verification/confirmation": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /**
-         * Confirm email
-         * @description Whoever is logged in and has the secret that was mailed proves their address, once; good for a day.
-         *
-         *     Not by the secret alone: else somebody registers another one's address, and has its owner confirm it.
-         */
-        post: operations["confirm_email"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/tasks/{task_id}/comments": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * List comments
-         * @description Any member may list the comments on a task, the oldest first.
-         */
-        get: operations["list_comments"];
-        put?: never;
-        /**
-         * Add comment
-         * @description Any member but a viewer may comment on a task.
-         */
-        post: operations["add_comment"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/comments/{comment_id}": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Get comment
-         * @description Any member may see a comment.
-         */
-        get: operations["get_comment"];
-        put?: never;
-        post?: never;
-        /**
-         * Delete comment
-         * @description Its author may delete a comment while they may comment there at all; owners and admins anybody's.
-         */
-        delete: operations["delete_comment"];
-        options?: never;
-        head?: never;
-        /**
-         * Edit comment
-         * @description Its author may edit a comment for 15 minutes, while they may comment there at all.
-         */
-        patch: operations["edit_comment"];
-        trace?: never;
-    };
-    "/v1/workspaces/{workspace_id}/dashboard": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Get dashboard
-         * @description Any member may see the counts over all tasks of a workspace.
-         */
-        get: operations["get_dashboard"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/me/identities": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * List identities
-         * @description Everybody may list their own, in the order in which they were linked.
-         */
-        get: operations["list_identities"];
-        put?: never;
-        /**
-         * Link identity
-         * @description Everybody may link the account of a provider that they have an access token of.
-         *
-         *     Refused when it is another user's, unless that user came into being by such a token and did nothing
-         *     yet: then the two become one.
-         */
-        post: operations["link_identity"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/me/identities/{link_id}": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Get identity
-         * @description Everybody may see their own.
-         */
-        get: operations["get_identity"];
-        put?: never;
-        post?: never;
-        /**
-         * Unlink identity
-         * @description Everybody may unlink their own; refused when there would be no other way left to log in.
-         */
-        delete: operations["unlink_identity"];
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/workspaces/{workspace_id}/invitations": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * List invitations
-         * @description Owners and admins may list the open invitations, expired ones too, the newest first.
-         */
-        get: operations["list_invitations"];
-        put?: never;
-        /**
-         * Invite member
-         * @description Owners and admins may invite an address, but only owners an owner.
-         *
-         *     Refused when the address is a member's or has an open invitation; an expired one is replaced.
-         */
-        post: operations["invite_member"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/invitations/{invitation_id}": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Get invitation
-         * @description Owners and admins may see an open invitation, and so may whoever has the invited address.
-         */
-        get: operations["get_invitation"];
-        put?: never;
-        post?: never;
-        /**
-         * Withdraw invitation
-         * @description Owners and admins may withdraw an invitation that has not been accepted.
-         */
-        delete: operations["withdraw_invitation"];
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/invitations": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * List my invitations
-         * @description Everybody may list the open invitations to their own address, the newest first.
-         */
-        get: operations["list_my_invitations"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/invitations/acceptance": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /**
-         * Accept invitation
-         * @description The owner of the invited address may accept with the invitation's secret, once.
-         *
-         *     Refused when the invitation has expired, when its workspace is archived, and for a member.
-         */
-        post: operations["accept_invitation"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/workspaces/{workspace_id}/members": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * List members
-         * @description Any member may list the members, in the order in which they joined.
-         */
-        get: operations["list_members"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/workspaces/{workspace_id}/members/{user_id}": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Get member
-         * @description Any member may see a member.
-         */
-        get: operations["get_member"];
-        put?: never;
-        post?: never;
-        /**
-         * Remove member
-         * @description Everybody may leave; owners and admins may remove others, but only owners an owner.
-         *
-         *     Refused when it would leave the workspace without an owner, and for others while it is archived.
-         *     Whoever leaves is taken off their tasks.
-         */
-        delete: operations["remove_member"];
-        options?: never;
-        head?: never;
-        /**
-         * Change role
-         * @description Owners and admins may change a member's role, but only owners that of an owner or to owner.
-         *
-         *     Refused when it would leave the workspace without an owner.
-         */
-        patch: operations["change_role"];
-        trace?: never;
-    };
-    "/v1/notifications": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * List notifications
-         * @description Everybody may list their own notifications, the newest first.
-         */
-        get: operations["list_notifications"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/notifications/{notification_id}": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Get notification
-         * @description Everybody may see their own notifications.
-         */
-        get: operations["get_notification"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        /**
-         * Mark notification
-         * @description Everybody may mark their own notifications as read, and as unread again.
-         */
-        patch: operations["mark_notification"];
-        trace?: never;
-    };
-    "/v1/workspaces/{workspace_id}/tasks": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * List tasks
-         * @description Any member may list the tasks.
-         */
-        get: operations["list_tasks"];
-        put?: never;
-        /**
-         * Create task
-         * @description Any member but a viewer may create a task; its assignee must be a member.
-         */
-        post: operations["create_task"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/tasks/{task_id}": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Get task
-         * @description Any member may see a task.
-         */
-        get: operations["get_task"];
-        put?: never;
-        post?: never;
-        /**
-         * Delete task
-         * @description Any member but a viewer may delete a task, with its comments.
-         */
-        delete: operations["delete_task"];
-        options?: never;
-        head?: never;
-        /**
-         * Edit task
-         * @description Any member but a viewer may edit a task in whatever status; its assignee must be a member.
-         */
-        patch: operations["edit_task"];
-        trace?: never;
-    };
-    "/v1/tasks/{task_id}/start": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /**
-         * Start task
-         * @description Any member but a viewer may start an open task.
-         */
-        post: operations["start_task"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/tasks/{task_id}/completion": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /**
-         * Complete task
-         * @description Any member but a viewer may complete a task that is open or in progress.
-         */
-        post: operations["complete_task"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/tasks/{task_id}/cancellation": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /**
-         * Cancel task
-         * @description Any member but a viewer may cancel a task that is open or in progress.
-         */
-        post: operations["cancel_task"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/tasks/{task_id}/reopening": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /**
-         * Reopen task
-         * @description Any member but a viewer may reopen a task that is in progress, done or cancelled.
-         */
-        post: operations["reopen_task"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/me": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Get profile
-         * @description Everybody may see their own profile.
-         */
-        get: operations["get_profile"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        /**
-         * Edit profile
-         * @description Everybody may edit their own profile; refused when the e-mail address is another account's.
-         *
-         *     Another address has to be proved anew.
-         */
-        patch: operations["edit_profile"];
-        trace?: never;
-    };
     "/v1/admin/users": {
         parameters: {
             query?: never;
@@ -794,6 +64,789 @@ export interface paths {
          * @description Whoever manages users may let somebody in again who was suspended; they have to log in anew.
          */
         delete: operations["restore_user"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/auth/cookie": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get CSRF token
+         * @description For pages of the origins that CORS allows: what shows that a change was asked for by one of them.
+         */
+        get: operations["get_csrf_token"];
+        put?: never;
+        /**
+         * Open cookie session
+         * @description As the built-in provider's log-in, with the same refusals, for a browser.
+         */
+        post: operations["open_cookie_session"];
+        /**
+         * End cookie session
+         * @description Logs out: ends the cookie's session, and has the browser forget the cookie.
+         */
+        delete: operations["end_cookie_session"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/auth/email-verification": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Request email verification
+         * @description Everybody may have the mail sent again that proves their address; refused when it is proved.
+         *
+         *     After too many it has to wait.
+         */
+        post: operations["request_email_verification"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/auth/email-verification/confirmation": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Confirm email
+         * @description Whoever is logged in and has the secret that was mailed proves their address, once; good for a day.
+         *
+         *     Not by the secret alone: else somebody registers another one's address, and has its owner confirm it.
+         */
+        post: operations["confirm_email"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/auth/exchange": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Exchange code
+         * @description The code of a log-in is good for one use, within a minute, by whoever began it.
+         */
+        post: operations["exchange_code"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/auth/introspect": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Introspect token
+         * @description The services that the settings name may ask; for those that cannot verify a token by themselves.
+         *
+         *     It tells of access tokens of the built-in provider only.
+         */
+        post: operations["introspect_token"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/auth/login": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Log in
+         * @description Takes the same time and gives the same answer for a wrong password and an unknown address.
+         *
+         *     After too many failures of one account, or from one network address, it has to wait.
+         */
+        post: operations["log_in"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/auth/logout": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Log out
+         * @description Ends the session that the access token belongs to; refused for a token that has none.
+         *
+         *     Its access tokens are refused within seconds.
+         */
+        post: operations["log_out"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/auth/logout/all": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Log out everywhere
+         * @description Everybody may end all of their sessions at once, this one too.
+         */
+        post: operations["log_out_everywhere"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/auth/password-reset": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Request password reset
+         * @description Anybody may ask; a mail with a secret, good for an hour, goes to the address if anybody has it.
+         *
+         *     The answer and the work are the same if nobody has. After too many it has to wait.
+         */
+        post: operations["request_password_reset"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/auth/password-reset/confirmation": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Reset password
+         * @description Whoever has the secret that was mailed may set a password, once.
+         *
+         *     It ends all of the user's sessions, and proves the address.
+         */
+        post: operations["reset_password"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/auth/providers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get login providers
+         * @description What one can log in through, beside a password.
+         */
+        get: operations["get_login_providers"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/auth/providers/{name}/authorize": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Begin login
+         * @description Anybody may log in; refused where the way back does not lead to our own front end.
+         *
+         *     With tokens, `challenge` is the S256 of a secret that the application keeps (RFC 7636 §4.2).
+         */
+        get: operations["begin_login"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/auth/providers/{name}/callback": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Finish login
+         * @description Whoever comes back to where they began; what went wrong elsewhere is told to the application.
+         *
+         *     Refused where this browser has not begun it, or more than ten minutes ago.
+         */
+        get: operations["finish_login"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/auth/refresh": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Refresh tokens
+         * @description Each refresh token is good for one use; a second use ends the session for everybody.
+         */
+        post: operations["refresh_tokens"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/auth/register": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Register user
+         * @description Anybody may register, once for each e-mail address; a password has at least 15 characters.
+         *
+         *     A mail asks to prove the address.
+         */
+        post: operations["register_user"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/auth/revoke": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Revoke token
+         * @description Whoever has a refresh token or an access token may end its session; an unknown token is no error.
+         */
+        post: operations["revoke_token"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/auth/sessions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List sessions
+         * @description Everybody may list their own open sessions, the newest first.
+         */
+        get: operations["list_sessions"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/auth/sessions/{session_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get session
+         * @description Everybody may see their own open sessions.
+         */
+        get: operations["get_session"];
+        put?: never;
+        post?: never;
+        /**
+         * End session
+         * @description Everybody may end their own sessions; another's, or one that has ended, is not to be found.
+         */
+        delete: operations["end_session"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/auth/token": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Issue token
+         * @description The same as logging in and refreshing, for tools that speak OAuth; for first-party clients alone.
+         *
+         *     Errors are problems that have OAuth's `error` as a further member.
+         */
+        post: operations["issue_token"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/comments/{comment_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get comment
+         * @description Any member may see a comment.
+         */
+        get: operations["get_comment"];
+        put?: never;
+        post?: never;
+        /**
+         * Delete comment
+         * @description Its author may delete a comment while they may comment there at all; owners and admins anybody's.
+         */
+        delete: operations["delete_comment"];
+        options?: never;
+        head?: never;
+        /**
+         * Edit comment
+         * @description Its author may edit a comment for 15 minutes, while they may comment there at all.
+         */
+        patch: operations["edit_comment"];
+        trace?: never;
+    };
+    "/v1/invitations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List my invitations
+         * @description Everybody may list the open invitations to their own address, the newest first.
+         */
+        get: operations["list_my_invitations"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/invitations/acceptance": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Accept invitation
+         * @description The owner of the invited address may accept with the invitation's secret, once.
+         *
+         *     Refused when the invitation has expired, when its workspace is archived, and for a member.
+         */
+        post: operations["accept_invitation"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/invitations/{invitation_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get invitation
+         * @description Owners and admins may see an open invitation, and so may whoever has the invited address.
+         */
+        get: operations["get_invitation"];
+        put?: never;
+        post?: never;
+        /**
+         * Withdraw invitation
+         * @description Owners and admins may withdraw an invitation that has not been accepted.
+         */
+        delete: operations["withdraw_invitation"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/me": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get profile
+         * @description Everybody may see their own profile.
+         */
+        get: operations["get_profile"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /**
+         * Edit profile
+         * @description Everybody may edit their own profile; refused when the e-mail address is another account's.
+         *
+         *     Another address has to be proved anew.
+         */
+        patch: operations["edit_profile"];
+        trace?: never;
+    };
+    "/v1/me/identities": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List identities
+         * @description Everybody may list their own, in the order in which they were linked.
+         */
+        get: operations["list_identities"];
+        put?: never;
+        /**
+         * Link identity
+         * @description Everybody may link the account of a provider that they have an access token of.
+         *
+         *     Refused when it is another user's, unless that user came into being by such a token and did nothing
+         *     yet: then the two become one.
+         */
+        post: operations["link_identity"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/me/identities/{link_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get identity
+         * @description Everybody may see their own.
+         */
+        get: operations["get_identity"];
+        put?: never;
+        post?: never;
+        /**
+         * Unlink identity
+         * @description Everybody may unlink their own; refused when there would be no other way left to log in.
+         */
+        delete: operations["unlink_identity"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/me/password": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Change password
+         * @description Whoever knows the current password may change it, which ends their other sessions.
+         *
+         *     After too many wrong ones it has to wait.
+         */
+        post: operations["change_password"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/notifications": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List notifications
+         * @description Everybody may list their own notifications, the newest first.
+         */
+        get: operations["list_notifications"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/notifications/{notification_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get notification
+         * @description Everybody may see their own notifications.
+         */
+        get: operations["get_notification"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /**
+         * Mark notification
+         * @description Everybody may mark their own notifications as read, and as unread again.
+         */
+        patch: operations["mark_notification"];
+        trace?: never;
+    };
+    "/v1/tasks/{task_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get task
+         * @description Any member may see a task.
+         */
+        get: operations["get_task"];
+        put?: never;
+        post?: never;
+        /**
+         * Delete task
+         * @description Any member but a viewer may delete a task, with its comments.
+         */
+        delete: operations["delete_task"];
+        options?: never;
+        head?: never;
+        /**
+         * Edit task
+         * @description Any member but a viewer may edit a task in whatever status; its assignee must be a member.
+         */
+        patch: operations["edit_task"];
+        trace?: never;
+    };
+    "/v1/tasks/{task_id}/cancellation": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Cancel task
+         * @description Any member but a viewer may cancel a task that is open or in progress.
+         */
+        post: operations["cancel_task"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/tasks/{task_id}/comments": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List comments
+         * @description Any member may list the comments on a task, the oldest first.
+         */
+        get: operations["list_comments"];
+        put?: never;
+        /**
+         * Add comment
+         * @description Any member but a viewer may comment on a task.
+         */
+        post: operations["add_comment"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/tasks/{task_id}/completion": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Complete task
+         * @description Any member but a viewer may complete a task that is open or in progress.
+         */
+        post: operations["complete_task"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/tasks/{task_id}/reopening": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Reopen task
+         * @description Any member but a viewer may reopen a task that is in progress, done or cancelled.
+         */
+        post: operations["reopen_task"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/tasks/{task_id}/start": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Start task
+         * @description Any member but a viewer may start an open task.
+         */
+        post: operations["start_task"];
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -877,7 +930,7 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/v1/auth/providers": {
+    "/v1/workspaces/{workspace_id}/dashboard": {
         parameters: {
             query?: never;
             header?: never;
@@ -885,10 +938,10 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Get login providers
-         * @description What one can log in through, beside a password.
+         * Get dashboard
+         * @description Any member may see the counts over all tasks of a workspace.
          */
-        get: operations["get_login_providers"];
+        get: operations["get_dashboard"];
         put?: never;
         post?: never;
         delete?: never;
@@ -897,7 +950,7 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/v1/auth/providers/{name}/authorize": {
+    "/v1/workspaces/{workspace_id}/invitations": {
         parameters: {
             query?: never;
             header?: never;
@@ -905,12 +958,36 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Begin login
-         * @description Anybody may log in; refused where the way back does not lead to our own front end.
-         *
-         *     With tokens, `challenge` is the S256 of a secret that the application keeps (RFC 7636 §4.2).
+         * List invitations
+         * @description Owners and admins may list the open invitations, expired ones too, the newest first.
          */
-        get: operations["begin_login"];
+        get: operations["list_invitations"];
+        put?: never;
+        /**
+         * Invite member
+         * @description Owners and admins may invite an address, but only owners an owner.
+         *
+         *     Refused when the address is a member's or has an open invitation; an expired one is replaced.
+         */
+        post: operations["invite_member"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/workspaces/{workspace_id}/members": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List members
+         * @description Any member may list the members, in the order in which they joined.
+         */
+        get: operations["list_members"];
         put?: never;
         post?: never;
         delete?: never;
@@ -919,7 +996,7 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/v1/auth/providers/{name}/callback": {
+    "/v1/workspaces/{workspace_id}/members/{user_id}": {
         parameters: {
             query?: never;
             header?: never;
@@ -927,126 +1004,49 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Finish login
-         * @description Whoever comes back to where they began; what went wrong elsewhere is told to the application.
-         *
-         *     Refused where this browser has not begun it, or more than ten minutes ago.
+         * Get member
+         * @description Any member may see a member.
          */
-        get: operations["finish_login"];
+        get: operations["get_member"];
         put?: never;
         post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/auth/exchange": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
         /**
-         * Exchange code
-         * @description The code of a log-in is good for one use, within a minute, by whoever began it.
-         */
-        post: operations["exchange_code"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/auth/cookie": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Get CSRF token
-         * @description For pages of the origins that CORS allows: what shows that a change was asked for by one of them.
-         */
-        get: operations["get_csrf_token"];
-        put?: never;
-        /**
-         * Open cookie session
-         * @description As the built-in provider's log-in, with the same refusals, for a browser.
-         */
-        post: operations["open_cookie_session"];
-        /**
-         * End cookie session
-         * @description Logs out: ends the cookie's session, and has the browser forget the cookie.
-         */
-        delete: operations["end_cookie_session"];
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/auth/token": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /**
-         * Issue token
-         * @description The same as logging in and refreshing, for tools that speak OAuth; for first-party clients alone.
+         * Remove member
+         * @description Everybody may leave; owners and admins may remove others, but only owners an owner.
          *
-         *     Errors are problems that have OAuth's `error` as a further member.
+         *     Refused when it would leave the workspace without an owner, and for others while it is archived.
+         *     Whoever leaves is taken off their tasks.
          */
-        post: operations["issue_token"];
-        delete?: never;
+        delete: operations["remove_member"];
         options?: never;
         head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/auth/revoke": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
         /**
-         * Revoke token
-         * @description Whoever has a refresh token or an access token may end its session; an unknown token is no error.
-         */
-        post: operations["revoke_token"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/auth/introspect": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /**
-         * Introspect token
-         * @description The services that the settings name may ask; for those that cannot verify a token by themselves.
+         * Change role
+         * @description Owners and admins may change a member's role, but only owners that of an owner or to owner.
          *
-         *     It tells of access tokens of the built-in provider only.
+         *     Refused when it would leave the workspace without an owner.
          */
-        post: operations["introspect_token"];
+        patch: operations["change_role"];
+        trace?: never;
+    };
+    "/v1/workspaces/{workspace_id}/tasks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List tasks
+         * @description Any member may list the tasks.
+         */
+        get: operations["list_tasks"];
+        put?: never;
+        /**
+         * Create task
+         * @description Any member but a viewer may create a task; its assignee must be a member.
+         */
+        post: operations["create_task"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1060,20 +1060,6 @@ export interface components {
         /** @description The secret of an invitation. */
         Acceptance: {
             token: string;
-        };
-        /** @description A comment as a change has left it. */
-        CommentAfter: {
-            /** Format: uuid */
-            id: string;
-            /** Format: uuid */
-            task_id: string;
-            /** Format: uuid */
-            author_id: string;
-            body: string;
-            /** Format: date-time */
-            created_at: string;
-            edited_at: string | null;
-            version: number;
         };
         /** @description What a comment says. */
         CommentText: {
@@ -1187,6 +1173,7 @@ export interface components {
             id: string;
             /** Format: uuid */
             workspace_id: string;
+            workspace_name: string;
             email: string;
             role: components["schemas"]["Role"];
             /** Format: uuid */
@@ -1229,20 +1216,11 @@ export interface components {
         /** @description One person in a workspace, as the other members see them. */
         MemberView: {
             /** Format: uuid */
-            user_id: string;
-            display_name: string;
-            email: string | null;
-            role: components["schemas"]["Role"];
-            /** Format: date-time */
-            joined_at: string;
-            version: number;
-        };
-        /** @description A membership as a change has left it. */
-        MembershipAfter: {
-            /** Format: uuid */
             workspace_id: string;
             /** Format: uuid */
             user_id: string;
+            display_name: string;
+            email: string | null;
             role: components["schemas"]["Role"];
             /** Format: date-time */
             joined_at: string;
@@ -1283,22 +1261,6 @@ export interface components {
             name: string;
             /** @description Unique in the whole service. Without one it is made from the name. */
             slug?: string | null;
-        };
-        /** @description A notification as a change has left it. */
-        NotificationAfter: {
-            /** Format: uuid */
-            id: string;
-            kind: components["schemas"]["Kind"];
-            /** Format: uuid */
-            workspace_id: string;
-            /** Format: uuid */
-            task_id: string;
-            /** Format: uuid */
-            caused_by: string;
-            /** Format: date-time */
-            created_at: string;
-            read_at: string | null;
-            version: number;
         };
         /** @description What happened, to which task, and who did it, by the names they have now. */
         NotificationView: {
@@ -1580,17 +1542,6 @@ export interface components {
             suspended_at: string | null;
             version: number;
         };
-        /** @description A workspace as a change has left it. */
-        WorkspaceAfter: {
-            /** Format: uuid */
-            id: string;
-            name: string;
-            slug: string;
-            /** Format: date-time */
-            created_at: string;
-            archived_at: string | null;
-            version: number;
-        };
         /** @description What of a workspace is to change. */
         WorkspacePatch: {
             /** @example Analytical Engines */
@@ -1645,6594 +1596,6 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
-    register_user: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                /**
-                 * @example {
-                 *       "email": "ada@example.com",
-                 *       "password": "violet kettle hums at dawn",
-                 *       "display_name": "Ada Lovelace"
-                 *     }
-                 */
-                "application/json": components["schemas"]["Registration"];
-            };
-        };
-        responses: {
-            /** @description Created */
-            201: {
-                headers: {
-                    /**
-                     * @description Where it is from now on.
-                     * @example /v1/me
-                     */
-                    Location: string;
-                    /**
-                     * @description This version, shown like this (RFC 9110 §8.8.3).
-                     * @example "1-51f0c5ad0f3e2b61"
-                     */
-                    ETag: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "id": "019a43bc-b142-7fcd-8f1e-1eaadb7fd5d9",
-                     *       "email": "ada@example.com",
-                     *       "email_verified": true,
-                     *       "display_name": "Ada Lovelace",
-                     *       "roles": [],
-                     *       "created_at": "2026-11-02T09:30:15Z",
-                     *       "version": 1
-                     *     }
-                     */
-                    "application/json": components["schemas"]["Profile"];
-                };
-            };
-            /** @description The request cannot be read. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Whoever asks may not do this. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description It cannot be done to the thing as it is now. */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The body is too large. */
-            413: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The body is of the wrong media type. */
-            415: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The request can be read, and is not valid. */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The service failed. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The service, or something that it needs, has no room now. */
-            503: {
-                headers: {
-                    /**
-                     * @description Seconds until another try may succeed.
-                     * @example 1
-                     */
-                    "Retry-After": number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Something that the service needs took too long. */
-            504: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    log_in: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                /**
-                 * @example {
-                 *       "email": "ada@example.com",
-                 *       "password": "violet kettle hums at dawn"
-                 *     }
-                 */
-                "application/json": components["schemas"]["Credentials"];
-            };
-        };
-        responses: {
-            /** @description OK */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "access_token": "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiLigKYifQ.c2lnbmF0dXJl",
-                     *       "refresh_token": "019a43bc49767a8c866262e7c2196cb7.Zk3vQm1rT8yWb5uXn0cLp7sHd2fGj6aE",
-                     *       "token_type": "Bearer",
-                     *       "expires_in": 600
-                     *     }
-                     */
-                    "application/json": components["schemas"]["TokenPair"];
-                };
-            };
-            /** @description The request cannot be read. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Who is asking is not known. */
-            401: {
-                headers: {
-                    /**
-                     * @description How to show who asks (RFC 9110 §11.6.1).
-                     * @example Bearer
-                     */
-                    "WWW-Authenticate": string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Whoever asks may not do this. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The body is too large. */
-            413: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The body is of the wrong media type. */
-            415: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The request can be read, and is not valid. */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description It was tried too often. */
-            429: {
-                headers: {
-                    /**
-                     * @description Seconds until another try may succeed.
-                     * @example 1
-                     */
-                    "Retry-After": number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The service failed. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The service, or something that it needs, has no room now. */
-            503: {
-                headers: {
-                    /**
-                     * @description Seconds until another try may succeed.
-                     * @example 1
-                     */
-                    "Retry-After": number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Something that the service needs took too long. */
-            504: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    refresh_tokens: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                /**
-                 * @example {
-                 *       "refresh_token": "019a43bc49767a8c866262e7c2196cb7.Zk3vQm1rT8yWb5uXn0cLp7sHd2fGj6aE"
-                 *     }
-                 */
-                "application/json": components["schemas"]["Refreshing"];
-            };
-        };
-        responses: {
-            /** @description OK */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "access_token": "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiLigKYifQ.c2lnbmF0dXJl",
-                     *       "refresh_token": "019a43bc49767a8c866262e7c2196cb7.Zk3vQm1rT8yWb5uXn0cLp7sHd2fGj6aE",
-                     *       "token_type": "Bearer",
-                     *       "expires_in": 600
-                     *     }
-                     */
-                    "application/json": components["schemas"]["TokenPair"];
-                };
-            };
-            /** @description The request cannot be read. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Who is asking is not known. */
-            401: {
-                headers: {
-                    /**
-                     * @description How to show who asks (RFC 9110 §11.6.1).
-                     * @example Bearer
-                     */
-                    "WWW-Authenticate": string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The body is too large. */
-            413: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The body is of the wrong media type. */
-            415: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The request can be read, and is not valid. */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The service failed. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The service, or something that it needs, has no room now. */
-            503: {
-                headers: {
-                    /**
-                     * @description Seconds until another try may succeed.
-                     * @example 1
-                     */
-                    "Retry-After": number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Something that the service needs took too long. */
-            504: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    list_sessions: {
-        parameters: {
-            query?: {
-                /** @description Items on the page, at most. */
-                limit?: number;
-                /** @description `next` of the page before, which had the same filters and sort. */
-                cursor?: string;
-                /** @description With `exact` the answer's `total` says how many items there are on all pages; it takes longer then. */
-                count?: "exact";
-            };
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description OK */
-            200: {
-                headers: {
-                    /**
-                     * @description The next page, where there is one (RFC 8288).
-                     * @example </v1/auth/sessions?cursor=eyJjIjoiMjAyNi0xMS0wMiJ9>; rel="next"
-                     */
-                    Link?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "items": [
-                     *         {
-                     *           "id": "019a43bc-4976-7a8c-8662-62e7c2196cb7",
-                     *           "kind": "tokens",
-                     *           "agent": "Mozilla/5.0 (X11; Linux x86_64) Gecko/20100101 Firefox/145.0",
-                     *           "created_at": "2026-11-02T09:30:15Z",
-                     *           "used_at": "2026-11-02T09:30:15Z",
-                     *           "expires_at": "2026-12-02T09:30:15Z",
-                     *           "current": true,
-                     *           "version": 1
-                     *         }
-                     *       ],
-                     *       "next": null,
-                     *       "total": null
-                     *     }
-                     */
-                    "application/json": components["schemas"]["SessionViewPage"];
-                };
-            };
-            /** @description The request cannot be read. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Who is asking is not known. */
-            401: {
-                headers: {
-                    /**
-                     * @description How to show who asks (RFC 9110 §11.6.1).
-                     * @example Bearer
-                     */
-                    "WWW-Authenticate": string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The request can be read, and is not valid. */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The service failed. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The service, or something that it needs, has no room now. */
-            503: {
-                headers: {
-                    /**
-                     * @description Seconds until another try may succeed.
-                     * @example 1
-                     */
-                    "Retry-After": number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Something that the service needs took too long. */
-            504: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    get_session: {
-        parameters: {
-            query?: never;
-            header?: {
-                /** @description The `ETag` of what you have: if it is still so, the answer is 304. */
-                "If-None-Match"?: string;
-            };
-            path: {
-                /**
-                 * @description The id of the session.
-                 * @example 019a43bc-4976-7a8c-8662-62e7c2196cb7
-                 */
-                session_id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description OK */
-            200: {
-                headers: {
-                    /**
-                     * @description This version, shown like this (RFC 9110 §8.8.3).
-                     * @example "1-51f0c5ad0f3e2b61"
-                     */
-                    ETag: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "id": "019a43bc-4976-7a8c-8662-62e7c2196cb7",
-                     *       "kind": "tokens",
-                     *       "agent": "Mozilla/5.0 (X11; Linux x86_64) Gecko/20100101 Firefox/145.0",
-                     *       "created_at": "2026-11-02T09:30:15Z",
-                     *       "used_at": "2026-11-02T09:30:15Z",
-                     *       "expires_at": "2026-12-02T09:30:15Z",
-                     *       "current": true,
-                     *       "version": 1
-                     *     }
-                     */
-                    "application/json": components["schemas"]["SessionView"];
-                };
-            };
-            /** @description It is as you have it. */
-            304: {
-                headers: {
-                    /**
-                     * @description This version, shown like this (RFC 9110 §8.8.3).
-                     * @example "1-51f0c5ad0f3e2b61"
-                     */
-                    ETag: string;
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description Who is asking is not known. */
-            401: {
-                headers: {
-                    /**
-                     * @description How to show who asks (RFC 9110 §11.6.1).
-                     * @example Bearer
-                     */
-                    "WWW-Authenticate": string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description There is no such thing, or not for whoever asks. */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The request can be read, and is not valid. */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The service failed. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The service, or something that it needs, has no room now. */
-            503: {
-                headers: {
-                    /**
-                     * @description Seconds until another try may succeed.
-                     * @example 1
-                     */
-                    "Retry-After": number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Something that the service needs took too long. */
-            504: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    end_session: {
-        parameters: {
-            query?: never;
-            header?: {
-                /** @description The `ETag` of what you have read, or its `version` in quotes: if it is no longer so, 412. */
-                "If-Match"?: string;
-            };
-            path: {
-                /**
-                 * @description The id of the session.
-                 * @example 019a43bc-4976-7a8c-8662-62e7c2196cb7
-                 */
-                session_id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description No Content */
-            204: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description The request cannot be read. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Who is asking is not known. */
-            401: {
-                headers: {
-                    /**
-                     * @description How to show who asks (RFC 9110 §11.6.1).
-                     * @example Bearer
-                     */
-                    "WWW-Authenticate": string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Whoever asks may not do this. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description There is no such thing, or not for whoever asks. */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description It cannot be done to the thing as it is now. */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The thing has changed since it was read. */
-            412: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The body is too large. */
-            413: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The request can be read, and is not valid. */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The service failed. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The service, or something that it needs, has no room now. */
-            503: {
-                headers: {
-                    /**
-                     * @description Seconds until another try may succeed.
-                     * @example 1
-                     */
-                    "Retry-After": number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Something that the service needs took too long. */
-            504: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    log_out: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description No Content */
-            204: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description The request cannot be read. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Who is asking is not known. */
-            401: {
-                headers: {
-                    /**
-                     * @description How to show who asks (RFC 9110 §11.6.1).
-                     * @example Bearer
-                     */
-                    "WWW-Authenticate": string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Whoever asks may not do this. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description There is no such thing, or not for whoever asks. */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description It cannot be done to the thing as it is now. */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The thing has changed since it was read. */
-            412: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The body is too large. */
-            413: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The service failed. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The service, or something that it needs, has no room now. */
-            503: {
-                headers: {
-                    /**
-                     * @description Seconds until another try may succeed.
-                     * @example 1
-                     */
-                    "Retry-After": number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Something that the service needs took too long. */
-            504: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    log_out_everywhere: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description No Content */
-            204: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description The request cannot be read. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Who is asking is not known. */
-            401: {
-                headers: {
-                    /**
-                     * @description How to show who asks (RFC 9110 §11.6.1).
-                     * @example Bearer
-                     */
-                    "WWW-Authenticate": string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Whoever asks may not do this. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description It cannot be done to the thing as it is now. */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The thing has changed since it was read. */
-            412: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The body is too large. */
-            413: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The service failed. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The service, or something that it needs, has no room now. */
-            503: {
-                headers: {
-                    /**
-                     * @description Seconds until another try may succeed.
-                     * @example 1
-                     */
-                    "Retry-After": number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Something that the service needs took too long. */
-            504: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    change_password: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                /**
-                 * @example {
-                 *       "current_password": "violet kettle hums at dawn",
-                 *       "new_password": "violet kettle hums at dawn"
-                 *     }
-                 */
-                "application/json": components["schemas"]["PasswordChange"];
-            };
-        };
-        responses: {
-            /** @description No Content */
-            204: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description The request cannot be read. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Who is asking is not known. */
-            401: {
-                headers: {
-                    /**
-                     * @description How to show who asks (RFC 9110 §11.6.1).
-                     * @example Bearer
-                     */
-                    "WWW-Authenticate": string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Whoever asks may not do this. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description There is no such thing, or not for whoever asks. */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description It cannot be done to the thing as it is now. */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The body is too large. */
-            413: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The body is of the wrong media type. */
-            415: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The request can be read, and is not valid. */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description It was tried too often. */
-            429: {
-                headers: {
-                    /**
-                     * @description Seconds until another try may succeed.
-                     * @example 1
-                     */
-                    "Retry-After": number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The service failed. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The service, or something that it needs, has no room now. */
-            503: {
-                headers: {
-                    /**
-                     * @description Seconds until another try may succeed.
-                     * @example 1
-                     */
-                    "Retry-After": number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Something that the service needs took too long. */
-            504: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    request_password_reset: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                /**
-                 * @example {
-                 *       "email": "ada@example.com"
-                 *     }
-                 */
-                "application/json": components["schemas"]["Forgetting"];
-            };
-        };
-        responses: {
-            /** @description No Content */
-            204: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description The request cannot be read. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Whoever asks may not do this. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The body is too large. */
-            413: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The body is of the wrong media type. */
-            415: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The request can be read, and is not valid. */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description It was tried too often. */
-            429: {
-                headers: {
-                    /**
-                     * @description Seconds until another try may succeed.
-                     * @example 1
-                     */
-                    "Retry-After": number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The service failed. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The service, or something that it needs, has no room now. */
-            503: {
-                headers: {
-                    /**
-                     * @description Seconds until another try may succeed.
-                     * @example 1
-                     */
-                    "Retry-After": number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Something that the service needs took too long. */
-            504: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    reset_password: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                /**
-                 * @example {
-                 *       "token": "Zk3vQm1rT8yWb5uXn0cLp7sHd2fGj6aE",
-                 *       "password": "violet kettle hums at dawn"
-                 *     }
-                 */
-                "application/json": components["schemas"]["PasswordReset"];
-            };
-        };
-        responses: {
-            /** @description No Content */
-            204: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description The request cannot be read. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Whoever asks may not do this. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description There is no such thing, or not for whoever asks. */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The body is too large. */
-            413: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The body is of the wrong media type. */
-            415: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The request can be read, and is not valid. */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The service failed. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The service, or something that it needs, has no room now. */
-            503: {
-                headers: {
-                    /**
-                     * @description Seconds until another try may succeed.
-                     * @example 1
-                     */
-                    "Retry-After": number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Something that the service needs took too long. */
-            504: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    request_email_verification: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description No Content */
-            204: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description Who is asking is not known. */
-            401: {
-                headers: {
-                    /**
-                     * @description How to show who asks (RFC 9110 §11.6.1).
-                     * @example Bearer
-                     */
-                    "WWW-Authenticate": string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Whoever asks may not do this. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description There is no such thing, or not for whoever asks. */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description It cannot be done to the thing as it is now. */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The body is too large. */
-            413: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description It was tried too often. */
-            429: {
-                headers: {
-                    /**
-                     * @description Seconds until another try may succeed.
-                     * @example 1
-                     */
-                    "Retry-After": number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The service failed. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The service, or something that it needs, has no room now. */
-            503: {
-                headers: {
-                    /**
-                     * @description Seconds until another try may succeed.
-                     * @example 1
-                     */
-                    "Retry-After": number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Something that the service needs took too long. */
-            504: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    confirm_email: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                /**
-                 * @example {
-                 *       "token": "Zk3vQm1rT8yWb5uXn0cLp7sHd2fGj6aE"
-                 *     }
-                 */
-                "application/json": components["schemas"]["Proof"];
-            };
-        };
-        responses: {
-            /** @description No Content */
-            204: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description The request cannot be read. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Who is asking is not known. */
-            401: {
-                headers: {
-                    /**
-                     * @description How to show who asks (RFC 9110 §11.6.1).
-                     * @example Bearer
-                     */
-                    "WWW-Authenticate": string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Whoever asks may not do this. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description There is no such thing, or not for whoever asks. */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description It cannot be done to the thing as it is now. */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The body is too large. */
-            413: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The body is of the wrong media type. */
-            415: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The request can be read, and is not valid. */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The service failed. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The service, or something that it needs, has no room now. */
-            503: {
-                headers: {
-                    /**
-                     * @description Seconds until another try may succeed.
-                     * @example 1
-                     */
-                    "Retry-After": number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Something that the service needs took too long. */
-            504: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    list_comments: {
-        parameters: {
-            query?: {
-                /** @description Items on the page, at most. */
-                limit?: number;
-                /** @description `next` of the page before, which had the same filters and sort. */
-                cursor?: string;
-                /** @description With `exact` the answer's `total` says how many items there are on all pages; it takes longer then. */
-                count?: "exact";
-            };
-            header?: never;
-            path: {
-                /**
-                 * @description The id of the task.
-                 * @example 019a43bc-2424-71d3-8789-896076e54b52
-                 */
-                task_id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description OK */
-            200: {
-                headers: {
-                    /**
-                     * @description The next page, where there is one (RFC 8288).
-                     * @example </v1/tasks/019a43bc-2424-71d3-8789-896076e54b52/comments?cursor=eyJjIjoiMjAyNi0xMS0wMiJ9>; rel="next"
-                     */
-                    Link?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "items": [
-                     *         {
-                     *           "id": "019a43bc-b9da-71c0-854b-4b6689701e65",
-                     *           "task_id": "019a43bc-2424-71d3-8789-896076e54b52",
-                     *           "author_id": "019a43bc-b142-7fcd-8f1e-1eaadb7fd5d9",
-                     *           "author_name": "Ada Lovelace",
-                     *           "body": "Which cards does it take?",
-                     *           "created_at": "2026-11-02T09:30:15Z",
-                     *           "edited_at": null,
-                     *           "version": 1
-                     *         }
-                     *       ],
-                     *       "next": null,
-                     *       "total": null
-                     *     }
-                     */
-                    "application/json": components["schemas"]["CommentViewPage"];
-                };
-            };
-            /** @description The request cannot be read. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Who is asking is not known. */
-            401: {
-                headers: {
-                    /**
-                     * @description How to show who asks (RFC 9110 §11.6.1).
-                     * @example Bearer
-                     */
-                    "WWW-Authenticate": string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description There is no such thing, or not for whoever asks. */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The request can be read, and is not valid. */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The service failed. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The service, or something that it needs, has no room now. */
-            503: {
-                headers: {
-                    /**
-                     * @description Seconds until another try may succeed.
-                     * @example 1
-                     */
-                    "Retry-After": number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Something that the service needs took too long. */
-            504: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    add_comment: {
-        parameters: {
-            query?: never;
-            header?: {
-                /** @description A new one for each new request, such as a UUID. If no answer arrives, send the request again with the same key: it is done once, and answered alike for a day. */
-                "Idempotency-Key"?: string;
-            };
-            path: {
-                /**
-                 * @description The id of the task.
-                 * @example 019a43bc-2424-71d3-8789-896076e54b52
-                 */
-                task_id: string;
-            };
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                /**
-                 * @example {
-                 *       "body": "Which cards does it take?"
-                 *     }
-                 */
-                "application/json": components["schemas"]["CommentText"];
-            };
-        };
-        responses: {
-            /** @description Created */
-            201: {
-                headers: {
-                    /**
-                     * @description Where it is from now on.
-                     * @example /v1/comments/019a43bc-b9da-71c0-854b-4b6689701e65
-                     */
-                    Location: string;
-                    /**
-                     * @description This version, shown like this (RFC 9110 §8.8.3).
-                     * @example "1-51f0c5ad0f3e2b61"
-                     */
-                    ETag: string;
-                    /** @description This was done before, under the same key. */
-                    "Idempotency-Replayed"?: "true";
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "id": "019a43bc-b9da-71c0-854b-4b6689701e65",
-                     *       "task_id": "019a43bc-2424-71d3-8789-896076e54b52",
-                     *       "author_id": "019a43bc-b142-7fcd-8f1e-1eaadb7fd5d9",
-                     *       "body": "Which cards does it take?",
-                     *       "created_at": "2026-11-02T09:30:15Z",
-                     *       "edited_at": null,
-                     *       "version": 1
-                     *     }
-                     */
-                    "application/json": components["schemas"]["CommentAfter"];
-                };
-            };
-            /** @description The request cannot be read. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Who is asking is not known. */
-            401: {
-                headers: {
-                    /**
-                     * @description How to show who asks (RFC 9110 §11.6.1).
-                     * @example Bearer
-                     */
-                    "WWW-Authenticate": string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Whoever asks may not do this. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description There is no such thing, or not for whoever asks. */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description It cannot be done to the thing as it is now. */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The thing has changed since it was read. */
-            412: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The body is too large. */
-            413: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The body is of the wrong media type. */
-            415: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The request can be read, and is not valid. */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The service failed. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The service, or something that it needs, has no room now. */
-            503: {
-                headers: {
-                    /**
-                     * @description Seconds until another try may succeed.
-                     * @example 1
-                     */
-                    "Retry-After": number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Something that the service needs took too long. */
-            504: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    get_comment: {
-        parameters: {
-            query?: never;
-            header?: {
-                /** @description The `ETag` of what you have: if it is still so, the answer is 304. */
-                "If-None-Match"?: string;
-            };
-            path: {
-                /**
-                 * @description The id of the comment.
-                 * @example 019a43bc-b9da-71c0-854b-4b6689701e65
-                 */
-                comment_id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description OK */
-            200: {
-                headers: {
-                    /**
-                     * @description This version, shown like this (RFC 9110 §8.8.3).
-                     * @example "1-51f0c5ad0f3e2b61"
-                     */
-                    ETag: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "id": "019a43bc-b9da-71c0-854b-4b6689701e65",
-                     *       "task_id": "019a43bc-2424-71d3-8789-896076e54b52",
-                     *       "author_id": "019a43bc-b142-7fcd-8f1e-1eaadb7fd5d9",
-                     *       "author_name": "Ada Lovelace",
-                     *       "body": "Which cards does it take?",
-                     *       "created_at": "2026-11-02T09:30:15Z",
-                     *       "edited_at": null,
-                     *       "version": 1
-                     *     }
-                     */
-                    "application/json": components["schemas"]["CommentView"];
-                };
-            };
-            /** @description It is as you have it. */
-            304: {
-                headers: {
-                    /**
-                     * @description This version, shown like this (RFC 9110 §8.8.3).
-                     * @example "1-51f0c5ad0f3e2b61"
-                     */
-                    ETag: string;
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description Who is asking is not known. */
-            401: {
-                headers: {
-                    /**
-                     * @description How to show who asks (RFC 9110 §11.6.1).
-                     * @example Bearer
-                     */
-                    "WWW-Authenticate": string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description There is no such thing, or not for whoever asks. */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The request can be read, and is not valid. */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The service failed. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The service, or something that it needs, has no room now. */
-            503: {
-                headers: {
-                    /**
-                     * @description Seconds until another try may succeed.
-                     * @example 1
-                     */
-                    "Retry-After": number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Something that the service needs took too long. */
-            504: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    delete_comment: {
-        parameters: {
-            query?: never;
-            header?: {
-                /** @description The `ETag` of what you have read, or its `version` in quotes: if it is no longer so, 412. */
-                "If-Match"?: string;
-            };
-            path: {
-                /**
-                 * @description The id of the comment.
-                 * @example 019a43bc-b9da-71c0-854b-4b6689701e65
-                 */
-                comment_id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description No Content */
-            204: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description The request cannot be read. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Who is asking is not known. */
-            401: {
-                headers: {
-                    /**
-                     * @description How to show who asks (RFC 9110 §11.6.1).
-                     * @example Bearer
-                     */
-                    "WWW-Authenticate": string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Whoever asks may not do this. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description There is no such thing, or not for whoever asks. */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description It cannot be done to the thing as it is now. */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The thing has changed since it was read. */
-            412: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The body is too large. */
-            413: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The request can be read, and is not valid. */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The service failed. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The service, or something that it needs, has no room now. */
-            503: {
-                headers: {
-                    /**
-                     * @description Seconds until another try may succeed.
-                     * @example 1
-                     */
-                    "Retry-After": number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Something that the service needs took too long. */
-            504: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    edit_comment: {
-        parameters: {
-            query?: never;
-            header?: {
-                /** @description The `ETag` of what you have read, or its `version` in quotes: if it is no longer so, 412. */
-                "If-Match"?: string;
-            };
-            path: {
-                /**
-                 * @description The id of the comment.
-                 * @example 019a43bc-b9da-71c0-854b-4b6689701e65
-                 */
-                comment_id: string;
-            };
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                /**
-                 * @example {
-                 *       "body": "Which cards does it take?"
-                 *     }
-                 */
-                "application/json": components["schemas"]["CommentText"];
-            };
-        };
-        responses: {
-            /** @description OK */
-            200: {
-                headers: {
-                    /**
-                     * @description This version, shown like this (RFC 9110 §8.8.3).
-                     * @example "1-51f0c5ad0f3e2b61"
-                     */
-                    ETag: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "id": "019a43bc-b9da-71c0-854b-4b6689701e65",
-                     *       "task_id": "019a43bc-2424-71d3-8789-896076e54b52",
-                     *       "author_id": "019a43bc-b142-7fcd-8f1e-1eaadb7fd5d9",
-                     *       "body": "Which cards does it take?",
-                     *       "created_at": "2026-11-02T09:30:15Z",
-                     *       "edited_at": "2026-11-02T09:30:15Z",
-                     *       "version": 1
-                     *     }
-                     */
-                    "application/json": components["schemas"]["CommentAfter"];
-                };
-            };
-            /** @description The request cannot be read. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Who is asking is not known. */
-            401: {
-                headers: {
-                    /**
-                     * @description How to show who asks (RFC 9110 §11.6.1).
-                     * @example Bearer
-                     */
-                    "WWW-Authenticate": string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Whoever asks may not do this. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description There is no such thing, or not for whoever asks. */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description It cannot be done to the thing as it is now. */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The thing has changed since it was read. */
-            412: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The body is too large. */
-            413: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The body is of the wrong media type. */
-            415: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The request can be read, and is not valid. */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The service failed. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The service, or something that it needs, has no room now. */
-            503: {
-                headers: {
-                    /**
-                     * @description Seconds until another try may succeed.
-                     * @example 1
-                     */
-                    "Retry-After": number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Something that the service needs took too long. */
-            504: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    get_dashboard: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                /**
-                 * @description The id of the workspace.
-                 * @example 019a43bc-2c52-775b-87c6-c6a6c301282f
-                 */
-                workspace_id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description OK */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "by_status": {
-                     *         "open": 3,
-                     *         "in_progress": 3,
-                     *         "done": 3,
-                     *         "cancelled": 3
-                     *       },
-                     *       "by_priority": {
-                     *         "low": 3,
-                     *         "normal": 3,
-                     *         "high": 3,
-                     *         "urgent": 3
-                     *       },
-                     *       "overdue": 1,
-                     *       "finished": [
-                     *         {
-                     *           "day": "2026-11-02",
-                     *           "count": 1
-                     *         }
-                     *       ],
-                     *       "load": [
-                     *         {
-                     *           "assignee_id": "019a43bc-b142-7fcd-8f1e-1eaadb7fd5d9",
-                     *           "display_name": "Ada Lovelace",
-                     *           "active": 3,
-                     *           "overdue": 1
-                     *         }
-                     *       ]
-                     *     }
-                     */
-                    "application/json": components["schemas"]["Dashboard"];
-                };
-            };
-            /** @description Who is asking is not known. */
-            401: {
-                headers: {
-                    /**
-                     * @description How to show who asks (RFC 9110 §11.6.1).
-                     * @example Bearer
-                     */
-                    "WWW-Authenticate": string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description There is no such thing, or not for whoever asks. */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The request can be read, and is not valid. */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The service failed. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The service, or something that it needs, has no room now. */
-            503: {
-                headers: {
-                    /**
-                     * @description Seconds until another try may succeed.
-                     * @example 1
-                     */
-                    "Retry-After": number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Something that the service needs took too long. */
-            504: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    list_identities: {
-        parameters: {
-            query?: {
-                /** @description Items on the page, at most. */
-                limit?: number;
-                /** @description `next` of the page before, which had the same filters and sort. */
-                cursor?: string;
-                /** @description With `exact` the answer's `total` says how many items there are on all pages; it takes longer then. */
-                count?: "exact";
-            };
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description OK */
-            200: {
-                headers: {
-                    /**
-                     * @description The next page, where there is one (RFC 8288).
-                     * @example </v1/me/identities?cursor=eyJjIjoiMjAyNi0xMS0wMiJ9>; rel="next"
-                     */
-                    Link?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "items": [
-                     *         {
-                     *           "id": "019a43bc-fc5f-7756-83a6-a668546a5404",
-                     *           "issuer": "https://login.example.com",
-                     *           "subject": "248289761001",
-                     *           "created_at": "2026-11-02T09:30:15Z",
-                     *           "version": 1
-                     *         }
-                     *       ],
-                     *       "next": null,
-                     *       "total": null
-                     *     }
-                     */
-                    "application/json": components["schemas"]["LinkViewPage"];
-                };
-            };
-            /** @description The request cannot be read. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Who is asking is not known. */
-            401: {
-                headers: {
-                    /**
-                     * @description How to show who asks (RFC 9110 §11.6.1).
-                     * @example Bearer
-                     */
-                    "WWW-Authenticate": string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The request can be read, and is not valid. */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The service failed. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The service, or something that it needs, has no room now. */
-            503: {
-                headers: {
-                    /**
-                     * @description Seconds until another try may succeed.
-                     * @example 1
-                     */
-                    "Retry-After": number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Something that the service needs took too long. */
-            504: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    link_identity: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                /**
-                 * @example {
-                 *       "token": "Zk3vQm1rT8yWb5uXn0cLp7sHd2fGj6aE"
-                 *     }
-                 */
-                "application/json": components["schemas"]["NewLink"];
-            };
-        };
-        responses: {
-            /** @description Created */
-            201: {
-                headers: {
-                    /**
-                     * @description Where it is from now on.
-                     * @example /v1/me/identities/019a43bc-fc5f-7756-83a6-a668546a5404
-                     */
-                    Location: string;
-                    /**
-                     * @description This version, shown like this (RFC 9110 §8.8.3).
-                     * @example "1-51f0c5ad0f3e2b61"
-                     */
-                    ETag: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "id": "019a43bc-fc5f-7756-83a6-a668546a5404",
-                     *       "issuer": "https://login.example.com",
-                     *       "subject": "248289761001",
-                     *       "created_at": "2026-11-02T09:30:15Z",
-                     *       "version": 1
-                     *     }
-                     */
-                    "application/json": components["schemas"]["LinkView"];
-                };
-            };
-            /** @description The request cannot be read. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Who is asking is not known. */
-            401: {
-                headers: {
-                    /**
-                     * @description How to show who asks (RFC 9110 §11.6.1).
-                     * @example Bearer
-                     */
-                    "WWW-Authenticate": string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Whoever asks may not do this. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description It cannot be done to the thing as it is now. */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The body is too large. */
-            413: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The body is of the wrong media type. */
-            415: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The request can be read, and is not valid. */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The service failed. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The service, or something that it needs, has no room now. */
-            503: {
-                headers: {
-                    /**
-                     * @description Seconds until another try may succeed.
-                     * @example 1
-                     */
-                    "Retry-After": number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Something that the service needs took too long. */
-            504: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    get_identity: {
-        parameters: {
-            query?: never;
-            header?: {
-                /** @description The `ETag` of what you have: if it is still so, the answer is 304. */
-                "If-None-Match"?: string;
-            };
-            path: {
-                /**
-                 * @description The id of the link.
-                 * @example 019a43bc-fc5f-7756-83a6-a668546a5404
-                 */
-                link_id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description OK */
-            200: {
-                headers: {
-                    /**
-                     * @description This version, shown like this (RFC 9110 §8.8.3).
-                     * @example "1-51f0c5ad0f3e2b61"
-                     */
-                    ETag: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "id": "019a43bc-fc5f-7756-83a6-a668546a5404",
-                     *       "issuer": "https://login.example.com",
-                     *       "subject": "248289761001",
-                     *       "created_at": "2026-11-02T09:30:15Z",
-                     *       "version": 1
-                     *     }
-                     */
-                    "application/json": components["schemas"]["LinkView"];
-                };
-            };
-            /** @description It is as you have it. */
-            304: {
-                headers: {
-                    /**
-                     * @description This version, shown like this (RFC 9110 §8.8.3).
-                     * @example "1-51f0c5ad0f3e2b61"
-                     */
-                    ETag: string;
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description Who is asking is not known. */
-            401: {
-                headers: {
-                    /**
-                     * @description How to show who asks (RFC 9110 §11.6.1).
-                     * @example Bearer
-                     */
-                    "WWW-Authenticate": string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description There is no such thing, or not for whoever asks. */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The request can be read, and is not valid. */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The service failed. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The service, or something that it needs, has no room now. */
-            503: {
-                headers: {
-                    /**
-                     * @description Seconds until another try may succeed.
-                     * @example 1
-                     */
-                    "Retry-After": number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Something that the service needs took too long. */
-            504: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    unlink_identity: {
-        parameters: {
-            query?: never;
-            header?: {
-                /** @description The `ETag` of what you have read, or its `version` in quotes: if it is no longer so, 412. */
-                "If-Match"?: string;
-            };
-            path: {
-                /**
-                 * @description The id of the link.
-                 * @example 019a43bc-fc5f-7756-83a6-a668546a5404
-                 */
-                link_id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description No Content */
-            204: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description The request cannot be read. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Who is asking is not known. */
-            401: {
-                headers: {
-                    /**
-                     * @description How to show who asks (RFC 9110 §11.6.1).
-                     * @example Bearer
-                     */
-                    "WWW-Authenticate": string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Whoever asks may not do this. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description There is no such thing, or not for whoever asks. */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description It cannot be done to the thing as it is now. */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The thing has changed since it was read. */
-            412: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The body is too large. */
-            413: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The request can be read, and is not valid. */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The service failed. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The service, or something that it needs, has no room now. */
-            503: {
-                headers: {
-                    /**
-                     * @description Seconds until another try may succeed.
-                     * @example 1
-                     */
-                    "Retry-After": number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Something that the service needs took too long. */
-            504: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    list_invitations: {
-        parameters: {
-            query?: {
-                /** @description Items on the page, at most. */
-                limit?: number;
-                /** @description `next` of the page before, which had the same filters and sort. */
-                cursor?: string;
-                /** @description With `exact` the answer's `total` says how many items there are on all pages; it takes longer then. */
-                count?: "exact";
-            };
-            header?: never;
-            path: {
-                /**
-                 * @description The id of the workspace.
-                 * @example 019a43bc-2c52-775b-87c6-c6a6c301282f
-                 */
-                workspace_id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description OK */
-            200: {
-                headers: {
-                    /**
-                     * @description The next page, where there is one (RFC 8288).
-                     * @example </v1/workspaces/019a43bc-2c52-775b-87c6-c6a6c301282f/invitations?cursor=eyJjIjoiMjAyNi0xMS0wMiJ9>; rel="next"
-                     */
-                    Link?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "items": [
-                     *         {
-                     *           "id": "019a43bc-b76c-74fe-8ac8-c84e2fc2c086",
-                     *           "workspace_id": "019a43bc-2c52-775b-87c6-c6a6c301282f",
-                     *           "workspace_name": "Analytical Engines",
-                     *           "email": "grace@example.com",
-                     *           "role": "member",
-                     *           "invited_by": "019a43bc-b142-7fcd-8f1e-1eaadb7fd5d9",
-                     *           "created_at": "2026-11-02T09:30:15Z",
-                     *           "expires_at": "2026-12-02T09:30:15Z",
-                     *           "version": 1
-                     *         }
-                     *       ],
-                     *       "next": null,
-                     *       "total": null
-                     *     }
-                     */
-                    "application/json": components["schemas"]["InvitationViewPage"];
-                };
-            };
-            /** @description The request cannot be read. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Who is asking is not known. */
-            401: {
-                headers: {
-                    /**
-                     * @description How to show who asks (RFC 9110 §11.6.1).
-                     * @example Bearer
-                     */
-                    "WWW-Authenticate": string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description There is no such thing, or not for whoever asks. */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The request can be read, and is not valid. */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The service failed. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The service, or something that it needs, has no room now. */
-            503: {
-                headers: {
-                    /**
-                     * @description Seconds until another try may succeed.
-                     * @example 1
-                     */
-                    "Retry-After": number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Something that the service needs took too long. */
-            504: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    invite_member: {
-        parameters: {
-            query?: never;
-            header?: {
-                /** @description A new one for each new request, such as a UUID. If no answer arrives, send the request again with the same key: it is done once, and answered alike for a day. */
-                "Idempotency-Key"?: string;
-            };
-            path: {
-                /**
-                 * @description The id of the workspace.
-                 * @example 019a43bc-2c52-775b-87c6-c6a6c301282f
-                 */
-                workspace_id: string;
-            };
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                /**
-                 * @example {
-                 *       "email": "grace@example.com",
-                 *       "role": "member"
-                 *     }
-                 */
-                "application/json": components["schemas"]["NewInvitation"];
-            };
-        };
-        responses: {
-            /** @description Created */
-            201: {
-                headers: {
-                    /**
-                     * @description Where it is from now on.
-                     * @example /v1/invitations/019a43bc-b76c-74fe-8ac8-c84e2fc2c086
-                     */
-                    Location: string;
-                    /**
-                     * @description This version, shown like this (RFC 9110 §8.8.3).
-                     * @example "1-51f0c5ad0f3e2b61"
-                     */
-                    ETag: string;
-                    /** @description This was done before, under the same key. */
-                    "Idempotency-Replayed"?: "true";
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "id": "019a43bc-b76c-74fe-8ac8-c84e2fc2c086",
-                     *       "workspace_id": "019a43bc-2c52-775b-87c6-c6a6c301282f",
-                     *       "email": "grace@example.com",
-                     *       "role": "member",
-                     *       "invited_by": "019a43bc-b142-7fcd-8f1e-1eaadb7fd5d9",
-                     *       "created_at": "2026-11-02T09:30:15Z",
-                     *       "expires_at": "2026-12-02T09:30:15Z",
-                     *       "version": 1,
-                     *       "token": "Zk3vQm1rT8yWb5uXn0cLp7sHd2fGj6aE"
-                     *     }
-                     */
-                    "application/json": components["schemas"]["InvitationWithToken"];
-                };
-            };
-            /** @description The request cannot be read. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Who is asking is not known. */
-            401: {
-                headers: {
-                    /**
-                     * @description How to show who asks (RFC 9110 §11.6.1).
-                     * @example Bearer
-                     */
-                    "WWW-Authenticate": string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Whoever asks may not do this. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description There is no such thing, or not for whoever asks. */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description It cannot be done to the thing as it is now. */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The thing has changed since it was read. */
-            412: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The body is too large. */
-            413: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The body is of the wrong media type. */
-            415: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The request can be read, and is not valid. */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The service failed. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The service, or something that it needs, has no room now. */
-            503: {
-                headers: {
-                    /**
-                     * @description Seconds until another try may succeed.
-                     * @example 1
-                     */
-                    "Retry-After": number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Something that the service needs took too long. */
-            504: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    get_invitation: {
-        parameters: {
-            query?: never;
-            header?: {
-                /** @description The `ETag` of what you have: if it is still so, the answer is 304. */
-                "If-None-Match"?: string;
-            };
-            path: {
-                /**
-                 * @description The id of the invitation.
-                 * @example 019a43bc-b76c-74fe-8ac8-c84e2fc2c086
-                 */
-                invitation_id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description OK */
-            200: {
-                headers: {
-                    /**
-                     * @description This version, shown like this (RFC 9110 §8.8.3).
-                     * @example "1-51f0c5ad0f3e2b61"
-                     */
-                    ETag: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "id": "019a43bc-b76c-74fe-8ac8-c84e2fc2c086",
-                     *       "workspace_id": "019a43bc-2c52-775b-87c6-c6a6c301282f",
-                     *       "workspace_name": "Analytical Engines",
-                     *       "email": "grace@example.com",
-                     *       "role": "member",
-                     *       "invited_by": "019a43bc-b142-7fcd-8f1e-1eaadb7fd5d9",
-                     *       "created_at": "2026-11-02T09:30:15Z",
-                     *       "expires_at": "2026-12-02T09:30:15Z",
-                     *       "version": 1
-                     *     }
-                     */
-                    "application/json": components["schemas"]["InvitationView"];
-                };
-            };
-            /** @description It is as you have it. */
-            304: {
-                headers: {
-                    /**
-                     * @description This version, shown like this (RFC 9110 §8.8.3).
-                     * @example "1-51f0c5ad0f3e2b61"
-                     */
-                    ETag: string;
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description Who is asking is not known. */
-            401: {
-                headers: {
-                    /**
-                     * @description How to show who asks (RFC 9110 §11.6.1).
-                     * @example Bearer
-                     */
-                    "WWW-Authenticate": string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description There is no such thing, or not for whoever asks. */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The request can be read, and is not valid. */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The service failed. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The service, or something that it needs, has no room now. */
-            503: {
-                headers: {
-                    /**
-                     * @description Seconds until another try may succeed.
-                     * @example 1
-                     */
-                    "Retry-After": number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Something that the service needs took too long. */
-            504: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    withdraw_invitation: {
-        parameters: {
-            query?: never;
-            header?: {
-                /** @description The `ETag` of what you have read, or its `version` in quotes: if it is no longer so, 412. */
-                "If-Match"?: string;
-            };
-            path: {
-                /**
-                 * @description The id of the invitation.
-                 * @example 019a43bc-b76c-74fe-8ac8-c84e2fc2c086
-                 */
-                invitation_id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description No Content */
-            204: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description The request cannot be read. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Who is asking is not known. */
-            401: {
-                headers: {
-                    /**
-                     * @description How to show who asks (RFC 9110 §11.6.1).
-                     * @example Bearer
-                     */
-                    "WWW-Authenticate": string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Whoever asks may not do this. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description There is no such thing, or not for whoever asks. */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description It cannot be done to the thing as it is now. */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The thing has changed since it was read. */
-            412: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The body is too large. */
-            413: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The request can be read, and is not valid. */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The service failed. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The service, or something that it needs, has no room now. */
-            503: {
-                headers: {
-                    /**
-                     * @description Seconds until another try may succeed.
-                     * @example 1
-                     */
-                    "Retry-After": number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Something that the service needs took too long. */
-            504: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    list_my_invitations: {
-        parameters: {
-            query?: {
-                /** @description Items on the page, at most. */
-                limit?: number;
-                /** @description `next` of the page before, which had the same filters and sort. */
-                cursor?: string;
-                /** @description With `exact` the answer's `total` says how many items there are on all pages; it takes longer then. */
-                count?: "exact";
-            };
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description OK */
-            200: {
-                headers: {
-                    /**
-                     * @description The next page, where there is one (RFC 8288).
-                     * @example </v1/invitations?cursor=eyJjIjoiMjAyNi0xMS0wMiJ9>; rel="next"
-                     */
-                    Link?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "items": [
-                     *         {
-                     *           "id": "019a43bc-b76c-74fe-8ac8-c84e2fc2c086",
-                     *           "workspace_id": "019a43bc-2c52-775b-87c6-c6a6c301282f",
-                     *           "workspace_name": "Analytical Engines",
-                     *           "email": "grace@example.com",
-                     *           "role": "member",
-                     *           "invited_by": "019a43bc-b142-7fcd-8f1e-1eaadb7fd5d9",
-                     *           "created_at": "2026-11-02T09:30:15Z",
-                     *           "expires_at": "2026-12-02T09:30:15Z",
-                     *           "version": 1
-                     *         }
-                     *       ],
-                     *       "next": null,
-                     *       "total": null
-                     *     }
-                     */
-                    "application/json": components["schemas"]["InvitationViewPage"];
-                };
-            };
-            /** @description The request cannot be read. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Who is asking is not known. */
-            401: {
-                headers: {
-                    /**
-                     * @description How to show who asks (RFC 9110 §11.6.1).
-                     * @example Bearer
-                     */
-                    "WWW-Authenticate": string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The request can be read, and is not valid. */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The service failed. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The service, or something that it needs, has no room now. */
-            503: {
-                headers: {
-                    /**
-                     * @description Seconds until another try may succeed.
-                     * @example 1
-                     */
-                    "Retry-After": number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Something that the service needs took too long. */
-            504: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    accept_invitation: {
-        parameters: {
-            query?: never;
-            header?: {
-                /** @description A new one for each new request, such as a UUID. If no answer arrives, send the request again with the same key: it is done once, and answered alike for a day. */
-                "Idempotency-Key"?: string;
-            };
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                /**
-                 * @example {
-                 *       "token": "Zk3vQm1rT8yWb5uXn0cLp7sHd2fGj6aE"
-                 *     }
-                 */
-                "application/json": components["schemas"]["Acceptance"];
-            };
-        };
-        responses: {
-            /** @description Created */
-            201: {
-                headers: {
-                    /**
-                     * @description Where it is from now on.
-                     * @example /v1/workspaces/019a43bc-2c52-775b-87c6-c6a6c301282f/members/019a43bc-b142-7fcd-8f1e-1eaadb7fd5d9
-                     */
-                    Location: string;
-                    /**
-                     * @description This version, shown like this (RFC 9110 §8.8.3).
-                     * @example "1-51f0c5ad0f3e2b61"
-                     */
-                    ETag: string;
-                    /** @description This was done before, under the same key. */
-                    "Idempotency-Replayed"?: "true";
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "workspace_id": "019a43bc-2c52-775b-87c6-c6a6c301282f",
-                     *       "user_id": "019a43bc-b142-7fcd-8f1e-1eaadb7fd5d9",
-                     *       "role": "member",
-                     *       "joined_at": "2026-11-02T09:30:15Z",
-                     *       "version": 1
-                     *     }
-                     */
-                    "application/json": components["schemas"]["MembershipAfter"];
-                };
-            };
-            /** @description The request cannot be read. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Who is asking is not known. */
-            401: {
-                headers: {
-                    /**
-                     * @description How to show who asks (RFC 9110 §11.6.1).
-                     * @example Bearer
-                     */
-                    "WWW-Authenticate": string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Whoever asks may not do this. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description There is no such thing, or not for whoever asks. */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description It cannot be done to the thing as it is now. */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The thing has changed since it was read. */
-            412: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The body is too large. */
-            413: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The body is of the wrong media type. */
-            415: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The request can be read, and is not valid. */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The service failed. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The service, or something that it needs, has no room now. */
-            503: {
-                headers: {
-                    /**
-                     * @description Seconds until another try may succeed.
-                     * @example 1
-                     */
-                    "Retry-After": number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Something that the service needs took too long. */
-            504: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    list_members: {
-        parameters: {
-            query?: {
-                /** @description Items on the page, at most. */
-                limit?: number;
-                /** @description `next` of the page before, which had the same filters and sort. */
-                cursor?: string;
-                /** @description With `exact` the answer's `total` says how many items there are on all pages; it takes longer then. */
-                count?: "exact";
-            };
-            header?: never;
-            path: {
-                /**
-                 * @description The id of the workspace.
-                 * @example 019a43bc-2c52-775b-87c6-c6a6c301282f
-                 */
-                workspace_id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description OK */
-            200: {
-                headers: {
-                    /**
-                     * @description The next page, where there is one (RFC 8288).
-                     * @example </v1/workspaces/019a43bc-2c52-775b-87c6-c6a6c301282f/members?cursor=eyJjIjoiMjAyNi0xMS0wMiJ9>; rel="next"
-                     */
-                    Link?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "items": [
-                     *         {
-                     *           "user_id": "019a43bc-b142-7fcd-8f1e-1eaadb7fd5d9",
-                     *           "display_name": "Ada Lovelace",
-                     *           "email": "ada@example.com",
-                     *           "role": "member",
-                     *           "joined_at": "2026-11-02T09:30:15Z",
-                     *           "version": 1
-                     *         }
-                     *       ],
-                     *       "next": null,
-                     *       "total": null
-                     *     }
-                     */
-                    "application/json": components["schemas"]["MemberViewPage"];
-                };
-            };
-            /** @description The request cannot be read. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Who is asking is not known. */
-            401: {
-                headers: {
-                    /**
-                     * @description How to show who asks (RFC 9110 §11.6.1).
-                     * @example Bearer
-                     */
-                    "WWW-Authenticate": string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description There is no such thing, or not for whoever asks. */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The request can be read, and is not valid. */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The service failed. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The service, or something that it needs, has no room now. */
-            503: {
-                headers: {
-                    /**
-                     * @description Seconds until another try may succeed.
-                     * @example 1
-                     */
-                    "Retry-After": number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Something that the service needs took too long. */
-            504: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    get_member: {
-        parameters: {
-            query?: never;
-            header?: {
-                /** @description The `ETag` of what you have: if it is still so, the answer is 304. */
-                "If-None-Match"?: string;
-            };
-            path: {
-                /**
-                 * @description The id of the workspace.
-                 * @example 019a43bc-2c52-775b-87c6-c6a6c301282f
-                 */
-                workspace_id: string;
-                /**
-                 * @description The id of the user.
-                 * @example 019a43bc-b142-7fcd-8f1e-1eaadb7fd5d9
-                 */
-                user_id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description OK */
-            200: {
-                headers: {
-                    /**
-                     * @description This version, shown like this (RFC 9110 §8.8.3).
-                     * @example "1-51f0c5ad0f3e2b61"
-                     */
-                    ETag: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "user_id": "019a43bc-b142-7fcd-8f1e-1eaadb7fd5d9",
-                     *       "display_name": "Ada Lovelace",
-                     *       "email": "ada@example.com",
-                     *       "role": "member",
-                     *       "joined_at": "2026-11-02T09:30:15Z",
-                     *       "version": 1
-                     *     }
-                     */
-                    "application/json": components["schemas"]["MemberView"];
-                };
-            };
-            /** @description It is as you have it. */
-            304: {
-                headers: {
-                    /**
-                     * @description This version, shown like this (RFC 9110 §8.8.3).
-                     * @example "1-51f0c5ad0f3e2b61"
-                     */
-                    ETag: string;
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description Who is asking is not known. */
-            401: {
-                headers: {
-                    /**
-                     * @description How to show who asks (RFC 9110 §11.6.1).
-                     * @example Bearer
-                     */
-                    "WWW-Authenticate": string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description There is no such thing, or not for whoever asks. */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The request can be read, and is not valid. */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The service failed. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The service, or something that it needs, has no room now. */
-            503: {
-                headers: {
-                    /**
-                     * @description Seconds until another try may succeed.
-                     * @example 1
-                     */
-                    "Retry-After": number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Something that the service needs took too long. */
-            504: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    remove_member: {
-        parameters: {
-            query?: never;
-            header?: {
-                /** @description The `ETag` of what you have read, or its `version` in quotes: if it is no longer so, 412. */
-                "If-Match"?: string;
-            };
-            path: {
-                /**
-                 * @description The id of the workspace.
-                 * @example 019a43bc-2c52-775b-87c6-c6a6c301282f
-                 */
-                workspace_id: string;
-                /**
-                 * @description The id of the user.
-                 * @example 019a43bc-b142-7fcd-8f1e-1eaadb7fd5d9
-                 */
-                user_id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description No Content */
-            204: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description The request cannot be read. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Who is asking is not known. */
-            401: {
-                headers: {
-                    /**
-                     * @description How to show who asks (RFC 9110 §11.6.1).
-                     * @example Bearer
-                     */
-                    "WWW-Authenticate": string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Whoever asks may not do this. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description There is no such thing, or not for whoever asks. */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description It cannot be done to the thing as it is now. */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The thing has changed since it was read. */
-            412: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The body is too large. */
-            413: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The request can be read, and is not valid. */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The service failed. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The service, or something that it needs, has no room now. */
-            503: {
-                headers: {
-                    /**
-                     * @description Seconds until another try may succeed.
-                     * @example 1
-                     */
-                    "Retry-After": number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Something that the service needs took too long. */
-            504: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    change_role: {
-        parameters: {
-            query?: never;
-            header?: {
-                /** @description The `ETag` of what you have read, or its `version` in quotes: if it is no longer so, 412. */
-                "If-Match"?: string;
-            };
-            path: {
-                /**
-                 * @description The id of the workspace.
-                 * @example 019a43bc-2c52-775b-87c6-c6a6c301282f
-                 */
-                workspace_id: string;
-                /**
-                 * @description The id of the user.
-                 * @example 019a43bc-b142-7fcd-8f1e-1eaadb7fd5d9
-                 */
-                user_id: string;
-            };
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                /**
-                 * @example {
-                 *       "role": "member"
-                 *     }
-                 */
-                "application/json": components["schemas"]["RoleChange"];
-            };
-        };
-        responses: {
-            /** @description OK */
-            200: {
-                headers: {
-                    /**
-                     * @description This version, shown like this (RFC 9110 §8.8.3).
-                     * @example "1-51f0c5ad0f3e2b61"
-                     */
-                    ETag: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "workspace_id": "019a43bc-2c52-775b-87c6-c6a6c301282f",
-                     *       "user_id": "019a43bc-b142-7fcd-8f1e-1eaadb7fd5d9",
-                     *       "role": "member",
-                     *       "joined_at": "2026-11-02T09:30:15Z",
-                     *       "version": 1
-                     *     }
-                     */
-                    "application/json": components["schemas"]["MembershipAfter"];
-                };
-            };
-            /** @description The request cannot be read. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Who is asking is not known. */
-            401: {
-                headers: {
-                    /**
-                     * @description How to show who asks (RFC 9110 §11.6.1).
-                     * @example Bearer
-                     */
-                    "WWW-Authenticate": string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Whoever asks may not do this. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description There is no such thing, or not for whoever asks. */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description It cannot be done to the thing as it is now. */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The thing has changed since it was read. */
-            412: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The body is too large. */
-            413: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The body is of the wrong media type. */
-            415: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The request can be read, and is not valid. */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The service failed. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The service, or something that it needs, has no room now. */
-            503: {
-                headers: {
-                    /**
-                     * @description Seconds until another try may succeed.
-                     * @example 1
-                     */
-                    "Retry-After": number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Something that the service needs took too long. */
-            504: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    list_notifications: {
-        parameters: {
-            query?: {
-                /** @description Items on the page, at most. */
-                limit?: number;
-                /** @description `next` of the page before, which had the same filters and sort. */
-                cursor?: string;
-                /** @description With `exact` the answer's `total` says how many items there are on all pages; it takes longer then. */
-                count?: "exact";
-                /** @description Only those that have not been read, or only those that have. */
-                unread?: boolean;
-            };
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description OK */
-            200: {
-                headers: {
-                    /**
-                     * @description The next page, where there is one (RFC 8288).
-                     * @example </v1/notifications?cursor=eyJjIjoiMjAyNi0xMS0wMiJ9>; rel="next"
-                     */
-                    Link?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "items": [
-                     *         {
-                     *           "id": "019a43bc-0da4-7872-866c-6cea68d68bc4",
-                     *           "kind": "task_assigned",
-                     *           "workspace_id": "019a43bc-2c52-775b-87c6-c6a6c301282f",
-                     *           "task_id": "019a43bc-2424-71d3-8789-896076e54b52",
-                     *           "task_title": "Weave algebraic patterns",
-                     *           "caused_by": "019a43bc-b142-7fcd-8f1e-1eaadb7fd5d9",
-                     *           "caused_by_name": "Ada Lovelace",
-                     *           "created_at": "2026-11-02T09:30:15Z",
-                     *           "read_at": null,
-                     *           "version": 1
-                     *         }
-                     *       ],
-                     *       "next": null,
-                     *       "total": null
-                     *     }
-                     */
-                    "application/json": components["schemas"]["NotificationViewPage"];
-                };
-            };
-            /** @description The request cannot be read. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Who is asking is not known. */
-            401: {
-                headers: {
-                    /**
-                     * @description How to show who asks (RFC 9110 §11.6.1).
-                     * @example Bearer
-                     */
-                    "WWW-Authenticate": string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The request can be read, and is not valid. */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The service failed. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The service, or something that it needs, has no room now. */
-            503: {
-                headers: {
-                    /**
-                     * @description Seconds until another try may succeed.
-                     * @example 1
-                     */
-                    "Retry-After": number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Something that the service needs took too long. */
-            504: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    get_notification: {
-        parameters: {
-            query?: never;
-            header?: {
-                /** @description The `ETag` of what you have: if it is still so, the answer is 304. */
-                "If-None-Match"?: string;
-            };
-            path: {
-                /**
-                 * @description The id of the notification.
-                 * @example 019a43bc-0da4-7872-866c-6cea68d68bc4
-                 */
-                notification_id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description OK */
-            200: {
-                headers: {
-                    /**
-                     * @description This version, shown like this (RFC 9110 §8.8.3).
-                     * @example "1-51f0c5ad0f3e2b61"
-                     */
-                    ETag: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "id": "019a43bc-0da4-7872-866c-6cea68d68bc4",
-                     *       "kind": "task_assigned",
-                     *       "workspace_id": "019a43bc-2c52-775b-87c6-c6a6c301282f",
-                     *       "task_id": "019a43bc-2424-71d3-8789-896076e54b52",
-                     *       "task_title": "Weave algebraic patterns",
-                     *       "caused_by": "019a43bc-b142-7fcd-8f1e-1eaadb7fd5d9",
-                     *       "caused_by_name": "Ada Lovelace",
-                     *       "created_at": "2026-11-02T09:30:15Z",
-                     *       "read_at": null,
-                     *       "version": 1
-                     *     }
-                     */
-                    "application/json": components["schemas"]["NotificationView"];
-                };
-            };
-            /** @description It is as you have it. */
-            304: {
-                headers: {
-                    /**
-                     * @description This version, shown like this (RFC 9110 §8.8.3).
-                     * @example "1-51f0c5ad0f3e2b61"
-                     */
-                    ETag: string;
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description Who is asking is not known. */
-            401: {
-                headers: {
-                    /**
-                     * @description How to show who asks (RFC 9110 §11.6.1).
-                     * @example Bearer
-                     */
-                    "WWW-Authenticate": string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description There is no such thing, or not for whoever asks. */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The request can be read, and is not valid. */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The service failed. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The service, or something that it needs, has no room now. */
-            503: {
-                headers: {
-                    /**
-                     * @description Seconds until another try may succeed.
-                     * @example 1
-                     */
-                    "Retry-After": number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Something that the service needs took too long. */
-            504: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    mark_notification: {
-        parameters: {
-            query?: never;
-            header?: {
-                /** @description The `ETag` of what you have read, or its `version` in quotes: if it is no longer so, 412. */
-                "If-Match"?: string;
-            };
-            path: {
-                /**
-                 * @description The id of the notification.
-                 * @example 019a43bc-0da4-7872-866c-6cea68d68bc4
-                 */
-                notification_id: string;
-            };
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                /**
-                 * @example {
-                 *       "read": true
-                 *     }
-                 */
-                "application/json": components["schemas"]["Reading"];
-            };
-        };
-        responses: {
-            /** @description OK */
-            200: {
-                headers: {
-                    /**
-                     * @description This version, shown like this (RFC 9110 §8.8.3).
-                     * @example "1-51f0c5ad0f3e2b61"
-                     */
-                    ETag: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "id": "019a43bc-0da4-7872-866c-6cea68d68bc4",
-                     *       "kind": "task_assigned",
-                     *       "workspace_id": "019a43bc-2c52-775b-87c6-c6a6c301282f",
-                     *       "task_id": "019a43bc-2424-71d3-8789-896076e54b52",
-                     *       "caused_by": "019a43bc-b142-7fcd-8f1e-1eaadb7fd5d9",
-                     *       "created_at": "2026-11-02T09:30:15Z",
-                     *       "read_at": "2026-11-02T09:30:15Z",
-                     *       "version": 1
-                     *     }
-                     */
-                    "application/json": components["schemas"]["NotificationAfter"];
-                };
-            };
-            /** @description The request cannot be read. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Who is asking is not known. */
-            401: {
-                headers: {
-                    /**
-                     * @description How to show who asks (RFC 9110 §11.6.1).
-                     * @example Bearer
-                     */
-                    "WWW-Authenticate": string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Whoever asks may not do this. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description There is no such thing, or not for whoever asks. */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description It cannot be done to the thing as it is now. */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The thing has changed since it was read. */
-            412: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The body is too large. */
-            413: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The body is of the wrong media type. */
-            415: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The request can be read, and is not valid. */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The service failed. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The service, or something that it needs, has no room now. */
-            503: {
-                headers: {
-                    /**
-                     * @description Seconds until another try may succeed.
-                     * @example 1
-                     */
-                    "Retry-After": number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Something that the service needs took too long. */
-            504: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    list_tasks: {
-        parameters: {
-            query?: {
-                /** @description Items on the page, at most. */
-                limit?: number;
-                /** @description `next` of the page before, which had the same filters and sort. */
-                cursor?: string;
-                /** @description With `exact` the answer's `total` says how many items there are on all pages; it takes longer then. */
-                count?: "exact";
-                /** @description In any of these statuses. */
-                status?: components["schemas"]["Status"][];
-                /** @description Of any of these priorities. */
-                priority?: components["schemas"]["Priority"][];
-                /** @description Assigned to this user. */
-                assignee_id?: string;
-                /** @description With this label. */
-                label?: string;
-                /** @description Due at this instant or later. */
-                due_after?: string;
-                /** @description Due before this instant. */
-                due_before?: string;
-                /** @description Words in title or description, in the manner of a web search: `"exact words"`, `-without`, `or`. */
-                q?: string;
-                /** @description Names separated by commas; a minus before a name means downwards. Default: the newest first. */
-                sort?: string;
-            };
-            header?: never;
-            path: {
-                /**
-                 * @description The id of the workspace.
-                 * @example 019a43bc-2c52-775b-87c6-c6a6c301282f
-                 */
-                workspace_id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description OK */
-            200: {
-                headers: {
-                    /**
-                     * @description The next page, where there is one (RFC 8288).
-                     * @example </v1/workspaces/019a43bc-2c52-775b-87c6-c6a6c301282f/tasks?cursor=eyJjIjoiMjAyNi0xMS0wMiJ9>; rel="next"
-                     */
-                    Link?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "items": [
-                     *         {
-                     *           "id": "019a43bc-2424-71d3-8789-896076e54b52",
-                     *           "workspace_id": "019a43bc-2c52-775b-87c6-c6a6c301282f",
-                     *           "title": "Weave algebraic patterns",
-                     *           "description": "The engine can arrange and combine.",
-                     *           "status": "open",
-                     *           "priority": "normal",
-                     *           "due_at": "2026-11-30T17:00:00Z",
-                     *           "assignee_id": "019a43bc-b142-7fcd-8f1e-1eaadb7fd5d9",
-                     *           "labels": [
-                     *             "loom"
-                     *           ],
-                     *           "created_by": "019a43bc-b142-7fcd-8f1e-1eaadb7fd5d9",
-                     *           "created_at": "2026-11-02T09:30:15Z",
-                     *           "updated_at": "2026-11-02T09:30:15Z",
-                     *           "finished_at": null,
-                     *           "version": 1
-                     *         }
-                     *       ],
-                     *       "next": null,
-                     *       "total": null
-                     *     }
-                     */
-                    "application/json": components["schemas"]["TaskViewPage"];
-                };
-            };
-            /** @description The request cannot be read. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Who is asking is not known. */
-            401: {
-                headers: {
-                    /**
-                     * @description How to show who asks (RFC 9110 §11.6.1).
-                     * @example Bearer
-                     */
-                    "WWW-Authenticate": string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description There is no such thing, or not for whoever asks. */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The request can be read, and is not valid. */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The service failed. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The service, or something that it needs, has no room now. */
-            503: {
-                headers: {
-                    /**
-                     * @description Seconds until another try may succeed.
-                     * @example 1
-                     */
-                    "Retry-After": number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Something that the service needs took too long. */
-            504: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    create_task: {
-        parameters: {
-            query?: never;
-            header?: {
-                /** @description A new one for each new request, such as a UUID. If no answer arrives, send the request again with the same key: it is done once, and answered alike for a day. */
-                "Idempotency-Key"?: string;
-            };
-            path: {
-                /**
-                 * @description The id of the workspace.
-                 * @example 019a43bc-2c52-775b-87c6-c6a6c301282f
-                 */
-                workspace_id: string;
-            };
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                /**
-                 * @example {
-                 *       "title": "Weave algebraic patterns",
-                 *       "description": "The engine can arrange and combine.",
-                 *       "priority": "normal",
-                 *       "due_at": "2026-11-30T17:00:00Z",
-                 *       "assignee_id": "019a43bc-b142-7fcd-8f1e-1eaadb7fd5d9",
-                 *       "labels": [
-                 *         "loom"
-                 *       ]
-                 *     }
-                 */
-                "application/json": components["schemas"]["NewTask"];
-            };
-        };
-        responses: {
-            /** @description Created */
-            201: {
-                headers: {
-                    /**
-                     * @description Where it is from now on.
-                     * @example /v1/tasks/019a43bc-2424-71d3-8789-896076e54b52
-                     */
-                    Location: string;
-                    /**
-                     * @description This version, shown like this (RFC 9110 §8.8.3).
-                     * @example "1-51f0c5ad0f3e2b61"
-                     */
-                    ETag: string;
-                    /** @description This was done before, under the same key. */
-                    "Idempotency-Replayed"?: "true";
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "id": "019a43bc-2424-71d3-8789-896076e54b52",
-                     *       "workspace_id": "019a43bc-2c52-775b-87c6-c6a6c301282f",
-                     *       "title": "Weave algebraic patterns",
-                     *       "description": "The engine can arrange and combine.",
-                     *       "status": "open",
-                     *       "priority": "normal",
-                     *       "due_at": "2026-11-30T17:00:00Z",
-                     *       "assignee_id": "019a43bc-b142-7fcd-8f1e-1eaadb7fd5d9",
-                     *       "labels": [
-                     *         "loom"
-                     *       ],
-                     *       "created_by": "019a43bc-b142-7fcd-8f1e-1eaadb7fd5d9",
-                     *       "created_at": "2026-11-02T09:30:15Z",
-                     *       "updated_at": "2026-11-02T09:30:15Z",
-                     *       "finished_at": null,
-                     *       "version": 1
-                     *     }
-                     */
-                    "application/json": components["schemas"]["TaskView"];
-                };
-            };
-            /** @description The request cannot be read. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Who is asking is not known. */
-            401: {
-                headers: {
-                    /**
-                     * @description How to show who asks (RFC 9110 §11.6.1).
-                     * @example Bearer
-                     */
-                    "WWW-Authenticate": string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Whoever asks may not do this. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description There is no such thing, or not for whoever asks. */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description It cannot be done to the thing as it is now. */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The thing has changed since it was read. */
-            412: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The body is too large. */
-            413: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The body is of the wrong media type. */
-            415: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The request can be read, and is not valid. */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The service failed. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The service, or something that it needs, has no room now. */
-            503: {
-                headers: {
-                    /**
-                     * @description Seconds until another try may succeed.
-                     * @example 1
-                     */
-                    "Retry-After": number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Something that the service needs took too long. */
-            504: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    get_task: {
-        parameters: {
-            query?: never;
-            header?: {
-                /** @description The `ETag` of what you have: if it is still so, the answer is 304. */
-                "If-None-Match"?: string;
-            };
-            path: {
-                /**
-                 * @description The id of the task.
-                 * @example 019a43bc-2424-71d3-8789-896076e54b52
-                 */
-                task_id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description OK */
-            200: {
-                headers: {
-                    /**
-                     * @description This version, shown like this (RFC 9110 §8.8.3).
-                     * @example "1-51f0c5ad0f3e2b61"
-                     */
-                    ETag: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "id": "019a43bc-2424-71d3-8789-896076e54b52",
-                     *       "workspace_id": "019a43bc-2c52-775b-87c6-c6a6c301282f",
-                     *       "title": "Weave algebraic patterns",
-                     *       "description": "The engine can arrange and combine.",
-                     *       "status": "open",
-                     *       "priority": "normal",
-                     *       "due_at": "2026-11-30T17:00:00Z",
-                     *       "assignee_id": "019a43bc-b142-7fcd-8f1e-1eaadb7fd5d9",
-                     *       "labels": [
-                     *         "loom"
-                     *       ],
-                     *       "created_by": "019a43bc-b142-7fcd-8f1e-1eaadb7fd5d9",
-                     *       "created_at": "2026-11-02T09:30:15Z",
-                     *       "updated_at": "2026-11-02T09:30:15Z",
-                     *       "finished_at": null,
-                     *       "version": 1
-                     *     }
-                     */
-                    "application/json": components["schemas"]["TaskView"];
-                };
-            };
-            /** @description It is as you have it. */
-            304: {
-                headers: {
-                    /**
-                     * @description This version, shown like this (RFC 9110 §8.8.3).
-                     * @example "1-51f0c5ad0f3e2b61"
-                     */
-                    ETag: string;
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description Who is asking is not known. */
-            401: {
-                headers: {
-                    /**
-                     * @description How to show who asks (RFC 9110 §11.6.1).
-                     * @example Bearer
-                     */
-                    "WWW-Authenticate": string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description There is no such thing, or not for whoever asks. */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The request can be read, and is not valid. */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The service failed. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The service, or something that it needs, has no room now. */
-            503: {
-                headers: {
-                    /**
-                     * @description Seconds until another try may succeed.
-                     * @example 1
-                     */
-                    "Retry-After": number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Something that the service needs took too long. */
-            504: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    delete_task: {
-        parameters: {
-            query?: never;
-            header?: {
-                /** @description The `ETag` of what you have read, or its `version` in quotes: if it is no longer so, 412. */
-                "If-Match"?: string;
-            };
-            path: {
-                /**
-                 * @description The id of the task.
-                 * @example 019a43bc-2424-71d3-8789-896076e54b52
-                 */
-                task_id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description No Content */
-            204: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description The request cannot be read. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Who is asking is not known. */
-            401: {
-                headers: {
-                    /**
-                     * @description How to show who asks (RFC 9110 §11.6.1).
-                     * @example Bearer
-                     */
-                    "WWW-Authenticate": string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Whoever asks may not do this. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description There is no such thing, or not for whoever asks. */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description It cannot be done to the thing as it is now. */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The thing has changed since it was read. */
-            412: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The body is too large. */
-            413: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The request can be read, and is not valid. */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The service failed. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The service, or something that it needs, has no room now. */
-            503: {
-                headers: {
-                    /**
-                     * @description Seconds until another try may succeed.
-                     * @example 1
-                     */
-                    "Retry-After": number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Something that the service needs took too long. */
-            504: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    edit_task: {
-        parameters: {
-            query?: never;
-            header?: {
-                /** @description The `ETag` of what you have read, or its `version` in quotes: if it is no longer so, 412. */
-                "If-Match"?: string;
-            };
-            path: {
-                /**
-                 * @description The id of the task.
-                 * @example 019a43bc-2424-71d3-8789-896076e54b52
-                 */
-                task_id: string;
-            };
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                /**
-                 * @example {
-                 *       "title": "Weave algebraic patterns",
-                 *       "description": "The engine can arrange and combine.",
-                 *       "priority": "normal",
-                 *       "due_at": "2026-11-30T17:00:00Z",
-                 *       "assignee_id": "019a43bc-b142-7fcd-8f1e-1eaadb7fd5d9",
-                 *       "labels": [
-                 *         "loom"
-                 *       ]
-                 *     }
-                 */
-                "application/json": components["schemas"]["TaskPatch"];
-            };
-        };
-        responses: {
-            /** @description OK */
-            200: {
-                headers: {
-                    /**
-                     * @description This version, shown like this (RFC 9110 §8.8.3).
-                     * @example "1-51f0c5ad0f3e2b61"
-                     */
-                    ETag: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "id": "019a43bc-2424-71d3-8789-896076e54b52",
-                     *       "workspace_id": "019a43bc-2c52-775b-87c6-c6a6c301282f",
-                     *       "title": "Weave algebraic patterns",
-                     *       "description": "The engine can arrange and combine.",
-                     *       "status": "open",
-                     *       "priority": "normal",
-                     *       "due_at": "2026-11-30T17:00:00Z",
-                     *       "assignee_id": "019a43bc-b142-7fcd-8f1e-1eaadb7fd5d9",
-                     *       "labels": [
-                     *         "loom"
-                     *       ],
-                     *       "created_by": "019a43bc-b142-7fcd-8f1e-1eaadb7fd5d9",
-                     *       "created_at": "2026-11-02T09:30:15Z",
-                     *       "updated_at": "2026-11-02T09:30:15Z",
-                     *       "finished_at": null,
-                     *       "version": 1
-                     *     }
-                     */
-                    "application/json": components["schemas"]["TaskView"];
-                };
-            };
-            /** @description The request cannot be read. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Who is asking is not known. */
-            401: {
-                headers: {
-                    /**
-                     * @description How to show who asks (RFC 9110 §11.6.1).
-                     * @example Bearer
-                     */
-                    "WWW-Authenticate": string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Whoever asks may not do this. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description There is no such thing, or not for whoever asks. */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description It cannot be done to the thing as it is now. */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The thing has changed since it was read. */
-            412: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The body is too large. */
-            413: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The body is of the wrong media type. */
-            415: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The request can be read, and is not valid. */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The service failed. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The service, or something that it needs, has no room now. */
-            503: {
-                headers: {
-                    /**
-                     * @description Seconds until another try may succeed.
-                     * @example 1
-                     */
-                    "Retry-After": number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Something that the service needs took too long. */
-            504: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    start_task: {
-        parameters: {
-            query?: never;
-            header?: {
-                /** @description The `ETag` of what you have read, or its `version` in quotes: if it is no longer so, 412. */
-                "If-Match"?: string;
-                /** @description A new one for each new request, such as a UUID. If no answer arrives, send the request again with the same key: it is done once, and answered alike for a day. */
-                "Idempotency-Key"?: string;
-            };
-            path: {
-                /**
-                 * @description The id of the task.
-                 * @example 019a43bc-2424-71d3-8789-896076e54b52
-                 */
-                task_id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description OK */
-            200: {
-                headers: {
-                    /**
-                     * @description This version, shown like this (RFC 9110 §8.8.3).
-                     * @example "1-51f0c5ad0f3e2b61"
-                     */
-                    ETag: string;
-                    /** @description This was done before, under the same key. */
-                    "Idempotency-Replayed"?: "true";
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "id": "019a43bc-2424-71d3-8789-896076e54b52",
-                     *       "workspace_id": "019a43bc-2c52-775b-87c6-c6a6c301282f",
-                     *       "title": "Weave algebraic patterns",
-                     *       "description": "The engine can arrange and combine.",
-                     *       "status": "in_progress",
-                     *       "priority": "normal",
-                     *       "due_at": "2026-11-30T17:00:00Z",
-                     *       "assignee_id": "019a43bc-b142-7fcd-8f1e-1eaadb7fd5d9",
-                     *       "labels": [
-                     *         "loom"
-                     *       ],
-                     *       "created_by": "019a43bc-b142-7fcd-8f1e-1eaadb7fd5d9",
-                     *       "created_at": "2026-11-02T09:30:15Z",
-                     *       "updated_at": "2026-11-02T09:30:15Z",
-                     *       "finished_at": null,
-                     *       "version": 1
-                     *     }
-                     */
-                    "application/json": components["schemas"]["TaskView"];
-                };
-            };
-            /** @description The request cannot be read. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Who is asking is not known. */
-            401: {
-                headers: {
-                    /**
-                     * @description How to show who asks (RFC 9110 §11.6.1).
-                     * @example Bearer
-                     */
-                    "WWW-Authenticate": string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Whoever asks may not do this. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description There is no such thing, or not for whoever asks. */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description It cannot be done to the thing as it is now. */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The thing has changed since it was read. */
-            412: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The body is too large. */
-            413: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The request can be read, and is not valid. */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The service failed. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The service, or something that it needs, has no room now. */
-            503: {
-                headers: {
-                    /**
-                     * @description Seconds until another try may succeed.
-                     * @example 1
-                     */
-                    "Retry-After": number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Something that the service needs took too long. */
-            504: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    complete_task: {
-        parameters: {
-            query?: never;
-            header?: {
-                /** @description The `ETag` of what you have read, or its `version` in quotes: if it is no longer so, 412. */
-                "If-Match"?: string;
-                /** @description A new one for each new request, such as a UUID. If no answer arrives, send the request again with the same key: it is done once, and answered alike for a day. */
-                "Idempotency-Key"?: string;
-            };
-            path: {
-                /**
-                 * @description The id of the task.
-                 * @example 019a43bc-2424-71d3-8789-896076e54b52
-                 */
-                task_id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description OK */
-            200: {
-                headers: {
-                    /**
-                     * @description This version, shown like this (RFC 9110 §8.8.3).
-                     * @example "1-51f0c5ad0f3e2b61"
-                     */
-                    ETag: string;
-                    /** @description This was done before, under the same key. */
-                    "Idempotency-Replayed"?: "true";
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "id": "019a43bc-2424-71d3-8789-896076e54b52",
-                     *       "workspace_id": "019a43bc-2c52-775b-87c6-c6a6c301282f",
-                     *       "title": "Weave algebraic patterns",
-                     *       "description": "The engine can arrange and combine.",
-                     *       "status": "done",
-                     *       "priority": "normal",
-                     *       "due_at": "2026-11-30T17:00:00Z",
-                     *       "assignee_id": "019a43bc-b142-7fcd-8f1e-1eaadb7fd5d9",
-                     *       "labels": [
-                     *         "loom"
-                     *       ],
-                     *       "created_by": "019a43bc-b142-7fcd-8f1e-1eaadb7fd5d9",
-                     *       "created_at": "2026-11-02T09:30:15Z",
-                     *       "updated_at": "2026-11-02T09:30:15Z",
-                     *       "finished_at": "2026-11-02T09:30:15Z",
-                     *       "version": 1
-                     *     }
-                     */
-                    "application/json": components["schemas"]["TaskView"];
-                };
-            };
-            /** @description The request cannot be read. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Who is asking is not known. */
-            401: {
-                headers: {
-                    /**
-                     * @description How to show who asks (RFC 9110 §11.6.1).
-                     * @example Bearer
-                     */
-                    "WWW-Authenticate": string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Whoever asks may not do this. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description There is no such thing, or not for whoever asks. */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description It cannot be done to the thing as it is now. */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The thing has changed since it was read. */
-            412: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The body is too large. */
-            413: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The request can be read, and is not valid. */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The service failed. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The service, or something that it needs, has no room now. */
-            503: {
-                headers: {
-                    /**
-                     * @description Seconds until another try may succeed.
-                     * @example 1
-                     */
-                    "Retry-After": number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Something that the service needs took too long. */
-            504: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    cancel_task: {
-        parameters: {
-            query?: never;
-            header?: {
-                /** @description The `ETag` of what you have read, or its `version` in quotes: if it is no longer so, 412. */
-                "If-Match"?: string;
-                /** @description A new one for each new request, such as a UUID. If no answer arrives, send the request again with the same key: it is done once, and answered alike for a day. */
-                "Idempotency-Key"?: string;
-            };
-            path: {
-                /**
-                 * @description The id of the task.
-                 * @example 019a43bc-2424-71d3-8789-896076e54b52
-                 */
-                task_id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description OK */
-            200: {
-                headers: {
-                    /**
-                     * @description This version, shown like this (RFC 9110 §8.8.3).
-                     * @example "1-51f0c5ad0f3e2b61"
-                     */
-                    ETag: string;
-                    /** @description This was done before, under the same key. */
-                    "Idempotency-Replayed"?: "true";
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "id": "019a43bc-2424-71d3-8789-896076e54b52",
-                     *       "workspace_id": "019a43bc-2c52-775b-87c6-c6a6c301282f",
-                     *       "title": "Weave algebraic patterns",
-                     *       "description": "The engine can arrange and combine.",
-                     *       "status": "cancelled",
-                     *       "priority": "normal",
-                     *       "due_at": "2026-11-30T17:00:00Z",
-                     *       "assignee_id": "019a43bc-b142-7fcd-8f1e-1eaadb7fd5d9",
-                     *       "labels": [
-                     *         "loom"
-                     *       ],
-                     *       "created_by": "019a43bc-b142-7fcd-8f1e-1eaadb7fd5d9",
-                     *       "created_at": "2026-11-02T09:30:15Z",
-                     *       "updated_at": "2026-11-02T09:30:15Z",
-                     *       "finished_at": null,
-                     *       "version": 1
-                     *     }
-                     */
-                    "application/json": components["schemas"]["TaskView"];
-                };
-            };
-            /** @description The request cannot be read. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Who is asking is not known. */
-            401: {
-                headers: {
-                    /**
-                     * @description How to show who asks (RFC 9110 §11.6.1).
-                     * @example Bearer
-                     */
-                    "WWW-Authenticate": string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Whoever asks may not do this. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description There is no such thing, or not for whoever asks. */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description It cannot be done to the thing as it is now. */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The thing has changed since it was read. */
-            412: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The body is too large. */
-            413: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The request can be read, and is not valid. */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The service failed. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The service, or something that it needs, has no room now. */
-            503: {
-                headers: {
-                    /**
-                     * @description Seconds until another try may succeed.
-                     * @example 1
-                     */
-                    "Retry-After": number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Something that the service needs took too long. */
-            504: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    reopen_task: {
-        parameters: {
-            query?: never;
-            header?: {
-                /** @description The `ETag` of what you have read, or its `version` in quotes: if it is no longer so, 412. */
-                "If-Match"?: string;
-                /** @description A new one for each new request, such as a UUID. If no answer arrives, send the request again with the same key: it is done once, and answered alike for a day. */
-                "Idempotency-Key"?: string;
-            };
-            path: {
-                /**
-                 * @description The id of the task.
-                 * @example 019a43bc-2424-71d3-8789-896076e54b52
-                 */
-                task_id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description OK */
-            200: {
-                headers: {
-                    /**
-                     * @description This version, shown like this (RFC 9110 §8.8.3).
-                     * @example "1-51f0c5ad0f3e2b61"
-                     */
-                    ETag: string;
-                    /** @description This was done before, under the same key. */
-                    "Idempotency-Replayed"?: "true";
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "id": "019a43bc-2424-71d3-8789-896076e54b52",
-                     *       "workspace_id": "019a43bc-2c52-775b-87c6-c6a6c301282f",
-                     *       "title": "Weave algebraic patterns",
-                     *       "description": "The engine can arrange and combine.",
-                     *       "status": "open",
-                     *       "priority": "normal",
-                     *       "due_at": "2026-11-30T17:00:00Z",
-                     *       "assignee_id": "019a43bc-b142-7fcd-8f1e-1eaadb7fd5d9",
-                     *       "labels": [
-                     *         "loom"
-                     *       ],
-                     *       "created_by": "019a43bc-b142-7fcd-8f1e-1eaadb7fd5d9",
-                     *       "created_at": "2026-11-02T09:30:15Z",
-                     *       "updated_at": "2026-11-02T09:30:15Z",
-                     *       "finished_at": null,
-                     *       "version": 1
-                     *     }
-                     */
-                    "application/json": components["schemas"]["TaskView"];
-                };
-            };
-            /** @description The request cannot be read. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Who is asking is not known. */
-            401: {
-                headers: {
-                    /**
-                     * @description How to show who asks (RFC 9110 §11.6.1).
-                     * @example Bearer
-                     */
-                    "WWW-Authenticate": string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Whoever asks may not do this. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description There is no such thing, or not for whoever asks. */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description It cannot be done to the thing as it is now. */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The thing has changed since it was read. */
-            412: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The body is too large. */
-            413: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The request can be read, and is not valid. */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The service failed. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The service, or something that it needs, has no room now. */
-            503: {
-                headers: {
-                    /**
-                     * @description Seconds until another try may succeed.
-                     * @example 1
-                     */
-                    "Retry-After": number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Something that the service needs took too long. */
-            504: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    get_profile: {
-        parameters: {
-            query?: never;
-            header?: {
-                /** @description The `ETag` of what you have: if it is still so, the answer is 304. */
-                "If-None-Match"?: string;
-            };
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description OK */
-            200: {
-                headers: {
-                    /**
-                     * @description This version, shown like this (RFC 9110 §8.8.3).
-                     * @example "1-51f0c5ad0f3e2b61"
-                     */
-                    ETag: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "id": "019a43bc-b142-7fcd-8f1e-1eaadb7fd5d9",
-                     *       "email": "ada@example.com",
-                     *       "email_verified": true,
-                     *       "display_name": "Ada Lovelace",
-                     *       "roles": [],
-                     *       "created_at": "2026-11-02T09:30:15Z",
-                     *       "version": 1
-                     *     }
-                     */
-                    "application/json": components["schemas"]["Profile"];
-                };
-            };
-            /** @description It is as you have it. */
-            304: {
-                headers: {
-                    /**
-                     * @description This version, shown like this (RFC 9110 §8.8.3).
-                     * @example "1-51f0c5ad0f3e2b61"
-                     */
-                    ETag: string;
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description Who is asking is not known. */
-            401: {
-                headers: {
-                    /**
-                     * @description How to show who asks (RFC 9110 §11.6.1).
-                     * @example Bearer
-                     */
-                    "WWW-Authenticate": string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description There is no such thing, or not for whoever asks. */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The service failed. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The service, or something that it needs, has no room now. */
-            503: {
-                headers: {
-                    /**
-                     * @description Seconds until another try may succeed.
-                     * @example 1
-                     */
-                    "Retry-After": number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Something that the service needs took too long. */
-            504: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    edit_profile: {
-        parameters: {
-            query?: never;
-            header?: {
-                /** @description The `ETag` of what you have read, or its `version` in quotes: if it is no longer so, 412. */
-                "If-Match"?: string;
-            };
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                /**
-                 * @example {
-                 *       "display_name": "Ada Lovelace",
-                 *       "email": "ada@example.com"
-                 *     }
-                 */
-                "application/json": components["schemas"]["ProfilePatch"];
-            };
-        };
-        responses: {
-            /** @description OK */
-            200: {
-                headers: {
-                    /**
-                     * @description This version, shown like this (RFC 9110 §8.8.3).
-                     * @example "1-51f0c5ad0f3e2b61"
-                     */
-                    ETag: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "id": "019a43bc-b142-7fcd-8f1e-1eaadb7fd5d9",
-                     *       "email": "ada@example.com",
-                     *       "email_verified": true,
-                     *       "display_name": "Ada Lovelace",
-                     *       "roles": [],
-                     *       "created_at": "2026-11-02T09:30:15Z",
-                     *       "version": 1
-                     *     }
-                     */
-                    "application/json": components["schemas"]["Profile"];
-                };
-            };
-            /** @description The request cannot be read. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Who is asking is not known. */
-            401: {
-                headers: {
-                    /**
-                     * @description How to show who asks (RFC 9110 §11.6.1).
-                     * @example Bearer
-                     */
-                    "WWW-Authenticate": string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Whoever asks may not do this. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description There is no such thing, or not for whoever asks. */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description It cannot be done to the thing as it is now. */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The thing has changed since it was read. */
-            412: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The body is too large. */
-            413: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The body is of the wrong media type. */
-            415: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The request can be read, and is not valid. */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The service failed. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The service, or something that it needs, has no room now. */
-            503: {
-                headers: {
-                    /**
-                     * @description Seconds until another try may succeed.
-                     * @example 1
-                     */
-                    "Retry-After": number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Something that the service needs took too long. */
-            504: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
     list_users: {
         parameters: {
             query?: {
@@ -8248,7 +1611,7 @@ export interface operations {
                 suspended?: boolean;
                 /** @description Who have this role in the whole service. */
                 role?: components["schemas"]["GlobalRole"];
-                /** @description Names separated by commas; a minus before a name means downwards. Default: the newest first. */
+                /** @description Names separated by commas; a minus before a name means downwards. Default: `-created_at`. */
                 sort?: string;
             };
             header?: never;
@@ -8973,6 +2336,6255 @@ export interface operations {
             };
         };
     };
+    get_csrf_token: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "csrf_token": "5f1d7a84db00d2fce00b31a7fc73224f",
+                     *       "expires_at": "2026-12-02T09:30:15Z"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["CsrfToken"];
+                };
+            };
+            /** @description Who is asking is not known. */
+            401: {
+                headers: {
+                    /**
+                     * @description How to show who asks (RFC 9110 §11.6.1).
+                     * @example Bearer
+                     */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service, or something that it needs, has no room now. */
+            503: {
+                headers: {
+                    /**
+                     * @description Seconds until another try may succeed.
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something that the service needs took too long. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    open_cookie_session: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "email": "ada@example.com",
+                 *       "password": "violet kettle hums at dawn"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Credentials"];
+            };
+        };
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Who is asking is not known. */
+            401: {
+                headers: {
+                    /**
+                     * @description How to show who asks (RFC 9110 §11.6.1).
+                     * @example Bearer
+                     */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is of the wrong media type. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request can be read, and is not valid. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It was tried too often. */
+            429: {
+                headers: {
+                    /**
+                     * @description Seconds until another try may succeed.
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service, or something that it needs, has no room now. */
+            503: {
+                headers: {
+                    /**
+                     * @description Seconds until another try may succeed.
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something that the service needs took too long. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    end_cookie_session: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Who is asking is not known. */
+            401: {
+                headers: {
+                    /**
+                     * @description How to show who asks (RFC 9110 §11.6.1).
+                     * @example Bearer
+                     */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing, or not for whoever asks. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It cannot be done to the thing as it is now. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The thing has changed since it was read. */
+            412: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service, or something that it needs, has no room now. */
+            503: {
+                headers: {
+                    /**
+                     * @description Seconds until another try may succeed.
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something that the service needs took too long. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    request_email_verification: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Who is asking is not known. */
+            401: {
+                headers: {
+                    /**
+                     * @description How to show who asks (RFC 9110 §11.6.1).
+                     * @example Bearer
+                     */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing, or not for whoever asks. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It cannot be done to the thing as it is now. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It was tried too often. */
+            429: {
+                headers: {
+                    /**
+                     * @description Seconds until another try may succeed.
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service, or something that it needs, has no room now. */
+            503: {
+                headers: {
+                    /**
+                     * @description Seconds until another try may succeed.
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something that the service needs took too long. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    confirm_email: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "token": "Zk3vQm1rT8yWb5uXn0cLp7sHd2fGj6aE"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Proof"];
+            };
+        };
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Who is asking is not known. */
+            401: {
+                headers: {
+                    /**
+                     * @description How to show who asks (RFC 9110 §11.6.1).
+                     * @example Bearer
+                     */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing, or not for whoever asks. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It cannot be done to the thing as it is now. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is of the wrong media type. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request can be read, and is not valid. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service, or something that it needs, has no room now. */
+            503: {
+                headers: {
+                    /**
+                     * @description Seconds until another try may succeed.
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something that the service needs took too long. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    exchange_code: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "code": "SplxlOBeZQQYbYS6WxSbIA",
+                 *       "verifier": "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Exchange"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "access_token": "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiLigKYifQ.c2lnbmF0dXJl",
+                     *       "refresh_token": "019a43bc49767a8c866262e7c2196cb7.Zk3vQm1rT8yWb5uXn0cLp7sHd2fGj6aE",
+                     *       "token_type": "Bearer",
+                     *       "expires_in": 600
+                     *     }
+                     */
+                    "application/json": components["schemas"]["TokenPair"];
+                };
+            };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Who is asking is not known. */
+            401: {
+                headers: {
+                    /**
+                     * @description How to show who asks (RFC 9110 §11.6.1).
+                     * @example Bearer
+                     */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is of the wrong media type. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request can be read, and is not valid. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service, or something that it needs, has no room now. */
+            503: {
+                headers: {
+                    /**
+                     * @description Seconds until another try may succeed.
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something that the service needs took too long. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    introspect_token: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "token": "Zk3vQm1rT8yWb5uXn0cLp7sHd2fGj6aE"
+                 *     }
+                 */
+                "application/x-www-form-urlencoded": {
+                    token: string;
+                    /** @description It is not needed. */
+                    token_type_hint?: string;
+                } & {
+                    [key: string]: string;
+                };
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "active": true,
+                     *       "iss": "https://api.example.com",
+                     *       "sub": "019a43bc-b142-7fcd-8f1e-1eaadb7fd5d9",
+                     *       "aud": "https://api.example.com",
+                     *       "client_id": "9b2fbe7c",
+                     *       "exp": 1793611815,
+                     *       "iat": 1793611215,
+                     *       "sid": "019a43bc-4976-7a8c-8662-62e7c2196cb7",
+                     *       "token_type": "Bearer"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Introspection"];
+                };
+            };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Who is asking is not known. */
+            401: {
+                headers: {
+                    /**
+                     * @description How to show who asks (RFC 9110 §11.6.1).
+                     * @example Bearer
+                     */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service, or something that it needs, has no room now. */
+            503: {
+                headers: {
+                    /**
+                     * @description Seconds until another try may succeed.
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something that the service needs took too long. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    log_in: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "email": "ada@example.com",
+                 *       "password": "violet kettle hums at dawn"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Credentials"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "access_token": "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiLigKYifQ.c2lnbmF0dXJl",
+                     *       "refresh_token": "019a43bc49767a8c866262e7c2196cb7.Zk3vQm1rT8yWb5uXn0cLp7sHd2fGj6aE",
+                     *       "token_type": "Bearer",
+                     *       "expires_in": 600
+                     *     }
+                     */
+                    "application/json": components["schemas"]["TokenPair"];
+                };
+            };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Who is asking is not known. */
+            401: {
+                headers: {
+                    /**
+                     * @description How to show who asks (RFC 9110 §11.6.1).
+                     * @example Bearer
+                     */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is of the wrong media type. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request can be read, and is not valid. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It was tried too often. */
+            429: {
+                headers: {
+                    /**
+                     * @description Seconds until another try may succeed.
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service, or something that it needs, has no room now. */
+            503: {
+                headers: {
+                    /**
+                     * @description Seconds until another try may succeed.
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something that the service needs took too long. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    log_out: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Who is asking is not known. */
+            401: {
+                headers: {
+                    /**
+                     * @description How to show who asks (RFC 9110 §11.6.1).
+                     * @example Bearer
+                     */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing, or not for whoever asks. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It cannot be done to the thing as it is now. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The thing has changed since it was read. */
+            412: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service, or something that it needs, has no room now. */
+            503: {
+                headers: {
+                    /**
+                     * @description Seconds until another try may succeed.
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something that the service needs took too long. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    log_out_everywhere: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Who is asking is not known. */
+            401: {
+                headers: {
+                    /**
+                     * @description How to show who asks (RFC 9110 §11.6.1).
+                     * @example Bearer
+                     */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It cannot be done to the thing as it is now. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The thing has changed since it was read. */
+            412: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service, or something that it needs, has no room now. */
+            503: {
+                headers: {
+                    /**
+                     * @description Seconds until another try may succeed.
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something that the service needs took too long. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    request_password_reset: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "email": "ada@example.com"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Forgetting"];
+            };
+        };
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is of the wrong media type. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request can be read, and is not valid. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It was tried too often. */
+            429: {
+                headers: {
+                    /**
+                     * @description Seconds until another try may succeed.
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service, or something that it needs, has no room now. */
+            503: {
+                headers: {
+                    /**
+                     * @description Seconds until another try may succeed.
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something that the service needs took too long. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    reset_password: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "token": "Zk3vQm1rT8yWb5uXn0cLp7sHd2fGj6aE",
+                 *       "password": "violet kettle hums at dawn"
+                 *     }
+                 */
+                "application/json": components["schemas"]["PasswordReset"];
+            };
+        };
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing, or not for whoever asks. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is of the wrong media type. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request can be read, and is not valid. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service, or something that it needs, has no room now. */
+            503: {
+                headers: {
+                    /**
+                     * @description Seconds until another try may succeed.
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something that the service needs took too long. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_login_providers: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "items": [
+                     *         {
+                     *           "name": "example",
+                     *           "issuer": "https://login.example.com"
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["LoginProviders"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service, or something that it needs, has no room now. */
+            503: {
+                headers: {
+                    /**
+                     * @description Seconds until another try may succeed.
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something that the service needs took too long. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    begin_login: {
+        parameters: {
+            query: {
+                /**
+                 * @description The whole address of a page of ours. It gets `code` or `error`, or with a cookie nothing.
+                 * @example https://app.example.com/welcome
+                 */
+                return_to: string;
+                /**
+                 * @description `tokens` for a code that `POST /v1/auth/exchange` takes, `cookie` for a session cookie.
+                 * @example cookie
+                 */
+                mode: components["schemas"]["Mode"];
+                /** @description With `tokens`: the base64url of the SHA-256 of a secret that the page keeps (RFC 7636, S256). */
+                challenge?: string;
+                /** @description Where `code` and `error` stand; `query` for a page whose server reads them. */
+                response_mode?: components["schemas"]["ResponseMode"];
+            };
+            header?: never;
+            path: {
+                /**
+                 * @description Its name.
+                 * @example example
+                 */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Found */
+            302: {
+                headers: {
+                    /** @description Where the browser goes. */
+                    Location: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description There is no such thing, or not for whoever asks. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request can be read, and is not valid. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service, or something that it needs, has no room now. */
+            503: {
+                headers: {
+                    /**
+                     * @description Seconds until another try may succeed.
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something that the service needs took too long. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    finish_login: {
+        parameters: {
+            query: {
+                /**
+                 * @description What the log-in began with.
+                 * @example af0ifjsldkjxyz0123456
+                 */
+                state: string;
+                /** @description What proves to the provider that it let somebody in. */
+                code?: string;
+                /** @description Why it did not. */
+                error?: string;
+                /** @description Which provider answers (RFC 9207). */
+                iss?: string;
+            };
+            header?: never;
+            path: {
+                /**
+                 * @description Its name.
+                 * @example example
+                 */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Found */
+            302: {
+                headers: {
+                    /** @description Where the browser goes. */
+                    Location: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description There is no such thing, or not for whoever asks. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request can be read, and is not valid. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service, or something that it needs, has no room now. */
+            503: {
+                headers: {
+                    /**
+                     * @description Seconds until another try may succeed.
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something that the service needs took too long. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    refresh_tokens: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "refresh_token": "019a43bc49767a8c866262e7c2196cb7.Zk3vQm1rT8yWb5uXn0cLp7sHd2fGj6aE"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Refreshing"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "access_token": "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiLigKYifQ.c2lnbmF0dXJl",
+                     *       "refresh_token": "019a43bc49767a8c866262e7c2196cb7.Zk3vQm1rT8yWb5uXn0cLp7sHd2fGj6aE",
+                     *       "token_type": "Bearer",
+                     *       "expires_in": 600
+                     *     }
+                     */
+                    "application/json": components["schemas"]["TokenPair"];
+                };
+            };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Who is asking is not known. */
+            401: {
+                headers: {
+                    /**
+                     * @description How to show who asks (RFC 9110 §11.6.1).
+                     * @example Bearer
+                     */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is of the wrong media type. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request can be read, and is not valid. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service, or something that it needs, has no room now. */
+            503: {
+                headers: {
+                    /**
+                     * @description Seconds until another try may succeed.
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something that the service needs took too long. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    register_user: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "email": "ada@example.com",
+                 *       "password": "violet kettle hums at dawn",
+                 *       "display_name": "Ada Lovelace"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Registration"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    /**
+                     * @description Where it is from now on.
+                     * @example /v1/me
+                     */
+                    Location: string;
+                    /**
+                     * @description This version, shown like this (RFC 9110 §8.8.3).
+                     * @example "1-51f0c5ad0f3e2b61"
+                     */
+                    ETag: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "019a43bc-b142-7fcd-8f1e-1eaadb7fd5d9",
+                     *       "email": "ada@example.com",
+                     *       "email_verified": true,
+                     *       "display_name": "Ada Lovelace",
+                     *       "roles": [],
+                     *       "created_at": "2026-11-02T09:30:15Z",
+                     *       "version": 1
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Profile"];
+                };
+            };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It cannot be done to the thing as it is now. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is of the wrong media type. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request can be read, and is not valid. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service, or something that it needs, has no room now. */
+            503: {
+                headers: {
+                    /**
+                     * @description Seconds until another try may succeed.
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something that the service needs took too long. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    revoke_token: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "token": "Zk3vQm1rT8yWb5uXn0cLp7sHd2fGj6aE"
+                 *     }
+                 */
+                "application/x-www-form-urlencoded": {
+                    token: string;
+                    /** @description It is not needed. */
+                    token_type_hint?: string;
+                } & {
+                    [key: string]: string;
+                };
+            };
+        };
+        responses: {
+            /** @description It is good no more, or never was. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /** @example {} */
+                    "application/json": Record<string, never>;
+                };
+            };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It cannot be done to the thing as it is now. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service, or something that it needs, has no room now. */
+            503: {
+                headers: {
+                    /**
+                     * @description Seconds until another try may succeed.
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something that the service needs took too long. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_sessions: {
+        parameters: {
+            query?: {
+                /** @description Items on the page, at most. */
+                limit?: number;
+                /** @description `next` of the page before, which had the same filters and sort. */
+                cursor?: string;
+                /** @description With `exact` the answer's `total` says how many items there are on all pages; it takes longer then. */
+                count?: "exact";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /**
+                     * @description The next page, where there is one (RFC 8288).
+                     * @example </v1/auth/sessions?cursor=eyJjIjoiMjAyNi0xMS0wMiJ9>; rel="next"
+                     */
+                    Link?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "items": [
+                     *         {
+                     *           "id": "019a43bc-4976-7a8c-8662-62e7c2196cb7",
+                     *           "kind": "tokens",
+                     *           "agent": "Mozilla/5.0 (X11; Linux x86_64) Gecko/20100101 Firefox/145.0",
+                     *           "created_at": "2026-11-02T09:30:15Z",
+                     *           "used_at": "2026-11-02T09:30:15Z",
+                     *           "expires_at": "2026-12-02T09:30:15Z",
+                     *           "current": true,
+                     *           "version": 1
+                     *         }
+                     *       ],
+                     *       "next": null,
+                     *       "total": null
+                     *     }
+                     */
+                    "application/json": components["schemas"]["SessionViewPage"];
+                };
+            };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Who is asking is not known. */
+            401: {
+                headers: {
+                    /**
+                     * @description How to show who asks (RFC 9110 §11.6.1).
+                     * @example Bearer
+                     */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request can be read, and is not valid. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service, or something that it needs, has no room now. */
+            503: {
+                headers: {
+                    /**
+                     * @description Seconds until another try may succeed.
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something that the service needs took too long. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_session: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The `ETag` of what you have: if it is still so, the answer is 304. */
+                "If-None-Match"?: string;
+            };
+            path: {
+                /**
+                 * @description The id of the session.
+                 * @example 019a43bc-4976-7a8c-8662-62e7c2196cb7
+                 */
+                session_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /**
+                     * @description This version, shown like this (RFC 9110 §8.8.3).
+                     * @example "1-51f0c5ad0f3e2b61"
+                     */
+                    ETag: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "019a43bc-4976-7a8c-8662-62e7c2196cb7",
+                     *       "kind": "tokens",
+                     *       "agent": "Mozilla/5.0 (X11; Linux x86_64) Gecko/20100101 Firefox/145.0",
+                     *       "created_at": "2026-11-02T09:30:15Z",
+                     *       "used_at": "2026-11-02T09:30:15Z",
+                     *       "expires_at": "2026-12-02T09:30:15Z",
+                     *       "current": true,
+                     *       "version": 1
+                     *     }
+                     */
+                    "application/json": components["schemas"]["SessionView"];
+                };
+            };
+            /** @description It is as you have it. */
+            304: {
+                headers: {
+                    /**
+                     * @description This version, shown like this (RFC 9110 §8.8.3).
+                     * @example "1-51f0c5ad0f3e2b61"
+                     */
+                    ETag: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Who is asking is not known. */
+            401: {
+                headers: {
+                    /**
+                     * @description How to show who asks (RFC 9110 §11.6.1).
+                     * @example Bearer
+                     */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing, or not for whoever asks. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request can be read, and is not valid. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service, or something that it needs, has no room now. */
+            503: {
+                headers: {
+                    /**
+                     * @description Seconds until another try may succeed.
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something that the service needs took too long. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    end_session: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The `ETag` of what you have read, or its `version` in quotes: if it is no longer so, 412. */
+                "If-Match"?: string;
+            };
+            path: {
+                /**
+                 * @description The id of the session.
+                 * @example 019a43bc-4976-7a8c-8662-62e7c2196cb7
+                 */
+                session_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Who is asking is not known. */
+            401: {
+                headers: {
+                    /**
+                     * @description How to show who asks (RFC 9110 §11.6.1).
+                     * @example Bearer
+                     */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing, or not for whoever asks. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It cannot be done to the thing as it is now. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The thing has changed since it was read. */
+            412: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request can be read, and is not valid. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service, or something that it needs, has no room now. */
+            503: {
+                headers: {
+                    /**
+                     * @description Seconds until another try may succeed.
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something that the service needs took too long. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    issue_token: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "grant_type": "password",
+                 *       "username": "ada@example.com",
+                 *       "password": "violet kettle hums at dawn"
+                 *     }
+                 */
+                "application/x-www-form-urlencoded": {
+                    /** @enum {string} */
+                    grant_type: "password" | "refresh_token";
+                    /** @description The e-mail address. */
+                    username?: string;
+                    /** Format: password */
+                    password?: string;
+                    refresh_token?: string;
+                } & {
+                    [key: string]: string;
+                };
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "access_token": "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiLigKYifQ.c2lnbmF0dXJl",
+                     *       "refresh_token": "019a43bc49767a8c866262e7c2196cb7.Zk3vQm1rT8yWb5uXn0cLp7sHd2fGj6aE",
+                     *       "token_type": "Bearer",
+                     *       "expires_in": 600
+                     *     }
+                     */
+                    "application/json": components["schemas"]["TokenPair"];
+                };
+            };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It was tried too often. */
+            429: {
+                headers: {
+                    /**
+                     * @description Seconds until another try may succeed.
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service, or something that it needs, has no room now. */
+            503: {
+                headers: {
+                    /**
+                     * @description Seconds until another try may succeed.
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something that the service needs took too long. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_comment: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The `ETag` of what you have: if it is still so, the answer is 304. */
+                "If-None-Match"?: string;
+            };
+            path: {
+                /**
+                 * @description The id of the comment.
+                 * @example 019a43bc-b9da-71c0-854b-4b6689701e65
+                 */
+                comment_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /**
+                     * @description This version, shown like this (RFC 9110 §8.8.3).
+                     * @example "1-51f0c5ad0f3e2b61"
+                     */
+                    ETag: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "019a43bc-b9da-71c0-854b-4b6689701e65",
+                     *       "task_id": "019a43bc-2424-71d3-8789-896076e54b52",
+                     *       "author_id": "019a43bc-b142-7fcd-8f1e-1eaadb7fd5d9",
+                     *       "author_name": "Ada Lovelace",
+                     *       "body": "Which cards does it take?",
+                     *       "created_at": "2026-11-02T09:30:15Z",
+                     *       "edited_at": null,
+                     *       "version": 1
+                     *     }
+                     */
+                    "application/json": components["schemas"]["CommentView"];
+                };
+            };
+            /** @description It is as you have it. */
+            304: {
+                headers: {
+                    /**
+                     * @description This version, shown like this (RFC 9110 §8.8.3).
+                     * @example "1-51f0c5ad0f3e2b61"
+                     */
+                    ETag: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Who is asking is not known. */
+            401: {
+                headers: {
+                    /**
+                     * @description How to show who asks (RFC 9110 §11.6.1).
+                     * @example Bearer
+                     */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing, or not for whoever asks. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request can be read, and is not valid. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service, or something that it needs, has no room now. */
+            503: {
+                headers: {
+                    /**
+                     * @description Seconds until another try may succeed.
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something that the service needs took too long. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    delete_comment: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The `ETag` of what you have read, or its `version` in quotes: if it is no longer so, 412. */
+                "If-Match"?: string;
+            };
+            path: {
+                /**
+                 * @description The id of the comment.
+                 * @example 019a43bc-b9da-71c0-854b-4b6689701e65
+                 */
+                comment_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Who is asking is not known. */
+            401: {
+                headers: {
+                    /**
+                     * @description How to show who asks (RFC 9110 §11.6.1).
+                     * @example Bearer
+                     */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing, or not for whoever asks. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It cannot be done to the thing as it is now. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The thing has changed since it was read. */
+            412: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request can be read, and is not valid. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service, or something that it needs, has no room now. */
+            503: {
+                headers: {
+                    /**
+                     * @description Seconds until another try may succeed.
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something that the service needs took too long. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    edit_comment: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The `ETag` of what you have read, or its `version` in quotes: if it is no longer so, 412. */
+                "If-Match"?: string;
+            };
+            path: {
+                /**
+                 * @description The id of the comment.
+                 * @example 019a43bc-b9da-71c0-854b-4b6689701e65
+                 */
+                comment_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "body": "Which cards does it take?"
+                 *     }
+                 */
+                "application/json": components["schemas"]["CommentText"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /**
+                     * @description This version, shown like this (RFC 9110 §8.8.3).
+                     * @example "1-51f0c5ad0f3e2b61"
+                     */
+                    ETag: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "019a43bc-b9da-71c0-854b-4b6689701e65",
+                     *       "task_id": "019a43bc-2424-71d3-8789-896076e54b52",
+                     *       "author_id": "019a43bc-b142-7fcd-8f1e-1eaadb7fd5d9",
+                     *       "author_name": "Ada Lovelace",
+                     *       "body": "Which cards does it take?",
+                     *       "created_at": "2026-11-02T09:30:15Z",
+                     *       "edited_at": "2026-11-02T09:30:15Z",
+                     *       "version": 1
+                     *     }
+                     */
+                    "application/json": components["schemas"]["CommentView"];
+                };
+            };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Who is asking is not known. */
+            401: {
+                headers: {
+                    /**
+                     * @description How to show who asks (RFC 9110 §11.6.1).
+                     * @example Bearer
+                     */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing, or not for whoever asks. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It cannot be done to the thing as it is now. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The thing has changed since it was read. */
+            412: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is of the wrong media type. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request can be read, and is not valid. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service, or something that it needs, has no room now. */
+            503: {
+                headers: {
+                    /**
+                     * @description Seconds until another try may succeed.
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something that the service needs took too long. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_my_invitations: {
+        parameters: {
+            query?: {
+                /** @description Items on the page, at most. */
+                limit?: number;
+                /** @description `next` of the page before, which had the same filters and sort. */
+                cursor?: string;
+                /** @description With `exact` the answer's `total` says how many items there are on all pages; it takes longer then. */
+                count?: "exact";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /**
+                     * @description The next page, where there is one (RFC 8288).
+                     * @example </v1/invitations?cursor=eyJjIjoiMjAyNi0xMS0wMiJ9>; rel="next"
+                     */
+                    Link?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "items": [
+                     *         {
+                     *           "id": "019a43bc-b76c-74fe-8ac8-c84e2fc2c086",
+                     *           "workspace_id": "019a43bc-2c52-775b-87c6-c6a6c301282f",
+                     *           "workspace_name": "Analytical Engines",
+                     *           "email": "grace@example.com",
+                     *           "role": "member",
+                     *           "invited_by": "019a43bc-b142-7fcd-8f1e-1eaadb7fd5d9",
+                     *           "created_at": "2026-11-02T09:30:15Z",
+                     *           "expires_at": "2026-12-02T09:30:15Z",
+                     *           "version": 1
+                     *         }
+                     *       ],
+                     *       "next": null,
+                     *       "total": null
+                     *     }
+                     */
+                    "application/json": components["schemas"]["InvitationViewPage"];
+                };
+            };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Who is asking is not known. */
+            401: {
+                headers: {
+                    /**
+                     * @description How to show who asks (RFC 9110 §11.6.1).
+                     * @example Bearer
+                     */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request can be read, and is not valid. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service, or something that it needs, has no room now. */
+            503: {
+                headers: {
+                    /**
+                     * @description Seconds until another try may succeed.
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something that the service needs took too long. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    accept_invitation: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description A new one for each new request, such as a UUID. If no answer arrives, send the request again with the same key: it is done once, and answered alike for a day. */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "token": "Zk3vQm1rT8yWb5uXn0cLp7sHd2fGj6aE"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Acceptance"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    /**
+                     * @description Where it is from now on.
+                     * @example /v1/workspaces/019a43bc-2c52-775b-87c6-c6a6c301282f/members/019a43bc-b142-7fcd-8f1e-1eaadb7fd5d9
+                     */
+                    Location: string;
+                    /**
+                     * @description This version, shown like this (RFC 9110 §8.8.3).
+                     * @example "1-51f0c5ad0f3e2b61"
+                     */
+                    ETag: string;
+                    /** @description This was done before, under the same key. */
+                    "Idempotency-Replayed"?: "true";
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "workspace_id": "019a43bc-2c52-775b-87c6-c6a6c301282f",
+                     *       "user_id": "019a43bc-b142-7fcd-8f1e-1eaadb7fd5d9",
+                     *       "display_name": "Ada Lovelace",
+                     *       "email": "ada@example.com",
+                     *       "role": "member",
+                     *       "joined_at": "2026-11-02T09:30:15Z",
+                     *       "version": 1
+                     *     }
+                     */
+                    "application/json": components["schemas"]["MemberView"];
+                };
+            };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Who is asking is not known. */
+            401: {
+                headers: {
+                    /**
+                     * @description How to show who asks (RFC 9110 §11.6.1).
+                     * @example Bearer
+                     */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing, or not for whoever asks. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It cannot be done to the thing as it is now. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The thing has changed since it was read. */
+            412: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is of the wrong media type. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request can be read, and is not valid. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service, or something that it needs, has no room now. */
+            503: {
+                headers: {
+                    /**
+                     * @description Seconds until another try may succeed.
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something that the service needs took too long. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_invitation: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The `ETag` of what you have: if it is still so, the answer is 304. */
+                "If-None-Match"?: string;
+            };
+            path: {
+                /**
+                 * @description The id of the invitation.
+                 * @example 019a43bc-b76c-74fe-8ac8-c84e2fc2c086
+                 */
+                invitation_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /**
+                     * @description This version, shown like this (RFC 9110 §8.8.3).
+                     * @example "1-51f0c5ad0f3e2b61"
+                     */
+                    ETag: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "019a43bc-b76c-74fe-8ac8-c84e2fc2c086",
+                     *       "workspace_id": "019a43bc-2c52-775b-87c6-c6a6c301282f",
+                     *       "workspace_name": "Analytical Engines",
+                     *       "email": "grace@example.com",
+                     *       "role": "member",
+                     *       "invited_by": "019a43bc-b142-7fcd-8f1e-1eaadb7fd5d9",
+                     *       "created_at": "2026-11-02T09:30:15Z",
+                     *       "expires_at": "2026-12-02T09:30:15Z",
+                     *       "version": 1
+                     *     }
+                     */
+                    "application/json": components["schemas"]["InvitationView"];
+                };
+            };
+            /** @description It is as you have it. */
+            304: {
+                headers: {
+                    /**
+                     * @description This version, shown like this (RFC 9110 §8.8.3).
+                     * @example "1-51f0c5ad0f3e2b61"
+                     */
+                    ETag: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Who is asking is not known. */
+            401: {
+                headers: {
+                    /**
+                     * @description How to show who asks (RFC 9110 §11.6.1).
+                     * @example Bearer
+                     */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing, or not for whoever asks. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request can be read, and is not valid. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service, or something that it needs, has no room now. */
+            503: {
+                headers: {
+                    /**
+                     * @description Seconds until another try may succeed.
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something that the service needs took too long. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    withdraw_invitation: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The `ETag` of what you have read, or its `version` in quotes: if it is no longer so, 412. */
+                "If-Match"?: string;
+            };
+            path: {
+                /**
+                 * @description The id of the invitation.
+                 * @example 019a43bc-b76c-74fe-8ac8-c84e2fc2c086
+                 */
+                invitation_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Who is asking is not known. */
+            401: {
+                headers: {
+                    /**
+                     * @description How to show who asks (RFC 9110 §11.6.1).
+                     * @example Bearer
+                     */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing, or not for whoever asks. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It cannot be done to the thing as it is now. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The thing has changed since it was read. */
+            412: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request can be read, and is not valid. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service, or something that it needs, has no room now. */
+            503: {
+                headers: {
+                    /**
+                     * @description Seconds until another try may succeed.
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something that the service needs took too long. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_profile: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The `ETag` of what you have: if it is still so, the answer is 304. */
+                "If-None-Match"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /**
+                     * @description This version, shown like this (RFC 9110 §8.8.3).
+                     * @example "1-51f0c5ad0f3e2b61"
+                     */
+                    ETag: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "019a43bc-b142-7fcd-8f1e-1eaadb7fd5d9",
+                     *       "email": "ada@example.com",
+                     *       "email_verified": true,
+                     *       "display_name": "Ada Lovelace",
+                     *       "roles": [],
+                     *       "created_at": "2026-11-02T09:30:15Z",
+                     *       "version": 1
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Profile"];
+                };
+            };
+            /** @description It is as you have it. */
+            304: {
+                headers: {
+                    /**
+                     * @description This version, shown like this (RFC 9110 §8.8.3).
+                     * @example "1-51f0c5ad0f3e2b61"
+                     */
+                    ETag: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Who is asking is not known. */
+            401: {
+                headers: {
+                    /**
+                     * @description How to show who asks (RFC 9110 §11.6.1).
+                     * @example Bearer
+                     */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing, or not for whoever asks. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service, or something that it needs, has no room now. */
+            503: {
+                headers: {
+                    /**
+                     * @description Seconds until another try may succeed.
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something that the service needs took too long. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    edit_profile: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The `ETag` of what you have read, or its `version` in quotes: if it is no longer so, 412. */
+                "If-Match"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "display_name": "Ada Lovelace",
+                 *       "email": "ada@example.com"
+                 *     }
+                 */
+                "application/json": components["schemas"]["ProfilePatch"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /**
+                     * @description This version, shown like this (RFC 9110 §8.8.3).
+                     * @example "1-51f0c5ad0f3e2b61"
+                     */
+                    ETag: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "019a43bc-b142-7fcd-8f1e-1eaadb7fd5d9",
+                     *       "email": "ada@example.com",
+                     *       "email_verified": true,
+                     *       "display_name": "Ada Lovelace",
+                     *       "roles": [],
+                     *       "created_at": "2026-11-02T09:30:15Z",
+                     *       "version": 1
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Profile"];
+                };
+            };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Who is asking is not known. */
+            401: {
+                headers: {
+                    /**
+                     * @description How to show who asks (RFC 9110 §11.6.1).
+                     * @example Bearer
+                     */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing, or not for whoever asks. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It cannot be done to the thing as it is now. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The thing has changed since it was read. */
+            412: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is of the wrong media type. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request can be read, and is not valid. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service, or something that it needs, has no room now. */
+            503: {
+                headers: {
+                    /**
+                     * @description Seconds until another try may succeed.
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something that the service needs took too long. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_identities: {
+        parameters: {
+            query?: {
+                /** @description Items on the page, at most. */
+                limit?: number;
+                /** @description `next` of the page before, which had the same filters and sort. */
+                cursor?: string;
+                /** @description With `exact` the answer's `total` says how many items there are on all pages; it takes longer then. */
+                count?: "exact";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /**
+                     * @description The next page, where there is one (RFC 8288).
+                     * @example </v1/me/identities?cursor=eyJjIjoiMjAyNi0xMS0wMiJ9>; rel="next"
+                     */
+                    Link?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "items": [
+                     *         {
+                     *           "id": "019a43bc-fc5f-7756-83a6-a668546a5404",
+                     *           "issuer": "https://login.example.com",
+                     *           "subject": "248289761001",
+                     *           "created_at": "2026-11-02T09:30:15Z",
+                     *           "version": 1
+                     *         }
+                     *       ],
+                     *       "next": null,
+                     *       "total": null
+                     *     }
+                     */
+                    "application/json": components["schemas"]["LinkViewPage"];
+                };
+            };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Who is asking is not known. */
+            401: {
+                headers: {
+                    /**
+                     * @description How to show who asks (RFC 9110 §11.6.1).
+                     * @example Bearer
+                     */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request can be read, and is not valid. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service, or something that it needs, has no room now. */
+            503: {
+                headers: {
+                    /**
+                     * @description Seconds until another try may succeed.
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something that the service needs took too long. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    link_identity: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "token": "Zk3vQm1rT8yWb5uXn0cLp7sHd2fGj6aE"
+                 *     }
+                 */
+                "application/json": components["schemas"]["NewLink"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    /**
+                     * @description Where it is from now on.
+                     * @example /v1/me/identities/019a43bc-fc5f-7756-83a6-a668546a5404
+                     */
+                    Location: string;
+                    /**
+                     * @description This version, shown like this (RFC 9110 §8.8.3).
+                     * @example "1-51f0c5ad0f3e2b61"
+                     */
+                    ETag: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "019a43bc-fc5f-7756-83a6-a668546a5404",
+                     *       "issuer": "https://login.example.com",
+                     *       "subject": "248289761001",
+                     *       "created_at": "2026-11-02T09:30:15Z",
+                     *       "version": 1
+                     *     }
+                     */
+                    "application/json": components["schemas"]["LinkView"];
+                };
+            };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Who is asking is not known. */
+            401: {
+                headers: {
+                    /**
+                     * @description How to show who asks (RFC 9110 §11.6.1).
+                     * @example Bearer
+                     */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It cannot be done to the thing as it is now. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is of the wrong media type. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request can be read, and is not valid. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service, or something that it needs, has no room now. */
+            503: {
+                headers: {
+                    /**
+                     * @description Seconds until another try may succeed.
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something that the service needs took too long. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_identity: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The `ETag` of what you have: if it is still so, the answer is 304. */
+                "If-None-Match"?: string;
+            };
+            path: {
+                /**
+                 * @description The id of the link.
+                 * @example 019a43bc-fc5f-7756-83a6-a668546a5404
+                 */
+                link_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /**
+                     * @description This version, shown like this (RFC 9110 §8.8.3).
+                     * @example "1-51f0c5ad0f3e2b61"
+                     */
+                    ETag: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "019a43bc-fc5f-7756-83a6-a668546a5404",
+                     *       "issuer": "https://login.example.com",
+                     *       "subject": "248289761001",
+                     *       "created_at": "2026-11-02T09:30:15Z",
+                     *       "version": 1
+                     *     }
+                     */
+                    "application/json": components["schemas"]["LinkView"];
+                };
+            };
+            /** @description It is as you have it. */
+            304: {
+                headers: {
+                    /**
+                     * @description This version, shown like this (RFC 9110 §8.8.3).
+                     * @example "1-51f0c5ad0f3e2b61"
+                     */
+                    ETag: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Who is asking is not known. */
+            401: {
+                headers: {
+                    /**
+                     * @description How to show who asks (RFC 9110 §11.6.1).
+                     * @example Bearer
+                     */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing, or not for whoever asks. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request can be read, and is not valid. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service, or something that it needs, has no room now. */
+            503: {
+                headers: {
+                    /**
+                     * @description Seconds until another try may succeed.
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something that the service needs took too long. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    unlink_identity: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The `ETag` of what you have read, or its `version` in quotes: if it is no longer so, 412. */
+                "If-Match"?: string;
+            };
+            path: {
+                /**
+                 * @description The id of the link.
+                 * @example 019a43bc-fc5f-7756-83a6-a668546a5404
+                 */
+                link_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Who is asking is not known. */
+            401: {
+                headers: {
+                    /**
+                     * @description How to show who asks (RFC 9110 §11.6.1).
+                     * @example Bearer
+                     */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing, or not for whoever asks. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It cannot be done to the thing as it is now. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The thing has changed since it was read. */
+            412: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request can be read, and is not valid. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service, or something that it needs, has no room now. */
+            503: {
+                headers: {
+                    /**
+                     * @description Seconds until another try may succeed.
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something that the service needs took too long. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    change_password: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "current_password": "violet kettle hums at dawn",
+                 *       "new_password": "violet kettle hums at dawn"
+                 *     }
+                 */
+                "application/json": components["schemas"]["PasswordChange"];
+            };
+        };
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Who is asking is not known. */
+            401: {
+                headers: {
+                    /**
+                     * @description How to show who asks (RFC 9110 §11.6.1).
+                     * @example Bearer
+                     */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing, or not for whoever asks. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It cannot be done to the thing as it is now. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is of the wrong media type. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request can be read, and is not valid. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It was tried too often. */
+            429: {
+                headers: {
+                    /**
+                     * @description Seconds until another try may succeed.
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service, or something that it needs, has no room now. */
+            503: {
+                headers: {
+                    /**
+                     * @description Seconds until another try may succeed.
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something that the service needs took too long. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_notifications: {
+        parameters: {
+            query?: {
+                /** @description Items on the page, at most. */
+                limit?: number;
+                /** @description `next` of the page before, which had the same filters and sort. */
+                cursor?: string;
+                /** @description With `exact` the answer's `total` says how many items there are on all pages; it takes longer then. */
+                count?: "exact";
+                /** @description Only those that have not been read, or only those that have. */
+                unread?: boolean;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /**
+                     * @description The next page, where there is one (RFC 8288).
+                     * @example </v1/notifications?cursor=eyJjIjoiMjAyNi0xMS0wMiJ9>; rel="next"
+                     */
+                    Link?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "items": [
+                     *         {
+                     *           "id": "019a43bc-0da4-7872-866c-6cea68d68bc4",
+                     *           "kind": "task_assigned",
+                     *           "workspace_id": "019a43bc-2c52-775b-87c6-c6a6c301282f",
+                     *           "task_id": "019a43bc-2424-71d3-8789-896076e54b52",
+                     *           "task_title": "Weave algebraic patterns",
+                     *           "caused_by": "019a43bc-b142-7fcd-8f1e-1eaadb7fd5d9",
+                     *           "caused_by_name": "Ada Lovelace",
+                     *           "created_at": "2026-11-02T09:30:15Z",
+                     *           "read_at": null,
+                     *           "version": 1
+                     *         }
+                     *       ],
+                     *       "next": null,
+                     *       "total": null
+                     *     }
+                     */
+                    "application/json": components["schemas"]["NotificationViewPage"];
+                };
+            };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Who is asking is not known. */
+            401: {
+                headers: {
+                    /**
+                     * @description How to show who asks (RFC 9110 §11.6.1).
+                     * @example Bearer
+                     */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request can be read, and is not valid. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service, or something that it needs, has no room now. */
+            503: {
+                headers: {
+                    /**
+                     * @description Seconds until another try may succeed.
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something that the service needs took too long. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_notification: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The `ETag` of what you have: if it is still so, the answer is 304. */
+                "If-None-Match"?: string;
+            };
+            path: {
+                /**
+                 * @description The id of the notification.
+                 * @example 019a43bc-0da4-7872-866c-6cea68d68bc4
+                 */
+                notification_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /**
+                     * @description This version, shown like this (RFC 9110 §8.8.3).
+                     * @example "1-51f0c5ad0f3e2b61"
+                     */
+                    ETag: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "019a43bc-0da4-7872-866c-6cea68d68bc4",
+                     *       "kind": "task_assigned",
+                     *       "workspace_id": "019a43bc-2c52-775b-87c6-c6a6c301282f",
+                     *       "task_id": "019a43bc-2424-71d3-8789-896076e54b52",
+                     *       "task_title": "Weave algebraic patterns",
+                     *       "caused_by": "019a43bc-b142-7fcd-8f1e-1eaadb7fd5d9",
+                     *       "caused_by_name": "Ada Lovelace",
+                     *       "created_at": "2026-11-02T09:30:15Z",
+                     *       "read_at": null,
+                     *       "version": 1
+                     *     }
+                     */
+                    "application/json": components["schemas"]["NotificationView"];
+                };
+            };
+            /** @description It is as you have it. */
+            304: {
+                headers: {
+                    /**
+                     * @description This version, shown like this (RFC 9110 §8.8.3).
+                     * @example "1-51f0c5ad0f3e2b61"
+                     */
+                    ETag: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Who is asking is not known. */
+            401: {
+                headers: {
+                    /**
+                     * @description How to show who asks (RFC 9110 §11.6.1).
+                     * @example Bearer
+                     */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing, or not for whoever asks. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request can be read, and is not valid. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service, or something that it needs, has no room now. */
+            503: {
+                headers: {
+                    /**
+                     * @description Seconds until another try may succeed.
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something that the service needs took too long. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    mark_notification: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The `ETag` of what you have read, or its `version` in quotes: if it is no longer so, 412. */
+                "If-Match"?: string;
+            };
+            path: {
+                /**
+                 * @description The id of the notification.
+                 * @example 019a43bc-0da4-7872-866c-6cea68d68bc4
+                 */
+                notification_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "read": true
+                 *     }
+                 */
+                "application/json": components["schemas"]["Reading"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /**
+                     * @description This version, shown like this (RFC 9110 §8.8.3).
+                     * @example "1-51f0c5ad0f3e2b61"
+                     */
+                    ETag: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "019a43bc-0da4-7872-866c-6cea68d68bc4",
+                     *       "kind": "task_assigned",
+                     *       "workspace_id": "019a43bc-2c52-775b-87c6-c6a6c301282f",
+                     *       "task_id": "019a43bc-2424-71d3-8789-896076e54b52",
+                     *       "task_title": "Weave algebraic patterns",
+                     *       "caused_by": "019a43bc-b142-7fcd-8f1e-1eaadb7fd5d9",
+                     *       "caused_by_name": "Ada Lovelace",
+                     *       "created_at": "2026-11-02T09:30:15Z",
+                     *       "read_at": "2026-11-02T09:30:15Z",
+                     *       "version": 1
+                     *     }
+                     */
+                    "application/json": components["schemas"]["NotificationView"];
+                };
+            };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Who is asking is not known. */
+            401: {
+                headers: {
+                    /**
+                     * @description How to show who asks (RFC 9110 §11.6.1).
+                     * @example Bearer
+                     */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing, or not for whoever asks. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It cannot be done to the thing as it is now. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The thing has changed since it was read. */
+            412: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is of the wrong media type. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request can be read, and is not valid. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service, or something that it needs, has no room now. */
+            503: {
+                headers: {
+                    /**
+                     * @description Seconds until another try may succeed.
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something that the service needs took too long. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_task: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The `ETag` of what you have: if it is still so, the answer is 304. */
+                "If-None-Match"?: string;
+            };
+            path: {
+                /**
+                 * @description The id of the task.
+                 * @example 019a43bc-2424-71d3-8789-896076e54b52
+                 */
+                task_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /**
+                     * @description This version, shown like this (RFC 9110 §8.8.3).
+                     * @example "1-51f0c5ad0f3e2b61"
+                     */
+                    ETag: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "019a43bc-2424-71d3-8789-896076e54b52",
+                     *       "workspace_id": "019a43bc-2c52-775b-87c6-c6a6c301282f",
+                     *       "title": "Weave algebraic patterns",
+                     *       "description": "The engine can arrange and combine.",
+                     *       "status": "open",
+                     *       "priority": "normal",
+                     *       "due_at": "2026-11-30T17:00:00Z",
+                     *       "assignee_id": "019a43bc-b142-7fcd-8f1e-1eaadb7fd5d9",
+                     *       "labels": [
+                     *         "loom"
+                     *       ],
+                     *       "created_by": "019a43bc-b142-7fcd-8f1e-1eaadb7fd5d9",
+                     *       "created_at": "2026-11-02T09:30:15Z",
+                     *       "updated_at": "2026-11-02T09:30:15Z",
+                     *       "finished_at": null,
+                     *       "version": 1
+                     *     }
+                     */
+                    "application/json": components["schemas"]["TaskView"];
+                };
+            };
+            /** @description It is as you have it. */
+            304: {
+                headers: {
+                    /**
+                     * @description This version, shown like this (RFC 9110 §8.8.3).
+                     * @example "1-51f0c5ad0f3e2b61"
+                     */
+                    ETag: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Who is asking is not known. */
+            401: {
+                headers: {
+                    /**
+                     * @description How to show who asks (RFC 9110 §11.6.1).
+                     * @example Bearer
+                     */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing, or not for whoever asks. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request can be read, and is not valid. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service, or something that it needs, has no room now. */
+            503: {
+                headers: {
+                    /**
+                     * @description Seconds until another try may succeed.
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something that the service needs took too long. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    delete_task: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The `ETag` of what you have read, or its `version` in quotes: if it is no longer so, 412. */
+                "If-Match"?: string;
+            };
+            path: {
+                /**
+                 * @description The id of the task.
+                 * @example 019a43bc-2424-71d3-8789-896076e54b52
+                 */
+                task_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Who is asking is not known. */
+            401: {
+                headers: {
+                    /**
+                     * @description How to show who asks (RFC 9110 §11.6.1).
+                     * @example Bearer
+                     */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing, or not for whoever asks. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It cannot be done to the thing as it is now. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The thing has changed since it was read. */
+            412: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request can be read, and is not valid. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service, or something that it needs, has no room now. */
+            503: {
+                headers: {
+                    /**
+                     * @description Seconds until another try may succeed.
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something that the service needs took too long. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    edit_task: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The `ETag` of what you have read, or its `version` in quotes: if it is no longer so, 412. */
+                "If-Match"?: string;
+            };
+            path: {
+                /**
+                 * @description The id of the task.
+                 * @example 019a43bc-2424-71d3-8789-896076e54b52
+                 */
+                task_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "title": "Weave algebraic patterns",
+                 *       "description": "The engine can arrange and combine.",
+                 *       "priority": "normal",
+                 *       "due_at": "2026-11-30T17:00:00Z",
+                 *       "assignee_id": "019a43bc-b142-7fcd-8f1e-1eaadb7fd5d9",
+                 *       "labels": [
+                 *         "loom"
+                 *       ]
+                 *     }
+                 */
+                "application/json": components["schemas"]["TaskPatch"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /**
+                     * @description This version, shown like this (RFC 9110 §8.8.3).
+                     * @example "1-51f0c5ad0f3e2b61"
+                     */
+                    ETag: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "019a43bc-2424-71d3-8789-896076e54b52",
+                     *       "workspace_id": "019a43bc-2c52-775b-87c6-c6a6c301282f",
+                     *       "title": "Weave algebraic patterns",
+                     *       "description": "The engine can arrange and combine.",
+                     *       "status": "open",
+                     *       "priority": "normal",
+                     *       "due_at": "2026-11-30T17:00:00Z",
+                     *       "assignee_id": "019a43bc-b142-7fcd-8f1e-1eaadb7fd5d9",
+                     *       "labels": [
+                     *         "loom"
+                     *       ],
+                     *       "created_by": "019a43bc-b142-7fcd-8f1e-1eaadb7fd5d9",
+                     *       "created_at": "2026-11-02T09:30:15Z",
+                     *       "updated_at": "2026-11-02T09:30:15Z",
+                     *       "finished_at": null,
+                     *       "version": 1
+                     *     }
+                     */
+                    "application/json": components["schemas"]["TaskView"];
+                };
+            };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Who is asking is not known. */
+            401: {
+                headers: {
+                    /**
+                     * @description How to show who asks (RFC 9110 §11.6.1).
+                     * @example Bearer
+                     */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing, or not for whoever asks. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It cannot be done to the thing as it is now. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The thing has changed since it was read. */
+            412: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is of the wrong media type. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request can be read, and is not valid. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service, or something that it needs, has no room now. */
+            503: {
+                headers: {
+                    /**
+                     * @description Seconds until another try may succeed.
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something that the service needs took too long. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    cancel_task: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The `ETag` of what you have read, or its `version` in quotes: if it is no longer so, 412. */
+                "If-Match"?: string;
+                /** @description A new one for each new request, such as a UUID. If no answer arrives, send the request again with the same key: it is done once, and answered alike for a day. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /**
+                 * @description The id of the task.
+                 * @example 019a43bc-2424-71d3-8789-896076e54b52
+                 */
+                task_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /**
+                     * @description This version, shown like this (RFC 9110 §8.8.3).
+                     * @example "1-51f0c5ad0f3e2b61"
+                     */
+                    ETag: string;
+                    /** @description This was done before, under the same key. */
+                    "Idempotency-Replayed"?: "true";
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "019a43bc-2424-71d3-8789-896076e54b52",
+                     *       "workspace_id": "019a43bc-2c52-775b-87c6-c6a6c301282f",
+                     *       "title": "Weave algebraic patterns",
+                     *       "description": "The engine can arrange and combine.",
+                     *       "status": "cancelled",
+                     *       "priority": "normal",
+                     *       "due_at": "2026-11-30T17:00:00Z",
+                     *       "assignee_id": "019a43bc-b142-7fcd-8f1e-1eaadb7fd5d9",
+                     *       "labels": [
+                     *         "loom"
+                     *       ],
+                     *       "created_by": "019a43bc-b142-7fcd-8f1e-1eaadb7fd5d9",
+                     *       "created_at": "2026-11-02T09:30:15Z",
+                     *       "updated_at": "2026-11-02T09:30:15Z",
+                     *       "finished_at": null,
+                     *       "version": 1
+                     *     }
+                     */
+                    "application/json": components["schemas"]["TaskView"];
+                };
+            };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Who is asking is not known. */
+            401: {
+                headers: {
+                    /**
+                     * @description How to show who asks (RFC 9110 §11.6.1).
+                     * @example Bearer
+                     */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing, or not for whoever asks. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It cannot be done to the thing as it is now. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The thing has changed since it was read. */
+            412: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request can be read, and is not valid. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service, or something that it needs, has no room now. */
+            503: {
+                headers: {
+                    /**
+                     * @description Seconds until another try may succeed.
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something that the service needs took too long. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_comments: {
+        parameters: {
+            query?: {
+                /** @description Items on the page, at most. */
+                limit?: number;
+                /** @description `next` of the page before, which had the same filters and sort. */
+                cursor?: string;
+                /** @description With `exact` the answer's `total` says how many items there are on all pages; it takes longer then. */
+                count?: "exact";
+            };
+            header?: never;
+            path: {
+                /**
+                 * @description The id of the task.
+                 * @example 019a43bc-2424-71d3-8789-896076e54b52
+                 */
+                task_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /**
+                     * @description The next page, where there is one (RFC 8288).
+                     * @example </v1/tasks/019a43bc-2424-71d3-8789-896076e54b52/comments?cursor=eyJjIjoiMjAyNi0xMS0wMiJ9>; rel="next"
+                     */
+                    Link?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "items": [
+                     *         {
+                     *           "id": "019a43bc-b9da-71c0-854b-4b6689701e65",
+                     *           "task_id": "019a43bc-2424-71d3-8789-896076e54b52",
+                     *           "author_id": "019a43bc-b142-7fcd-8f1e-1eaadb7fd5d9",
+                     *           "author_name": "Ada Lovelace",
+                     *           "body": "Which cards does it take?",
+                     *           "created_at": "2026-11-02T09:30:15Z",
+                     *           "edited_at": null,
+                     *           "version": 1
+                     *         }
+                     *       ],
+                     *       "next": null,
+                     *       "total": null
+                     *     }
+                     */
+                    "application/json": components["schemas"]["CommentViewPage"];
+                };
+            };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Who is asking is not known. */
+            401: {
+                headers: {
+                    /**
+                     * @description How to show who asks (RFC 9110 §11.6.1).
+                     * @example Bearer
+                     */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing, or not for whoever asks. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request can be read, and is not valid. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service, or something that it needs, has no room now. */
+            503: {
+                headers: {
+                    /**
+                     * @description Seconds until another try may succeed.
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something that the service needs took too long. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    add_comment: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description A new one for each new request, such as a UUID. If no answer arrives, send the request again with the same key: it is done once, and answered alike for a day. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /**
+                 * @description The id of the task.
+                 * @example 019a43bc-2424-71d3-8789-896076e54b52
+                 */
+                task_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "body": "Which cards does it take?"
+                 *     }
+                 */
+                "application/json": components["schemas"]["CommentText"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    /**
+                     * @description Where it is from now on.
+                     * @example /v1/comments/019a43bc-b9da-71c0-854b-4b6689701e65
+                     */
+                    Location: string;
+                    /**
+                     * @description This version, shown like this (RFC 9110 §8.8.3).
+                     * @example "1-51f0c5ad0f3e2b61"
+                     */
+                    ETag: string;
+                    /** @description This was done before, under the same key. */
+                    "Idempotency-Replayed"?: "true";
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "019a43bc-b9da-71c0-854b-4b6689701e65",
+                     *       "task_id": "019a43bc-2424-71d3-8789-896076e54b52",
+                     *       "author_id": "019a43bc-b142-7fcd-8f1e-1eaadb7fd5d9",
+                     *       "author_name": "Ada Lovelace",
+                     *       "body": "Which cards does it take?",
+                     *       "created_at": "2026-11-02T09:30:15Z",
+                     *       "edited_at": null,
+                     *       "version": 1
+                     *     }
+                     */
+                    "application/json": components["schemas"]["CommentView"];
+                };
+            };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Who is asking is not known. */
+            401: {
+                headers: {
+                    /**
+                     * @description How to show who asks (RFC 9110 §11.6.1).
+                     * @example Bearer
+                     */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing, or not for whoever asks. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It cannot be done to the thing as it is now. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The thing has changed since it was read. */
+            412: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is of the wrong media type. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request can be read, and is not valid. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service, or something that it needs, has no room now. */
+            503: {
+                headers: {
+                    /**
+                     * @description Seconds until another try may succeed.
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something that the service needs took too long. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    complete_task: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The `ETag` of what you have read, or its `version` in quotes: if it is no longer so, 412. */
+                "If-Match"?: string;
+                /** @description A new one for each new request, such as a UUID. If no answer arrives, send the request again with the same key: it is done once, and answered alike for a day. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /**
+                 * @description The id of the task.
+                 * @example 019a43bc-2424-71d3-8789-896076e54b52
+                 */
+                task_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /**
+                     * @description This version, shown like this (RFC 9110 §8.8.3).
+                     * @example "1-51f0c5ad0f3e2b61"
+                     */
+                    ETag: string;
+                    /** @description This was done before, under the same key. */
+                    "Idempotency-Replayed"?: "true";
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "019a43bc-2424-71d3-8789-896076e54b52",
+                     *       "workspace_id": "019a43bc-2c52-775b-87c6-c6a6c301282f",
+                     *       "title": "Weave algebraic patterns",
+                     *       "description": "The engine can arrange and combine.",
+                     *       "status": "done",
+                     *       "priority": "normal",
+                     *       "due_at": "2026-11-30T17:00:00Z",
+                     *       "assignee_id": "019a43bc-b142-7fcd-8f1e-1eaadb7fd5d9",
+                     *       "labels": [
+                     *         "loom"
+                     *       ],
+                     *       "created_by": "019a43bc-b142-7fcd-8f1e-1eaadb7fd5d9",
+                     *       "created_at": "2026-11-02T09:30:15Z",
+                     *       "updated_at": "2026-11-02T09:30:15Z",
+                     *       "finished_at": "2026-11-02T09:30:15Z",
+                     *       "version": 1
+                     *     }
+                     */
+                    "application/json": components["schemas"]["TaskView"];
+                };
+            };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Who is asking is not known. */
+            401: {
+                headers: {
+                    /**
+                     * @description How to show who asks (RFC 9110 §11.6.1).
+                     * @example Bearer
+                     */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing, or not for whoever asks. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It cannot be done to the thing as it is now. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The thing has changed since it was read. */
+            412: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request can be read, and is not valid. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service, or something that it needs, has no room now. */
+            503: {
+                headers: {
+                    /**
+                     * @description Seconds until another try may succeed.
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something that the service needs took too long. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    reopen_task: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The `ETag` of what you have read, or its `version` in quotes: if it is no longer so, 412. */
+                "If-Match"?: string;
+                /** @description A new one for each new request, such as a UUID. If no answer arrives, send the request again with the same key: it is done once, and answered alike for a day. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /**
+                 * @description The id of the task.
+                 * @example 019a43bc-2424-71d3-8789-896076e54b52
+                 */
+                task_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /**
+                     * @description This version, shown like this (RFC 9110 §8.8.3).
+                     * @example "1-51f0c5ad0f3e2b61"
+                     */
+                    ETag: string;
+                    /** @description This was done before, under the same key. */
+                    "Idempotency-Replayed"?: "true";
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "019a43bc-2424-71d3-8789-896076e54b52",
+                     *       "workspace_id": "019a43bc-2c52-775b-87c6-c6a6c301282f",
+                     *       "title": "Weave algebraic patterns",
+                     *       "description": "The engine can arrange and combine.",
+                     *       "status": "open",
+                     *       "priority": "normal",
+                     *       "due_at": "2026-11-30T17:00:00Z",
+                     *       "assignee_id": "019a43bc-b142-7fcd-8f1e-1eaadb7fd5d9",
+                     *       "labels": [
+                     *         "loom"
+                     *       ],
+                     *       "created_by": "019a43bc-b142-7fcd-8f1e-1eaadb7fd5d9",
+                     *       "created_at": "2026-11-02T09:30:15Z",
+                     *       "updated_at": "2026-11-02T09:30:15Z",
+                     *       "finished_at": null,
+                     *       "version": 1
+                     *     }
+                     */
+                    "application/json": components["schemas"]["TaskView"];
+                };
+            };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Who is asking is not known. */
+            401: {
+                headers: {
+                    /**
+                     * @description How to show who asks (RFC 9110 §11.6.1).
+                     * @example Bearer
+                     */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing, or not for whoever asks. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It cannot be done to the thing as it is now. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The thing has changed since it was read. */
+            412: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request can be read, and is not valid. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service, or something that it needs, has no room now. */
+            503: {
+                headers: {
+                    /**
+                     * @description Seconds until another try may succeed.
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something that the service needs took too long. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    start_task: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The `ETag` of what you have read, or its `version` in quotes: if it is no longer so, 412. */
+                "If-Match"?: string;
+                /** @description A new one for each new request, such as a UUID. If no answer arrives, send the request again with the same key: it is done once, and answered alike for a day. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /**
+                 * @description The id of the task.
+                 * @example 019a43bc-2424-71d3-8789-896076e54b52
+                 */
+                task_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /**
+                     * @description This version, shown like this (RFC 9110 §8.8.3).
+                     * @example "1-51f0c5ad0f3e2b61"
+                     */
+                    ETag: string;
+                    /** @description This was done before, under the same key. */
+                    "Idempotency-Replayed"?: "true";
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "019a43bc-2424-71d3-8789-896076e54b52",
+                     *       "workspace_id": "019a43bc-2c52-775b-87c6-c6a6c301282f",
+                     *       "title": "Weave algebraic patterns",
+                     *       "description": "The engine can arrange and combine.",
+                     *       "status": "in_progress",
+                     *       "priority": "normal",
+                     *       "due_at": "2026-11-30T17:00:00Z",
+                     *       "assignee_id": "019a43bc-b142-7fcd-8f1e-1eaadb7fd5d9",
+                     *       "labels": [
+                     *         "loom"
+                     *       ],
+                     *       "created_by": "019a43bc-b142-7fcd-8f1e-1eaadb7fd5d9",
+                     *       "created_at": "2026-11-02T09:30:15Z",
+                     *       "updated_at": "2026-11-02T09:30:15Z",
+                     *       "finished_at": null,
+                     *       "version": 1
+                     *     }
+                     */
+                    "application/json": components["schemas"]["TaskView"];
+                };
+            };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Who is asking is not known. */
+            401: {
+                headers: {
+                    /**
+                     * @description How to show who asks (RFC 9110 §11.6.1).
+                     * @example Bearer
+                     */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing, or not for whoever asks. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It cannot be done to the thing as it is now. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The thing has changed since it was read. */
+            412: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request can be read, and is not valid. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service, or something that it needs, has no room now. */
+            503: {
+                headers: {
+                    /**
+                     * @description Seconds until another try may succeed.
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something that the service needs took too long. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     list_workspaces: {
         parameters: {
             query?: {
@@ -9131,12 +8743,13 @@ export interface operations {
                      *       "id": "019a43bc-2c52-775b-87c6-c6a6c301282f",
                      *       "name": "Analytical Engines",
                      *       "slug": "analytical-engines",
+                     *       "role": "member",
                      *       "created_at": "2026-11-02T09:30:15Z",
                      *       "archived_at": null,
                      *       "version": 1
                      *     }
                      */
-                    "application/json": components["schemas"]["WorkspaceAfter"];
+                    "application/json": components["schemas"]["WorkspaceView"];
                 };
             };
             /** @description The request cannot be read. */
@@ -9551,12 +9164,13 @@ export interface operations {
                      *       "id": "019a43bc-2c52-775b-87c6-c6a6c301282f",
                      *       "name": "Analytical Engines",
                      *       "slug": "analytical-engines",
+                     *       "role": "member",
                      *       "created_at": "2026-11-02T09:30:15Z",
                      *       "archived_at": null,
                      *       "version": 1
                      *     }
                      */
-                    "application/json": components["schemas"]["WorkspaceAfter"];
+                    "application/json": components["schemas"]["WorkspaceView"];
                 };
             };
             /** @description The request cannot be read. */
@@ -9717,12 +9331,13 @@ export interface operations {
                      *       "id": "019a43bc-2c52-775b-87c6-c6a6c301282f",
                      *       "name": "Analytical Engines",
                      *       "slug": "analytical-engines",
+                     *       "role": "member",
                      *       "created_at": "2026-11-02T09:30:15Z",
                      *       "archived_at": "2026-11-02T09:30:15Z",
                      *       "version": 1
                      *     }
                      */
-                    "application/json": components["schemas"]["WorkspaceAfter"];
+                    "application/json": components["schemas"]["WorkspaceView"];
                 };
             };
             /** @description The request cannot be read. */
@@ -9972,11 +9587,17 @@ export interface operations {
             };
         };
     };
-    get_login_providers: {
+    get_dashboard: {
         parameters: {
             query?: never;
             header?: never;
-            path?: never;
+            path: {
+                /**
+                 * @description The id of the workspace.
+                 * @example 019a43bc-2c52-775b-87c6-c6a6c301282f
+                 */
+                workspace_id: string;
+            };
             cookie?: never;
         };
         requestBody?: never;
@@ -9984,6 +9605,139 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "by_status": {
+                     *         "open": 3,
+                     *         "in_progress": 3,
+                     *         "done": 3,
+                     *         "cancelled": 3
+                     *       },
+                     *       "by_priority": {
+                     *         "low": 3,
+                     *         "normal": 3,
+                     *         "high": 3,
+                     *         "urgent": 3
+                     *       },
+                     *       "overdue": 1,
+                     *       "finished": [
+                     *         {
+                     *           "day": "2026-11-02",
+                     *           "count": 1
+                     *         }
+                     *       ],
+                     *       "load": [
+                     *         {
+                     *           "assignee_id": "019a43bc-b142-7fcd-8f1e-1eaadb7fd5d9",
+                     *           "display_name": "Ada Lovelace",
+                     *           "active": 3,
+                     *           "overdue": 1
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Dashboard"];
+                };
+            };
+            /** @description Who is asking is not known. */
+            401: {
+                headers: {
+                    /**
+                     * @description How to show who asks (RFC 9110 §11.6.1).
+                     * @example Bearer
+                     */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing, or not for whoever asks. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request can be read, and is not valid. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service, or something that it needs, has no room now. */
+            503: {
+                headers: {
+                    /**
+                     * @description Seconds until another try may succeed.
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something that the service needs took too long. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_invitations: {
+        parameters: {
+            query?: {
+                /** @description Items on the page, at most. */
+                limit?: number;
+                /** @description `next` of the page before, which had the same filters and sort. */
+                cursor?: string;
+                /** @description With `exact` the answer's `total` says how many items there are on all pages; it takes longer then. */
+                count?: "exact";
+            };
+            header?: never;
+            path: {
+                /**
+                 * @description The id of the workspace.
+                 * @example 019a43bc-2c52-775b-87c6-c6a6c301282f
+                 */
+                workspace_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /**
+                     * @description The next page, where there is one (RFC 8288).
+                     * @example </v1/workspaces/019a43bc-2c52-775b-87c6-c6a6c301282f/invitations?cursor=eyJjIjoiMjAyNi0xMS0wMiJ9>; rel="next"
+                     */
+                    Link?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -9991,262 +9745,22 @@ export interface operations {
                      * @example {
                      *       "items": [
                      *         {
-                     *           "name": "example",
-                     *           "issuer": "https://login.example.com"
+                     *           "id": "019a43bc-b76c-74fe-8ac8-c84e2fc2c086",
+                     *           "workspace_id": "019a43bc-2c52-775b-87c6-c6a6c301282f",
+                     *           "workspace_name": "Analytical Engines",
+                     *           "email": "grace@example.com",
+                     *           "role": "member",
+                     *           "invited_by": "019a43bc-b142-7fcd-8f1e-1eaadb7fd5d9",
+                     *           "created_at": "2026-11-02T09:30:15Z",
+                     *           "expires_at": "2026-12-02T09:30:15Z",
+                     *           "version": 1
                      *         }
-                     *       ]
+                     *       ],
+                     *       "next": null,
+                     *       "total": null
                      *     }
                      */
-                    "application/json": components["schemas"]["LoginProviders"];
-                };
-            };
-            /** @description The service failed. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The service, or something that it needs, has no room now. */
-            503: {
-                headers: {
-                    /**
-                     * @description Seconds until another try may succeed.
-                     * @example 1
-                     */
-                    "Retry-After": number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Something that the service needs took too long. */
-            504: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    begin_login: {
-        parameters: {
-            query: {
-                /**
-                 * @description The whole address of a page of ours. It gets `code` or `error`, or with a cookie nothing.
-                 * @example https://app.example.com/welcome
-                 */
-                return_to: string;
-                /**
-                 * @description `tokens` for a code that `POST /v1/auth/exchange` takes, `cookie` for a session cookie.
-                 * @example cookie
-                 */
-                mode: components["schemas"]["Mode"];
-                /** @description With `tokens`: the base64url of the SHA-256 of a secret that the page keeps (RFC 7636, S256). */
-                challenge?: string;
-                /** @description Where `code` and `error` stand; `query` for a page whose server reads them. */
-                response_mode?: components["schemas"]["ResponseMode"];
-            };
-            header?: never;
-            path: {
-                /**
-                 * @description Its name.
-                 * @example example
-                 */
-                name: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Found */
-            302: {
-                headers: {
-                    /** @description Where the browser goes. */
-                    Location: string;
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description There is no such thing, or not for whoever asks. */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The request can be read, and is not valid. */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The service failed. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The service, or something that it needs, has no room now. */
-            503: {
-                headers: {
-                    /**
-                     * @description Seconds until another try may succeed.
-                     * @example 1
-                     */
-                    "Retry-After": number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Something that the service needs took too long. */
-            504: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    finish_login: {
-        parameters: {
-            query: {
-                /**
-                 * @description What the log-in began with.
-                 * @example af0ifjsldkjxyz0123456
-                 */
-                state: string;
-                /** @description What proves to the provider that it let somebody in. */
-                code?: string;
-                /** @description Why it did not. */
-                error?: string;
-                /** @description Which provider answers (RFC 9207). */
-                iss?: string;
-            };
-            header?: never;
-            path: {
-                /**
-                 * @description Its name.
-                 * @example example
-                 */
-                name: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Found */
-            302: {
-                headers: {
-                    /** @description Where the browser goes. */
-                    Location: string;
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description There is no such thing, or not for whoever asks. */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The request can be read, and is not valid. */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The service failed. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The service, or something that it needs, has no room now. */
-            503: {
-                headers: {
-                    /**
-                     * @description Seconds until another try may succeed.
-                     * @example 1
-                     */
-                    "Retry-After": number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Something that the service needs took too long. */
-            504: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    exchange_code: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                /**
-                 * @example {
-                 *       "code": "SplxlOBeZQQYbYS6WxSbIA",
-                 *       "verifier": "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
-                 *     }
-                 */
-                "application/json": components["schemas"]["Exchange"];
-            };
-        };
-        responses: {
-            /** @description OK */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "access_token": "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiLigKYifQ.c2lnbmF0dXJl",
-                     *       "refresh_token": "019a43bc49767a8c866262e7c2196cb7.Zk3vQm1rT8yWb5uXn0cLp7sHd2fGj6aE",
-                     *       "token_type": "Bearer",
-                     *       "expires_in": 600
-                     *     }
-                     */
-                    "application/json": components["schemas"]["TokenPair"];
+                    "application/json": components["schemas"]["InvitationViewPage"];
                 };
             };
             /** @description The request cannot be read. */
@@ -10272,17 +9786,8 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is too large. */
-            413: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The body is of the wrong media type. */
-            415: {
+            /** @description There is no such thing, or not for whoever asks. */
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -10333,103 +9838,68 @@ export interface operations {
             };
         };
     };
-    get_csrf_token: {
+    invite_member: {
         parameters: {
             query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description OK */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "csrf_token": "5f1d7a84db00d2fce00b31a7fc73224f",
-                     *       "expires_at": "2026-12-02T09:30:15Z"
-                     *     }
-                     */
-                    "application/json": components["schemas"]["CsrfToken"];
-                };
+            header?: {
+                /** @description A new one for each new request, such as a UUID. If no answer arrives, send the request again with the same key: it is done once, and answered alike for a day. */
+                "Idempotency-Key"?: string;
             };
-            /** @description Who is asking is not known. */
-            401: {
-                headers: {
-                    /**
-                     * @description How to show who asks (RFC 9110 §11.6.1).
-                     * @example Bearer
-                     */
-                    "WWW-Authenticate": string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
+            path: {
+                /**
+                 * @description The id of the workspace.
+                 * @example 019a43bc-2c52-775b-87c6-c6a6c301282f
+                 */
+                workspace_id: string;
             };
-            /** @description The service failed. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The service, or something that it needs, has no room now. */
-            503: {
-                headers: {
-                    /**
-                     * @description Seconds until another try may succeed.
-                     * @example 1
-                     */
-                    "Retry-After": number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Something that the service needs took too long. */
-            504: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    open_cookie_session: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
             cookie?: never;
         };
         requestBody: {
             content: {
                 /**
                  * @example {
-                 *       "email": "ada@example.com",
-                 *       "password": "violet kettle hums at dawn"
+                 *       "email": "grace@example.com",
+                 *       "role": "member"
                  *     }
                  */
-                "application/json": components["schemas"]["Credentials"];
+                "application/json": components["schemas"]["NewInvitation"];
             };
         };
         responses: {
-            /** @description No Content */
-            204: {
+            /** @description Created */
+            201: {
                 headers: {
+                    /**
+                     * @description Where it is from now on.
+                     * @example /v1/invitations/019a43bc-b76c-74fe-8ac8-c84e2fc2c086
+                     */
+                    Location: string;
+                    /**
+                     * @description This version, shown like this (RFC 9110 §8.8.3).
+                     * @example "1-51f0c5ad0f3e2b61"
+                     */
+                    ETag: string;
+                    /** @description This was done before, under the same key. */
+                    "Idempotency-Replayed"?: "true";
                     [name: string]: unknown;
                 };
-                content?: never;
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "019a43bc-b76c-74fe-8ac8-c84e2fc2c086",
+                     *       "workspace_id": "019a43bc-2c52-775b-87c6-c6a6c301282f",
+                     *       "workspace_name": "Analytical Engines",
+                     *       "email": "grace@example.com",
+                     *       "role": "member",
+                     *       "invited_by": "019a43bc-b142-7fcd-8f1e-1eaadb7fd5d9",
+                     *       "created_at": "2026-11-02T09:30:15Z",
+                     *       "expires_at": "2026-12-02T09:30:15Z",
+                     *       "version": 1,
+                     *       "token": "Zk3vQm1rT8yWb5uXn0cLp7sHd2fGj6aE"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["InvitationWithToken"];
+                };
             };
             /** @description The request cannot be read. */
             400: {
@@ -10463,6 +9933,33 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description There is no such thing, or not for whoever asks. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It cannot be done to the thing as it is now. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The thing has changed since it was read. */
+            412: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description The body is too large. */
             413: {
                 headers: {
@@ -10484,20 +9981,6 @@ export interface operations {
             /** @description The request can be read, and is not valid. */
             422: {
                 headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description It was tried too often. */
-            429: {
-                headers: {
-                    /**
-                     * @description Seconds until another try may succeed.
-                     * @example 1
-                     */
-                    "Retry-After": number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -10538,11 +10021,279 @@ export interface operations {
             };
         };
     };
-    end_cookie_session: {
+    list_members: {
+        parameters: {
+            query?: {
+                /** @description Items on the page, at most. */
+                limit?: number;
+                /** @description `next` of the page before, which had the same filters and sort. */
+                cursor?: string;
+                /** @description With `exact` the answer's `total` says how many items there are on all pages; it takes longer then. */
+                count?: "exact";
+            };
+            header?: never;
+            path: {
+                /**
+                 * @description The id of the workspace.
+                 * @example 019a43bc-2c52-775b-87c6-c6a6c301282f
+                 */
+                workspace_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /**
+                     * @description The next page, where there is one (RFC 8288).
+                     * @example </v1/workspaces/019a43bc-2c52-775b-87c6-c6a6c301282f/members?cursor=eyJjIjoiMjAyNi0xMS0wMiJ9>; rel="next"
+                     */
+                    Link?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "items": [
+                     *         {
+                     *           "workspace_id": "019a43bc-2c52-775b-87c6-c6a6c301282f",
+                     *           "user_id": "019a43bc-b142-7fcd-8f1e-1eaadb7fd5d9",
+                     *           "display_name": "Ada Lovelace",
+                     *           "email": "ada@example.com",
+                     *           "role": "member",
+                     *           "joined_at": "2026-11-02T09:30:15Z",
+                     *           "version": 1
+                     *         }
+                     *       ],
+                     *       "next": null,
+                     *       "total": null
+                     *     }
+                     */
+                    "application/json": components["schemas"]["MemberViewPage"];
+                };
+            };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Who is asking is not known. */
+            401: {
+                headers: {
+                    /**
+                     * @description How to show who asks (RFC 9110 §11.6.1).
+                     * @example Bearer
+                     */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing, or not for whoever asks. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request can be read, and is not valid. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service, or something that it needs, has no room now. */
+            503: {
+                headers: {
+                    /**
+                     * @description Seconds until another try may succeed.
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something that the service needs took too long. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_member: {
         parameters: {
             query?: never;
-            header?: never;
-            path?: never;
+            header?: {
+                /** @description The `ETag` of what you have: if it is still so, the answer is 304. */
+                "If-None-Match"?: string;
+            };
+            path: {
+                /**
+                 * @description The id of the workspace.
+                 * @example 019a43bc-2c52-775b-87c6-c6a6c301282f
+                 */
+                workspace_id: string;
+                /**
+                 * @description The id of the user.
+                 * @example 019a43bc-b142-7fcd-8f1e-1eaadb7fd5d9
+                 */
+                user_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /**
+                     * @description This version, shown like this (RFC 9110 §8.8.3).
+                     * @example "1-51f0c5ad0f3e2b61"
+                     */
+                    ETag: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "workspace_id": "019a43bc-2c52-775b-87c6-c6a6c301282f",
+                     *       "user_id": "019a43bc-b142-7fcd-8f1e-1eaadb7fd5d9",
+                     *       "display_name": "Ada Lovelace",
+                     *       "email": "ada@example.com",
+                     *       "role": "member",
+                     *       "joined_at": "2026-11-02T09:30:15Z",
+                     *       "version": 1
+                     *     }
+                     */
+                    "application/json": components["schemas"]["MemberView"];
+                };
+            };
+            /** @description It is as you have it. */
+            304: {
+                headers: {
+                    /**
+                     * @description This version, shown like this (RFC 9110 §8.8.3).
+                     * @example "1-51f0c5ad0f3e2b61"
+                     */
+                    ETag: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Who is asking is not known. */
+            401: {
+                headers: {
+                    /**
+                     * @description How to show who asks (RFC 9110 §11.6.1).
+                     * @example Bearer
+                     */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing, or not for whoever asks. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request can be read, and is not valid. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service, or something that it needs, has no room now. */
+            503: {
+                headers: {
+                    /**
+                     * @description Seconds until another try may succeed.
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something that the service needs took too long. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    remove_member: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The `ETag` of what you have read, or its `version` in quotes: if it is no longer so, 412. */
+                "If-Match"?: string;
+            };
+            path: {
+                /**
+                 * @description The id of the workspace.
+                 * @example 019a43bc-2c52-775b-87c6-c6a6c301282f
+                 */
+                workspace_id: string;
+                /**
+                 * @description The id of the user.
+                 * @example 019a43bc-b142-7fcd-8f1e-1eaadb7fd5d9
+                 */
+                user_id: string;
+            };
             cookie?: never;
         };
         requestBody?: never;
@@ -10622,6 +10373,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description The request can be read, and is not valid. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description The service failed. */
             500: {
                 headers: {
@@ -10656,258 +10416,61 @@ export interface operations {
             };
         };
     };
-    issue_token: {
+    change_role: {
         parameters: {
             query?: never;
-            header?: never;
-            path?: never;
+            header?: {
+                /** @description The `ETag` of what you have read, or its `version` in quotes: if it is no longer so, 412. */
+                "If-Match"?: string;
+            };
+            path: {
+                /**
+                 * @description The id of the workspace.
+                 * @example 019a43bc-2c52-775b-87c6-c6a6c301282f
+                 */
+                workspace_id: string;
+                /**
+                 * @description The id of the user.
+                 * @example 019a43bc-b142-7fcd-8f1e-1eaadb7fd5d9
+                 */
+                user_id: string;
+            };
             cookie?: never;
         };
         requestBody: {
             content: {
                 /**
                  * @example {
-                 *       "grant_type": "password",
-                 *       "username": "ada@example.com",
-                 *       "password": "violet kettle hums at dawn"
+                 *       "role": "member"
                  *     }
                  */
-                "application/x-www-form-urlencoded": {
-                    /** @enum {string} */
-                    grant_type: "password" | "refresh_token";
-                    /** @description The e-mail address. */
-                    username?: string;
-                    /** Format: password */
-                    password?: string;
-                    refresh_token?: string;
-                } & {
-                    [key: string]: string;
-                };
+                "application/json": components["schemas"]["RoleChange"];
             };
         };
         responses: {
-            /** @description Successful Response */
+            /** @description OK */
             200: {
                 headers: {
+                    /**
+                     * @description This version, shown like this (RFC 9110 §8.8.3).
+                     * @example "1-51f0c5ad0f3e2b61"
+                     */
+                    ETag: string;
                     [name: string]: unknown;
                 };
                 content: {
                     /**
                      * @example {
-                     *       "access_token": "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiLigKYifQ.c2lnbmF0dXJl",
-                     *       "refresh_token": "019a43bc49767a8c866262e7c2196cb7.Zk3vQm1rT8yWb5uXn0cLp7sHd2fGj6aE",
-                     *       "token_type": "Bearer",
-                     *       "expires_in": 600
+                     *       "workspace_id": "019a43bc-2c52-775b-87c6-c6a6c301282f",
+                     *       "user_id": "019a43bc-b142-7fcd-8f1e-1eaadb7fd5d9",
+                     *       "display_name": "Ada Lovelace",
+                     *       "email": "ada@example.com",
+                     *       "role": "member",
+                     *       "joined_at": "2026-11-02T09:30:15Z",
+                     *       "version": 1
                      *     }
                      */
-                    "application/json": components["schemas"]["TokenPair"];
-                };
-            };
-            /** @description The request cannot be read. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The body is too large. */
-            413: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description It was tried too often. */
-            429: {
-                headers: {
-                    /**
-                     * @description Seconds until another try may succeed.
-                     * @example 1
-                     */
-                    "Retry-After": number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The service failed. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The service, or something that it needs, has no room now. */
-            503: {
-                headers: {
-                    /**
-                     * @description Seconds until another try may succeed.
-                     * @example 1
-                     */
-                    "Retry-After": number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Something that the service needs took too long. */
-            504: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    revoke_token: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                /**
-                 * @example {
-                 *       "token": "Zk3vQm1rT8yWb5uXn0cLp7sHd2fGj6aE"
-                 *     }
-                 */
-                "application/x-www-form-urlencoded": {
-                    token: string;
-                    /** @description It is not needed. */
-                    token_type_hint?: string;
-                } & {
-                    [key: string]: string;
-                };
-            };
-        };
-        responses: {
-            /** @description It is good no more, or never was. */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /** @example {} */
-                    "application/json": Record<string, never>;
-                };
-            };
-            /** @description The request cannot be read. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description It cannot be done to the thing as it is now. */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The body is too large. */
-            413: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The service failed. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The service, or something that it needs, has no room now. */
-            503: {
-                headers: {
-                    /**
-                     * @description Seconds until another try may succeed.
-                     * @example 1
-                     */
-                    "Retry-After": number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Something that the service needs took too long. */
-            504: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    introspect_token: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                /**
-                 * @example {
-                 *       "token": "Zk3vQm1rT8yWb5uXn0cLp7sHd2fGj6aE"
-                 *     }
-                 */
-                "application/x-www-form-urlencoded": {
-                    token: string;
-                    /** @description It is not needed. */
-                    token_type_hint?: string;
-                } & {
-                    [key: string]: string;
-                };
-            };
-        };
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "active": true,
-                     *       "iss": "https://api.example.com",
-                     *       "sub": "019a43bc-b142-7fcd-8f1e-1eaadb7fd5d9",
-                     *       "aud": "https://api.example.com",
-                     *       "client_id": "9b2fbe7c",
-                     *       "exp": 1793611815,
-                     *       "iat": 1793611215,
-                     *       "sid": "019a43bc-4976-7a8c-8662-62e7c2196cb7",
-                     *       "token_type": "Bearer"
-                     *     }
-                     */
-                    "application/json": components["schemas"]["Introspection"];
+                    "application/json": components["schemas"]["MemberView"];
                 };
             };
             /** @description The request cannot be read. */
@@ -10933,8 +10496,410 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description Whoever asks may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing, or not for whoever asks. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It cannot be done to the thing as it is now. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The thing has changed since it was read. */
+            412: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description The body is too large. */
             413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is of the wrong media type. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request can be read, and is not valid. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service, or something that it needs, has no room now. */
+            503: {
+                headers: {
+                    /**
+                     * @description Seconds until another try may succeed.
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something that the service needs took too long. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_tasks: {
+        parameters: {
+            query?: {
+                /** @description Items on the page, at most. */
+                limit?: number;
+                /** @description `next` of the page before, which had the same filters and sort. */
+                cursor?: string;
+                /** @description With `exact` the answer's `total` says how many items there are on all pages; it takes longer then. */
+                count?: "exact";
+                /** @description In any of these statuses. */
+                status?: components["schemas"]["Status"][];
+                /** @description Of any of these priorities. */
+                priority?: components["schemas"]["Priority"][];
+                /** @description Assigned to this user. */
+                assignee_id?: string;
+                /** @description With this label. */
+                label?: string;
+                /** @description Due at this instant or later. */
+                due_after?: string;
+                /** @description Due before this instant. */
+                due_before?: string;
+                /** @description Words in title or description, in the manner of a web search: `"exact words"`, `-without`, `or`. */
+                q?: string;
+                /** @description Names separated by commas; a minus before a name means downwards. Default: `-created_at`. */
+                sort?: string;
+            };
+            header?: never;
+            path: {
+                /**
+                 * @description The id of the workspace.
+                 * @example 019a43bc-2c52-775b-87c6-c6a6c301282f
+                 */
+                workspace_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /**
+                     * @description The next page, where there is one (RFC 8288).
+                     * @example </v1/workspaces/019a43bc-2c52-775b-87c6-c6a6c301282f/tasks?cursor=eyJjIjoiMjAyNi0xMS0wMiJ9>; rel="next"
+                     */
+                    Link?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "items": [
+                     *         {
+                     *           "id": "019a43bc-2424-71d3-8789-896076e54b52",
+                     *           "workspace_id": "019a43bc-2c52-775b-87c6-c6a6c301282f",
+                     *           "title": "Weave algebraic patterns",
+                     *           "description": "The engine can arrange and combine.",
+                     *           "status": "open",
+                     *           "priority": "normal",
+                     *           "due_at": "2026-11-30T17:00:00Z",
+                     *           "assignee_id": "019a43bc-b142-7fcd-8f1e-1eaadb7fd5d9",
+                     *           "labels": [
+                     *             "loom"
+                     *           ],
+                     *           "created_by": "019a43bc-b142-7fcd-8f1e-1eaadb7fd5d9",
+                     *           "created_at": "2026-11-02T09:30:15Z",
+                     *           "updated_at": "2026-11-02T09:30:15Z",
+                     *           "finished_at": null,
+                     *           "version": 1
+                     *         }
+                     *       ],
+                     *       "next": null,
+                     *       "total": null
+                     *     }
+                     */
+                    "application/json": components["schemas"]["TaskViewPage"];
+                };
+            };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Who is asking is not known. */
+            401: {
+                headers: {
+                    /**
+                     * @description How to show who asks (RFC 9110 §11.6.1).
+                     * @example Bearer
+                     */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing, or not for whoever asks. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request can be read, and is not valid. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service, or something that it needs, has no room now. */
+            503: {
+                headers: {
+                    /**
+                     * @description Seconds until another try may succeed.
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something that the service needs took too long. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    create_task: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description A new one for each new request, such as a UUID. If no answer arrives, send the request again with the same key: it is done once, and answered alike for a day. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /**
+                 * @description The id of the workspace.
+                 * @example 019a43bc-2c52-775b-87c6-c6a6c301282f
+                 */
+                workspace_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "title": "Weave algebraic patterns",
+                 *       "description": "The engine can arrange and combine.",
+                 *       "priority": "normal",
+                 *       "due_at": "2026-11-30T17:00:00Z",
+                 *       "assignee_id": "019a43bc-b142-7fcd-8f1e-1eaadb7fd5d9",
+                 *       "labels": [
+                 *         "loom"
+                 *       ]
+                 *     }
+                 */
+                "application/json": components["schemas"]["NewTask"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    /**
+                     * @description Where it is from now on.
+                     * @example /v1/tasks/019a43bc-2424-71d3-8789-896076e54b52
+                     */
+                    Location: string;
+                    /**
+                     * @description This version, shown like this (RFC 9110 §8.8.3).
+                     * @example "1-51f0c5ad0f3e2b61"
+                     */
+                    ETag: string;
+                    /** @description This was done before, under the same key. */
+                    "Idempotency-Replayed"?: "true";
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "019a43bc-2424-71d3-8789-896076e54b52",
+                     *       "workspace_id": "019a43bc-2c52-775b-87c6-c6a6c301282f",
+                     *       "title": "Weave algebraic patterns",
+                     *       "description": "The engine can arrange and combine.",
+                     *       "status": "open",
+                     *       "priority": "normal",
+                     *       "due_at": "2026-11-30T17:00:00Z",
+                     *       "assignee_id": "019a43bc-b142-7fcd-8f1e-1eaadb7fd5d9",
+                     *       "labels": [
+                     *         "loom"
+                     *       ],
+                     *       "created_by": "019a43bc-b142-7fcd-8f1e-1eaadb7fd5d9",
+                     *       "created_at": "2026-11-02T09:30:15Z",
+                     *       "updated_at": "2026-11-02T09:30:15Z",
+                     *       "finished_at": null,
+                     *       "version": 1
+                     *     }
+                     */
+                    "application/json": components["schemas"]["TaskView"];
+                };
+            };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Who is asking is not known. */
+            401: {
+                headers: {
+                    /**
+                     * @description How to show who asks (RFC 9110 §11.6.1).
+                     * @example Bearer
+                     */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing, or not for whoever asks. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It cannot be done to the thing as it is now. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The thing has changed since it was read. */
+            412: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is of the wrong media type. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request can be read, and is not valid. */
+            422: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -80,4 +80,4 @@ class PostgresCommentQueries(PostgresQueries, CommentQueries):
     @override
     async def page(self, viewer: UserId, task_id: TaskId, page: PageRequest, /) -> Page[CommentView]:
         scope = {"viewer": viewer, "task_id": task_id}
-        return await _PAGE.page(self._database, scope, page, sort=_OLDEST_FIRST)
+        return await _PAGE.page(self._source, scope, page, sort=_OLDEST_FIRST)

@@ -59,13 +59,12 @@ class PostgresDashboardQueries(PostgresQueries, DashboardQueries):
         today = now.astimezone(UTC).date()
         days = [today - timedelta(days=back) for back in reversed(range(DAYS))]
         since = datetime.combine(days[0], time.min, tzinfo=UTC)
-        async with self._database.connection() as connection:
-            groups = await connection.fetch(
-                _COUNT, {"viewer": viewer, "workspace_id": workspace_id, "now": now}
-            )
-            if not groups:
-                raise WorkspaceNotFound
-            finished = await connection.fetch(_FINISHED, {"workspace_id": workspace_id, "since": since})
+        groups = await self._source.fetch(
+            _COUNT, {"viewer": viewer, "workspace_id": workspace_id, "now": now}
+        )
+        if not groups:
+            raise WorkspaceNotFound
+        finished = await self._source.fetch(_FINISHED, {"workspace_id": workspace_id, "since": since})
 
         by_status: Counter[Status] = Counter()
         by_priority: Counter[Priority] = Counter()

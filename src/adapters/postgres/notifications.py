@@ -96,4 +96,4 @@ class PostgresNotificationQueries(PostgresQueries, NotificationQueries):
     async def page(
         self, viewer: UserId, where: NotificationFilter, page: PageRequest, /
     ) -> Page[NotificationView]:
-        return await _PAGE.page(self._database, {"viewer": viewer}, page, sort=_NEWEST_FIRST, where=where)
+        return await _PAGE.page(self._source, {"viewer": viewer}, page, sort=_NEWEST_FIRST, where=where)

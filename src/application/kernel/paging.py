@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, TypeAliasType, get_args
 
 from domain.kernel.errors import Invalid
 
@@ -18,6 +19,30 @@ class Sort[Key: str]:
 
     key: Key
     descending: bool = False
+
+
+def sorts_of(declared: TypeAliasType) -> tuple[tuple[str, ...], tuple[Sort[Any], ...]]:
+    """The names of a whitelist, and the order of a list that nobody has sorted.
+
+    It is declared as `type TaskSortKey = Annotated[Literal["created_at", …], Sort("created_at")]`, in which
+    one Sort or more are the order. Raises TypeError for any other.
+    """
+    names, *order = get_args(declared.__value__) or ("",)
+    keys: tuple[str, ...] = get_args(names)
+    if not keys or not order or any(each.key not in keys for each in order):
+        raise TypeError(f"{declared} has no order: write `type … = Annotated[Literal[…], Sort(…)]`.")
+    return keys, tuple(order)
+
+
+@dataclass(frozen=True, slots=True)
+class Length:
+    """How much a client may ask for in a filter: characters of a text, or values of a sequence.
+
+    `label: Annotated[str | None, Length(30, least=1)] = None`; entry points hold requests to it.
+    """
+
+    most: int
+    least: int = 0
 
 
 @dataclass(frozen=True, slots=True)

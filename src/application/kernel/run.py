@@ -4,13 +4,15 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, nullcontext
-from typing import Concatenate
+from typing import Concatenate, cast
 
 import structlog
 
+from application.kernel.ports.callers import Caller
 from application.kernel.ports.world import Contention
 from application.kernel.preconditions import Expected, PreconditionFailed, Watch
-from application.kernel.unit_of_work import Begin, KernelUnitOfWork
+from application.kernel.queries import KernelQueries
+from application.kernel.unit_of_work import Asking, Begin
 from domain.kernel.errors import Stale
 
 log = structlog.get_logger(__name__)
@@ -19,7 +21,7 @@ TRIES = 4
 PAUSE_SECONDS = 0.02  # doubled each time, and multiplied by chance so that rivals part
 
 
-class Runner[U: KernelUnitOfWork]:
+class Runner[U: Asking[KernelQueries]]:
     """One use case, one transaction, committed before an answer can be built.
 
     A use case that lost to another transaction (a deadlock, a serialization failure) is run again from
@@ -52,8 +54,34 @@ class Runner[U: KernelUnitOfWork]:
             except Contention:
                 if number >= self._tries:
                     raise
-                await _pause(getattr(use_case, "__name__", repr(use_case)), number)
+                await _pause(_name(use_case), number)
                 number += 1
+
+    async def showing[Q: KernelQueries, **P, T, V](
+        self: "Runner[Asking[Q]]",
+        view: Callable[[Q, Caller, T], Awaitable[V]],
+        use_case: Callable[Concatenate[U, Caller, P], Awaitable[T]],
+        actor: Caller,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> V:
+        """What `view` reads of the use case's result, in the transaction that has done the work.
+
+        So it shows what the actor would read now, and nothing that another transaction has changed since
+        (docs/decisions/0024). What the actor may not see is not changed either: its NotFound ends the
+        transaction. Where the result has all that is shown, call the runner itself: that reads nothing.
+        """
+        # To mypy `self` is here no longer the runner of U, only of what has this `ask`.
+        work = cast("Callable[Concatenate[Asking[Q], Caller, P], Awaitable[T]]", use_case)
+
+        async def work_and_look() -> V:
+            async with self.transaction() as (uow, watch):
+                result = await work(uow, actor, *args, **kwargs)
+                if watch is not None:
+                    watch.ensure_met()  # before the change is sent, which what is read has to see
+                return await view(uow.ask, actor, result)
+
+        return await self.repeating(work_and_look, name=_name(use_case))
 
     async def repeating[T](self, work: Callable[[], Awaitable[T]], *, name: str) -> T:
         """What `work` returns, which opens a `transaction` of its own each time it is called."""
@@ -88,9 +116,13 @@ class Runner[U: KernelUnitOfWork]:
             raise PreconditionFailed from lost
 
 
-def within[U: KernelUnitOfWork](uow: U) -> Runner[U]:
+def within[U: Asking[KernelQueries]](uow: U) -> Runner[U]:
     """A runner whose use cases take part in an open transaction, which its opener ends."""
     return Runner(lambda _=None, /: nullcontext(uow), tries=1)
+
+
+def _name(use_case: object) -> str:
+    return getattr(use_case, "__name__", repr(use_case))
 
 
 async def _pause(use_case: str, number: int) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from application.kernel.ports.sessions import Links, OneTimeTokens, Sessions
 from application.kernel.ports.storing import KeptAnswers, Repository
 from application.kernel.ports.tenancy import Invitations, Memberships, Users
+from application.kernel.queries import KernelQueries
 from domain.kernel.aggregate import Aggregate
 from domain.kernel.identity.auth import Credential
 from domain.kernel.identity.signing_keys import SigningKey, SigningKeyId
@@ -20,9 +21,14 @@ class KernelUnitOfWork:
 
     `now` is the instant of the transaction, aware UTC. Each repository is made when it is first asked for:
     most use cases need two or three.
+
+    `ask` answers questions on the transaction's connection, and sees what the transaction has changed; a
+    service names its own: `ask: Queries`. `If-Match` is held against what repositories return, and not
+    against what is read through `ask`.
     """
 
     now: datetime
+    ask: KernelQueries
     users: Users
     credentials: Repository[Credential, UserId]
     sessions: Sessions
@@ -35,7 +41,7 @@ class KernelUnitOfWork:
     kept_answers: KeptAnswers
 
     def __init__(self, now: datetime, make: Callable[[str], object]) -> None:
-        """`make` gives the repository of a name, which is one of the annotations; raises KeyError."""
+        """`make` gives what has a name, which is one of the annotations; raises KeyError."""
         self.now = now
         self._make = make
 
@@ -43,17 +49,24 @@ class KernelUnitOfWork:
 
         def __getattr__(self, name: str) -> object:
             try:
-                repository = self._make(name)
+                made = self._make(name)
             except KeyError:
                 raise AttributeError(f"{type(self).__name__} has no {name}.") from None
-            setattr(self, name, repository)
-            return repository
+            setattr(self, name, made)
+            return made
+
+
+class Asking[Q: KernelQueries](Protocol):
+    """A unit of work, by what can be asked in it."""
+
+    @property
+    def ask(self) -> Q: ...
 
 
 type Seen = Callable[[Aggregate], None]
 """Is called with each aggregate that a transaction reads, before whoever asked for it has it."""
 
 
-class Begin[U: KernelUnitOfWork](Protocol):
+class Begin[U: Asking[KernelQueries]](Protocol):
     def __call__(self, seen: Seen | None = None, /) -> AbstractAsyncContextManager[U]:
         """Opens a transaction: committed when the block ends, rolled back when it raises."""

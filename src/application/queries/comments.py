@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Annotated, Protocol
 
+from application.kernel.example import Example
 from application.kernel.paging import Page, PageRequest
 from domain.comments import CommentId
 from domain.kernel.users import UserId
@@ -17,10 +18,10 @@ class CommentView:
     id: CommentId
     task_id: TaskId
     author_id: UserId
-    author_name: str
-    body: str
+    author_name: Annotated[str, Example("Ada Lovelace")]
+    body: Annotated[str, Example("Which cards does it take?")]
     created_at: datetime
-    edited_at: datetime | None
+    edited_at: Annotated[datetime | None, Example(None)]
     version: int
 
 

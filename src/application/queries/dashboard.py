@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Protocol
+from typing import Annotated, Protocol
 
+from application.kernel.example import Example
 from domain.kernel.users import UserId
 from domain.kernel.workspaces import WorkspaceId
 from domain.tasks import Priority, Status
@@ -25,7 +26,7 @@ class Load:
     """How much somebody has to do: their open and started tasks. `null` stands for nobody."""
 
     assignee_id: UserId | None
-    display_name: str | None
+    display_name: Annotated[str | None, Example("Ada Lovelace")]
     active: int
     overdue: int
 

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Annotated, Protocol
 
+from application.kernel.example import Example
 from application.kernel.paging import Page, PageRequest
 from domain.kernel.users import UserId
 from domain.kernel.workspaces import WorkspaceId
@@ -19,11 +20,11 @@ class NotificationView:
     kind: Kind
     workspace_id: WorkspaceId
     task_id: TaskId
-    task_title: str
+    task_title: Annotated[str, Example("Weave algebraic patterns")]
     caused_by: UserId
-    caused_by_name: str
+    caused_by_name: Annotated[str, Example("Ada Lovelace")]
     created_at: datetime
-    read_at: datetime | None
+    read_at: Annotated[datetime | None, Example(None)]
     version: int
 
 
@@ -32,6 +33,7 @@ class NotificationFilter:
     """Which notifications; what is absent does not matter."""
 
     unread: bool | None = None
+    """Only those that have not been read, or only those that have."""
 
 
 class NotificationQueries(Protocol):

@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, Protocol
+from typing import Annotated, Literal, Protocol
 
-from application.kernel.paging import Page, PageRequest, Sort
+from application.kernel.example import Example
+from application.kernel.paging import Length, Page, PageRequest, Sort
 from domain.kernel.users import UserId
 from domain.kernel.workspaces import WorkspaceId
-from domain.tasks import Priority, Status, TaskId
+from domain.tasks import LABEL_MOST, Priority, Status, TaskId
 
 
 @dataclass(slots=True)
@@ -17,38 +18,49 @@ class TaskView:
 
     id: TaskId
     workspace_id: WorkspaceId
-    title: str
-    description: str
+    title: Annotated[str, Example("Weave algebraic patterns")]
+    description: Annotated[str, Example("The engine can arrange and combine.")]
     status: Status
     priority: Priority
     due_at: datetime | None
     assignee_id: UserId | None
-    labels: list[str]
+    labels: list[Annotated[str, Example("loom")]]
     created_by: UserId
     created_at: datetime
     updated_at: datetime
-    finished_at: datetime | None
+    finished_at: Annotated[datetime | None, Example(None)]
     version: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskFilter:
-    """Which tasks. Each condition that is given must hold; a sequence means any of its values.
+    """Which tasks. All filters that are given have to hold; of several values any will do."""
 
-    `due_after` is inclusive, `due_before` exclusive; `text` is searched in title and description, in
-    the manner of a web search (`"exact words"`, `-without`, `or`).
-    """
+    status: Annotated[Sequence[Status], Length(20)] = ()
+    """In any of these statuses."""
 
-    status: Sequence[Status] = ()
-    priority: Sequence[Priority] = ()
+    priority: Annotated[Sequence[Priority], Length(20)] = ()
+    """Of any of these priorities."""
+
     assignee_id: UserId | None = None
-    label: str | None = None
+    """Assigned to this user."""
+
+    label: Annotated[str | None, Length(LABEL_MOST, least=1)] = None
+    """With this label."""
+
     due_after: datetime | None = None
+    """Due at this instant or later."""
+
     due_before: datetime | None = None
-    text: str | None = None
+    """Due before this instant."""
+
+    q: Annotated[str | None, Length(200)] = None
+    """Words in title or description, in the manner of a web search: `"exact words"`, `-without`, `or`."""
 
 
-type TaskSortKey = Literal["created_at", "due_at", "priority", "title"]
+type TaskSortKey = Annotated[
+    Literal["created_at", "due_at", "priority", "title"], Sort("created_at", descending=True)
+]
 """Tasks without a due date come last when sorted by it upwards."""
 
 

@@ -13,6 +13,8 @@ A rule's error subclasses one category. Its class name becomes the problem `type
 `title` (so the service does not run under `python -OO`); the text it is raised with is the `detail`.
 """
 
+from typing import ClassVar, override
+
 
 class DomainError(Exception):
     """The request was refused."""
@@ -41,6 +43,15 @@ class Forbidden(DomainError):
 
 class NotFound(DomainError):
     """There is no such thing, or not for you."""
+
+    by_id: ClassVar[dict[object, type["NotFound"]]] = {}
+    """By the type of the id that a subclass has named, as in `class XNotFound(NotFound, of=XId)`."""
+
+    @override
+    def __init_subclass__(cls, *, of: object = None) -> None:
+        """`of` is the type of the ids by which the thing is asked for."""
+        if of is not None:
+            NotFound.by_id[of] = cls
 
 
 class Conflict(DomainError):

@@ -16,7 +16,7 @@ InvitationId = NewType("InvitationId", UUID)
 LIFETIME = timedelta(days=7)
 
 
-class InvitationNotFound(NotFound):
+class InvitationNotFound(NotFound, of=InvitationId):
     """There is no such invitation, or it is not for you."""
 
 

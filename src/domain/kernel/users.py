@@ -33,7 +33,7 @@ _HOST = r"[a-z0-9]([a-z0-9-]*[a-z0-9])?"
 _EMAIL = re.compile(rf"[a-z0-9.!#$%&'*+/=?^_`{{|}}~-]{{1,64}}@{_HOST}(\.{_HOST})+")
 
 
-class UserNotFound(NotFound):
+class UserNotFound(NotFound, of=UserId):
     """There is no such user."""
 
 

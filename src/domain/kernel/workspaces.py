@@ -19,7 +19,7 @@ SLUG_MOST = 40
 SLUG_PATTERN = r"[a-z0-9]+(-[a-z0-9]+)*"
 
 
-class WorkspaceNotFound(NotFound):
+class WorkspaceNotFound(NotFound, of=WorkspaceId):
     """There is no such workspace, or you are not a member of it."""
 
 

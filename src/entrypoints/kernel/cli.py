@@ -80,7 +80,8 @@ def migrate() -> None:
     """Bring the database's tables up to date."""
     migrations = _container().migrations()
     migrations.upgrade()
-    print(f"The database is at migration {migrations.revisions()[-1]}.")
+    reached = (f"{line} {' and '.join(heads)}" for line, heads in migrations.heads().items() if heads)
+    print(f"The database is at migration {', '.join(reached)}.")
 
 
 @app.command("check-migrations")
@@ -91,9 +92,22 @@ def check_migrations() -> None:
 
 
 @app.command()
-def migration(message: str) -> None:
-    """Write the next migration, from the difference between the code and the database."""
-    _container().migrations().make(message)
+def migration(
+    message: Annotated[str, typer.Argument()] = "",
+    *,
+    line: Annotated[str, typer.Option(help="Whose it is: app, or kernel for upstream.")] = "app",
+    join: Annotated[str, typer.Option(help="The line whose two heads to join.")] = "",
+) -> None:
+    """Write the next migration, from the difference between the code and a scratch database, and try it."""
+    migrations = _container().migrations()
+    if join:
+        print(f"Wrote {migrations.join(join).name}.")
+    elif not message:
+        raise typer.BadParameter('Say what changes: make migration m="add labels to invoices"')
+    elif written := migrations.make(message, line=line):
+        print(f"Wrote {written.name}. It was applied, taken back and applied again.")
+    else:
+        print("Nothing differs: there is nothing to migrate.")
 
 
 @app.command("seed")
@@ -271,6 +285,8 @@ def openapi(
                 print(f"Wrote {path.parent.name}/{path.name}.")
         else:
             sys.stdout.write(stored.text_of([*documents.values()][-1]))
+    except stored.Ambiguous as ambiguous:
+        sys.exit(f"Classes of one name have none in the API's description:\n\n{ambiguous}")
     except stored.Broken as broken:
         sys.exit(
             f"Clients would break:\n\n{broken}\n\nMake it a new version's, or an addition; "

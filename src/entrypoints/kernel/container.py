@@ -337,3 +337,22 @@ class KernelContainer(containers.DeclarativeContainer):
         clock=clock,
         origins=settings.provided.browser_origins,
     )
+
+
+def extending[C: KernelContainer](base: type[KernelContainer]) -> Callable[[type[C]], type[C]]:
+    """For a subclass: what `base` wires is made of the providers that the subclass names anew.
+
+    A subclass alone would not do: what is wired refers to providers, not to their names. And
+    `containers.copy` leaves the class with other providers than those that are referred to, so that a
+    second subclass, or an `override`, has no effect.
+    """
+
+    def extend(container: type[C]) -> type[C]:
+        memo: dict[int, Any] = {}
+        own = {name: providers.deepcopy(each, memo) for name, each in container.cls_providers.items()}
+        memo |= {id(base.providers[name]): each for name, each in own.items() if name in base.providers}
+        for name, each in {**providers.deepcopy(base.providers, memo), **own}.items():
+            setattr(container, name, each)
+        return container
+
+    return extend

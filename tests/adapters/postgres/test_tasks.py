@@ -12,11 +12,15 @@ from application.kernel.unit_of_work import Begin
 from application.queries import Queries
 from application.queries.tasks import TaskFilter, TaskSortKey, TaskView
 from application.unit_of_work import UnitOfWork
-from domain.kernel.errors import Invalid
+from domain.kernel.errors import Invalid, Stale
+from domain.kernel.memberships import Role
 from domain.kernel.workspaces import WorkspaceNotFound
 from domain.tasks import Priority, Status, Task
-from kernel.world.builders import NOW, Team, a_membership, a_team, store
+from kernel.servers.backends import ByHand
+from kernel.world.builders import NOW, Team, a_membership, a_team, a_workspace, an_invitation, store
 from kernel.world.refusals import refused
+from resources.comments import a_comment
+from resources.notifications import a_notification
 from resources.tasks import a_task
 
 EVERYTHING = TaskFilter()
@@ -140,17 +144,17 @@ async def titles(queries: Queries, team: Team, where: TaskFilter) -> set[str]:
         (TaskFilter(due_before=LATER + timedelta(microseconds=1)), "due cancelled"),
         (TaskFilter(due_after=NOW, due_before=LATER), "due"),
         (TaskFilter(due_after=LATER, due_before=NOW), ""),
-        (TaskFilter(text="due"), "due"),
-        (TaskFilter(text="DUE"), "due"),
-        (TaskFilter(text="loom"), "plain done"),
-        (TaskFilter(text="old loom"), "plain done"),
-        (TaskFilter(text='"old loom"'), "plain"),
-        (TaskFilter(text="loom -plain"), "done"),
-        (TaskFilter(text="due or plain"), "due plain"),
-        (TaskFilter(text="loo"), ""),
-        (TaskFilter(text="loom", label="deep", status=[Status.DONE], priority=[Priority.LOW]), "done"),
-        (TaskFilter(text="loom", label="wool"), ""),
-        (TaskFilter(status=[Status.OPEN], due_after=NOW, label="wool", text="due"), "due"),
+        (TaskFilter(q="due"), "due"),
+        (TaskFilter(q="DUE"), "due"),
+        (TaskFilter(q="loom"), "plain done"),
+        (TaskFilter(q="old loom"), "plain done"),
+        (TaskFilter(q='"old loom"'), "plain"),
+        (TaskFilter(q="loom -plain"), "done"),
+        (TaskFilter(q="due or plain"), "due plain"),
+        (TaskFilter(q="loo"), ""),
+        (TaskFilter(q="loom", label="deep", status=[Status.DONE], priority=[Priority.LOW]), "done"),
+        (TaskFilter(q="loom", label="wool"), ""),
+        (TaskFilter(status=[Status.OPEN], due_after=NOW, label="wool", q="due"), "due"),
     ],
 )
 async def test_a_filter_lets_through_what_meets_every_condition(
@@ -195,7 +199,7 @@ filters = st.builds(
     label=st.none() | st.sampled_from(["deep", "wool"]),
     due_after=st.none() | st.sampled_from([NOW, LATER]),
     due_before=st.none() | st.sampled_from([NOW, LATER]),
-    text=st.none() | st.sampled_from(["loom", "wheel", "-loom"]),
+    q=st.none() | st.sampled_from(["loom", "wheel", "-loom"]),
 )
 tasks_with_anything = st.lists(
     st.fixed_dictionaries(
@@ -221,7 +225,7 @@ def lets_through(where: TaskFilter, task: Task) -> bool:
             where.label is None or where.label in task.labels,
             where.due_after is None or (task.due_at is not None and task.due_at >= where.due_after),
             where.due_before is None or (task.due_at is not None and task.due_at < where.due_before),
-            where.text is None or (where.text in words) or (where.text == "-loom" and "loom" not in words),
+            where.q is None or (where.q in words) or (where.q == "-loom" and "loom" not in words),
         ]
     )
 
@@ -263,7 +267,7 @@ async def test_conditions_hold_in_every_combination(
 @example(text='"' * 2_001)
 async def test_whatever_is_searched_for_is_answered(queries: Queries, team: Team, text: str) -> None:
     try:
-        await titles(queries, team, TaskFilter(text=text))
+        await titles(queries, team, TaskFilter(q=text))
     except Invalid:
         assert "\0" in text
 
@@ -272,7 +276,7 @@ async def test_whatever_is_searched_for_is_answered(queries: Queries, team: Team
 async def test_a_text_that_cannot_be_stored_cannot_be_searched_for(
     queries: Queries, team: Team, text: str
 ) -> None:
-    for where in (TaskFilter(text=text), TaskFilter(label=text)):
+    for where in (TaskFilter(q=text), TaskFilter(label=text)):
         with pytest.raises(Invalid):
             await titles(queries, team, where)
 
@@ -302,3 +306,92 @@ async def test_the_first_and_the_last_instant_can_be_asked_for(
 
     assert await titles(queries, team, TaskFilter(due_after=first, due_before=last)) == {"first"}
     assert await titles(queries, team, TaskFilter(due_after=last)) == {"last"}
+
+
+# ── what the foreign keys and the trigger do ─────────────────────────────────────────────────────
+
+
+async def test_whoever_leaves_is_taken_off_their_tasks_and_nobody_saves_over_it(
+    begin: Begin[UnitOfWork], team: Team
+) -> None:
+    common: dict[str, Any] = {"workspace_id": team.workspace.id, "created_by": team.owner.user_id}
+    theirs = a_task(**common, assignee_id=team.member.user_id, title="theirs")
+    another_s = a_task(**common, assignee_id=team.admin.user_id, title="another's")
+    nobody_s = a_task(**common, title="nobody's")
+    await store(begin, theirs, another_s, nobody_s)
+
+    async with begin() as uow:
+        await uow.memberships.remove(team.memberships[Role.MEMBER])
+
+    async with begin() as uow:
+        left = await uow.tasks.get(theirs.id)
+        assert (left.assignee_id, left.version) == (None, theirs.version + 1)
+        assert await uow.tasks.get(another_s.id) == another_s
+        assert await uow.tasks.get(nobody_s.id) == nobody_s
+    with pytest.raises(Stale):
+        async with begin() as uow:
+            await uow.tasks.save(theirs.move(Status.DONE, by=team.owner.user_id, at=NOW))
+    async with begin() as uow:
+        saved = await uow.tasks.save(left.move(Status.DONE, by=team.owner.user_id, at=NOW))
+    async with begin() as uow:
+        assert await uow.tasks.get(theirs.id) == saved
+    assert saved.version == left.version + 1
+
+
+async def test_whoever_leaves_one_workspace_keeps_their_tasks_in_another(
+    begin: Begin[UnitOfWork], team: Team
+) -> None:
+    elsewhere = a_workspace()
+    task = a_task(workspace_id=elsewhere.id, created_by=team.owner.user_id, assignee_id=team.member.user_id)
+    joined = a_membership(workspace_id=elsewhere.id, user_id=team.member.user_id)
+    await store(begin, elsewhere, joined, task)
+
+    async with begin() as uow:
+        await uow.memberships.remove(team.memberships[Role.MEMBER])
+
+    async with begin() as uow:
+        assert await uow.tasks.get(task.id) == task
+
+
+async def test_a_user_who_is_deleted_is_taken_off_their_tasks(begin: Begin[UnitOfWork], team: Team) -> None:
+    task = a_task(
+        workspace_id=team.workspace.id, created_by=team.owner.user_id, assignee_id=team.member.user_id
+    )
+    await store(begin, task)
+
+    async with begin() as uow:
+        await uow.users.remove(team.users[Role.MEMBER])
+
+    async with begin() as uow:
+        left = await uow.tasks.get(task.id)
+    assert (left.assignee_id, left.version) == (None, task.version + 1)
+
+
+async def test_a_workspace_goes_with_everything_in_it(
+    begin: Begin[UnitOfWork], by_hand: ByHand, team: Team
+) -> None:
+    elsewhere = a_team()
+    kept = a_task(workspace_id=elsewhere.workspace.id, created_by=elsewhere.owner.user_id)
+    tasks = [
+        a_task(workspace_id=team.workspace.id, created_by=team.owner.user_id, assignee_id=assignee)
+        for assignee in (None, team.member.user_id, team.admin.user_id)
+    ]
+    common: dict[str, Any] = {"task_id": tasks[1].id, "workspace_id": team.workspace.id}
+    await store(
+        begin,
+        *elsewhere.aggregates,
+        kept,
+        *tasks,
+        a_comment(**common, author_id=team.member.user_id),
+        a_notification(**common, user_id=team.member.user_id, caused_by=team.owner.user_id),
+        an_invitation(workspace_id=team.workspace.id, invited_by=team.owner.user_id),
+    )
+
+    async with begin() as uow:
+        await uow.workspaces.remove(team.workspace.delete(by=team.owner.user_id, at=NOW))
+
+    for table in ("memberships", "invitations", "tasks", "comments", "notifications"):
+        left = f"SELECT count(*) FROM {table} WHERE workspace_id = $1"  # noqa: S608
+        assert await by_hand.fetchval(left, team.workspace.id) == 0
+    async with begin() as uow:
+        assert await uow.tasks.get(kept.id) == kept

@@ -2,17 +2,22 @@
 
 import asyncio
 import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, cast
 
 import pytest
 from structlog.testing import capture_logs
 
+from application.kernel.ports.callers import Caller
 from application.kernel.ports.world import Contention, TimedOut, Unavailable, WorldError
 from application.kernel.preconditions import Expected, PreconditionFailed
 from application.kernel.run import Runner, within
+from application.kernel.unit_of_work import Seen
 from domain.kernel.errors import DomainError, Stale
 from domain.kernel.users import User, UserId, UserNotFound
-from kernel.specimen.service import UnitOfWork
-from kernel.world.builders import a_user
+from kernel.specimen.service import Queries, UnitOfWork
+from kernel.world.builders import a_caller, a_user
 from kernel.world.fakes import MemoryTransactions
 from kernel.world.refusals import refused
 
@@ -228,6 +233,86 @@ async def test_a_condition_is_looked_at_again_when_the_use_case_runs_again(run: 
 
     with refused(PreconditionFailed):
         await run.expecting(versions(use.user, 1))(once_more, use.user.id)
+
+
+# ── what is shown of it ──────────────────────────────────────────────────────────────────────────
+
+
+class Questions:
+    """What is asked in a transaction, with what each answer was given to."""
+
+    def __init__(self, transactions: MemoryTransactions[UnitOfWork], *failures: Exception) -> None:
+        self._transactions = transactions
+        self.failures = list(failures)
+        self.asked: list[object] = []
+
+    @asynccontextmanager
+    async def begin(self, seen: Seen | None = None, /) -> AsyncIterator[UnitOfWork]:
+        async with self._transactions(seen) as uow:
+            uow.ask = cast("Any", self)
+            yield uow
+
+    async def view(self, ask: Queries, actor: Caller, result: User) -> str:
+        assert cast("Any", ask) is self
+        self.asked.append((actor, result))
+        if self.failures:
+            raise self.failures.pop(0)
+        return f"{result.display_name}, version {result.version}"
+
+
+async def rename_as(uow: UnitOfWork, actor: Caller, *, name: str) -> User:
+    return await rename(uow, actor.user_id, name=name)
+
+
+async def test_what_a_use_case_has_done_is_asked_for_in_its_transaction(
+    run: Runner[UnitOfWork], transactions: MemoryTransactions[UnitOfWork]
+) -> None:
+    use, questions = Use(), Questions(transactions)
+    await run(use, "Hello", name="Ada")
+    actor = a_caller(use.user.id)
+    shown = await Runner(questions.begin).showing(questions.view, rename_as, actor, name="Augusta")
+    assert shown == "Augusta, version 2"
+    ((asked_by, result),) = cast("Any", questions.asked)
+    assert (asked_by, result.display_name) == (actor, "Augusta")
+
+
+async def test_what_cannot_be_shown_is_not_done(
+    run: Runner[UnitOfWork], transactions: MemoryTransactions[UnitOfWork]
+) -> None:
+    use, questions = Use(), Questions(transactions, UserNotFound())
+    await run(use, "Hello", name="Ada")
+    with refused(UserNotFound):
+        await Runner(questions.begin).showing(
+            questions.view, rename_as, a_caller(use.user.id), name="Augusta"
+        )
+    async with transactions() as uow:
+        assert await uow.users.get(use.user.id) == use.user
+
+
+async def test_contention_while_it_is_shown_repeats_the_use_case(
+    run: Runner[UnitOfWork], transactions: MemoryTransactions[UnitOfWork]
+) -> None:
+    use, questions = Use(), Questions(transactions, Contention())
+    await run(use, "Hello", name="Ada")
+    showing = Runner(questions.begin).showing
+    with capture_logs() as logs:
+        shown = await showing(questions.view, rename_as, a_caller(use.user.id), name="Augusta")
+    assert shown == "Augusta, version 2"
+    assert [log["use_case"] for log in logs] == ["rename_as"]
+
+
+async def test_nothing_is_asked_of_a_change_to_another_version(
+    run: Runner[UnitOfWork], transactions: MemoryTransactions[UnitOfWork]
+) -> None:
+    use, questions = Use(), Questions(transactions)
+    await run(use, "Hello", name="Ada")
+    expecting = Runner(questions.begin).expecting(versions(use.user, 2))
+    with refused(PreconditionFailed):
+        await expecting.showing(questions.view, rename_as, a_caller(use.user.id), name="Augusta")
+    assert questions.asked == []
+    expecting = Runner(questions.begin).expecting(versions(use.user, 1))
+    shown = await expecting.showing(questions.view, rename_as, a_caller(use.user.id), name="Augusta")
+    assert shown == "Augusta, version 2"
 
 
 # ── in somebody else's transaction ───────────────────────────────────────────────────────────────

@@ -13,19 +13,21 @@ from types import UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 import pytest
+from sqlalchemy import Table
 
 import domain
 from adapters.postgres.kernel.connection.database import Database
 from adapters.postgres.kernel.connection.transactions import PostgresTransactions
 from adapters.postgres.kernel.discovery import repositories_of
 from adapters.postgres.kernel.outbox.delivery import PostgresOutbox
+from adapters.postgres.kernel.users import PostgresUsers
+from adapters.postgres.kernel.workspaces import PostgresWorkspaces
 from application.kernel.commands.memberships import remove_member
 from application.kernel.identity.sessions import refresh_session
 from application.kernel.ports.events import Delivery
 from application.kernel.ports.tenancy import Standing
 from application.kernel.run import Runner
-from application.kernel.unit_of_work import Begin
-from domain.comments import CommentNotFound
+from application.kernel.unit_of_work import Begin, KernelUnitOfWork
 from domain.kernel.aggregate import Aggregate, Event, new_id
 from domain.kernel.errors import DomainError, NotFound, Stale
 from domain.kernel.identity.auth import OneTimeTokenNotFound, Purpose, Session, SessionKind, SessionNotFound
@@ -33,10 +35,10 @@ from domain.kernel.identity.identities import Link, LinkedElsewhere, LinkNotFoun
 from domain.kernel.identity.signing_keys import KeysRotated, SigningKeyNotFound
 from domain.kernel.invitations import AlreadyInvited, InvitationNotFound
 from domain.kernel.memberships import AlreadyMember, LastOwner, MemberNotFound, Role
-from domain.kernel.users import EmailTaken, GlobalRole, UserEdited, UserId, UserNotFound
+from domain.kernel.users import EmailTaken, GlobalRole, User, UserEdited, UserNotFound
 from domain.kernel.workspaces import SlugTaken, WorkspaceNotFound
-from domain.notifications import NotificationNotFound
-from domain.tasks import AssigneeNotMember, Priority, Status, Task, TaskNotFound
+from kernel.specimen.builders import a_note, a_work_order, a_work_order_id
+from kernel.specimen.domain.work_orders import WorkOrderAssigneeNotMember, WorkOrderNotFound
 from kernel.specimen.service import UnitOfWork
 from kernel.world.builders import (
     NOW,
@@ -60,10 +62,8 @@ from kernel.world.builders import (
     repository_of,
     store,
 )
-from kernel.world.fakes import FakeClock, MemoryTransactions
-from resources.comments import a_comment
-from resources.notifications import a_notification
-from resources.tasks import a_task, a_task_id
+from kernel.world.fakes import FakeClock, MemoryTransactions, kinds_by_table
+from kernel.world.resources import Example, parts
 
 LATER = NOW + timedelta(days=1, hours=2, minutes=3, seconds=4, microseconds=5)
 
@@ -108,16 +108,6 @@ def begin(world: World) -> Begin[UnitOfWork]:
 
 
 # ── one example of each aggregate ────────────────────────────────────────────────────────────────
-
-
-@dataclass(frozen=True)
-class Example:
-    """An aggregate, what has to be there before it, and what it may become; no field has its default."""
-
-    needs: tuple[Aggregate, ...]
-    aggregate: Aggregate
-    changed: Aggregate
-    missing: type[NotFound]
 
 
 def user_example() -> Example:
@@ -200,72 +190,21 @@ def invitation_example() -> Example:
     return Example((user, workspace), invitation, changed, InvitationNotFound)
 
 
-def task_example() -> Example:
-    team = a_team()
-    task = a_task(
-        workspace_id=team.workspace.id,
-        title="Weave",
-        description="Flowers\n\tand leaves 🌿",
-        status=Status.DONE,
-        priority=Priority.URGENT,
-        due_at=LATER,
-        assignee_id=team.member.user_id,
-        labels=("card", "loom"),
-        created_by=team.owner.user_id,
-        updated_at=LATER,
-        finished_at=LATER,
-    )
-    changed = replace(
-        task,
-        title="Unweave",
-        description="",
-        status=Status.IN_PROGRESS,
-        priority=Priority.LOW,
-        due_at=None,
-        assignee_id=None,
-        labels=(),
-        updated_at=LATER + timedelta(days=1),
-        finished_at=None,
-    )
-    return Example(team.aggregates, task, changed, TaskNotFound)
+EXAMPLES: list[Callable[[], Example]] = [
+    user_example,
+    credential_example,
+    session_example,
+    one_time_token_example,
+    signing_key_example,
+    link_example,
+    workspace_example,
+    membership_example,
+    invitation_example,
+    *(example for _, examples in parts("EXAMPLES") for example in examples),
+]
 
 
-def comment_example() -> Example:
-    user, workspace = a_user(), a_workspace()
-    task = a_task(workspace_id=workspace.id, created_by=user.id)
-    comment = a_comment(
-        task_id=task.id, workspace_id=workspace.id, author_id=user.id, body="Well\nwoven.", edited_at=LATER
-    )
-    changed = replace(comment, body="Better.", edited_at=LATER + timedelta(minutes=1))
-    return Example((user, workspace, task), comment, changed, CommentNotFound)
-
-
-def notification_example() -> Example:
-    user, causer, workspace = a_user(), a_user(), a_workspace()
-    task = a_task(workspace_id=workspace.id, created_by=user.id)
-    notification = a_notification(
-        user_id=user.id, task_id=task.id, workspace_id=workspace.id, caused_by=causer.id, read_at=LATER
-    )
-    needs = (user, causer, workspace, task)
-    return Example(needs, notification, replace(notification, read_at=None), NotificationNotFound)
-
-
-@pytest.fixture(
-    params=[
-        user_example,
-        credential_example,
-        session_example,
-        one_time_token_example,
-        signing_key_example,
-        link_example,
-        workspace_example,
-        membership_example,
-        invitation_example,
-        task_example,
-        comment_example,
-        notification_example,
-    ]
-)
+@pytest.fixture(params=EXAMPLES)
 def example(request: pytest.FixtureRequest) -> Example:
     made: Example = request.param()
     return made
@@ -276,7 +215,7 @@ def a_fact() -> UserEdited:
     return UserEdited(at=NOW, user_id=a_user_id())
 
 
-async def stored[A: Aggregate](begin: Begin[UnitOfWork], aggregate: A) -> A:
+async def stored[U: KernelUnitOfWork, A: Aggregate](begin: Begin[U], aggregate: A) -> A:
     async with begin() as uow:
         return await repository_of(uow, aggregate).get(id_of(aggregate))
 
@@ -629,36 +568,9 @@ def a_place_in_a_workspace(link: Link) -> list[Aggregate]:
     return [workspace, a_membership(workspace_id=workspace.id, user_id=link.user_id)]
 
 
-def a_task_they_left(link: Link) -> list[Aggregate]:
-    workspace = a_workspace()
-    return [workspace, a_task(workspace_id=workspace.id, created_by=link.user_id)]
-
-
-def a_comment_they_left(link: Link) -> list[Aggregate]:
-    team = a_team()
-    task = a_task(workspace_id=team.workspace.id, created_by=team.owner.user_id)
-    comment = a_comment(task_id=task.id, workspace_id=task.workspace_id, author_id=link.user_id)
-    return [*team.aggregates, task, comment]
-
-
 def an_invitation_they_left(link: Link) -> list[Aggregate]:
     workspace = a_workspace()
     return [workspace, an_invitation(workspace_id=workspace.id, invited_by=link.user_id)]
-
-
-def a_notification_they_caused(link: Link) -> list[Aggregate]:
-    team = a_team()
-    task = a_task(workspace_id=team.workspace.id, created_by=team.owner.user_id)
-    return [
-        *team.aggregates,
-        task,
-        a_notification(
-            user_id=team.owner.user_id,
-            task_id=task.id,
-            workspace_id=task.workspace_id,
-            caused_by=link.user_id,
-        ),
-    ]
 
 
 @pytest.mark.parametrize(
@@ -668,10 +580,7 @@ def a_notification_they_caused(link: Link) -> list[Aggregate]:
         (a_password, False),
         (another_link, False),
         (a_place_in_a_workspace, False),
-        (a_task_they_left, False),
-        (a_comment_they_left, False),
         (an_invitation_they_left, False),
-        (a_notification_they_caused, False),
     ],
 )
 async def test_a_link_is_all_of_its_user_who_did_nothing_yet(
@@ -683,6 +592,36 @@ async def test_a_link_is_all_of_its_user_who_did_nothing_yet(
     await store(begin, user, somebody, *others, a_session(user_id=user.id), link, *more(link))
     async with begin() as uow:
         assert await uow.links.is_all_of_its_user(link) is all_
+
+
+def table_of(aggregate: Aggregate) -> Table:
+    """Where it is kept."""
+    (table,) = [table for table, kind in kinds_by_table().items() if kind is type(aggregate)]
+    return table
+
+
+def of_users() -> list[tuple[Callable[[], Example], str]]:
+    """The examples of resources, each with a column that refers to a user."""
+    return [
+        (example, foreign_key.column_keys[0])
+        for _, examples in parts("EXAMPLES")
+        for example in examples
+        for foreign_key in table_of(example().aggregate).foreign_key_constraints
+        if foreign_key.referred_table is PostgresUsers.table
+    ]
+
+
+@pytest.mark.parametrize(("make", "column"), of_users(), ids=lambda each: getattr(each, "__name__", each))
+async def test_a_link_is_not_all_of_a_user_whom_something_refers_to(
+    begin: Begin[UnitOfWork], make: Callable[[], Example], column: str
+) -> None:
+    user, example = a_user(), make()
+    link = a_link(user_id=user.id)
+    changed: dict[str, Any] = {column: user.id}
+    theirs = replace(example.aggregate, **changed)
+    await store(begin, user, link, *example.needs, theirs)
+    async with begin() as uow:
+        assert await uow.links.is_all_of_its_user(link) is False
 
 
 async def test_a_one_time_token_is_found_by_its_hash(begin: Begin[UnitOfWork]) -> None:
@@ -904,89 +843,97 @@ async def test_only_the_newest_token_of_a_user_for_a_purpose_is_kept(begin: Begi
 # ── what belongs to what ─────────────────────────────────────────────────────────────────────────
 
 
-def about(task: Task, user_id: UserId) -> list[Aggregate]:
-    """What somebody says about a task, and what they are told about it."""
-    workspace_id, task_id = task.workspace_id, task.id
-    return [
-        a_comment(workspace_id=workspace_id, task_id=task_id, author_id=user_id),
-        a_notification(workspace_id=workspace_id, task_id=task_id, user_id=user_id, caused_by=user_id),
-    ]
+IN_A_WORKSPACE = [
+    example
+    for example in EXAMPLES
+    if any(
+        key.referred_table is PostgresWorkspaces.table
+        for key in table_of(example().aggregate).foreign_key_constraints
+    )
+]
 
 
-def contents_of(team: Team) -> list[Aggregate]:
-    """One of each thing that belongs to a workspace, but for its memberships."""
-    workspace_id, user_id = team.workspace.id, team.owner.user_id
-    task = a_task(workspace_id=workspace_id, assignee_id=user_id, created_by=user_id)
-    return [an_invitation(workspace_id=workspace_id, invited_by=user_id), task, *about(task, user_id)]
-
-
-async def test_all_that_is_in_a_workspace_goes_with_it_and_nothing_else(begin: Begin[UnitOfWork]) -> None:
-    gone, other = a_team(), a_team()
-    in_gone, in_other = contents_of(gone), contents_of(other)
-    await store(begin, *gone.aggregates, *in_gone, *other.aggregates, *in_other)
+@pytest.mark.parametrize("make", IN_A_WORKSPACE)
+async def test_all_that_is_in_a_workspace_goes_with_it_and_nothing_else(
+    begin: Begin[UnitOfWork], make: Callable[[], Example]
+) -> None:
+    gone, other = make(), make()
+    await store(begin, *gone.needs, gone.aggregate, *other.needs, other.aggregate)
+    workspace_id = gone.aggregate.workspace_id  # type: ignore[attr-defined]  # that is what the list is of
     async with begin() as uow:
-        await uow.workspaces.remove(gone.workspace)
-    for aggregate in (*gone.memberships.values(), *in_gone):
-        with pytest.raises(NotFound):
-            await stored(begin, aggregate)
-    for aggregate in (*gone.users.values(), *other.aggregates, *in_other):
+        await uow.workspaces.remove(await uow.workspaces.get(workspace_id))
+    with pytest.raises(gone.missing):
+        await stored(begin, gone.aggregate)
+    for aggregate in (*other.needs, other.aggregate):
         assert await stored(begin, aggregate) == aggregate
+    for aggregate in gone.needs:
+        if isinstance(aggregate, User):
+            assert await stored(begin, aggregate) == aggregate
 
 
-async def test_what_is_about_a_task_goes_with_it_and_nothing_else(
+async def test_what_refers_to_a_parent_goes_with_it_and_nothing_else(
     begin: Begin[UnitOfWork], team: Team
 ) -> None:
-    user_id = team.owner.user_id
-    gone, other = (a_task(workspace_id=team.workspace.id, created_by=user_id) for _ in range(2))
-    about_gone, about_other = about(gone, user_id), about(other, user_id)
-    await store(begin, gone, other, *about_gone, *about_other)
+    about: dict[str, Any] = {"workspace_id": team.workspace.id}
+    gone, other = (a_work_order(**about, created_by=team.owner.user_id) for _ in range(2))
+    about_gone, about_other = (
+        a_note(**about, work_order_id=each.id, author_id=team.owner.user_id) for each in (gone, other)
+    )
+    await store(begin, gone, other, about_gone, about_other)
     async with begin() as uow:
-        await uow.tasks.remove(gone)
-    for aggregate in about_gone:
-        with pytest.raises(NotFound):
-            await stored(begin, aggregate)
-    for aggregate in (other, *about_other):
+        await uow.work_orders.remove(gone)
+    with pytest.raises(NotFound):
+        await stored(begin, about_gone)
+    for aggregate in (other, about_other):
         assert await stored(begin, aggregate) == aggregate
 
 
-async def test_whoever_leaves_is_taken_off_their_tasks_there_and_whoever_read_them_notices(
+def test_every_collection_has_an_example() -> None:
+    tried = {type(example().aggregate) for example in EXAMPLES}
+    lacking = [f"{kind.__module__}.{kind.__name__}" for kind in {*kinds_by_table().values()} - tried]
+    assert not lacking, f"{', '.join(lacking)}: no example in the EXAMPLES of a module of tests/resources"
+
+
+async def test_whoever_leaves_is_taken_off_their_work_orders_there_and_whoever_read_them_notices(
     begin: Begin[UnitOfWork], team: Team
 ) -> None:
     leaver, elsewhere = team.member.user_id, a_workspace()
     theirs, anothers, nobodys = (
-        a_task(workspace_id=team.workspace.id, assignee_id=assignee, created_by=team.owner.user_id)
+        a_work_order(workspace_id=team.workspace.id, assignee_id=assignee, created_by=team.owner.user_id)
         for assignee in (leaver, team.admin.user_id, None)
     )
     membership_elsewhere = a_membership(workspace_id=elsewhere.id, user_id=leaver)
-    task_elsewhere = a_task(workspace_id=elsewhere.id, assignee_id=leaver, created_by=leaver)
-    await store(begin, elsewhere, membership_elsewhere, theirs, anothers, nobodys, task_elsewhere)
+    work_order_elsewhere = a_work_order(workspace_id=elsewhere.id, assignee_id=leaver, created_by=leaver)
+    await store(begin, elsewhere, membership_elsewhere, theirs, anothers, nobodys, work_order_elsewhere)
     async with begin() as uow:
         await uow.memberships.remove(team.memberships[Role.MEMBER])
     assert await stored(begin, theirs) == replace(theirs, assignee_id=None, version=2)
-    for task in (anothers, nobodys, task_elsewhere):
-        assert await stored(begin, task) == task
+    for work_order in (anothers, nobodys, work_order_elsewhere):
+        assert await stored(begin, work_order) == work_order
     with pytest.raises(Stale):
         async with begin() as uow:
-            await uow.tasks.save(replace(theirs, title="Unweave"))
+            await uow.work_orders.save(replace(theirs, title="Unweave"))
 
 
 async def test_only_a_member_can_be_assigned(begin: Begin[UnitOfWork], team: Team) -> None:
     elsewhere = a_team()
     await store(begin, *elsewhere.aggregates)
-    task = a_task(workspace_id=team.workspace.id, created_by=team.owner.user_id)
-    await store(begin, task)
+    work_order = a_work_order(workspace_id=team.workspace.id, created_by=team.owner.user_id)
+    await store(begin, work_order)
     for nobody in (team.stranger.user_id, elsewhere.member.user_id):
-        with pytest.raises(AssigneeNotMember):
-            await store(begin, replace(task, id=a_task_id(), assignee_id=nobody))
-        with pytest.raises(AssigneeNotMember):
+        with pytest.raises(WorkOrderAssigneeNotMember):
+            await store(begin, replace(work_order, id=a_work_order_id(), assignee_id=nobody))
+        with pytest.raises(WorkOrderAssigneeNotMember):
             async with begin() as uow:
-                await uow.tasks.save(replace(task, assignee_id=nobody))
+                await uow.work_orders.save(replace(work_order, assignee_id=nobody))
 
 
-async def test_a_comment_on_a_task_that_has_gone_is_refused(begin: Begin[UnitOfWork], team: Team) -> None:
-    comment = a_comment(task_id=a_task_id(), workspace_id=team.workspace.id, author_id=team.owner.user_id)
-    with pytest.raises(TaskNotFound):
-        await store(begin, comment)
+async def test_a_note_on_a_work_order_that_has_gone_is_refused(begin: Begin[UnitOfWork], team: Team) -> None:
+    note = a_note(
+        work_order_id=a_work_order_id(), workspace_id=team.workspace.id, author_id=team.owner.user_id
+    )
+    with pytest.raises(WorkOrderNotFound):
+        await store(begin, note)
 
 
 async def test_nothing_is_added_to_a_workspace_that_has_gone(begin: Begin[UnitOfWork], team: Team) -> None:
@@ -994,7 +941,7 @@ async def test_nothing_is_added_to_a_workspace_that_has_gone(begin: Begin[UnitOf
     late: list[Aggregate] = [
         a_membership(workspace_id=gone, user_id=user_id),
         an_invitation(workspace_id=gone, invited_by=user_id),
-        a_task(workspace_id=gone, created_by=user_id),
+        a_work_order(workspace_id=gone, created_by=user_id),
     ]
     for aggregate in late:
         with pytest.raises(WorkspaceNotFound):

@@ -17,12 +17,11 @@ import pytest
 from structlog.testing import capture_logs
 
 from application.kernel.commands.workspaces import create_workspace
-from application.kernel.paging import PageRequest, Sort
+from application.kernel.paging import PageRequest
 from application.kernel.ports.attempts import Peer
 from application.kernel.ports.events import Delivery
 from application.kernel.run import Runner
 from application.kernel.unit_of_work import Begin
-from application.queries.tasks import TaskFilter
 from domain.kernel.aggregate import Event
 from domain.kernel.identity.signing_keys import PUBLISHED_AHEAD
 from domain.kernel.users import Email, GlobalRole, UserId
@@ -115,18 +114,17 @@ async def test_check_migrations_says_what_no_migration_made(
     assert "make migration" in checked.errors
 
 
-async def test_migration_writes_the_difference(
-    cli: Run,
-    new_database: Callable[[str], Awaitable[str]],
-    template_database: str,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    made: list[str] = []
-    monkeypatch.setattr(
-        "adapters.postgres.kernel.migrating.Migrations.make", lambda _, message: made.append(message)
-    )
-    assert (await cli("migration", "add labels", on=await new_database(template_database))).status == 0
-    assert made == ["add labels"]
+async def test_migration_says_that_nothing_differs(cli: Run, empty_database_url: str) -> None:
+    found = await cli("migration", "add labels", on=empty_database_url)
+    assert (found.status, found.output) == (0, "Nothing differs: there is nothing to migrate.\n")
+
+
+async def test_migration_says_what_it_wants_to_know(cli: Run) -> None:
+    assert (await cli("migration")).status == 2
+    refused = await cli("migration", "add labels", "--line", "mine")
+    assert (refused.status, refused.errors) == (1, "There is no line 'mine': use kernel or app.\n")
+    refused = await cli("migration", "--join", "app")
+    assert (refused.status, refused.errors) == (1, "The line app has one head; there is nothing to join.\n")
 
 
 async def execute(url: str, statement: str) -> None:
@@ -156,9 +154,6 @@ async def test_seed_stores_the_demo_once_and_says_how_to_log_in(
     assert (await queries.users.profile(demo)).roles == (GlobalRole.ADMIN,)
     members = (await queries.memberships.page(demo, workspace.id, PageRequest())).items
     assert {member.email for member in members} == {DEMO_EMAIL, COLLEAGUE_EMAIL}
-    tasks = (await queries.tasks.page(demo, workspace.id, TaskFilter(), [Sort("title")], PageRequest())).items
-    assert len({task.status for task in tasks}) == 4
-    assert demo in {task.assignee_id for task in tasks}
 
 
 async def test_seed_stores_all_or_nothing(
@@ -453,7 +448,7 @@ async def test_replay_wants_one_event_or_all(cli: Run, which: tuple[str, ...]) -
 async def test_openapi_prints_the_description_and_needs_no_database(cli: Run) -> None:
     described = await cli("openapi")
     assert described.status == 0
-    assert "/v1/tasks/{task_id}" in json.loads(described.output)["paths"]
+    assert "/v1/workspaces/{workspace_id}" in json.loads(described.output)["paths"]
 
 
 async def test_settings_prints_the_example_file(cli: Run) -> None:

@@ -422,3 +422,26 @@ def test_what_breaks_nothing_gives_only_what_is_understood(
     old, new = pair
     if not breaches(getting(old), getting(new)):
         jsonschema_rs.validate(tolerant(old), data.draw(values(new)))
+
+
+@pytest.mark.parametrize(
+    ("word", "value", "sent", "got"),
+    [
+        ("x-minimum", "10.00", True, False),
+        ("x-minimum", "2.00", False, True),
+        ("x-maximum", "10.00", True, False),
+        ("x-maximum", "200.00", False, True),
+        ("x-minimum", "9", False, False),
+        ("x-anything", "1", False, False),
+    ],
+)
+def test_the_bounds_of_a_decimal_are_compared_as_numbers(
+    word: str, value: str, sent: bool, got: bool
+) -> None:
+    before, after = deepcopy(BEFORE), deepcopy(BEFORE)
+    decimal = {"type": "string", "x-minimum": "9.00", "x-maximum": "100.00"}
+    for name, breaks in (("Edit", sent), ("Loom", got)):
+        before["components"]["schemas"][name]["properties"]["price"] = decimal
+        after["components"]["schemas"] = deepcopy(before["components"]["schemas"])
+        after["components"]["schemas"][name]["properties"]["price"] = {**decimal, word: value}
+        assert bool(breaches(before, after)) == breaks, name

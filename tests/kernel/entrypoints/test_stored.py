@@ -3,14 +3,18 @@
 import json
 import subprocess
 import sys
+from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from fastapi import FastAPI
+from pydantic import create_model
 
 from entrypoints.kernel.settings import ROOT
 from entrypoints.kernel.tools import stored
-from entrypoints.kernel.tools.stored import Broken, Outdated, check, text_of, write
+from entrypoints.kernel.tools.stored import Ambiguous, Broken, Outdated, check, text_of, write
 
 
 def a_document(**operations: str) -> dict[str, Any]:
@@ -62,6 +66,29 @@ def test_what_many_operations_share_is_told_once(tmp_path: Path) -> None:
     with pytest.raises(Broken) as broken:
         check({"v1": a_document()}, tmp_path)
     assert str(broken.value) == "GET /a and 2 more: it is gone."
+
+
+def test_classes_of_one_name_are_named_before_all_that_breaks(tmp_path: Path) -> None:
+    """Of both, because pydantic then calls neither what it was called before."""
+    statuses: list[Any] = [
+        StrEnum("Status", [value], module=module)
+        for module, value in (("domain.tasks", "OPEN"), ("domain.purchase_orders", "SENT"))
+    ]
+    looms = create_model("Looms", task=statuses[0], order=statuses[1])
+    api = FastAPI()
+    api.get("/looms", response_model=looms)(lambda: None)
+
+    write({"v1": {"components": {"schemas": {"Status": {"type": "string"}}}}}, tmp_path)
+    ambiguous = {"v1": api.openapi()}
+    told = (
+        "domain.purchase_orders.Status and domain.tasks.Status have one name: "
+        "call one of them PurchaseOrderStatus or TaskStatus."
+    )
+    for refuse in (check, write, partial(write, breaking=True)):
+        with pytest.raises(Ambiguous) as refused:
+            refuse(ambiguous, tmp_path)
+        assert str(refused.value) == told
+    assert "domain" not in (tmp_path / "v1.json").read_text("utf-8")
 
 
 def test_it_is_text_that_a_person_can_compare() -> None:

@@ -7,9 +7,11 @@ earlier one has destroyed.
 import base64
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from hashlib import sha256
 from typing import Any
 from uuid import UUID
+from zlib import crc32
 
 import asyncpg
 from argon2 import PasswordHasher
@@ -23,7 +25,6 @@ from adapters.tokens.sealing import LOGINS, JweSeal
 from application.kernel.identity.cookie_sessions import csrf_token
 from application.kernel.identity.provider_login import Attempt
 from application.kernel.identity.secret_tokens import fingerprint
-from domain.comments import CommentId
 from domain.kernel.aggregate import Aggregate
 from domain.kernel.identity.auth import OneTimeTokenId, Purpose, SessionId, SessionKind
 from domain.kernel.identity.identities import LinkId
@@ -31,8 +32,6 @@ from domain.kernel.invitations import InvitationId
 from domain.kernel.memberships import MembershipId, Role
 from domain.kernel.users import Email, GlobalRole, User, UserId
 from domain.kernel.workspaces import WorkspaceId
-from domain.notifications import NotificationId
-from domain.tasks import Status, TaskId
 from entrypoints.container import Container
 from entrypoints.http.kernel.identity.cookies import CSRF_HEADER, LOG_IN, SESSION
 from entrypoints.kernel.settings import KernelSettings
@@ -49,9 +48,8 @@ from kernel.world.builders import (
 )
 from kernel.world.forging import Forger
 from kernel.world.provider import ProviderServer, answer, public
-from resources.comments import a_comment
-from resources.notifications import a_notification
-from resources.tasks import a_task
+from kernel.world.resources import World as Surroundings
+from kernel.world.resources import in_order, modules
 
 PASSWORD = "violet kettle hums at dawn"
 CLIENT_SECRET = "s" * 32
@@ -72,9 +70,6 @@ def _id(number: int) -> UUID:
 
 NEWCOMER, VIEWER, MEMBER, ADMIN, OWNER, OTHER, SUPPORT, ROOT = (UserId(_id(n)) for n in range(1, 9))
 HOME, ARCHIVED, ELSEWHERE = (WorkspaceId(_id(n)) for n in range(0x20, 0x23))
-OPEN, STARTED, DONE, FOREIGN = (TaskId(_id(n)) for n in range(0x30, 0x34))
-COMMENT, FOREIGN_COMMENT = (CommentId(_id(n)) for n in range(0x40, 0x42))
-NOTIFICATION = NotificationId(_id(0x50))
 INVITATION = InvitationId(_id(0x60))
 REFRESHED, COOKIE, OLD_DEVICE = (SessionId(_id(n)) for n in range(0x70, 0x73))
 LINK = LinkId(_id(0x80))
@@ -111,6 +106,41 @@ def _users() -> Iterator[User]:
         yield a_user(id=user, email=email, roles=roles.get(user, ()))
 
 
+FACTS = {
+    name: [getattr(module, name) for module in modules() if ".specimen." not in module.__name__]
+    for name in ("stored", "places", "MATRIX", "PEOPLE")
+}
+"""Of this service's own resources: its document knows nothing of the specimen."""
+
+
+@cache
+def _home(now: datetime) -> Surroundings:
+    return Surroundings(
+        workspace_id=HOME,
+        owner=OWNER,
+        member=MEMBER,
+        at=now,
+        id=lambda noun: _id(0x400 + crc32(noun.encode()) % 999),
+    )
+
+
+@cache
+def _elsewhere(now: datetime) -> Surroundings:
+    """What the members of the other workspace may not even know of."""
+    return Surroundings(
+        workspace_id=ELSEWHERE,
+        owner=OTHER,
+        member=OTHER,
+        at=now,
+        id=lambda noun: _id(0x800 + crc32(noun.encode()) % 999),
+    )
+
+
+BEGUN = datetime.now(UTC)
+_PLACES = {name: place for places in FACTS["places"] for name, place in places(_home(BEGUN)).items()}
+_FOREIGN = {name: place for places in FACTS["places"] for name, place in places(_elsewhere(BEGUN)).items()}
+
+
 def _aggregates(now: datetime) -> Iterator[Aggregate]:
     """Everything, in an order that a database accepts."""
     yield from _users()
@@ -122,16 +152,8 @@ def _aggregates(now: datetime) -> Iterator[Aggregate]:
     for number, (place, user, role) in enumerate([*places, (ELSEWHERE, OTHER, Role.OWNER)]):
         id = MembershipId(_id(0x200 + number))
         yield a_membership(id=id, workspace_id=place, user_id=user, role=role)
-    for task, status in ((OPEN, Status.OPEN), (STARTED, Status.IN_PROGRESS), (DONE, Status.DONE)):
-        yield a_task(id=task, workspace_id=HOME, status=status, created_by=MEMBER, assignee_id=MEMBER)
-    yield a_task(id=FOREIGN, workspace_id=ELSEWHERE, created_by=OTHER)
-    yield a_comment(id=COMMENT, task_id=OPEN, workspace_id=HOME, author_id=MEMBER, created_at=now)
-    yield a_comment(
-        id=FOREIGN_COMMENT, task_id=FOREIGN, workspace_id=ELSEWHERE, author_id=OTHER, created_at=now
-    )
-    yield a_notification(
-        id=NOTIFICATION, user_id=MEMBER, task_id=OPEN, workspace_id=HOME, caused_by=OWNER, created_at=now
-    )
+    for each in (_home(now), _elsewhere(now)):
+        yield from in_order(one for stored in FACTS["stored"] for one in stored(each))
     yield a_link(id=LINK, user_id=MEMBER)
     yield an_invitation(
         id=INVITATION,
@@ -178,9 +200,7 @@ def _credentials(now: datetime) -> Iterator[Aggregate]:
 _IN_PATHS: Values = {
     "workspace_id": (HOME, ARCHIVED, ELSEWHERE),
     "user_id": (MEMBER, VIEWER, OWNER, NEWCOMER),
-    "task_id": (OPEN, STARTED, DONE, FOREIGN),
-    "comment_id": (COMMENT, FOREIGN_COMMENT),
-    "notification_id": (NOTIFICATION,),
+    **{name: (place, _FOREIGN[name]) for name, place in _PLACES.items()},
     "invitation_id": (INVITATION,),
     "session_id": (OLD_DEVICE, _session_of(OTHER)),
     "link_id": (LINK,),
@@ -190,7 +210,7 @@ _IN_HEADERS: Values = {"If-Match": ('"1"', "*", '"7", "1"', '"7"'), "If-None-Mat
 _REFRESH_TOKEN = f"{REFRESHED.hex}.refresh"
 _NEW_PASSWORD = ("another kettle hums at dusk",)
 _LOG_IN: Values = {"email": (MAIL[MEMBER],), "password": (PASSWORD,)}
-_TASK: Values = {"assignee_id": (MEMBER, NEWCOMER)}
+_PEOPLE: Values = {name: (MEMBER, NEWCOMER) for names in FACTS["PEOPLE"] for name in names}
 _OF_OPERATIONS: Mapping[str, Values] = {
     "POST /v1/auth/register": {"password": _NEW_PASSWORD},
     "POST /v1/auth/login": _LOG_IN,
@@ -208,9 +228,14 @@ _OF_OPERATIONS: Mapping[str, Values] = {
     "POST /v1/auth/email-verification/confirmation": {"token": ("verify",)},
     "POST /v1/me/password": {"current_password": (PASSWORD,), "new_password": _NEW_PASSWORD},
     "POST /v1/invitations/acceptance": {"token": ("invitation",)},
-    "POST /v1/workspaces/{workspace_id}/tasks": _TASK,
-    "PATCH /v1/tasks/{task_id}": _TASK,
-    "POST /v1/tasks/{task_id}/reopening": {"task_id": (DONE, OPEN)},
+    **{
+        operation: {
+            **_PEOPLE,
+            **{name: (_PLACES[place], _PLACES[name]) for name, place in row.at.items() if place in _PLACES},
+        }
+        for matrix in FACTS["MATRIX"]
+        for operation, row in matrix.items()
+    },
     "DELETE /v1/workspaces/{workspace_id}/archival": {"workspace_id": (ARCHIVED, HOME)},
     "GET /v1/auth/providers/{name}/callback": {"state": (STATE,), "code": ("code",)},
 }
@@ -243,7 +268,7 @@ class World:
 
     async def make(self) -> None:
         """Stores it, and a copy of it."""
-        await store(self._container.begin(), *_aggregates(datetime.now(UTC)))
+        await store(self._container.begin(), *_aggregates(BEGUN))
         self.callers = {name: await self._headers(name) for name in CALLERS}
         await self._connection.execute(f"CREATE SCHEMA kept;{self._copy}")
 

@@ -11,9 +11,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from adapters.postgres.kernel.idempotency import PostgresKeptAnswers
 from application.kernel.ports.storing import KeptAnswer
-from entrypoints.http import app
 from entrypoints.http.kernel.server.process import serve
 from entrypoints.settings import Settings
+from kernel.servers import specimen as app
 
 keep, create_app = PostgresKeptAnswers.keep, app.create_app
 
@@ -50,4 +50,4 @@ if __name__ == "__main__":
             PostgresKeptAnswers.keep = keep_and_crash  # type: ignore[method-assign]  # there is no other way in
         case "before-answer":
             app.create_app = create_crashing_app  # type: ignore[assignment]  # to the server any app will do
-    serve("entrypoints.http.app:create_app", Settings, [])
+    serve("kernel.servers.specimen:create_app", Settings, [])

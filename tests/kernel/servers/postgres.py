@@ -214,16 +214,27 @@ def postgres_server(postgres: Server) -> str:
 
 
 @pytest.fixture(scope="session")
-async def template_database(postgres: Server) -> str:
+async def migrated_database(postgres: Server) -> str:
     """The address of a database at head, made once a run; to be copied, never connected to."""
-    name, draft = f"{postgres.run}_template", f"{postgres.run}_draft"
+    return await _made_once(postgres, "migrated", _migrate)
+
+
+@pytest.fixture(scope="session")
+async def template_database(postgres: Server, migrated_database: str) -> str:
+    """The same with the specimen's tables."""
+    return await _made_once(postgres, "template", _add_specimen, migrated_database)
+
+
+async def _made_once(
+    postgres: Server, what: str, fill: Callable[[str], Awaitable[None]], template: str | None = None
+) -> str:
+    name, draft = f"{postgres.run}_{what}", f"{postgres.run}_{what}_draft"
     async with _connected(postgres) as server:
         # The first worker makes it while the others wait. It gets its name once it is whole.
         await server.execute("select pg_advisory_lock(hashtext($1))", name)
         if not await server.fetchval("select exists (select from pg_database where datname = $1)", name):
-            async with _database(postgres, draft) as dsn:
-                await _migrate(dsn)
-                await _add_specimen(dsn)
+            async with _database(postgres, draft, template) as dsn:
+                await fill(dsn)
                 await server.execute(f'ALTER DATABASE "{draft}" RENAME TO "{name}"')
     return _address(postgres, name)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from httpx2 import AsyncClient, ConnectError
 
 TESTS = Path(__file__).parents[2]
-SERVER = "entrypoints.http"
+SERVER = "kernel.servers.specimen"
 
 
 def environment_of(database_url: str, **settings: str) -> dict[str, str]:

@@ -6,7 +6,7 @@ Everything here is what a fork writes for a resource of its own, but that it add
 from dataclasses import dataclass
 from typing import Annotated
 
-from dependency_injector import containers, providers
+from dependency_injector import providers
 from fastapi import Depends
 
 import application.queries
@@ -17,17 +17,12 @@ from application.kernel.ports.storing import Repository
 from application.kernel.run import Runner
 from entrypoints.http.kernel.routing.dependencies import given
 from entrypoints.http.kernel.server.app import Service, Versions
-from entrypoints.kernel.container import KernelContainer
+from entrypoints.kernel.container import extending
 from kernel.specimen.domain.notes import Note, NoteId
 from kernel.specimen.domain.work_orders import WorkOrder, WorkOrderId
 from kernel.specimen.postgres import notes, work_orders  # noqa: F401 (so that their repositories are found)
 from kernel.specimen.queries.notes import NoteQueries
 from kernel.specimen.queries.work_orders import WorkOrderQueries
-
-
-class UnitOfWork(application.unit_of_work.UnitOfWork):
-    work_orders: Repository[WorkOrder, WorkOrderId]
-    notes: Repository[Note, NoteId]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +31,13 @@ class Queries(application.queries.Queries):
     notes: NoteQueries
 
 
-@containers.copy(KernelContainer)  # a copy of the service's own, a copy itself, would keep its unit of work
+class UnitOfWork(application.unit_of_work.UnitOfWork):
+    ask: Queries
+    work_orders: Repository[WorkOrder, WorkOrderId]
+    notes: Repository[Note, NoteId]
+
+
+@extending(entrypoints.container.Container)
 class Container(entrypoints.container.Container):
     unit_of_work = providers.Object(UnitOfWork)
     all_queries = providers.Object(Queries)

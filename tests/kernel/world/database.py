@@ -1,4 +1,4 @@
-"""The world in PostgreSQL: a stored team, and a connection to look and meddle with."""
+"""What the tests of the Postgres adapter share: a stored team, and a connection to look and meddle with."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable

@@ -99,18 +99,18 @@ class Contract:
             if all(list(self._errors(value, option, at)) for option in schema["anyOf"]):
                 yield f"{at}: {value!r} is none of {schema['anyOf']}"
             return
-        if not TYPES[schema["type"]](value):
+        if not TYPES[schema.get("type", "")](value):
             yield f"{at}: {value!r} is no {schema['type']}"
             return
         if "enum" in schema and value not in schema["enum"]:
             yield f"{at}: {value!r} is not in {schema['enum']}"
         if isinstance(value, str) and not FORMATS.get(schema.get("format", ""), bool)(value or "-"):
             yield f"{at}: {value!r} is no {schema['format']}"
-        if isinstance(value, dict):
+        if isinstance(value, dict) and schema:
             yield from self._errors_of_object(value, schema, at)
         if isinstance(value, list):
             for position, item in enumerate(value):
-                yield from self._errors(item, schema["items"], f"{at}/{position}")
+                yield from self._errors(item, schema.get("items", {}), f"{at}/{position}")
 
     def _errors_of_object(self, value: dict[str, Any], schema: Mapping[str, Any], at: str) -> Iterator[str]:
         properties: Mapping[str, Any] = schema.get("properties", {})
@@ -122,6 +122,8 @@ class Contract:
         for name, member in value.items():
             if name in properties:
                 yield from self._errors(member, properties[name], f"{at}/{name}")
+            elif others is True:
+                continue
             elif isinstance(others, dict) and (not names or name in names):
                 yield from self._errors(member, others, f"{at}/{name}")
             else:
@@ -143,10 +145,12 @@ def _is_read_by(read: Callable[[str], object]) -> Callable[[str], bool]:
 
 
 TYPES: Mapping[str, Callable[[object], bool]] = {
+    "": lambda value: True,
     "object": lambda value: isinstance(value, dict),
     "array": lambda value: isinstance(value, list),
     "string": lambda value: isinstance(value, str),
     "integer": lambda value: type(value) is int,
+    "number": lambda value: type(value) in {int, float},
     "boolean": lambda value: type(value) is bool,
     "null": lambda value: value is None,
 }

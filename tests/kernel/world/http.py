@@ -13,12 +13,12 @@ from pydantic import SecretStr
 
 from application.kernel.ports.callers import Caller
 from application.kernel.unit_of_work import Begin
-from domain.tasks import Task
 from entrypoints.settings import Settings
+from kernel.specimen.builders import a_work_order
+from kernel.specimen.domain.work_orders import WorkOrder
 from kernel.specimen.service import Container, UnitOfWork, create_app
 from kernel.world.builders import Team, a_session, a_team, store
 from kernel.world.documented import Contract
-from resources.tasks import a_task
 
 BASE_URL = "http://localhost:8000"
 
@@ -94,11 +94,11 @@ async def team(begin: Begin[UnitOfWork]) -> Team:
 
 
 @pytest.fixture
-async def task(begin: Begin[UnitOfWork], team: Team) -> Task:
-    """An open task of the team."""
-    task = a_task(workspace_id=team.workspace.id, created_by=team.member.user_id)
-    await store(begin, task)
-    return task
+async def work_order(begin: Begin[UnitOfWork], team: Team) -> WorkOrder:
+    """An open work order of the team."""
+    work_order = a_work_order(workspace_id=team.workspace.id, created_by=team.member.user_id)
+    await store(begin, work_order)
+    return work_order
 
 
 @pytest.fixture

@@ -1,13 +1,16 @@
 """The facts of each resource, which the suites discover: one module a resource.
 
-The fork's are in `tests/resources/`, the kernel's in `tests/kernel/resources/`, and the specimen's, which are
-written like a fork's, in `tests/kernel/specimen/resources/`. A module has these names, and a suite fails with
-the module's path where one is missing; what a resource does not have is an empty list or table.
+A fork's are in `tests/resources/`, the specimen's, which are written like a fork's, in
+`tests/kernel/specimen/resources/`, and what upstream adds to the kernel from now on in
+`tests/kernel/resources/`. A module has these names, and the suites fail with the module's path where
+one is missing; of what a resource does not have, the list or table is empty.
 
-EXAMPLES   what the contract suite stores, changes and removes: no field has its default
-make       (team, at) -> what stands in the world of the suites below, as the module's own dataclass
-stored     (made) -> the aggregates of it, in an order that a database accepts
-places     (made) -> what paths and bodies of requests can name
+EXAMPLES   for the contracts of repositories: no field of an example has its default
+of         (world) -> what stands in a `World`, as the module's own dataclass `Made`
+stored     (world) -> its aggregates
+crowd      (world, count) -> so many more of them, of which no statement may become more
+places     (world) -> what paths and bodies of requests can name
+PEOPLE     members of its bodies that are a user
 MATRIX     a row for each of its operations: who may call it, and what the others get
 COMMANDS   for each use case how many statements it takes
 QUERIES    for each question how many statements it takes
@@ -18,16 +21,23 @@ FILLINGS   SQL that fills the tables of a migration, by its revision
 
 import importlib
 import pkgutil
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from types import ModuleType
 from typing import Any
+from uuid import UUID
 
+from adapters.postgres.kernel.tables.schema import metadata
 from application.kernel.paging import Page, PageRequest, Sort
-from domain.kernel.aggregate import Aggregate
+from application.kernel.run import Runner
+from domain.kernel.aggregate import Aggregate, new_id
 from domain.kernel.errors import NotFound
+from domain.kernel.users import UserId
+from domain.kernel.workspaces import WorkspaceId
 from kernel.specimen.service import Queries
-from kernel.world.builders import Team
+from kernel.world.builders import NOW, Team
+from kernel.world.fakes import kinds_by_table
 
 PACKAGES = ("kernel.resources", "kernel.specimen.resources", "resources")
 
@@ -37,7 +47,7 @@ class IncompleteError(Exception):
 
 
 def modules() -> Sequence[ModuleType]:
-    """The modules with facts, the kernel's first."""
+    """The modules with facts, the specimen's first."""
     found: list[ModuleType] = []
     for name in PACKAGES:
         try:
@@ -78,7 +88,71 @@ class Example:
     missing: type[NotFound]
 
 
+# ── a world for the suites that use a resource ───────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, kw_only=True)
+class World:
+    """The surroundings of what a resource adds: a workspace with people of each role, and an instant.
+
+    `operation` is the one that is about to be tried, where that is known: it may need another state.
+    """
+
+    workspace_id: WorkspaceId
+    owner: UserId
+    member: UserId
+    at: datetime = NOW
+    id: Callable[[str], UUID] = lambda _: new_id(NOW)
+    operation: str = ""
+    _made: dict[type, Any] = field(default_factory=dict)
+
+    def once[T](self, kind: type[T], make: Callable[[], T]) -> T:
+        """What `make` gives, the same each time in this world."""
+        if kind not in self._made:
+            self._made[kind] = make()
+        made: T = self._made[kind]
+        return made
+
+
+def all_stored(world: World) -> list[Aggregate]:
+    """What all resources add, in an order that a database accepts."""
+    return in_order(aggregate for _, stored in parts("stored") for aggregate in stored(world))
+
+
+def all_places(world: World) -> dict[str, object]:
+    """What all resources name."""
+    return {name: place for _, places in parts("places") for name, place in places(world).items()}
+
+
+def in_order(aggregates: Iterable[Aggregate]) -> list[Aggregate]:
+    """By their tables, such that each comes after those that it refers to."""
+    tables = {kind: table for table, kind in kinds_by_table().items()}
+    position = {table: number for number, table in enumerate(metadata.sorted_tables)}
+    return sorted(aggregates, key=lambda aggregate: position[tables[type(aggregate)]])
+
+
+# ── statements ───────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What a use case and a question are tried on. `U` and `Q` are the service's unit of work and queries."""
+
+    run: Runner[Any]
+    ask: Any
+    team: Team
+    world: World
+
+
+type Operation = Callable[[Stage], Awaitable[object]]
+type Statements = Mapping[str, tuple[int, Operation]]
+"""By name, or `name, what is special`: how many statements it takes. BEGIN and COMMIT are two more."""
+
+
 # ── the matrix ───────────────────────────────────────────────────────────────────────────────────
+
+type Matrix = Mapping[str, "Row"]
+"""By method and path."""
 
 type Places = Mapping[str, object]
 """What is in the world, by the names that paths and bodies use; a function makes a new one each time."""

@@ -11,9 +11,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
-from adapters.postgres.kernel.connection.database import Database
 from adapters.postgres.kernel.connection.transaction import Transaction
-from adapters.postgres.kernel.tables.queries import PostgresQueries
+from adapters.postgres.kernel.tables.queries import PostgresQueries, Source
 from adapters.postgres.kernel.tables.repository import PostgresRepository
 from application.kernel.ports.storing import Repository
 from application.kernel.queries import KernelQueries
@@ -22,7 +21,7 @@ from application.kernel.unit_of_work import KernelUnitOfWork
 type Repositories = Mapping[str, Callable[[Transaction], Any]]
 """What makes the repositories of a unit of work, by their names there."""
 
-_OTHERWISE_MADE = frozenset({"now", "kept_answers"})
+_OTHERWISE_MADE = frozenset({"now", "ask", "kept_answers"})
 
 
 @cache
@@ -58,17 +57,29 @@ def _repository(name: str, hint: type) -> type[PostgresRepository[Any, Any]]:
     return _the_one(name, found, remedy)
 
 
-def queries_of[Q: KernelQueries](queries: type[Q], database: Database) -> Q:
+def queries_of[Q: KernelQueries](queries: type[Q], source: Source) -> Q:
     """All questions that the class names, answered by PostgreSQL.
 
     Raises TypeError, which names the question, where there is no answer, or more than one.
     """
+    return answers_to(queries)(source)
+
+
+def answers_to[Q: KernelQueries](queries: type[Q]) -> Callable[[Source], Q]:
+    """What answers all questions that the class names from one source, which can be a transaction.
+
+    Raises TypeError, which names the question, where there is no answer, or more than one.
+    """
     import_tables()
-    answers: dict[str, Any] = {
-        name: _answering(f"{queries.__name__}.{name}", hint)(database)
-        for name, hint in get_type_hints(queries).items()
+    found = {
+        name: _answering(f"{queries.__name__}.{name}", hint) for name, hint in get_type_hints(queries).items()
     }
-    return queries(**answers)
+
+    def answering(source: Source) -> Q:
+        answers: dict[str, Any] = {name: answer(source) for name, answer in found.items()}
+        return queries(**answers)
+
+    return answering
 
 
 def _answering(name: str, protocol: type) -> type[PostgresQueries]:

@@ -140,8 +140,8 @@ class PostgresInvitationQueries(PostgresQueries, InvitationQueries):
         self, viewer: UserId, workspace_id: WorkspaceId, page: PageRequest, /
     ) -> Page[InvitationView]:
         scope = {"viewer": viewer, "workspace_id": workspace_id}
-        return await _OF_WORKSPACE.page(self._database, scope, page, sort=_NEWEST_FIRST)
+        return await _OF_WORKSPACE.page(self._source, scope, page, sort=_NEWEST_FIRST)
 
     @override
     async def mine(self, viewer: UserId, page: PageRequest, /) -> Page[InvitationView]:
-        return await _MINE.page(self._database, {"viewer": viewer}, page, sort=_NEWEST_FIRST)
+        return await _MINE.page(self._source, {"viewer": viewer}, page, sort=_NEWEST_FIRST)

@@ -111,6 +111,7 @@ _LOCK_OWNERS = PostgresMemberships.selecting(
 _HERE = seen_by_viewer(bindparam("workspace_id", type_=Uuid))
 _VIEW = (
     select(
+        memberships.c.workspace_id,
         memberships.c.user_id,
         users.c.display_name,
         users.c.email,
@@ -140,7 +141,7 @@ class PostgresMembershipQueries(PostgresQueries, MembershipQueries):
     @override
     async def get(self, viewer: UserId, workspace_id: WorkspaceId, user_id: UserId, /) -> MemberView:
         scope = {"viewer": viewer, "workspace_id": workspace_id, "user_id": user_id}
-        row = await self._database.fetchrow(_GET, scope)
+        row = await self._source.fetchrow(_GET, scope)
         if row is None:
             raise WorkspaceNotFound
         if row["user_id"] is None:
@@ -150,4 +151,4 @@ class PostgresMembershipQueries(PostgresQueries, MembershipQueries):
     @override
     async def page(self, viewer: UserId, workspace_id: WorkspaceId, page: PageRequest, /) -> Page[MemberView]:
         scope = {"viewer": viewer, "workspace_id": workspace_id}
-        return await _PAGE.page(self._database, scope, page, sort=_IN_ORDER_OF_JOINING)
+        return await _PAGE.page(self._source, scope, page, sort=_IN_ORDER_OF_JOINING)

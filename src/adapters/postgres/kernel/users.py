@@ -93,7 +93,7 @@ _VIEW = select(
     users.c.version,
 )
 _GET = Statement(_VIEW.where(users.c.id == bindparam("id")))
-_begins = bindparam("text", type_=Text)
+_begins = bindparam("q", type_=Text)
 _PAGE = Listing(
     UserView,
     _VIEW,
@@ -101,7 +101,7 @@ _PAGE = Listing(
     sorts={"created_at": by_time(users.c.created_at), "email": by_text(_ADDRESS)},
     sorted_by=UserSortKey,
     filters={
-        "text": or_(
+        "q": or_(
             func.starts_with(users.c.email, func.lower(_begins)),
             func.starts_with(func.lower(users.c.display_name), func.lower(_begins)),
         ),
@@ -130,4 +130,4 @@ class PostgresUserQueries(PostgresQueries, UserQueries):
         self, actor: Caller, where: UserFilter, sort: Sequence[Sort[UserSortKey]], page: PageRequest, /
     ) -> Page[UserView]:
         require(actor, READ_USERS)
-        return await _PAGE.page(self._database, {}, page, sort=sort, where=where)
+        return await _PAGE.page(self._source, {}, page, sort=sort, where=where)

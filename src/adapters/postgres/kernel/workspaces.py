@@ -79,4 +79,4 @@ class PostgresWorkspaceQueries(PostgresQueries, WorkspaceQueries):
 
     @override
     async def page(self, viewer: UserId, page: PageRequest, /) -> Page[WorkspaceView]:
-        return await _PAGE.page(self._database, {"viewer": viewer}, page, sort=_NEWEST_FIRST)
+        return await _PAGE.page(self._source, {"viewer": viewer}, page, sort=_NEWEST_FIRST)

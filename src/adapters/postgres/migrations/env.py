@@ -1,14 +1,17 @@
-"""How Alembic connects: the url comes from the `Migrations` that called it."""
+"""How Alembic connects, and what it compares: called by the `Migrations` whose url it takes."""
 
 import asyncio
+from collections.abc import Iterator
 
 import asyncpg
 from alembic import context
+from alembic.operations.ops import DropTableOp, MigrateOperation, MigrationScript, ModifyTableOps
 from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from adapters.postgres.kernel.discovery import import_tables
+from adapters.postgres.kernel.migrating import split_line
 from adapters.postgres.kernel.tables.schema import metadata
 
 # Any number that is always the same: two services that start together migrate one after the other.
@@ -19,15 +22,74 @@ def migrate(connection: Connection) -> None:
     connection.execute(text("SELECT pg_advisory_lock(:lock)"), {"lock": LOCK})
     # A migration that cannot have its lock soon must not stop the traffic that queues behind it.
     connection.execute(text("SET lock_timeout = '2s'"))
+    split_line(connection, context.script)
     connection.commit()
     context.configure(
         connection=connection,
         target_metadata=metadata,
         transaction_per_migration=True,
         compare_server_default=True,
+        include_object=is_migrated,
+        process_revision_directives=tidy,
     )
     with context.begin_transaction():
         context.run_migrations()
+
+
+def is_migrated(_: object, name: str | None, kind: str, *__: object) -> bool:
+    """Whether migrations make it: a table with `info={"migrated": False}` is made by whoever declares it."""
+    table = metadata.tables.get(name or "") if kind == "table" else None
+    return table is None or table.info.get("migrated", True)
+
+
+def tidy(_: object, __: object, scripts: list[MigrationScript]) -> None:
+    """Writes nothing where nothing differs, and drops a table before those that it refers to."""
+    for script in list(scripts):
+        ups, downs = script.upgrade_ops, script.downgrade_ops
+        if ups is None or downs is None or not context.config.attributes.get("autogenerate"):
+            continue
+        if ups.is_empty():
+            scripts.remove(script)
+            continue
+        ups.ops = [*_without_drops(ups.ops), *_in_order(ups.ops)]
+        downs.ops = []
+        ups.reverse_into(downs)
+
+
+def _is_dropped(operation: MigrateOperation, tables: set[str]) -> bool:
+    if isinstance(operation, ModifyTableOps):  # the indexes of a table that is dropped
+        return operation.table_name in tables
+    return isinstance(operation, DropTableOp)
+
+
+def _without_drops(operations: list[MigrateOperation]) -> Iterator[MigrateOperation]:
+    tables = {each.table_name for each in operations if isinstance(each, DropTableOp)}
+    return (each for each in operations if not _is_dropped(each, tables))
+
+
+def _in_order(operations: list[MigrateOperation]) -> Iterator[MigrateOperation]:
+    """What drops tables, each with its indexes, such that none is dropped that another still refers to."""
+    drops = {each.table_name: each for each in operations if isinstance(each, DropTableOp)}
+    indexes = {
+        each.table_name: each
+        for each in operations
+        if isinstance(each, ModifyTableOps) and each.table_name in drops
+    }
+    refers = {
+        name: {
+            element.target_fullname.rpartition(".")[0]
+            for key in drop.to_table().foreign_key_constraints
+            for element in key.elements
+        }
+        - {name}
+        for name, drop in drops.items()
+    }
+    while drops:
+        free = [name for name in drops if not any(name in refers[other] for other in drops if other != name)]
+        for name in sorted(free or drops):  # where tables refer to each other, any order is as wrong
+            if name in indexes:
+                yield indexes[name]
+            yield drops.pop(name)
 
 
 async def run() -> None:

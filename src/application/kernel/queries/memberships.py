@@ -14,6 +14,7 @@ from domain.kernel.workspaces import WorkspaceId
 class MemberView:
     """One person in a workspace, as the other members see them."""
 
+    workspace_id: WorkspaceId
     user_id: UserId
     display_name: str
     email: str | None

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, Protocol
+from typing import Annotated, Literal, Protocol
 
-from application.kernel.paging import Page, PageRequest, Sort
+from application.kernel.paging import Length, Page, PageRequest, Sort
 from application.kernel.ports.callers import Caller
-from domain.kernel.users import GlobalRole, UserId
+from domain.kernel.users import EMAIL_MOST, GlobalRole, UserId
 
 
 @dataclass(slots=True)
@@ -37,17 +37,22 @@ class UserView:
     version: int
 
 
-type UserSortKey = Literal["created_at", "email"]
+type UserSortKey = Annotated[Literal["created_at", "email"], Sort("created_at", descending=True)]
 """Users without an address come first when sorted by it upwards."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UserFilter:
-    """Which users; what is absent does not matter. `text` is how the address or the name begins."""
+    """Which users. All filters that are given have to hold."""
 
-    text: str | None = None
+    q: Annotated[str | None, Length(EMAIL_MOST)] = None
+    """How the e-mail address or the name begins, in capital or small letters."""
+
     suspended: bool | None = None
+    """Only those who are suspended, or only those who are not."""
+
     role: GlobalRole | None = None
+    """Who have this role in the whole service."""
 
 
 class UserQueries(Protocol):

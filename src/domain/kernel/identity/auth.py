@@ -38,7 +38,7 @@ class SessionEnded(Unauthenticated):
     """The session has ended; log in again."""
 
 
-class SessionNotFound(NotFound):
+class SessionNotFound(NotFound, of=SessionId):
     """There is no such session."""
 
 

@@ -12,7 +12,7 @@ from domain.kernel.users import UserId
 LinkId = NewType("LinkId", UUID)
 
 
-class LinkNotFound(NotFound):
+class LinkNotFound(NotFound, of=LinkId):
     """There is no such link to a provider."""
 
 

@@ -1,7 +1,5 @@
 """Comments on a task."""
 
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Annotated, TypedDict
 
 from fastapi import Body
@@ -9,11 +7,13 @@ from fastapi import Body
 from application.commands import comments as commands
 from application.kernel.admission import NOT_ADMITTED
 from application.kernel.paging import Page
+from application.kernel.ports.callers import Caller
+from application.queries import Queries
 from application.queries.comments import CommentView
 from domain.comments import BODY_MOST, Comment, CommentId, EditWindowClosed, NotTheAuthor
-from domain.kernel.users import UserId
 from domain.tasks import TaskId
 from entrypoints.http.dependencies import Ask, Run
+from entrypoints.http.kernel.document.examples import INSTANT
 from entrypoints.http.kernel.routing.dependencies import Actor
 from entrypoints.http.kernel.routing.inputs import Paging, strict, text
 from entrypoints.http.kernel.routing.routes import Router
@@ -25,33 +25,23 @@ router = Router(tag="comments")
 class CommentText(TypedDict):
     """What a comment says."""
 
-    body: Annotated[str, text(least=1, most=BODY_MOST)]
+    body: Annotated[str, text(least=1, most=BODY_MOST, examples=["Which cards does it take?"])]
 
 
-@dataclass(slots=True)
-class CommentAfter:
-    """A comment as a change has left it."""
-
-    id: CommentId
-    task_id: TaskId
-    author_id: UserId
-    body: str
-    created_at: datetime
-    edited_at: datetime | None
-    version: int
+async def _view(ask: Queries, actor: Caller, comment: Comment) -> CommentView:
+    return await ask.comments.get(actor.user_id, comment.id)
 
 
 @router.post(
     "/tasks/{task_id}/comments",
     use_case=commands.add_comment,
-    response_model=CommentAfter,
     location="/comments/{id}",
     refuses=NOT_ADMITTED,
 )
 async def add_comment(
     task_id: TaskId, actor: Actor, run: Run, body: Annotated[CommentText, Body()]
-) -> Comment:
-    return await run(commands.add_comment, actor, task_id, **body)
+) -> CommentView:
+    return await run.showing(_view, commands.add_comment, actor, task_id, **body)
 
 
 @router.get("/tasks/{task_id}/comments")
@@ -69,14 +59,14 @@ async def get_comment(comment_id: CommentId, actor: Actor, ask: Ask) -> CommentV
 @router.patch(
     "/comments/{comment_id}",
     use_case=commands.edit_comment,
+    example={"edited_at": INSTANT},
     changes=Comment,
-    response_model=CommentAfter,
     refuses=(*NOT_ADMITTED, NotTheAuthor, EditWindowClosed),
 )
 async def edit_comment(
     comment_id: CommentId, actor: Actor, run: Run, body: Annotated[CommentText, Body()]
-) -> Comment:
-    return await run(commands.edit_comment, actor, comment_id, **body)
+) -> CommentView:
+    return await run.showing(_view, commands.edit_comment, actor, comment_id, **body)
 
 
 @router.delete(

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from application.commands import tasks as commands
 from application.kernel.admission import NOT_ADMITTED
-from application.kernel.paging import Page, Sort
+from application.kernel.paging import Page
 from application.queries.tasks import TaskFilter, TaskSortKey, TaskView
 from domain.kernel.users import UserId
 from domain.kernel.workspaces import WorkspaceId
@@ -20,19 +20,20 @@ from domain.tasks import (
     AssigneeNotMember,
     MoveNotAllowed,
     Priority,
-    Status,
     Task,
     TaskId,
 )
 from entrypoints.http.dependencies import Ask, Run
+from entrypoints.http.kernel.document.examples import INSTANT
 from entrypoints.http.kernel.routing.dependencies import Actor
-from entrypoints.http.kernel.routing.inputs import Instant, PageQuery, sort_by, strict, text
+from entrypoints.http.kernel.routing.inputs import Instant, strict, text
+from entrypoints.http.kernel.routing.lists import ListQuery
 from entrypoints.http.kernel.routing.routes import Router
 
 router = Router(tag="tasks")
 
 Title = Annotated[str, text(least=1, most=TITLE_MOST, examples=["Weave algebraic patterns"])]
-Description = Annotated[str, text(most=DESCRIPTION_MOST)]
+Description = Annotated[str, text(most=DESCRIPTION_MOST, examples=["The engine can arrange and combine."])]
 Label = Annotated[str, text(least=1, most=LABEL_MOST, pattern=f"^{LABEL_PATTERN}$", examples=["loom"])]
 Labels = Annotated[tuple[Label, ...], Field(json_schema_extra={"maxItems": LABELS_MOST})]
 
@@ -61,48 +62,6 @@ class TaskPatch(TypedDict, total=False):
     labels: Labels
 
 
-class TaskQuery(PageQuery):
-    """Which tasks, in which order. Of a repeated filter any value will do; all filters have to hold."""
-
-    status: Annotated[tuple[Status, ...], Field(max_length=20)] = ()
-    """In any of these statuses."""
-
-    priority: Annotated[tuple[Priority, ...], Field(max_length=20)] = ()
-    """Of any of these priorities."""
-
-    assignee_id: UserId | None = None
-    """Assigned to this user."""
-
-    label: Annotated[str | None, Field(min_length=1, max_length=LABEL_MOST)] = None
-    """With this label."""
-
-    due_after: Instant | None = None
-    """Due at this instant or later."""
-
-    due_before: Instant | None = None
-    """Due before this instant."""
-
-    q: Annotated[str | None, Field(max_length=200)] = None
-    """Words in title or description, in the manner of a web search: `"exact words"`, `-without`, `or`."""
-
-    sort: Annotated[tuple[Sort[TaskSortKey], ...], sort_by(TaskSortKey)] = (
-        Sort("created_at", descending=True),
-    )
-    """Names separated by commas; a minus before a name means downwards. Default: the newest first."""
-
-    @property
-    def where(self) -> TaskFilter:
-        return TaskFilter(
-            status=self.status,
-            priority=self.priority,
-            assignee_id=self.assignee_id,
-            label=self.label,
-            due_after=self.due_after,
-            due_before=self.due_before,
-            text=self.q or None,
-        )
-
-
 @router.post(
     "/workspaces/{workspace_id}/tasks",
     use_case=commands.create_task,
@@ -118,7 +77,10 @@ async def create_task(
 
 @router.get("/workspaces/{workspace_id}/tasks")
 async def list_tasks(
-    workspace_id: WorkspaceId, actor: Actor, ask: Ask, query: Annotated[TaskQuery, Query()]
+    workspace_id: WorkspaceId,
+    actor: Actor,
+    ask: Ask,
+    query: Annotated[ListQuery[TaskFilter, TaskSortKey], Query()],
 ) -> Page[TaskView]:
     """Any member may list the tasks."""
     return await ask.tasks.page(actor.user_id, workspace_id, query.where, query.sort, query.page)
@@ -149,6 +111,7 @@ async def delete_task(task_id: TaskId, actor: Actor, run: Run) -> None:
 @router.post(
     "/tasks/{task_id}/start",
     use_case=commands.start_task,
+    example={"status": "in_progress"},
     changes=Task,
     response_model=TaskView,
     refuses=(*NOT_ADMITTED, MoveNotAllowed),
@@ -160,6 +123,7 @@ async def start_task(task_id: TaskId, actor: Actor, run: Run) -> Task:
 @router.post(
     "/tasks/{task_id}/completion",
     use_case=commands.complete_task,
+    example={"status": "done", "finished_at": INSTANT},
     changes=Task,
     response_model=TaskView,
     refuses=(*NOT_ADMITTED, MoveNotAllowed),
@@ -171,6 +135,7 @@ async def complete_task(task_id: TaskId, actor: Actor, run: Run) -> Task:
 @router.post(
     "/tasks/{task_id}/cancellation",
     use_case=commands.cancel_task,
+    example={"status": "cancelled"},
     changes=Task,
     response_model=TaskView,
     refuses=(*NOT_ADMITTED, MoveNotAllowed),

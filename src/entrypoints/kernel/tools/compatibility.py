@@ -9,6 +9,7 @@ further successes; so these break nothing (docs/decisions/0016). What is not und
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from itertools import product
 from typing import Any, cast, override
 
@@ -22,8 +23,10 @@ _ABSENT = object()
 _ANNOTATIONS = frozenset(
     {"title", "description", "example", "examples", "default", "deprecated", "discriminator", "$comment"}
 )
-_LEAST = frozenset({"minLength", "minimum", "exclusiveMinimum", "minItems", "minProperties"})
-_MOST = frozenset({"maxLength", "maximum", "exclusiveMaximum", "maxItems", "maxProperties"})
+_LEAST = frozenset({"minLength", "minimum", "exclusiveMinimum", "minItems", "minProperties", "x-minimum"})
+_MOST = frozenset({"maxLength", "maximum", "exclusiveMaximum", "maxItems", "maxProperties", "x-maximum"})
+# A decimal's bounds, which JSON Schema has no word for, as its value is a text.
+_DECIMAL = frozenset({"x-minimum", "x-maximum"})
 _PARTS = frozenset(
     {"type", "enum", "properties", "required", "additionalProperties", "propertyNames", "items"}
 )
@@ -254,9 +257,11 @@ def _is_of_type(value: Json, known: Json) -> bool:
 def _of_alternative(old: Json, new: Json, at: str, *, sent: bool) -> Iterator[str]:
     value, known = (old, new) if sent else (new, old)
     for word in sorted(known.keys() - _PARTS - _ANNOTATIONS - {"const"}):
-        if word.startswith("x-"):
+        if word.startswith("x-") and word not in _DECIMAL:
             continue
         least, limit = value.get(word), known[word]
+        if word in _DECIMAL and least is not None:
+            least, limit = Decimal(least), Decimal(limit)
         kept = least == limit or (
             least is not None and ((word in _LEAST and least >= limit) or (word in _MOST and least <= limit))
         )

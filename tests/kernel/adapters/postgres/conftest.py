@@ -1,3 +1,3 @@
-"""The adapter is tested on a real PostgreSQL."""
+"""What the tests of the Postgres adapter share."""
 
 from kernel.world.database import *  # noqa: F403 (fixtures, which pytest finds here)

@@ -10,7 +10,7 @@ from datetime import datetime
 from itertools import cycle
 from operator import attrgetter
 from types import ModuleType
-from typing import Any, get_args, override
+from typing import Any, override
 from uuid import UUID
 
 import asyncpg
@@ -21,9 +21,11 @@ from adapters.postgres.kernel.connection.transactions import PostgresTransaction
 from adapters.postgres.kernel.discovery import import_tables, queries_of, repositories_of
 from adapters.postgres.kernel.tables.paging import Listing
 from adapters.postgres.kernel.tables.schema import metadata
-from application.kernel.paging import InvalidCursor, Page, PageRequest, Sort
+from application.kernel.paging import InvalidCursor, Page, PageRequest, Sort, sorts_of
+from application.kernel.queries.users import UserFilter
+from domain.kernel.users import GlobalRole
 from kernel.specimen.service import Queries, UnitOfWork
-from kernel.world.builders import NOW, Team, a_team, store
+from kernel.world.builders import NOW, Team, a_caller, a_team, store
 from kernel.world.refusals import refused
 from kernel.world.resources import ROWS, Filled, Listed, modules, part, parts
 
@@ -34,6 +36,131 @@ READ_MOST = LIMIT + 5
 
 BLOCKS_MOST = 6 * LIMIT
 """Of 8 KiB, with those of indexes and joins. A look at every row of a list takes far more."""
+
+
+# ── the kernel's own lists ───────────────────────────────────────────────────────────────────────
+
+KERNEL_FILLS: Sequence[Mapping[str, str]] = [
+    {
+        "users": """
+            INSERT INTO users (id, email, display_name, created_at, version)
+            SELECT gen_random_uuid(), 'user-' || lpad(n::text, 5, '0') || '@example.com', 'User ' || n, :at, 1
+            FROM generate_series(1, 10000) AS n
+        """,
+    },
+    {
+        "memberships": """
+            INSERT INTO memberships (id, workspace_id, user_id, role, joined_at, version)
+            SELECT gen_random_uuid(), :workspace, id, 'member', created_at, 1 FROM users
+            WHERE email LIKE 'user-%'
+        """,
+    },
+    {
+        "workspaces": """
+            INSERT INTO workspaces (id, name, slug, created_at, version)
+            SELECT gen_random_uuid(), 'Workspace', 'filled-' || n, :at, 1 FROM generate_series(1, 10000) AS n
+        """,
+        "memberships": """
+            INSERT INTO memberships (id, workspace_id, user_id, role, joined_at, version)
+            SELECT gen_random_uuid(), id, :owner, 'member', :now, 1 FROM workspaces
+            WHERE slug LIKE 'filled-%' ORDER BY slug LIMIT 60
+        """,
+    },
+    {
+        "invitations": """
+            INSERT INTO invitations
+                (id, workspace_id, email, role, token_hash, invited_by, created_at, expires_at, version)
+            SELECT gen_random_uuid(), :workspace, 'guest-' || n || '@example.com', 'member', n::text, :owner,
+                   :at, timestamptz 'infinity', 1
+            FROM generate_series(1, 10000) AS n
+            UNION ALL
+            SELECT gen_random_uuid(), numbered.id, users.email, 'member', 'own-' || n, :owner, :at,
+                   timestamptz 'infinity', 1
+            FROM (SELECT id, row_number() OVER (ORDER BY slug) AS n FROM workspaces WHERE id <> :workspace
+                  LIMIT 60) AS numbered
+            JOIN users ON users.id = :outsider
+        """,
+    },
+    {
+        "sessions": """
+            INSERT INTO sessions (id, user_id, token_hash, created_at, expires_at, version)
+            SELECT gen_random_uuid(), id, email, created_at, timestamptz 'infinity', 1 FROM users
+            UNION ALL
+            SELECT gen_random_uuid(), :owner, n::text, :at, timestamptz 'infinity', 1
+            FROM generate_series(1, 59) AS n
+        """,
+    },
+    {
+        "identities": """
+            INSERT INTO identities (id, user_id, issuer, subject, created_at, version)
+            SELECT gen_random_uuid(), id, 'https://id.example.com', id::text, created_at, 1 FROM users
+            UNION ALL
+            SELECT gen_random_uuid(), :owner, 'https://id.example.com', n::text, :at, 1
+            FROM generate_series(1, 59) AS n
+        """,
+    },
+]
+NEWEST_FIRST = Sort("created_at", descending=True)
+KERNEL_LISTS: Mapping[str, Listed[Any]] = {
+    "users": Listed(
+        table="users",
+        ask=lambda world, sort, page: world.ask.users.page(
+            a_caller(roles=frozenset({GlobalRole.SUPPORT})), UserFilter(), sort, page
+        ),
+        sorts={
+            "created_at": lambda view: view.created_at,
+            "email": lambda view: view.email or "",
+        },
+    ),
+    "members": Listed(
+        table="memberships",
+        ask=lambda world, _, page: world.ask.memberships.page(
+            world.team.viewer.user_id, world.team.workspace.id, page
+        ),
+        sorts={"joined_at": lambda view: view.joined_at},
+        fixed=Sort("joined_at"),
+    ),
+    "workspaces": Listed(
+        table="memberships",  # the viewer's lead to their workspaces
+        ask=lambda world, _, page: world.ask.workspaces.page(world.team.owner.user_id, page),
+        sorts={"created_at": lambda view: view.created_at},
+        fixed=NEWEST_FIRST,
+        rows=60,
+        short=True,
+    ),
+    "invitations": Listed(
+        table="invitations",
+        ask=lambda world, _, page: world.ask.invitations.page(
+            world.team.owner.user_id, world.team.workspace.id, page
+        ),
+        sorts={"created_at": lambda view: view.created_at},
+        fixed=NEWEST_FIRST,
+    ),
+    "invitations of mine": Listed(
+        table="invitations",
+        ask=lambda world, _, page: world.ask.invitations.mine(world.team.outsider.id, page),
+        sorts={"created_at": lambda view: view.created_at},
+        fixed=NEWEST_FIRST,
+        rows=60,
+        short=True,
+    ),
+    "sessions": Listed(
+        table="sessions",
+        ask=lambda world, _, page: world.ask.auth.sessions(world.team.owner.user_id, page, current=None),
+        sorts={"created_at": lambda view: view.created_at},
+        fixed=NEWEST_FIRST,
+        rows=60,
+        short=True,
+    ),
+    "links": Listed(
+        table="identities",
+        ask=lambda world, _, page: world.ask.identities.page(world.team.owner.user_id, page),
+        sorts={"created_at": lambda view: view.created_at},
+        fixed=Sort("created_at"),
+        rows=60,
+        short=True,
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -144,7 +271,7 @@ def fillings(team: Team) -> Iterator[str]:
         # In an order of its own, so that no list is sorted already as it lies on disk.
         ":at": f"{now} + (n / 2 * 7919 % {ROWS // 2}) * interval '1 minute'",
     }
-    fills = [fill for _, fill in parts("FILL")]
+    fills = [*KERNEL_FILLS, *(fill for _, fill in parts("FILL"))]
     for table in metadata.sorted_tables:
         for fill in fills:
             if table.name in fill:
@@ -152,7 +279,10 @@ def fillings(team: Team) -> Iterator[str]:
 
 
 LISTS: Mapping[str, Listed[Any]] = {
-    f"{module.__name__}: {name}": listed for module, lists in parts("LISTS") for name, listed in lists.items()
+    **KERNEL_LISTS,
+    **{
+        f"{module.__name__}: {name}": each for module, lists in parts("LISTS") for name, each in lists.items()
+    },
 }
 ORDERS = {
     f"{name} by {','.join(f'-{by.key}' if by.descending else by.key for by in order)}": (listed, order)
@@ -169,15 +299,15 @@ def listings() -> Mapping[Listing[Any], tuple[str, str]]:
     """Every list that the adapter has: the file with its resource's facts, and the list's name."""
     import_tables()
     homes = {
-        "kernel.specimen.postgres": "kernel/specimen/resources",
-        "adapters.postgres.kernel": "kernel/resources",
-        "adapters.postgres": "resources",
+        "kernel.specimen.postgres": "tests/kernel/specimen/resources/{}.py",
+        "adapters.postgres.kernel": "tests/kernel/adapters/postgres/test_lists.py",
+        "adapters.postgres": "tests/resources/{}.py",
     }
     found = {}
     for module in [*sys.modules.values()]:
-        for package, folder in homes.items():
+        for package, home in homes.items():
             if module.__name__.startswith(f"{package}."):
-                path = f"tests/{folder}/{module.__name__.rpartition('.')[2]}.py"
+                path = home.format(module.__name__.rpartition(".")[2])
                 for name, value in vars(module).items():
                     if isinstance(value, Listing):
                         found[value] = path, f"{module.__name__}.{name}"
@@ -193,7 +323,7 @@ def lacking(
         if listing not in asked:
             yield f"{path}: LISTS lacks {name}"
         elif listing.sorted_by is not None:
-            for key in get_args(listing.sorted_by.__value__):
+            for key in sorts_of(listing.sorted_by)[0]:
                 if key not in asked[listing]:
                     yield f"{path}: LISTS lacks the key {key} of {name}"
 

@@ -3,49 +3,59 @@
 import importlib
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
-from datetime import UTC, datetime
+from dataclasses import dataclass, fields, make_dataclass
+from datetime import date, datetime, timedelta
+from decimal import Decimal
 from enum import Enum, StrEnum
 from types import ModuleType
-from typing import Any, ClassVar, NewType, Optional
+from typing import Any, ClassVar, Literal, NewType, Optional
 from uuid import UUID
 
 import pytest
-from sqlalchemy import Column, MetaData, Table, Text, UniqueConstraint, Uuid
-from sqlalchemy.dialects import postgresql
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Boolean,
+    Column,
+    Date,
+    DateTime,
+    Double,
+    Integer,
+    Interval,
+    LargeBinary,
+    MetaData,
+    Numeric,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+)
+from sqlalchemy.dialects.postgresql import INET, JSONB
+from sqlalchemy.types import TypeEngine
 
 from adapters.postgres.kernel.connection.database import Statement
-from adapters.postgres.kernel.tables.mapping import column_names, loader
+from adapters.postgres.kernel.discovery import repositories_of
+from adapters.postgres.kernel.tables.mapping import column_names, differences, loader
 from adapters.postgres.kernel.tables.repository import PostgresRepository
 from adapters.postgres.kernel.tables.schema import metadata, version
 from application.kernel.unit_of_work import Begin
 from domain.kernel.aggregate import Aggregate
 from domain.kernel.errors import DomainError, NotFound
-from domain.kernel.identity.auth import Purpose, SessionKind
-from domain.kernel.memberships import Role
-from domain.kernel.users import GlobalRole
-from domain.tasks import Priority, Status, Task
+from domain.kernel.users import User
+from kernel.contracts.test_repositories import EXAMPLES, id_of
 from kernel.servers.backends import ByHand
 from kernel.specimen.service import UnitOfWork
 from kernel.world.builders import (
     NOW,
-    Team,
-    a_credential,
-    a_link,
-    a_one_time_token,
-    a_session,
-    a_signing_key,
-    a_user,
-    an_invitation,
+    a_user_id,
     repository_of,
     store,
 )
-from resources.comments import a_comment
-from resources.notifications import a_notification
-from resources.tasks import a_task, a_task_id
+from kernel.world.resources import Example
 
 Id = NewType("Id", UUID)
-ID = a_task_id()
+ID = a_user_id()
 
 
 class Shade(StrEnum):
@@ -134,99 +144,38 @@ def test_a_value_that_no_member_has_is_a_defect() -> None:
 def test_the_columns_are_the_fields_in_their_order_without_the_events() -> None:
     assert column_names(View) == ["id", "shade", "names"]
     assert column_names(Entity) == [field.name for field in fields(Entity) if field.name != "events"]
-    assert "events" not in column_names(Task)
-    assert column_names(Task)[:2] == ["version", "id"]
+    assert "events" not in column_names(User)
+    assert column_names(User)[:2] == ["version", "id"]
 
 
 # ── every aggregate there is ─────────────────────────────────────────────────────────────────────
 
-LATER = datetime(2030, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 
-# Nothing has its default value, so a field that was forgotten or mistaken for another shows.
-EXAMPLES: dict[str, Callable[[Team, Task], Aggregate]] = {
-    "user": lambda team, task: a_user(
-        email_verified_at=LATER, roles=(GlobalRole.ADMIN, GlobalRole.SUPPORT), suspended_at=LATER
-    ),
-    "credential": lambda team, task: a_credential(id=team.outsider.id, password_hash="$2"),
-    "session": lambda team, task: a_session(
-        user_id=team.outsider.id,
-        kind=SessionKind.COOKIE,
-        token_hash="3",
-        agent="Jacquard/1.0",
-        expires_at=LATER,
-        ended_at=NOW,
-    ),
-    "onetimetoken": lambda team, task: a_one_time_token(
-        purpose=Purpose.EXCHANGE,
-        user_id=team.outsider.id,
-        email=team.outsider.email,
-        token_hash="4",
-        challenge="5",
-    ),
-    "signingkey": lambda team, task: a_signing_key(signs_from=LATER),
-    "link": lambda team, task: a_link(user_id=team.outsider.id),
-    "workspace": lambda team, task: replace(team.workspace, archived_at=LATER, name="Another"),
-    "membership": lambda team, task: team.memberships[Role.ADMIN],
-    "invitation": lambda team, task: an_invitation(
-        workspace_id=team.workspace.id, invited_by=team.owner.user_id, role=Role.OWNER, expires_at=LATER
-    ),
-    "task": lambda team, task: task,
-    "comment": lambda team, task: a_comment(
-        task_id=task.id, workspace_id=team.workspace.id, author_id=team.viewer.user_id, edited_at=LATER
-    ),
-    "notification": lambda team, task: a_notification(
-        user_id=team.viewer.user_id,
-        task_id=task.id,
-        workspace_id=team.workspace.id,
-        caused_by=team.owner.user_id,
-        read_at=LATER,
-    ),
-}
-
-
-@pytest.mark.parametrize("name", EXAMPLES)
+@pytest.mark.parametrize("make", EXAMPLES)
 async def test_an_aggregate_comes_back_equal_and_with_the_same_types(
-    begin: Begin[UnitOfWork], team: Team, name: str
+    begin: Begin[UnitOfWork], make: Callable[[], Example]
 ) -> None:
-    task = a_task(
-        workspace_id=team.workspace.id,
-        title="Card",
-        description="the wool",
-        status=Status.DONE,
-        priority=Priority.URGENT,
-        due_at=LATER,
-        assignee_id=team.member.user_id,
-        labels=("a", "b"),
-        created_by=team.admin.user_id,
-        updated_at=LATER,
-        finished_at=LATER.replace(year=2031),
-    )
-    example = EXAMPLES[name](team, task)
-    if name in {"task", "comment", "notification"}:
-        await store(begin, task)
-    if name not in {"workspace", "membership", "task"}:
-        await store(begin, example)
-    if name == "workspace":
-        async with begin() as uow:
-            example = await uow.workspaces.save(replace(team.workspace, archived_at=LATER, name="Another"))
+    """No field of an example has its default, so one that was forgotten or mistaken for another shows."""
+    example = make()
+    await store(begin, *example.needs, example.aggregate)
 
     async with begin() as uow:
-        loaded = await repository_of(uow, example).get(example.id)  # type: ignore[attr-defined]
+        loaded = await repository_of(uow, example.aggregate).get(id_of(example.aggregate))
 
-    assert loaded == example
-    for field in fields(example):
-        was, became = getattr(example, field.name), getattr(loaded, field.name)
+    assert loaded == example.aggregate
+    for field in fields(example.aggregate):
+        was, became = getattr(example.aggregate, field.name), getattr(loaded, field.name)
         assert isinstance(became, type(was)), field.name
 
 
 def repositories() -> list[type[PostgresRepository[Any, Any]]]:
-    known = PostgresRepository.__subclasses__()
-    return [kind for kind in known if kind.__module__.startswith("adapters.postgres.")]
+    names = {**repositories_of(UnitOfWork)}
+    return [kind for kind in PostgresRepository.registry if kind in names.values()]
 
 
 def test_every_table_of_an_aggregate_has_a_column_for_each_of_its_fields() -> None:
     kinds = repositories()
-    assert {kind.entity.__name__.lower() for kind in kinds} == set(EXAMPLES)
+    assert {kind.entity for kind in kinds} == {type(make().aggregate) for make in EXAMPLES}
     for kind in kinds:
         assert sorted(kind.table.c.keys()) == sorted(column_names(kind.entity))
         assert kind.table is metadata.tables[kind.table.name]
@@ -244,7 +193,7 @@ async def test_a_row_that_the_database_changes_by_itself_has_its_version_raised(
     )
     aggregates = {kind.table.name for kind in repositories()}
     found = [row for row in changed_by_themselves if row["name"] in aggregates]
-    assert {row["name"] for row in found} == {"tasks"}
+    assert "work_orders" in {row["name"] for row in found}
     for row in found:
         assert any("NEW.version := OLD.version + 1" in source for source in row["triggers"]), row["name"]
 
@@ -265,22 +214,27 @@ def _statements_of(module: ModuleType) -> set[Statement]:
     return {thing for thing in vars(module).values() if isinstance(thing, Statement)}
 
 
-@pytest.mark.parametrize("more", [[], [Column("shape", Text)]], ids=["too few", "too many"])
-def test_a_table_that_differs_from_its_entity_is_refused_at_once(more: list[Column[Any]]) -> None:
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        ([], "the table has no column shade"),
+        (["shade", "shape"], "Thing has no field shape"),
+        (["shape"], "the table has no column shade; Thing has no field shape"),
+    ],
+    ids=["too few", "too many", "another"],
+)
+def test_a_table_that_differs_from_its_entity_is_refused_at_once(more: list[str], told: str) -> None:
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Thing(Aggregate):
         id: Id
         shade: str
 
-    columns = [Column("id", Uuid, primary_key=True), version()]
-    if more:
-        columns += [Column("shade", Text), *more]
-    things = Table("things", MetaData(), *columns)
+    this = things(*(Column(name, Text) for name in more))
 
-    with pytest.raises(TypeError, match="Thing and the table things"):
+    with pytest.raises(TypeError, match=f"^Thing and the table things differ: {told}\\.$"):
 
         class PostgresThings(PostgresRepository[Thing, Id]):
-            table: ClassVar[Table] = things
+            table: ClassVar[Table] = this
             entity: ClassVar[type[Aggregate]] = Thing
             missing: ClassVar[type[NotFound]] = NotFound
 
@@ -305,16 +259,58 @@ def test_every_conflict_names_a_constraint_of_its_table_and_no_uniqueness_is_lef
     assert unique - translated == DEFECTS
 
 
-def test_the_database_holds_no_type_that_the_code_does_not_name() -> None:
-    dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
-    found = {column.type.compile(dialect=dialect) for table in metadata.tables.values() for column in table.c}
-    assert found == {
-        "UUID",
-        "TEXT",
-        "TIMESTAMP WITH TIME ZONE",
-        "INTEGER",
-        "BIGINT",
-        "TEXT[]",
-        "JSONB",
-        "BYTEA",
-    }
+FITTING: list[tuple[TypeEngine[Any], object]] = [
+    (Uuid(), Id),
+    (Text(), str),
+    (Text(), Shade | None),
+    (String(3), Literal["CHF", "EUR"]),
+    (DateTime(timezone=True), datetime | None),
+    (Date(), date),
+    (Boolean(), bool),
+    (Integer(), int),
+    (Integer(), Weight),
+    (BigInteger(), int),
+    (Numeric(8, 2), Decimal | None),
+    (Double(), float),
+    (LargeBinary(), bytes),
+    (ARRAY(Text), tuple[str, ...]),
+    (ARRAY(Text), list[str]),
+    (JSONB(), dict[str, object] | None),
+    (JSONB(), list[int]),
+    (Interval(), timedelta),
+    (INET(), object),
+]
+WRONG: list[tuple[TypeEngine[Any], object]] = [
+    (Numeric(8, 2), float),
+    (Numeric(8, 2), int),
+    (Double(), Decimal),
+    (DateTime(timezone=True), date),
+    (Date(), datetime | None),
+    (Integer(), bool),
+    (Boolean(), int),
+    (Boolean(), str),
+    (Uuid(), str),
+    (Text(), UUID),
+    (Text(), Weight),
+    (JSONB(), str),
+    (ARRAY(Text), str),
+]
+
+
+def an_entity(hint: object) -> type[Any]:
+    return make_dataclass("Thing", [("id", Id), ("it", hint)], bases=(Aggregate,), kw_only=True, frozen=True)
+
+
+def things(*columns: Column[Any]) -> Table:
+    return Table("things", MetaData(), Column("id", Uuid, primary_key=True), version(), *columns)
+
+
+@pytest.mark.parametrize(("kind", "hint"), FITTING, ids=str)
+def test_a_column_fits_a_field_of_its_type(kind: TypeEngine[Any], hint: object) -> None:
+    assert list(differences(an_entity(hint), things(Column("it", kind)))) == []
+
+
+@pytest.mark.parametrize(("kind", "hint"), WRONG, ids=str)
+def test_a_column_of_another_type_than_its_field_is_named(kind: TypeEngine[Any], hint: object) -> None:
+    (difference,) = differences(an_entity(hint), things(Column("it", kind)))
+    assert re.fullmatch(r"it is (\w+) there, and the column .+ gives (?!\1\b)\w+( or \w+)*", difference)

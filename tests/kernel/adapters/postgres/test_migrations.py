@@ -2,9 +2,11 @@
 
 import asyncio
 import os
+import re
 import shutil
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,26 +14,23 @@ from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
+from sqlalchemy import Table
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from adapters.postgres.kernel.connection.database import Database
-from adapters.postgres.kernel.migrating import MigrationError, Migrations
+from adapters.postgres.kernel.discovery import import_tables
+from adapters.postgres.kernel.migrating import FOLDER, MigrationError, Migrations, _names
 from adapters.postgres.kernel.outbox.events import CHANNEL
 from adapters.postgres.kernel.tables.schema import metadata
 from application.kernel.ports.world import TimedOut, Unavailable
 from application.kernel.run import Runner
 from application.kernel.unit_of_work import Begin
-from domain.kernel.errors import Stale
-from domain.kernel.memberships import Role
 from domain.kernel.users import UserEdited
-from domain.tasks import Status
 from kernel.servers.backends import PATIENCE, ByHand, eventually
 from kernel.specimen.service import UnitOfWork
-from kernel.world.builders import NOW, Team, a_membership, a_team, a_user, a_workspace, an_invitation, store
-from resources.comments import a_comment
-from resources.notifications import a_notification
-from resources.tasks import a_task
+from kernel.world.builders import NOW, a_user
+from kernel.world.resources import parts
 
 type NewDatabase = Callable[..., Awaitable[str]]
 
@@ -40,8 +39,31 @@ LOCK = 7_001_993  # the one of migrations/env.py, which only Alembic can import
 THE_SAME_FOR_ALL = Migrations("")
 REVISIONS = THE_SAME_FOR_ALL.revisions()
 
-# Rows for the tables that each migration made.
-FILLINGS: Mapping[str, str] = {
+
+@dataclass(frozen=True)
+class Revision:
+    """A migration: its file, what it needs, and where a database is that has been taken back before it."""
+
+    path: Path
+    needs: Sequence[str]
+    before: str
+
+
+def revisions(migrations: Migrations) -> dict[str, Revision]:
+    scripts = migrations._scripts()
+    found = {}
+    for script in scripts.walk_revisions():
+        path = Path(script.path)
+        needs = [*_names(script.down_revision), *_names(script.dependencies)]
+        before = str(script.down_revision) if script.down_revision else f"{path.parent.name}@base"
+        found[script.revision] = Revision(path, needs, before)
+    return found
+
+
+SCRIPTS = revisions(THE_SAME_FOR_ALL)
+
+# Rows for the tables that each migration of the kernel made; those of a service are facts of its resources.
+KERNEL_FILLINGS: Mapping[str, str] = {
     "0001": """
         INSERT INTO users (id, email, display_name, created_at, version)
         SELECT gen_random_uuid(), 'weaver-' || n || '@example.com', 'Weaver', now(), 1
@@ -67,22 +89,6 @@ FILLINGS: Mapping[str, str] = {
         INSERT INTO outbox (id, type, aggregate_id, payload)
         SELECT gen_random_uuid(), 'UserEdited', id, '{}' FROM users
     """,
-    "0005": """
-        INSERT INTO tasks (id, workspace_id, title, description, status, priority, assignee_id, labels,
-            created_by, created_at, updated_at, version)
-        SELECT gen_random_uuid(), workspace_id, 'Spin', '', 'open', 'high', user_id, '{wool}', user_id, now(),
-            now(), 1
-        FROM memberships
-    """,
-    "0006": """
-        INSERT INTO comments (id, task_id, workspace_id, author_id, body, created_at, version)
-        SELECT gen_random_uuid(), id, workspace_id, created_by, 'Which wool?', now(), 1 FROM tasks
-    """,
-    "0007": """
-        INSERT INTO notifications (id, user_id, kind, task_id, workspace_id, caused_by, created_at, version)
-        SELECT gen_random_uuid(), assignee_id, 'task_assigned', id, workspace_id, created_by, now(), 1
-        FROM tasks
-    """,
     "0008": """
         INSERT INTO identities (id, user_id, issuer, subject, created_at, version)
         SELECT gen_random_uuid(), id, 'https://issuer.example', email, now(), 1 FROM users;
@@ -98,6 +104,11 @@ FILLINGS: Mapping[str, str] = {
         INSERT INTO idempotency_keys (key, fingerprint, answer, created_at)
         VALUES ('\\x01', '\\x02', 'sealed', now())
     """,
+}
+
+FILLINGS: Mapping[str, str] = {
+    **KERNEL_FILLINGS,
+    **{revision: sql for _, fillings in parts("FILLINGS") for revision, sql in fillings.items()},
 }
 
 # What makes up a schema, one question each. PostgreSQL 18 counts NOT NULL among the constraints; it is asked
@@ -141,7 +152,13 @@ async def row_counts(connection: ByHand) -> dict[str, int]:
     return {name: await connection.fetchval(f'SELECT count(*) FROM "{name}"') for (name,) in names}  # noqa: S608
 
 
-async def up(url: str, revision: str = "head") -> None:
+def migrated_tables() -> list[Table]:
+    """What migrations make: all tables but those of the specimen."""
+    import_tables()
+    return [table for table in metadata.tables.values() if table.info.get("migrated", True)]
+
+
+async def up(url: str, revision: str = "heads") -> None:
     await asyncio.to_thread(Migrations(url).upgrade, revision)
 
 
@@ -159,9 +176,9 @@ async def bare(new_database: NewDatabase) -> AsyncIterator[tuple[str, ByHand]]:
 
 
 @pytest.fixture
-async def at_head(new_database: NewDatabase, template_database: str) -> AsyncIterator[tuple[str, ByHand]]:
+async def at_head(new_database: NewDatabase, migrated_database: str) -> AsyncIterator[tuple[str, ByHand]]:
     """The address of a database at head that is this test's own, and a connection to it."""
-    url = await new_database(template_database)
+    url = await new_database(migrated_database)
     connection = await asyncpg.connect(url)
     yield url, connection
     await connection.close()
@@ -170,21 +187,25 @@ async def at_head(new_database: NewDatabase, template_database: str) -> AsyncIte
 # ── up, down, up ─────────────────────────────────────────────────────────────────────────────────
 
 
-def test_the_revisions_are_numbered_in_their_order() -> None:
-    assert [f"{number:04}" for number in range(1, len(REVISIONS) + 1)] == REVISIONS
+def test_the_kernels_revisions_are_numbered_in_their_order_and_the_services_are_behind_what_they_need() -> (
+    None
+):
+    kernel = [revision for revision in REVISIONS if SCRIPTS[revision].path.parent.name == "kernel"]
+    assert kernel == sorted(kernel)
+    for position, revision in enumerate(REVISIONS):
+        assert {*SCRIPTS[revision].needs} <= {*REVISIONS[:position]}, revision
 
 
 @pytest.mark.parametrize("filled", [False, True], ids=["empty", "filled"])
 async def test_each_migration_goes_up_and_down_and_up_again(bare: tuple[str, ByHand], filled: bool) -> None:
     url, connection = bare
-    before = "base"
     for revision in REVISIONS:
         schema_before, rows_before = await whole_schema(connection), await row_counts(connection)
 
         await up(url, revision)
         schema_after = await whole_schema(connection)
         assert schema_after != schema_before
-        await down(url, before)
+        await down(url, SCRIPTS[revision].before)
         assert await whole_schema(connection) == schema_before
         assert await row_counts(connection) == rows_before
         await up(url, revision)
@@ -193,12 +214,11 @@ async def test_each_migration_goes_up_and_down_and_up_again(bare: tuple[str, ByH
 
         if filled and revision in FILLINGS:
             await connection.execute(FILLINGS[revision])
-        before = revision
 
     assert all(await row_counts(connection)) is filled or not filled
-    for revision in [*REVISIONS[-2::-1], "base"]:
+    for revision in reversed(REVISIONS):
         rows_before = await row_counts(connection)
-        await down(url, revision)
+        await down(url, SCRIPTS[revision].before)
         assert (await row_counts(connection)).items() <= rows_before.items()
     assert not any((await whole_schema(connection)).values())
     await up(url)
@@ -207,8 +227,8 @@ async def test_each_migration_goes_up_and_down_and_up_again(bare: tuple[str, ByH
 async def test_every_table_is_filled_where_migrations_are_tried_on_rows(bare: tuple[str, ByHand]) -> None:
     url, connection = bare
     await up(url)
-    for filling in FILLINGS.values():
-        await connection.execute(filling)
+    for revision in REVISIONS:
+        await connection.execute(FILLINGS.get(revision, "SELECT 1"))
 
     assert [name for name, count in (await row_counts(connection)).items() if not count] == []
 
@@ -232,7 +252,7 @@ async def test_the_migrations_make_exactly_what_the_tables_in_the_code_would_mak
         "postgresql+asyncpg://", async_creator=lambda: asyncpg.connect(url), poolclass=NullPool
     )
     async with engine.begin() as connection:
-        await connection.run_sync(metadata.create_all)
+        await connection.run_sync(metadata.create_all, tables=migrated_tables())
     await engine.dispose()
     _, from_the_migrations = at_head
 
@@ -246,8 +266,8 @@ async def test_there_is_no_difference_that_a_migration_should_make(at_head: tupl
 
 async def test_a_difference_that_no_migration_made_is_reported_by_name(at_head: tuple[str, ByHand]) -> None:
     url, connection = at_head
-    await connection.execute("DROP INDEX ix_comments_author_id")
-    with pytest.raises(MigrationError, match=r"ix_comments_author_id(?s:.*)make migration"):
+    await connection.execute("DROP INDEX ix_memberships_user_id")
+    with pytest.raises(MigrationError, match=r"ix_memberships_user_id(?s:.*)make migration"):
         await asyncio.to_thread(Migrations(url).check)
 
 
@@ -274,7 +294,6 @@ NAMES = {
     "f": "fk_{table}_{columns}_{other}",
     "c": "ck_{table}_",
 }
-SHORTER = {"fk_tasks_workspace_id_assignee_id_memberships": "fk_tasks_assignee_memberships"}
 
 
 async def test_every_constraint_and_index_follows_the_naming_convention(at_head: tuple[str, ByHand]) -> None:
@@ -297,7 +316,8 @@ async def test_every_constraint_and_index_follows_the_naming_convention(at_head:
         if kind == "c":
             assert name.startswith(expected)
         else:
-            assert name == SHORTER.get(expected, expected)
+            shorter = re.sub(r"^(fk_\w+?)_workspace_id_(\w+)_id_(memberships)$", r"\1_\2_\3", expected)
+            assert name in {expected, shorter}
     for name, table in await connection.fetch(
         """
         SELECT indexname, tablename FROM pg_indexes
@@ -377,7 +397,7 @@ async def test_services_that_start_at_the_same_instant_migrate_one_after_the_oth
 
     assert [migrator.returncode for migrator in migrators] == [0, 0], outputs
     assert while_they_waited == {}
-    assert set(await row_counts(connection)) == set(metadata.tables)
+    assert set(await row_counts(connection)) == {table.name for table in migrated_tables()}
 
 
 @pytest.mark.parametrize("path", ["/no-such-database"])
@@ -402,10 +422,11 @@ async def test_head_is_reached_when_all_migrations_were_applied_and_only_then(
     migrations, database = Migrations(url), Database(url)
     assert not await migrations.reached(database)
 
-    await up(url, REVISIONS[-2])
-    assert not await migrations.reached(database)
+    await up(url, "kernel@head")
+    assert await migrations.reached(database) is (not migrations.heads()["app"])
     await up(url)
     assert await migrations.reached(database)
+    await connection.execute("DELETE FROM alembic_version WHERE version_num <> $1", REVISIONS[-1])
     await connection.execute("UPDATE alembic_version SET version_num = '9999'")
     assert not await migrations.reached(database)
     await connection.execute("DELETE FROM alembic_version")
@@ -422,121 +443,247 @@ async def test_whether_head_is_reached_cannot_be_said_without_the_database() -> 
 # ── the next one ─────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_the_next_migration_is_written_from_what_differs(
-    at_head: tuple[str, ByHand], tmp_path: Path
+@pytest.fixture
+def lines(tmp_path: Path) -> dict[str, Path]:
+    """The folders of both lines, to write into."""
+    return {
+        line: shutil.copytree(FOLDER / line, tmp_path / line, ignore=shutil.ignore_patterns("__pycache__"))
+        for line in ("kernel", "app")
+    }
+
+
+REVISION = """
+from alembic import op
+
+revision, down_revision, depends_on = {revision!r}, {before!r}, {needs!r}
+branch_labels = {labels!r}
+
+
+def upgrade():
+    op.execute("CREATE TABLE {table} (id integer PRIMARY KEY{refers})")
+
+
+def downgrade():
+    op.execute("DROP TABLE {table}")
+"""
+
+
+def write(
+    folder: Path, revision: str, *, before: str | None, needs: str | None = None, refers: str = ""
+) -> Path:
+    """A migration that makes a table `t_<revision>`."""
+    path = folder / f"{revision}_by_hand.py"
+    labels = None if before else (folder.name,)
+    table = f"t_{revision}"
+    path.write_text(
+        REVISION.format(
+            revision=revision, before=before, needs=needs, labels=labels, table=table, refers=refers
+        )
+    )
+    return path
+
+
+def the_head(migrations: Migrations, line: str) -> str | None:
+    return next(iter(migrations.heads()[line]), None)
+
+
+@pytest.mark.parametrize("line", ["app", "kernel"])
+async def test_the_next_migration_is_written_from_what_differs_and_tried(
+    at_head: tuple[str, ByHand], lines: dict[str, Path], line: str
 ) -> None:
     url, connection = at_head
     before = await whole_schema(connection)
-    await connection.execute("DROP INDEX ix_comments_author_id")
-    migrations = Migrations(url)
-    copied = shutil.copytree(SRC / "adapters/postgres/migrations", tmp_path / "migrations")
-    migrations._config.set_main_option("script_location", str(copied))
+    await connection.execute("DROP INDEX ix_memberships_user_id")
+    migrations = Migrations(url, lines=lines)
+    known = set(migrations.revisions())
 
-    await asyncio.to_thread(migrations.make, "index the author")
+    path = await asyncio.to_thread(migrations.make, "index the user", line=line)
 
-    number = f"{len(REVISIONS) + 1:04}"
-    written = (copied / "versions" / f"{number}_index_the_author.py").read_text()
-    assert "index the author" in written
-    assert "ix_comments_author_id" in written
-    assert migrations.revisions() == [*REVISIONS, number]
-    await asyncio.to_thread(migrations.upgrade)
+    assert path is not None
+    assert path.parent == lines[line]
+    written = path.read_text()
+    assert "Index the user." in written
+    assert "ix_memberships_user_id" in written
+    (revision,) = {*migrations.revisions()} - known
+    assert path.name == f"{revision}_index_the_user.py" if line == "kernel" else revision in path.name
+    assert len(revision) == (4 if line == "kernel" else 12)
     assert await whole_schema(connection) == before
     await asyncio.to_thread(migrations.check)
+    assert await asyncio.to_thread(migrations.make, "once more", line=line) is None
+
+
+async def test_the_first_migration_of_an_empty_line_begins_it(
+    at_head: tuple[str, ByHand], lines: dict[str, Path]
+) -> None:
+    url, connection = at_head
+    shutil.rmtree(lines["app"])
+    lines["app"].mkdir()
+    migrations = Migrations(url, lines=lines)
+    await connection.execute("DELETE FROM alembic_version")
+    await connection.execute("INSERT INTO alembic_version VALUES ($1)", the_head(migrations, "kernel"))
+    await connection.execute("DROP INDEX ix_memberships_user_id")
+
+    path = await asyncio.to_thread(migrations.make, "begin")
+
+    assert path is not None
+    assert 'branch_labels: str | Sequence[str] | None = ("app",)' in path.read_text()
+    assert f'depends_on: str | Sequence[str] | None = "{the_head(migrations, "kernel")}"' in path.read_text()
+    database = Database(url)
+    assert await migrations.reached(database)
+    await database.close()
+
+
+async def test_a_migration_that_does_not_run_both_ways_is_not_kept(
+    at_head: tuple[str, ByHand], lines: dict[str, Path]
+) -> None:
+    url, connection = at_head
+    await connection.execute("DROP INDEX ix_memberships_user_id; CREATE SEQUENCE ix_memberships_user_id")
+    before = {*lines["app"].iterdir()}
+    with pytest.raises(MigrationError, match=r"does not run and was removed: .*ix_memberships_user_id"):
+        await asyncio.to_thread(Migrations(url, lines=lines).make, "in vain")
+    assert {path for path in lines["app"].iterdir() if path.suffix == ".py"} == {
+        path for path in before if path.suffix == ".py"
+    }
+
+
+async def test_tables_that_refer_to_each_other_are_dropped_in_an_order_that_runs(
+    at_head: tuple[str, ByHand], lines: dict[str, Path]
+) -> None:
+    """As for a fork that deletes the example: nothing in the code knows of these tables any more."""
+    url, connection = at_head
+    before = await whole_schema(connection)
+    await connection.execute(
+        """
+        CREATE TABLE a_looms (id uuid PRIMARY KEY, owner uuid REFERENCES users (id));
+        CREATE TABLE b_shuttles (id uuid PRIMARY KEY, loom uuid REFERENCES a_looms (id));
+        CREATE INDEX ix_b_shuttles_loom ON b_shuttles (loom);
+        CREATE TABLE c_threads (id uuid PRIMARY KEY, shuttle uuid REFERENCES b_shuttles (id))
+        """
+    )
+    path = await asyncio.to_thread(Migrations(url, lines=lines).make, "drop the looms")
+    assert path is not None
+    assert await whole_schema(connection) == before
+
+
+# ── two lines ────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_kernel_revision_that_arrives_beside_newer_ones_of_the_service_is_applied(
+    at_head: tuple[str, ByHand], lines: dict[str, Path]
+) -> None:
+    url, connection = at_head
+    migrations = Migrations(url, lines=lines)
+    kernel, app = the_head(migrations, "kernel"), the_head(migrations, "app")
+    write(lines["app"], "aaaaaaaaaaaa", before=app, needs=kernel)
+    await asyncio.to_thread(migrations.upgrade)
+    database = Database(url)
+    assert await migrations.reached(database)
+
+    write(lines["kernel"], "9990", before=kernel)
+    assert not await migrations.reached(database)
+    await asyncio.to_thread(migrations.upgrade)
+    assert await migrations.reached(database)
+    assert await connection.fetchval("SELECT to_regclass('t_9990') IS NOT NULL")
+
+    write(lines["app"], "bbbbbbbbbbbb", before="aaaaaaaaaaaa", needs="9990")
+    await asyncio.to_thread(migrations.upgrade)
+    assert await migrations.reached(database)
+    await database.close()
+
+
+async def test_a_downgrade_of_the_kernel_takes_along_what_depends_on_it(
+    at_head: tuple[str, ByHand], lines: dict[str, Path]
+) -> None:
+    url, connection = at_head
+    migrations = Migrations(url, lines=lines)
+    kernel, app = the_head(migrations, "kernel"), the_head(migrations, "app")
+    write(lines["kernel"], "9990", before=kernel)
+    write(
+        lines["app"],
+        "aaaaaaaaaaaa",
+        before=app,
+        needs="9990",
+        refers=", other integer REFERENCES t_9990 (id)",
+    )
+    await asyncio.to_thread(migrations.upgrade)
+    await asyncio.to_thread(migrations.downgrade, str(kernel))
+    there = await connection.fetchrow("SELECT to_regclass('t_9990'), to_regclass('t_aaaaaaaaaaaa')")
+    assert there is not None
+    assert tuple(there) == (None, None)
+
+
+@pytest.mark.parametrize("line", ["app", "kernel"])
+async def test_two_heads_of_one_line_are_named_with_the_command_that_joins_them(
+    at_head: tuple[str, ByHand], lines: dict[str, Path], line: str
+) -> None:
+    url, _ = at_head
+    migrations = Migrations(url, lines=lines)
+    before, kernel = the_head(migrations, line), the_head(migrations, "kernel")
+    needs = kernel if line == "app" else None
+    write(lines[line], "aaaaaaaaaaaa", before=before, needs=needs)
+    write(lines[line], "bbbbbbbbbbbb", before=before or None, needs=needs)
+    if before is None:
+        pytest.skip("an empty line has no head that two could follow")
+    sentence = (
+        f"The line {line} has 2 heads, aaaaaaaaaaaa and bbbbbbbbbbbb, which were written side by side. "
+        f"Join them: make migration JOIN={line}"
+    )
+    database = Database(url)
+    for run in (migrations.upgrade, migrations.check, lambda: migrations.make("more", line=line)):
+        with pytest.raises(MigrationError) as refused:
+            await asyncio.to_thread(run)
+        assert str(refused.value) == sentence
+    assert not await migrations.reached(database)
+
+    joined = await asyncio.to_thread(migrations.join, line)
+
+    assert joined.parent == lines[line]
+    assert len(migrations.heads()[line]) == 1
+    await asyncio.to_thread(migrations.upgrade)
+    assert await migrations.reached(database)
+    with pytest.raises(MigrationError, match="nothing to join"):
+        await asyncio.to_thread(migrations.join, line)
+    await database.close()
+
+
+async def test_a_database_at_a_revision_that_the_code_lacks_is_told_so(at_head: tuple[str, ByHand]) -> None:
+    url, connection = at_head
+    await connection.execute("DELETE FROM alembic_version")
+    await connection.execute("INSERT INTO alembic_version VALUES ('cccccccccccc')")
+    with pytest.raises(MigrationError, match="is at migration cccccccccccc, which this code does not have"):
+        await up(url)
+
+
+FORMERLY = [f"{number:04}" for number in range(1, 11)]
+"""The single line of before."""
+
+
+@pytest.mark.skipif(
+    "0005" not in REVISIONS, reason="the example's migrations are gone, and so is the old line"
+)
+@pytest.mark.parametrize("newest", FORMERLY)
+async def test_a_database_of_the_single_line_moves_over_with_its_rows(
+    bare: tuple[str, ByHand], newest: str
+) -> None:
+    url, connection = bare
+    for revision in FORMERLY[: FORMERLY.index(newest) + 1]:
+        await up(url, revision)
+        if revision in FILLINGS:
+            await connection.execute(FILLINGS[revision])
+    await connection.execute("DELETE FROM alembic_version")
+    await connection.execute("INSERT INTO alembic_version VALUES ($1)", newest)
+    await connection.execute("COMMENT ON TABLE alembic_version IS NULL")
+    rows = await row_counts(connection)
+
+    await up(url)
+
+    database = Database(url)
+    assert await THE_SAME_FOR_ALL.reached(database)
+    assert rows.items() <= (await row_counts(connection)).items()
+    await database.close()
 
 
 # ── triggers ─────────────────────────────────────────────────────────────────────────────────────
-
-
-async def test_the_triggers_are_those_that_are_tested_here(at_head: tuple[str, ByHand]) -> None:
-    _, connection = at_head
-    names = [name for _, name, _ in (await schema(connection, MADE_BY_HAND))["triggers"]]
-    assert names == ["outbox_notify", "tasks_raise_version"]
-
-
-async def test_whoever_leaves_is_taken_off_their_tasks_and_nobody_saves_over_it(
-    begin: Begin[UnitOfWork], team: Team
-) -> None:
-    common: dict[str, Any] = {"workspace_id": team.workspace.id, "created_by": team.owner.user_id}
-    theirs = a_task(**common, assignee_id=team.member.user_id, title="theirs")
-    another_s = a_task(**common, assignee_id=team.admin.user_id, title="another's")
-    nobody_s = a_task(**common, title="nobody's")
-    await store(begin, theirs, another_s, nobody_s)
-
-    async with begin() as uow:
-        await uow.memberships.remove(team.memberships[Role.MEMBER])
-
-    async with begin() as uow:
-        left = await uow.tasks.get(theirs.id)
-        assert (left.assignee_id, left.version) == (None, theirs.version + 1)
-        assert await uow.tasks.get(another_s.id) == another_s
-        assert await uow.tasks.get(nobody_s.id) == nobody_s
-    with pytest.raises(Stale):
-        async with begin() as uow:
-            await uow.tasks.save(theirs.move(Status.DONE, by=team.owner.user_id, at=NOW))
-    async with begin() as uow:
-        saved = await uow.tasks.save(left.move(Status.DONE, by=team.owner.user_id, at=NOW))
-    async with begin() as uow:
-        assert await uow.tasks.get(theirs.id) == saved
-    assert saved.version == left.version + 1
-
-
-async def test_whoever_leaves_one_workspace_keeps_their_tasks_in_another(
-    begin: Begin[UnitOfWork], team: Team
-) -> None:
-    elsewhere = a_workspace()
-    task = a_task(workspace_id=elsewhere.id, created_by=team.owner.user_id, assignee_id=team.member.user_id)
-    joined = a_membership(workspace_id=elsewhere.id, user_id=team.member.user_id)
-    await store(begin, elsewhere, joined, task)
-
-    async with begin() as uow:
-        await uow.memberships.remove(team.memberships[Role.MEMBER])
-
-    async with begin() as uow:
-        assert await uow.tasks.get(task.id) == task
-
-
-async def test_a_user_who_is_deleted_is_taken_off_their_tasks(begin: Begin[UnitOfWork], team: Team) -> None:
-    task = a_task(
-        workspace_id=team.workspace.id, created_by=team.owner.user_id, assignee_id=team.member.user_id
-    )
-    await store(begin, task)
-
-    async with begin() as uow:
-        await uow.users.remove(team.users[Role.MEMBER])
-
-    async with begin() as uow:
-        left = await uow.tasks.get(task.id)
-    assert (left.assignee_id, left.version) == (None, task.version + 1)
-
-
-async def test_a_workspace_goes_with_everything_in_it(
-    begin: Begin[UnitOfWork], by_hand: ByHand, team: Team
-) -> None:
-    elsewhere = a_team()
-    kept = a_task(workspace_id=elsewhere.workspace.id, created_by=elsewhere.owner.user_id)
-    tasks = [
-        a_task(workspace_id=team.workspace.id, created_by=team.owner.user_id, assignee_id=assignee)
-        for assignee in (None, team.member.user_id, team.admin.user_id)
-    ]
-    common: dict[str, Any] = {"task_id": tasks[1].id, "workspace_id": team.workspace.id}
-    await store(
-        begin,
-        *elsewhere.aggregates,
-        kept,
-        *tasks,
-        a_comment(**common, author_id=team.member.user_id),
-        a_notification(**common, user_id=team.member.user_id, caused_by=team.owner.user_id),
-        an_invitation(workspace_id=team.workspace.id, invited_by=team.owner.user_id),
-    )
-
-    async with begin() as uow:
-        await uow.workspaces.remove(team.workspace.delete(by=team.owner.user_id, at=NOW))
-
-    for table in ("memberships", "invitations", "tasks", "comments", "notifications"):
-        left = f"SELECT count(*) FROM {table} WHERE workspace_id = $1"  # noqa: S608
-        assert await by_hand.fetchval(left, team.workspace.id) == 0
-    async with begin() as uow:
-        assert await uow.tasks.get(kept.id) == kept
 
 
 async def test_one_signal_tells_of_all_events_of_a_commit_and_none_of_a_rollback(

@@ -592,12 +592,12 @@ def test_a_list_whose_sql_differs_from_what_is_declared_is_refused_at_once(what:
     }
     changed = {"sorts": sorts, "filters": filters}[what]
     if change == "too few":
-        changed.popitem()
+        told = f"{changed.popitem()[0]} is declared, and has no SQL"
     else:
         changed["colour"] = next(iter(changed.values()))
+        told = "colour has SQL, and is not declared"
 
-    verb = {"sorts": "sorted", "filters": "filtered"}[what]
-    with pytest.raises(TypeError, match=rf"WorkOrderView is {verb} by .* in SQL, but is declared with"):
+    with pytest.raises(TypeError, match=rf"^The {what} of WorkOrderView differ: {told}\.$"):
         Listing(
             WorkOrderView,
             select(*(work_orders_table.c[name] for name in column_names(WorkOrderView))),
@@ -817,7 +817,7 @@ async def test_a_cursor_of_another_filter_is_refused(
         WorkOrderFilter(status=[WorkOrderStatus.OPEN]),
         WorkOrderFilter(status=[WorkOrderStatus.OPEN, WorkOrderStatus.DONE]),
         WorkOrderFilter(priority=[WorkOrderPriority.NORMAL]),
-        WorkOrderFilter(text="patterns"),
+        WorkOrderFilter(q="patterns"),
     ]
     owner, workspace_id = team.owner.user_id, team.workspace.id
     for given_for, used_for in permutations(filters, 2):
@@ -834,7 +834,7 @@ async def test_a_cursor_of_another_filter_is_refused(
 async def test_a_cursor_with_a_filter_that_has_no_form_in_unicode_is_refused(
     queries: Queries, team: Team, cursor: str
 ) -> None:
-    for where in (WorkOrderFilter(text="\ud800"), WorkOrderFilter(label="a\udfff")):
+    for where in (WorkOrderFilter(q="\ud800"), WorkOrderFilter(label="a\udfff")):
         pages = work_order_pages(queries, team.owner.user_id, team.workspace.id, BY_EVERYTHING, where)
         with pytest.raises(InvalidCursor):
             await pages(PageRequest(cursor=cursor))

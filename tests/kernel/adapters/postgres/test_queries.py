@@ -256,6 +256,7 @@ async def test_members_are_shown_with_their_names_and_roles(queries: Queries, te
 
     assert sorted(page.items, key=lambda view: view.role) == [
         MemberView(
+            workspace_id=team.workspace.id,
             user_id=team.users[role].id,
             display_name=role.title(),
             email=team.users[role].email,
@@ -677,22 +678,22 @@ async def titles(queries: Queries, team: Team, where: WorkOrderFilter) -> set[st
         (WorkOrderFilter(due_before=LATER + timedelta(microseconds=1)), "due cancelled"),
         (WorkOrderFilter(due_after=NOW, due_before=LATER), "due"),
         (WorkOrderFilter(due_after=LATER, due_before=NOW), ""),
-        (WorkOrderFilter(text="due"), "due"),
-        (WorkOrderFilter(text="DUE"), "due"),
-        (WorkOrderFilter(text="loom"), "plain done"),
-        (WorkOrderFilter(text="old loom"), "plain done"),
-        (WorkOrderFilter(text='"old loom"'), "plain"),
-        (WorkOrderFilter(text="loom -plain"), "done"),
-        (WorkOrderFilter(text="due or plain"), "due plain"),
-        (WorkOrderFilter(text="loo"), ""),
+        (WorkOrderFilter(q="due"), "due"),
+        (WorkOrderFilter(q="DUE"), "due"),
+        (WorkOrderFilter(q="loom"), "plain done"),
+        (WorkOrderFilter(q="old loom"), "plain done"),
+        (WorkOrderFilter(q='"old loom"'), "plain"),
+        (WorkOrderFilter(q="loom -plain"), "done"),
+        (WorkOrderFilter(q="due or plain"), "due plain"),
+        (WorkOrderFilter(q="loo"), ""),
         (
             WorkOrderFilter(
-                text="loom", label="deep", status=[WorkOrderStatus.DONE], priority=[WorkOrderPriority.LOW]
+                q="loom", label="deep", status=[WorkOrderStatus.DONE], priority=[WorkOrderPriority.LOW]
             ),
             "done",
         ),
-        (WorkOrderFilter(text="loom", label="wool"), ""),
-        (WorkOrderFilter(status=[WorkOrderStatus.OPEN], due_after=NOW, label="wool", text="due"), "due"),
+        (WorkOrderFilter(q="loom", label="wool"), ""),
+        (WorkOrderFilter(status=[WorkOrderStatus.OPEN], due_after=NOW, label="wool", q="due"), "due"),
     ],
 )
 async def test_a_filter_lets_through_what_meets_every_condition(
@@ -741,7 +742,7 @@ filters = st.builds(
     label=st.none() | st.sampled_from(["deep", "wool"]),
     due_after=st.none() | st.sampled_from([NOW, LATER]),
     due_before=st.none() | st.sampled_from([NOW, LATER]),
-    text=st.none() | st.sampled_from(["loom", "wheel", "-loom"]),
+    q=st.none() | st.sampled_from(["loom", "wheel", "-loom"]),
 )
 work_orders_with_anything = st.lists(
     st.fixed_dictionaries(
@@ -769,7 +770,7 @@ def lets_through(where: WorkOrderFilter, work_order: WorkOrder) -> bool:
             or (work_order.due_at is not None and work_order.due_at >= where.due_after),
             where.due_before is None
             or (work_order.due_at is not None and work_order.due_at < where.due_before),
-            where.text is None or (where.text in words) or (where.text == "-loom" and "loom" not in words),
+            where.q is None or (where.q in words) or (where.q == "-loom" and "loom" not in words),
         ]
     )
 
@@ -815,7 +816,7 @@ async def test_conditions_hold_in_every_combination(
 @example(text='"' * 2_001)
 async def test_whatever_is_searched_for_is_answered(queries: Queries, team: Team, text: str) -> None:
     try:
-        await titles(queries, team, WorkOrderFilter(text=text))
+        await titles(queries, team, WorkOrderFilter(q=text))
     except Invalid:
         assert "\0" in text
 
@@ -824,7 +825,7 @@ async def test_whatever_is_searched_for_is_answered(queries: Queries, team: Team
 async def test_a_text_that_cannot_be_stored_cannot_be_searched_for(
     queries: Queries, team: Team, text: str
 ) -> None:
-    for where in (WorkOrderFilter(text=text), WorkOrderFilter(label=text)):
+    for where in (WorkOrderFilter(q=text), WorkOrderFilter(label=text)):
         with pytest.raises(Invalid):
             await titles(queries, team, where)
 

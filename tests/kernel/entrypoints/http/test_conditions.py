@@ -7,17 +7,17 @@ from fastapi import FastAPI
 from httpx2 import AsyncClient
 
 from application.kernel.unit_of_work import Begin
-from domain.tasks import Task
 from entrypoints.http.kernel.routing.dependencies import Actor, Run
 from entrypoints.http.kernel.routing.routes import Router
+from kernel.specimen.builders import a_work_order
+from kernel.specimen.domain.work_orders import WorkOrder, WorkOrderId
 from kernel.specimen.service import UnitOfWork
 from kernel.world.builders import Team, store
-from resources.tasks import a_task
 
 
 @pytest.fixture
-def path(task: Task) -> str:
-    return f"/v1/tasks/{task.id}"
+def path(work_order: WorkOrder) -> str:
+    return f"/v1/work_orders/{work_order.id}"
 
 
 async def test_a_tag_tells_the_version(member: AsyncClient, path: str) -> None:
@@ -105,9 +105,9 @@ async def test_without_a_condition_a_lost_race_is_a_conflict(member: AsyncClient
 
 
 async def test_even_a_change_that_changes_nothing_is_held_against_the_version(
-    member: AsyncClient, path: str, task: Task
+    member: AsyncClient, path: str, work_order: WorkOrder
 ) -> None:
-    same = {"title": task.title}
+    same = {"title": work_order.title}
     assert (await member.patch(path, json=same, headers={"if-match": '"9"'})).status_code == 412
     assert (await member.patch(path, json=same, headers={"if-match": '"1"'})).json()["version"] == 1
 
@@ -115,9 +115,9 @@ async def test_even_a_change_that_changes_nothing_is_held_against_the_version(
 async def test_a_condition_is_about_this_one_and_no_other(
     begin: Begin[UnitOfWork], member: AsyncClient, path: str, team: Team
 ) -> None:
-    other = a_task(workspace_id=team.workspace.id, created_by=team.member.user_id)
+    other = a_work_order(workspace_id=team.workspace.id, created_by=team.member.user_id)
     await store(begin, other)
-    await member.patch(f"/v1/tasks/{other.id}", json={"title": "Spin"})
+    await member.patch(f"/v1/work_orders/{other.id}", json={"title": "Spin"})
     assert (await member.delete(path, headers={"if-match": '"2"'})).status_code == 412
     assert (await member.delete(path, headers={"if-match": '"1"'})).status_code == 204
     gone = await member.delete(path, headers={"if-match": "*"})
@@ -125,19 +125,19 @@ async def test_a_condition_is_about_this_one_and_no_other(
 
 
 async def test_a_condition_on_what_has_no_version_does_not_hold(member: AsyncClient, team: Team) -> None:
-    path = f"/v1/workspaces/{team.workspace.id}/tasks"
+    path = f"/v1/workspaces/{team.workspace.id}/work_orders"
     refused = await member.post(path, json={"title": "Spin"}, headers={"if-match": '"1"'})
     assert (refused.status_code, (await member.get(path)).json()["items"]) == (412, [])
 
 
-async def test_a_route_can_insist(app: FastAPI, member: AsyncClient, task: Task) -> None:
+async def test_a_route_can_insist(app: FastAPI, member: AsyncClient, work_order: WorkOrder) -> None:
     router = Router(tag="test", prefix="/test")
 
-    @router.delete("/tasks/{task_id}", changes=Task, must_match=True)
-    async def delete(task_id: str, actor: Actor, run: Run) -> None: ...
+    @router.delete("/work_orders/{work_order_id}", changes=WorkOrder, must_match=True)
+    async def delete(work_order_id: WorkOrderId, actor: Actor, run: Run) -> None: ...
 
     app.router.routes.extend(router.routes)
-    refused = await member.delete(f"/test/tasks/{task.id}")
+    refused = await member.delete(f"/test/work_orders/{work_order.id}")
     assert (refused.status_code, refused.json()["type"]) == (428, "/problems/precondition-required")
     (documented,) = router.routes[0].openapi_extra["parameters"]  # type: ignore[index]
     assert (documented["name"], documented["required"]) == ("If-Match", True)

@@ -12,8 +12,8 @@ from starlette.responses import PlainTextResponse, StreamingResponse
 from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
-from domain.tasks import Task
 from entrypoints.http.kernel.server.edge import Edge
+from kernel.specimen.domain.work_orders import WorkOrder
 from kernel.world.builders import Team
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
@@ -24,8 +24,8 @@ def the_line(logs: list[EventDict]) -> EventDict:
     return line
 
 
-async def test_every_answer_carries_the_same_headers(member: AsyncClient, task: Task) -> None:
-    for path in (f"/v1/tasks/{task.id}", "/health/live", "/nowhere"):
+async def test_every_answer_carries_the_same_headers(member: AsyncClient, work_order: WorkOrder) -> None:
+    for path in (f"/v1/work_orders/{work_order.id}", "/health/live", "/nowhere"):
         headers = (await member.get(path)).headers
         assert headers["cache-control"] == "no-store"
         assert headers["content-security-policy"] == "default-src 'none'; frame-ancestors 'none'"
@@ -77,9 +77,11 @@ async def test_a_broken_trace_is_not_continued(client: AsyncClient, parent: str)
     assert missing.json()["trace_id"] not in {TRACE, "0" * 32}
 
 
-async def test_a_request_is_one_line_in_the_log(member: AsyncClient, task: Task, team: Team) -> None:
+async def test_a_request_is_one_line_in_the_log(
+    member: AsyncClient, work_order: WorkOrder, team: Team
+) -> None:
     with capture_logs(processors=[_merge]) as logs:
-        answer = await member.get(f"/v1/tasks/{task.id}?x=1", headers={"x-request-id": "r1"})
+        answer = await member.get(f"/v1/work_orders/{work_order.id}?x=1", headers={"x-request-id": "r1"})
     line = the_line(logs)
     assert line.pop("duration_ms") > 0
     assert re.fullmatch("[0-9a-f]{32}", line.pop("trace_id"))
@@ -87,7 +89,7 @@ async def test_a_request_is_one_line_in_the_log(member: AsyncClient, task: Task,
         "event": "request",
         "log_level": "info",
         "method": "GET",
-        "route": "/v1/tasks/{task_id}",
+        "route": "/v1/work_orders/{work_order_id}",
         "status": 200,
         "bytes": len(answer.content),
         "request_id": "r1",
@@ -169,8 +171,14 @@ async def test_an_error_from_another_layer_becomes_a_problem(
     assert "secret" not in answer.text
 
 
-async def test_a_head_is_a_get_without_its_body(member: AsyncClient, task: Task) -> None:
-    for path in (f"/v1/tasks/{task.id}", "/health/live", "/v1/docs", "/v1/openapi.json", "/nowhere"):
+async def test_a_head_is_a_get_without_its_body(member: AsyncClient, work_order: WorkOrder) -> None:
+    for path in (
+        f"/v1/work_orders/{work_order.id}",
+        "/health/live",
+        "/v1/docs",
+        "/v1/openapi.json",
+        "/nowhere",
+    ):
         got = await member.get(path)
         with capture_logs() as logs:
             head = await member.head(path)

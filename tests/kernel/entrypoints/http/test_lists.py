@@ -3,26 +3,30 @@
 import importlib
 import pkgutil
 import re
-from dataclasses import asdict, fields
-from typing import Any, get_args, get_type_hints
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal, Never, get_args, get_type_hints
 from urllib.parse import parse_qs, parse_qsl, urlsplit
 
 import pytest
 from httpx2 import AsyncClient
-from pydantic import SecretStr
+from pydantic import SecretStr, ValidationError
 
 import adapters.postgres
+import kernel.specimen.postgres
 from adapters.postgres.kernel.tables.paging import Listing
-from application.kernel.paging import Sort
+from application.kernel.paging import Length, PageRequest, Sort, sorts_of
 from application.kernel.unit_of_work import Begin
-from domain.tasks import Priority, Status, Task
 from entrypoints.http.kernel.document.documentation import is_page
 from entrypoints.http.kernel.routing.inputs import PageQuery
+from entrypoints.http.kernel.routing.lists import ListQuery
 from entrypoints.http.kernel.routing.routes import Route
 from entrypoints.settings import Settings
+from kernel.specimen.builders import a_work_order
+from kernel.specimen.domain.work_orders import WorkOrderPriority, WorkOrderStatus
 from kernel.specimen.service import Container, UnitOfWork, create_app
-from kernel.world.builders import Team, store
-from resources.tasks import a_task
+from kernel.world.builders import Team, a_workspace_id, store
 
 SHARED = {"limit", "cursor", "count"}
 
@@ -55,25 +59,21 @@ def listings() -> list[Listing[Any]]:
     """The lists as SQL knows them."""
     modules = [
         importlib.import_module(each.name)
-        for each in pkgutil.walk_packages(adapters.postgres.__path__, "adapters.postgres.")
+        for package in (adapters.postgres, kernel.specimen.postgres)
+        for each in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
         if not each.ispkg and ".migrations" not in each.name
     ]
     return [thing for module in modules for thing in vars(module).values() if isinstance(thing, Listing)]
 
 
 def sorted_by(query: type[PageQuery]) -> Any:
-    """The Literal of a list's sorts, if it has any to choose from."""
-    if "sort" not in query.model_fields:
-        return None
-    (sort, _) = get_args(query.model_fields["sort"].annotation)
-    assert sort.__origin__ is Sort
-    return get_args(sort)[0]
+    """The whitelist of a list's sorts, if it has any to choose from."""
+    return query.sorted_by if issubclass(query, ListQuery) else None
 
 
 def filtered_by(query: type[PageQuery]) -> Any:
     """The dataclass of a list's filters, if it has any."""
-    where = getattr(query, "where", None)
-    return None if where is None else get_type_hints(where.fget)["return"]
+    return query.filtered_by if issubclass(query, ListQuery) else None
 
 
 # ── what is declared once ────────────────────────────────────────────────────────────────────────
@@ -93,31 +93,119 @@ def test_what_lists_are_sorted_and_filtered_by_over_http_is_what_sql_was_written
 def test_every_filter_can_be_asked_for_and_whatever_is_asked_for_filters(path: str) -> None:
     query = QUERIES[path]
     wanted = set() if filtered_by(query) is None else {field.name for field in fields(filtered_by(query))}
-    reached = set()
-    for name in query.model_fields.keys() - SHARED - {"sort"}:
+    assert query.model_fields.keys() - SHARED - {"sort"} == wanted
+    for name in wanted:
         values: dict[str, Any] = {name: "asked for"}
-        asked: Any = query.model_construct(**values)
+        asked: Any = query.model_construct(_fields_set={name}, **values)
         where = asdict(asked.where)
-        (reached_by_it,) = [each for each, value in where.items() if value == "asked for"]
-        reached.add(reached_by_it)
-    assert reached == wanted
+        assert where.pop(name) == "asked for"
+        assert set(where.values()) <= {None, ()}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BookFilter:
+    """What a list could be filtered by."""
+
+    title: Annotated[str | None, Length(5)] = None
+    """How it begins."""
+
+    shelf: Annotated[Sequence[int], Length(2, least=1)] = (1,)
+    """On any of these shelves,
+    from 1."""
+
+    lent_before: datetime | None = None
+    """Lent before this instant."""
+
+
+type BookSortKey = Annotated[Literal["title", "shelf"], Sort("shelf", descending=True), Sort("title")]
+
+
+def test_a_query_is_made_of_what_is_declared() -> None:
+    query: Any = ListQuery[BookFilter, BookSortKey]
+    assert query is ListQuery[BookFilter, BookSortKey]
+    described = {name: field.description for name, field in query.model_fields.items()}
+    assert [described[name] for name in ("title", "shelf", "lent_before")] == [
+        "How it begins.",
+        "On any of these shelves,\nfrom 1.",
+        "Lent before this instant.",
+    ]
+    assert str(described["sort"]).endswith("Default: `-shelf,title`.")
+    asked = query.model_validate({})
+    assert asked.where == BookFilter()
+    assert asked.sort == (Sort("shelf", descending=True), Sort("title"))
+    assert asked.page == PageRequest()
+    asked = query.model_validate(
+        {"title": "", "shelf": ["3", "4"], "lent_before": "2026-11-30T17:00:00+01:00", "sort": ["title"]}
+    )
+    assert asked.where == BookFilter(shelf=(3, 4), lent_before=datetime(2026, 11, 30, 16, tzinfo=UTC))
+    assert asked.sort == (Sort("title"),)
+
+
+@pytest.mark.parametrize(
+    ("given", "code"),
+    [
+        ({"title": "longer"}, "string_too_long"),
+        ({"shelf": []}, "too_short"),
+        ({"shelf": ["1", "2", "3"]}, "too_long"),
+        ({"lent_before": "2026-11-30"}, "instant"),
+        ({"lent_before": "1796058000"}, "instant"),
+        ({"colour": "red"}, "extra_forbidden"),
+        ({"sort": ["colour"]}, "sort"),
+    ],
+)
+def test_what_is_out_of_bounds_is_refused(given: dict[str, Any], code: str) -> None:
+    query: Any = ListQuery[BookFilter, BookSortKey]
+    with pytest.raises(ValidationError) as refused:
+        query.model_validate(given)
+    assert [error["type"] for error in refused.value.errors()] == [code]
+
+
+def test_a_list_can_have_filters_alone_or_sorts_alone() -> None:
+    filters: Any = ListQuery[BookFilter, Never]
+    assert filters.model_fields.keys() == SHARED | {"title", "shelf", "lent_before"}
+    sorts: Any = ListQuery[None, BookSortKey]
+    assert sorts.model_fields.keys() == SHARED | {"sort"}
+    assert sorts.model_validate({}).where is None
+
+
+def test_a_filter_needs_a_default_and_a_sentence() -> None:
+    @dataclass(frozen=True, slots=True)
+    class Needed:
+        title: str
+        """How it begins."""
+
+    @dataclass(frozen=True, slots=True)
+    class Silent:
+        title: str | None = None
+
+    for declared in (Needed, Silent):
+        with pytest.raises(TypeError, match=rf"{declared.__name__}.title needs a default, and a docstring"):
+            ListQuery[declared, Never]  # type: ignore[valid-type]
+
+
+type Unordered = Literal["title", "shelf"]
+type Wrong = Annotated[Literal["title", "shelf"], Sort("colour")]
+
+
+def test_sorts_have_an_order_that_is_one_of_them() -> None:
+    for declared in (Unordered, Wrong):
+        with pytest.raises(TypeError, match=f"{declared} has no order: write"):
+            sorts_of(declared)
 
 
 @pytest.mark.parametrize("path", [path for path, query in QUERIES.items() if sorted_by(query)])
 def test_every_sort_that_is_declared_can_be_asked_for(path: str) -> None:
     query = QUERIES[path]
-    names = get_args(sorted_by(query).__value__)
+    names, _ = sorts_of(sorted_by(query))
     for name in names:
         asked: Any = query.model_validate({"sort": [f"-{name}"]})
         assert asked.sort == (Sort(name, descending=True),)
 
 
 @pytest.mark.parametrize("path", QUERIES)
-async def test_what_there_is_not_is_refused_and_what_there_is_told(
-    member: AsyncClient, task: Task, path: str
-) -> None:
+async def test_what_there_is_not_is_refused_and_what_there_is_told(member: AsyncClient, path: str) -> None:
     query = QUERIES[path]
-    address = path.format(workspace_id=task.workspace_id, task_id=task.id)
+    address = re.sub(r"{\w+}", str(a_workspace_id()), path)  # a request is read before anything is looked up
     refused = await member.get(f"{address}?colour=red&sort=colour&count=about&limit=0")
     assert (refused.status_code, refused.json()["type"]) == (422, "/problems/invalid-request")
     told = {error["pointer"]: error["detail"] for error in refused.json()["errors"]}
@@ -126,7 +214,7 @@ async def test_what_there_is_not_is_refused_and_what_there_is_told(
     assert told["#/query/colour"] == there_are
     assert told["#/query/count"] == "It must be 'exact'."
     if sorts := sorted_by(query):
-        names = ", ".join(get_args(sorts.__value__))
+        names = ", ".join(sorts_of(sorts)[0])
         assert told["#/query/sort"].startswith(f"It sorts by {names}, each")
     else:
         assert told["#/query/sort"] == there_are
@@ -140,22 +228,22 @@ async def test_whoever_follows_the_links_sees_all_pages_of_what_they_asked_for(
 ) -> None:
     about: dict[str, Any] = {"workspace_id": team.workspace.id, "created_by": team.owner.user_id}
     wanted = [
-        a_task(**about, title=f"wool & loom {number}", labels=("a-b",), status=status)
-        for number, status in enumerate([Status.OPEN, Status.DONE] * 3)
+        a_work_order(**about, title=f"wool & loom {number}", labels=("a-b",), status=status)
+        for number, status in enumerate([WorkOrderStatus.OPEN, WorkOrderStatus.DONE] * 3)
     ]
-    others = [a_task(**about, title="wool & spinning wheel", labels=("a-b",)), a_task(**about)]
+    others = [a_work_order(**about, title="wool & spinning wheel", labels=("a-b",)), a_work_order(**about)]
     await store(begin, *wanted, *others)
     asked: list[tuple[str, str | int | float | bool | None]] = [
         ("sort", "-title"),
         ("q", '"wool loom" -"spinning wheel" or grün+50% &#?/<>'),
         ("status", "open"),
         ("status", "done"),
-        ("priority", Priority.NORMAL),
+        ("priority", WorkOrderPriority.NORMAL),
         ("label", "a-b"),
         ("count", "exact"),
         ("limit", "2"),
     ]
-    address, seen, pages = f"/v1/workspaces/{team.workspace.id}/tasks", [], 0
+    address, seen, pages = f"/v1/workspaces/{team.workspace.id}/work_orders", [], 0
     page = await member.get(address, params=asked)
     while True:
         assert page.status_code == 200
@@ -170,16 +258,18 @@ async def test_whoever_follows_the_links_sees_all_pages_of_what_they_asked_for(
         assert parse_qsl(urlsplit(following).query) == [*asked, ("cursor", page.json()["next"])]
         page = await member.get(following)
     assert page.json()["next"] is None
-    assert seen == sorted((task.title for task in wanted), reverse=True)
+    assert seen == sorted((work_order.title for work_order in wanted), reverse=True)
     assert pages == 3
 
 
 async def test_a_link_has_one_cursor_however_the_one_before_was_written(
     member: AsyncClient, begin: Begin[UnitOfWork], team: Team
 ) -> None:
-    tasks = [a_task(workspace_id=team.workspace.id, created_by=team.owner.user_id) for _ in range(4)]
-    await store(begin, *tasks)
-    address = f"/v1/workspaces/{team.workspace.id}/tasks?limit=1"
+    work_orders = [
+        a_work_order(workspace_id=team.workspace.id, created_by=team.owner.user_id) for _ in range(4)
+    ]
+    await store(begin, *work_orders)
+    address = f"/v1/workspaces/{team.workspace.id}/work_orders?limit=1"
     first = await member.get(address)
     for name in ("cursor", "%63ursor", "cur%73%6Fr"):
         second = await member.get(f"{address}&{name}={first.json()['next']}")
@@ -190,9 +280,11 @@ async def test_a_link_has_one_cursor_however_the_one_before_was_written(
 async def test_a_list_is_counted_when_it_is_asked_to_be(
     member: AsyncClient, begin: Begin[UnitOfWork], team: Team
 ) -> None:
-    tasks = [a_task(workspace_id=team.workspace.id, created_by=team.owner.user_id) for _ in range(3)]
-    await store(begin, *tasks)
-    address = f"/v1/workspaces/{team.workspace.id}/tasks"
+    work_orders = [
+        a_work_order(workspace_id=team.workspace.id, created_by=team.owner.user_id) for _ in range(3)
+    ]
+    await store(begin, *work_orders)
+    address = f"/v1/workspaces/{team.workspace.id}/work_orders"
     plain = await member.get(address, params={"limit": 2})
     assert plain.json()["total"] is None
     counted = await member.get(address, params={"limit": 1, "count": "exact", "cursor": plain.json()["next"]})

@@ -7,10 +7,11 @@ too weak    somebody on the spot whose role does not grant it
 allowed     the least who may; it is really done, after all the others were refused
 """
 
+import re
 from base64 import b64encode, urlsafe_b64encode
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from hashlib import sha256
@@ -34,7 +35,6 @@ from application.kernel.unit_of_work import Begin
 from domain.kernel.identity.auth import Purpose, SessionKind
 from domain.kernel.memberships import Role
 from domain.kernel.users import GlobalRole, User
-from domain.tasks import Status
 from entrypoints.http.kernel.identity.cookies import CSRF_HEADER, LOG_IN, SESSION
 from entrypoints.http.kernel.server.app import versioned_routes, with_kernel
 from entrypoints.settings import Settings
@@ -57,9 +57,22 @@ from kernel.world.builders import (
 )
 from kernel.world.documented import Contract
 from kernel.world.fakes import OneProvider, ProvingVerifier
-from resources.comments import a_comment
-from resources.notifications import a_notification
-from resources.tasks import a_task
+from kernel.world.resources import (
+    Matrix,
+    Places,
+    Row,
+    all_places,
+    all_stored,
+    anybody,
+    for_the_service,
+    form,
+    in_a_workspace,
+    json,
+    oneself,
+    parts,
+    query,
+)
+from kernel.world.resources import World as Surroundings
 
 BASE_URL = "http://localhost:8000"
 PASSWORD = "violet kettle hums at dawn"
@@ -70,73 +83,13 @@ CLIENT_SECRET = "s" * 32
 
 # ── the rows ─────────────────────────────────────────────────────────────────────────────────────
 
-type Places = Mapping[str, object]
-"""What is in the world, by the names that paths and bodies use; a function makes a new one each time."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Row:
-    """Who may call one operation, what the others get, and an example that succeeds.
-
-    `at` says where a name in the path means another thing than usual; `weak` is None where everybody whom
-    the workspace knows may do it, or where there is no workspace.
-    """
-
-    allowed: str
-    done: int = 200
-    anonymous: int = 401
-    other: int
-    weak: tuple[str, int] | None = None
-    at: Mapping[str, str] = field(default_factory=dict)
-    send: Callable[[Places], Mapping[str, Any]] = lambda _: {}
-
-
-def anybody(done: int = 200, **more: Any) -> Row:
-    """No token is needed: what one would be good for does not matter."""
-    return Row(allowed="anonymous", done=done, anonymous=done, other=done, **more)
-
-
-def oneself(done: int = 200, **more: Any) -> Row:
-    """Every user, on what is their own: there is nobody too weak for it."""
-    return Row(allowed="member", done=done, other=done, **more)
-
-
-def in_a_workspace(allowed: str, done: int = 200, *, weak: tuple[str, int] | None, **more: Any) -> Row:
-    """Members of the workspace; to others nothing in it exists."""
-    return Row(allowed=allowed, done=done, other=404, weak=weak, **more)
-
-
-def for_the_service(allowed: str, done: int = 200, *, weak: str, **more: Any) -> Row:
-    """A role in the whole service; the owner of a workspace has none."""
-    return Row(allowed=allowed, done=done, other=403, weak=(weak, 403), **more)
-
-
-def json(**body: object) -> Callable[[Places], Mapping[str, Any]]:
-    """A body; a value in angle brackets is the thing of that name."""
-    return lambda places: {"json": {name: _filled(value, places) for name, value in body.items()}}
-
-
-def form(**fields: str) -> Callable[[Places], Mapping[str, Any]]:
-    return lambda places: {"data": {name: _filled(value, places) for name, value in fields.items()}}
-
-
-def query(**names: str) -> Callable[[Places], Mapping[str, Any]]:
-    return lambda places: {"params": {name: _filled(value, places) for name, value in names.items()}}
-
-
-def _filled(value: object, places: Places) -> object:
-    named = isinstance(value, str) and value.startswith("<")
-    found = places[value.strip("<>")] if named and isinstance(value, str) else value
-    return found() if callable(found) else found
-
 
 def _callback(places: Places) -> Mapping[str, Any]:
     kept = {"cookie": f"{LOG_IN}{'s' * 16}={places['sealed']}"}
     return {"params": {"state": "s" * 20, "code": "code"}, "headers": kept}
 
 
-ROWS: dict[str, Row] = {
-    # ── for anybody ──
+KERNEL_ROWS: Matrix = {
     "GET /v1/openapi.json": anybody(),
     "GET /v1/docs": anybody(),
     "GET /v1/docs/oauth2-redirect.html": anybody(),
@@ -148,7 +101,6 @@ ROWS: dict[str, Row] = {
     "GET /.well-known/oauth-authorization-server": anybody(),
     "GET /.well-known/openid-configuration": anybody(),
     "GET /.well-known/jwks.json": anybody(),
-    # ── logging in ──
     "POST /v1/auth/register": anybody(
         201, send=json(email="<new_email>", password=PASSWORD, display_name="New")
     ),
@@ -173,7 +125,6 @@ ROWS: dict[str, Row] = {
     "POST /v1/auth/introspect": Row(allowed="service", other=401, send=form(token="whatever")),
     "GET /v1/auth/cookie": Row(allowed="browser", other=401),
     "DELETE /v1/auth/cookie": Row(allowed="browser", done=204, other=401),
-    # ── oneself ──
     "GET /v1/auth/sessions": oneself(),
     "GET /v1/auth/sessions/{session_id}": Row(allowed="member", other=404, weak=("owner", 404)),
     "DELETE /v1/auth/sessions/{session_id}": Row(allowed="member", done=204, other=404, weak=("owner", 404)),
@@ -192,18 +143,12 @@ ROWS: dict[str, Row] = {
     ),
     "GET /v1/me/identities/{link_id}": Row(allowed="member", other=404, weak=("owner", 404)),
     "DELETE /v1/me/identities/{link_id}": Row(allowed="member", done=204, other=404, weak=("owner", 404)),
-    "GET /v1/notifications": oneself(),
-    "GET /v1/notifications/{notification_id}": Row(allowed="member", other=404, weak=("owner", 404)),
-    "PATCH /v1/notifications/{notification_id}": Row(
-        allowed="member", other=404, weak=("owner", 404), send=json(read=True)
-    ),
     "GET /v1/invitations": oneself(),
     "POST /v1/invitations/acceptance": Row(
         allowed="stranger", done=201, other=404, weak=("member", 404), send=json(token="invitation")
     ),
     "POST /v1/workspaces": oneself(201, send=json(name="Looms", slug="<new_slug>")),
     "GET /v1/workspaces": oneself(),
-    # ── workspaces ──
     "GET /v1/workspaces/{workspace_id}": in_a_workspace("viewer", weak=None),
     "PATCH /v1/workspaces/{workspace_id}": in_a_workspace(
         "admin", weak=("member", 403), send=json(name="Looms")
@@ -213,8 +158,6 @@ ROWS: dict[str, Row] = {
     "DELETE /v1/workspaces/{workspace_id}/archival": in_a_workspace(
         "admin", 204, weak=("member", 403), at={"workspace_id": "archived_workspace_id"}
     ),
-    "GET /v1/workspaces/{workspace_id}/dashboard": in_a_workspace("viewer", weak=None),
-    # ── members, invitations ──
     "GET /v1/workspaces/{workspace_id}/members": in_a_workspace("viewer", weak=None),
     "GET /v1/workspaces/{workspace_id}/members/{user_id}": in_a_workspace("viewer", weak=None),
     "PATCH /v1/workspaces/{workspace_id}/members/{user_id}": in_a_workspace(
@@ -229,35 +172,16 @@ ROWS: dict[str, Row] = {
     "GET /v1/workspaces/{workspace_id}/invitations": in_a_workspace("admin", weak=("member", 404)),
     "GET /v1/invitations/{invitation_id}": in_a_workspace("admin", weak=("member", 404)),
     "DELETE /v1/invitations/{invitation_id}": in_a_workspace("admin", 204, weak=("member", 403)),
-    # ── tasks, comments ──
-    "POST /v1/workspaces/{workspace_id}/tasks": in_a_workspace(
-        "member", 201, weak=("viewer", 403), send=json(title="Spin")
-    ),
-    "GET /v1/workspaces/{workspace_id}/tasks": in_a_workspace("viewer", weak=None),
-    "GET /v1/tasks/{task_id}": in_a_workspace("viewer", weak=None),
-    "PATCH /v1/tasks/{task_id}": in_a_workspace("member", weak=("viewer", 403), send=json(title="Spin")),
-    "DELETE /v1/tasks/{task_id}": in_a_workspace("member", 204, weak=("viewer", 403)),
-    "POST /v1/tasks/{task_id}/start": in_a_workspace("member", weak=("viewer", 403)),
-    "POST /v1/tasks/{task_id}/completion": in_a_workspace("member", weak=("viewer", 403)),
-    "POST /v1/tasks/{task_id}/cancellation": in_a_workspace("member", weak=("viewer", 403)),
-    "POST /v1/tasks/{task_id}/reopening": in_a_workspace(
-        "member", weak=("viewer", 403), at={"task_id": "done_task_id"}
-    ),
-    "POST /v1/tasks/{task_id}/comments": in_a_workspace(
-        "member", 201, weak=("viewer", 403), send=json(body="Which wool?")
-    ),
-    "GET /v1/tasks/{task_id}/comments": in_a_workspace("viewer", weak=None),
-    "GET /v1/comments/{comment_id}": in_a_workspace("viewer", weak=None),
-    "PATCH /v1/comments/{comment_id}": in_a_workspace(
-        "member", weak=("owner", 403), send=json(body="Whose wool?")
-    ),
-    "DELETE /v1/comments/{comment_id}": in_a_workspace("member", 204, weak=("viewer", 403)),
-    # ── the whole service ──
     "GET /v1/admin/users": for_the_service("support", weak="owner"),
     "GET /v1/admin/users/{user_id}": for_the_service("support", weak="owner"),
     "PATCH /v1/admin/users/{user_id}": for_the_service("root", weak="support", send=json(roles=["support"])),
     "POST /v1/admin/users/{user_id}/suspension": for_the_service("root", weak="support"),
     "DELETE /v1/admin/users/{user_id}/suspension": for_the_service("root", 204, weak="support"),
+}
+
+ROWS: dict[str, Row] = {
+    **KERNEL_ROWS,
+    **{operation: row for _, matrix in parts("MATRIX") for operation, row in matrix.items()},
 }
 
 
@@ -287,11 +211,22 @@ def test_whatever_is_below_admin_takes_a_role_in_the_whole_service() -> None:
             assert (row.anonymous, row.other, row.weak and row.weak[1]) == (401, 403, 403), name
 
 
+def names_one_of_a_workspace(name: str) -> bool:
+    """Whether a path names something that belongs to a workspace, or to one user in it: all but a user's own
+    sessions and links, the providers and the files of the documentation."""
+    in_path = {*re.findall(r"{(\w+)}", name)}
+    return bool(in_path - {"session_id", "link_id", "name", "code", "user_id"})
+
+
 def test_whatever_names_something_of_a_workspace_does_not_exist_for_others() -> None:
-    of_a_workspace = ("{workspace_id}", "{task_id}", "{comment_id}", "{invitation_id}", "{notification_id}")
     for name, row in ROWS.items():
-        if any(part in name for part in of_a_workspace):
+        if names_one_of_a_workspace(name):
             assert (row.anonymous, row.other) == (401, 404), name
+
+
+def test_no_operation_has_two_rows() -> None:
+    named = [*KERNEL_ROWS, *(operation for _, matrix in parts("MATRIX") for operation in matrix)]
+    assert sorted(named) == sorted({*named})
 
 
 # ── the world ────────────────────────────────────────────────────────────────────────────────────
@@ -339,12 +274,7 @@ async def world(begin: Begin[UnitOfWork], container: Container) -> World:
         "root": a_user(roles=(GlobalRole.ADMIN,)),
     }
     archived = a_workspace(archived_at=now)
-    task = a_task(workspace_id=workspace.id, created_by=member.id)
-    done = a_task(workspace_id=workspace.id, created_by=member.id, status=Status.DONE)
-    comment = a_comment(task_id=task.id, workspace_id=workspace.id, author_id=member.id, created_at=now)
-    notification = a_notification(
-        user_id=member.id, task_id=task.id, workspace_id=workspace.id, caused_by=people["owner"].id
-    )
+    surroundings = Surroundings(workspace_id=workspace.id, owner=people["owner"].id, member=member.id, at=now)
     invitation = an_invitation(
         workspace_id=workspace.id,
         invited_by=people["owner"].id,
@@ -368,10 +298,7 @@ async def world(begin: Begin[UnitOfWork], container: Container) -> World:
         archived,
         *(a_membership(workspace_id=archived.id, user_id=team.users[role].id, role=role) for role in Role),
         *(a_credential(id=people[name].id, password_hash=_password_hash()) for name in ("member", "other")),
-        task,
-        done,
-        comment,
-        notification,
+        *all_stored(surroundings),
         invitation,
         session,
         cookie,
@@ -401,11 +328,8 @@ async def world(begin: Begin[UnitOfWork], container: Container) -> World:
     places = {
         "workspace_id": workspace.id,
         "user_id": member.id,
-        "task_id": task.id,
+        **all_places(surroundings),
         "archived_workspace_id": archived.id,
-        "done_task_id": done.id,
-        "comment_id": comment.id,
-        "notification_id": notification.id,
         "invitation_id": invitation.id,
         "session_id": session.id,
         "link_id": link.id,
@@ -543,6 +467,15 @@ class Requests:
         sent = {**self._sent, **(more or {})}
         return await self._client.request(self._method, self._path, headers=named, **sent)
 
+    async def read(self, answer: Response, **headers: str) -> Response:
+        """What can be read where the answer says that it is, at the path, or above it."""
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        for path in (answer.headers.get("location", self._path), self._path.rpartition("/")[0]):
+            read = await self._client.get(path, headers=named)
+            if read.status_code not in {404, 405}:
+                return read
+        raise AssertionError(f"{self._path} shows what nobody can read.")
+
 
 @pytest.fixture
 async def example(request: pytest.FixtureRequest, world: World, callers: Callers) -> Requests:
@@ -608,3 +541,81 @@ def test_whatever_changes_something_takes_conditions_and_keys() -> None:
 
 
 WITHOUT_A_VERSION = {"DELETE /v1/auth/cookie"}  # a cookie is no resource that anybody reads
+
+
+# ── what a change answers with is what can be read ───────────────────────────────────────────────
+
+WITH_MORE = {"POST /v1/workspaces/{workspace_id}/invitations": {"token"}}
+"""Members that an answer has beside those that can be read later: secrets, which are shown once."""
+
+
+def readings() -> dict[str, str]:
+    """Each POST and PATCH that shows a thing, and the GET that shows it: at its Location, or at its path.
+
+    What is done to a thing at a path below its own, such as `…/start`, shows it as well.
+    """
+    paths = {
+        re.sub(r"{\w+}", "{}", route.path): name for name, route in ROUTES.items() if route.methods == {"GET"}
+    }
+    found = {}
+    for name, route in ROUTES.items():
+        if route.methods in ({"POST"}, {"PATCH"}) and route.response_model is not None:
+            above = route.path.rpartition("/")[0] if route.changes else route.path
+            for path in (route.shape.location or route.path, above):
+                if read := paths.get(re.sub(r"{\w+}", "{}", path)):
+                    found[name] = read
+                    break
+    return found
+
+
+READINGS = readings()
+
+
+def test_whatever_shows_a_version_shows_what_can_be_read() -> None:
+    tagged = {name for name, route in ROUTES.items() if route.shape.tagged and "GET" not in name}
+    assert READINGS.keys() == tagged
+    assert len(tagged) >= 20
+
+
+@pytest.mark.parametrize("operation", READINGS)
+def test_a_resource_has_one_schema(operation: str, document: dict[str, Any]) -> None:
+    def schema(name: str) -> dict[str, Any]:
+        method, path = name.split(" ")
+        responses = document["paths"][path][method.lower()]["responses"]
+        (shown,) = [responses[status] for status in ("200", "201") if status in responses]
+        found: dict[str, Any] = shown["content"]["application/json"]["schema"]
+        return found
+
+    def members(name: str) -> dict[str, Any]:
+        found = document["components"]["schemas"][schema(name)["$ref"].rpartition("/")[2]]
+        return {member: found["properties"][member] for member in found["required"]}
+
+    read = READINGS[operation]
+    if operation not in WITH_MORE:
+        assert schema(operation) == schema(read)
+    shown = members(operation)
+    assert shown.keys() - members(read).keys() == WITH_MORE.get(operation, set())
+    assert {name: shown[name] for name in members(read)} == members(read)
+
+
+@pytest.mark.parametrize(
+    "example", [name for name in READINGS if ROWS[name].allowed != "anonymous"], indirect=True
+)
+async def test_a_change_answers_with_what_is_read_then(example: Requests) -> None:
+    answer = await example.send()
+    read = await example.read(answer)
+    assert read.status_code == 200
+    if set(read.json()) == set(answer.json()):
+        assert (read.content, read.headers["etag"]) == (answer.content, answer.headers["etag"])
+    assert read.json().items() <= answer.json().items()
+    known = await example.read(answer, if_none_match=answer.headers["etag"])
+    assert known.status_code == (304 if read.content == answer.content else 200)
+
+
+@pytest.mark.parametrize("example", [name for name in KEYED if name in READINGS], indirect=True)
+async def test_under_a_key_too(example: Requests) -> None:
+    answer = await example.send(idempotency_key="k-1")
+    read = await example.read(answer)
+    again = await example.send(idempotency_key="k-1")
+    assert answer.content == again.content
+    assert read.json().items() <= again.json().items()

@@ -7,53 +7,51 @@ from fastapi import FastAPI
 from httpx2 import AsyncClient
 
 from domain.kernel.errors import NotFound
-from domain.tasks import Task
-from entrypoints.container import Container
-from entrypoints.http import v1
-from entrypoints.http.app import create_app
 from entrypoints.http.kernel.routing.routes import Deprecation, Router
 from entrypoints.http.kernel.server.app import Service, versioned_routes, with_kernel
-from kernel import v2
-from kernel.v2 import tasks as second_tasks
+from kernel.specimen import v2
+from kernel.specimen.domain.work_orders import WorkOrder
+from kernel.specimen.service import Container, versions
+from kernel.specimen.v2 import work_orders as second_work_orders
 from kernel.world.builders import Team
+
+BOTH = {**versions(), "v2": (v2,)}
 
 
 @pytest.fixture
 async def app(container: Container) -> FastAPI:
-    return create_app(container, versions={"v1": (v1,), "v2": (v2,)})
+    return Service(container, BOTH)
 
 
 async def test_a_later_version_has_its_own_route_and_the_first_keeps_its(
-    member: AsyncClient, task: Task
+    member: AsyncClient, work_order: WorkOrder
 ) -> None:
-    first = (await member.get(f"/v1/tasks/{task.id}")).json()
-    second = (await member.get(f"/v2/tasks/{task.id}")).json()
-    assert second == {"id": str(task.id), "heading": first["title"], "status": "open", "version": 1}
+    first = (await member.get(f"/v1/work_orders/{work_order.id}")).json()
+    second = (await member.get(f"/v2/work_orders/{work_order.id}")).json()
+    assert second == {"id": str(work_order.id), "heading": first["title"], "status": "open", "version": 1}
 
 
 async def test_a_later_version_inherits_what_it_does_not_override(member: AsyncClient, team: Team) -> None:
-    created = await member.post(f"/v2/workspaces/{team.workspace.id}/tasks", json={"title": "Spin"})
-    assert (created.status_code, created.headers["location"]) == (201, f"/v2/tasks/{created.json()['id']}")
+    created = await member.post(f"/v2/workspaces/{team.workspace.id}/work_orders", json={"title": "Spin"})
+    assert (created.status_code, created.headers["location"]) == (
+        201,
+        f"/v2/work_orders/{created.json()['id']}",
+    )
     assert (await member.get(created.headers["location"])).json()["heading"] == "Spin"
-    page = await member.get(f"/v2/workspaces/{team.workspace.id}/tasks", params={"limit": 1})
+    page = await member.get(f"/v2/workspaces/{team.workspace.id}/work_orders", params={"limit": 1})
     assert [item["title"] for item in page.json()["items"]] == ["Spin"]
 
 
 def test_what_differs_may_call_what_is_in_its_path_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    router = Router(tag="work_orders", prefix="/v2")
 
-    router = Router(tag="tasks", prefix="/v2")
-
-    @router.get("/tasks/{id}", public=True)
-    async def get_task(id: str) -> dict[str, str]:
+    @router.get("/work_orders/{id}", public=True, missing=NotFound)
+    async def get_work_order(id: str) -> dict[str, str]:
         return {"id": id}
 
-    monkeypatch.setattr(second_tasks, "router", router)
-    routes = [
-        route.path
-        for route in versioned_routes(with_kernel({"v1": (v1,), "v2": (v2,)}))
-        if route.name == "get_task"
-    ]
-    assert routes == ["/v1/tasks/{task_id}", "/v2/tasks/{id}"]
+    monkeypatch.setattr(second_work_orders, "router", router)
+    routes = [route.path for route in versioned_routes(with_kernel(BOTH)) if route.name == "get_work_order"]
+    assert routes == ["/v1/work_orders/{work_order_id}", "/v2/work_orders/{id}"]
 
 
 def test_versions_have_the_same_operations_and_documents_of_their_own(app: Service) -> None:
@@ -62,9 +60,11 @@ def test_versions_have_the_same_operations_and_documents_of_their_own(app: Servi
         path.replace("/v1/", "/v2/") for path, item in first["paths"].items() if "oauth" not in str(item)
     }
     assert set(second["paths"]) == moved
-    shown = second["paths"]["/v2/tasks/{task_id}"]["get"]["responses"]["200"]["content"]["application/json"]
-    assert shown["schema"] == {"$ref": "#/components/schemas/TaskSummary"}
-    assert "TaskSummary" not in first["components"]["schemas"]
+    shown = second["paths"]["/v2/work_orders/{work_order_id}"]["get"]["responses"]["200"]["content"][
+        "application/json"
+    ]
+    assert shown["schema"] == {"$ref": "#/components/schemas/WorkOrderSummary"}
+    assert "WorkOrderSummary" not in first["components"]["schemas"]
 
 
 async def test_each_version_has_its_page(client: AsyncClient) -> None:
@@ -77,10 +77,9 @@ async def test_each_version_has_its_page(client: AsyncClient) -> None:
 
 
 def test_a_router_that_forgot_its_version_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-
-    monkeypatch.setattr(second_tasks, "router", Router(tag="tasks"))
-    versions = with_kernel({"v1": (v1,), "v2": (v2,)})
-    with pytest.raises(TypeError, match=r"prefix /v1 \(tag tasks\) is in the package of v2"):
+    monkeypatch.setattr(second_work_orders, "router", Router(tag="work_orders"))
+    versions = with_kernel(BOTH)
+    with pytest.raises(TypeError, match=r"prefix /v1 \(tag work_orders\) is in the package of v2"):
         list(versioned_routes(versions))
 
 
@@ -90,7 +89,7 @@ GOING = Deprecation(since=date(2026, 11, 1), sunset=date(2027, 5, 1), link="http
 async def test_what_is_deprecated_says_so_on_every_answer(app: FastAPI, client: AsyncClient) -> None:
     router = Router(tag="test", prefix="/test")
 
-    @router.get("/old/{number}", public=True, deprecated=GOING)
+    @router.get("/old/{number}", public=True, missing=NotFound, deprecated=GOING)
     async def get_old(number: int) -> dict[str, int]:
         if number == 0:
             raise NotFound

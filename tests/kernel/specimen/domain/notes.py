@@ -18,7 +18,7 @@ BODY_MOST = 5_000
 EDIT_WINDOW = timedelta(minutes=15)
 
 
-class NoteNotFound(NotFound):
+class NoteNotFound(NotFound, of=NoteId):
     """There is no such note, or it is not in a workspace of yours."""
 
 

@@ -55,7 +55,7 @@ MOVES: Mapping[WorkOrderStatus, frozenset[WorkOrderStatus]] = MappingProxyType(
 )
 
 
-class WorkOrderNotFound(NotFound):
+class WorkOrderNotFound(NotFound, of=WorkOrderId):
     """There is no such work order, or it is not in a workspace of yours."""
 
 

@@ -81,4 +81,4 @@ class PostgresNoteQueries(PostgresQueries, NoteQueries):
     @override
     async def page(self, viewer: UserId, work_order_id: WorkOrderId, page: PageRequest, /) -> Page[NoteView]:
         scope = {"viewer": viewer, "work_order_id": work_order_id}
-        return await _PAGE.page(self._database, scope, page, sort=_OLDEST_FIRST)
+        return await _PAGE.page(self._source, scope, page, sort=_OLDEST_FIRST)

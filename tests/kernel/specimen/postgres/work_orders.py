@@ -153,8 +153,8 @@ _PAGE = Listing(
         # Said of the indexed expression too, or a window of time could not be read from the index.
         "due_after": (bindparam("due_after", type_=_INSTANT) <= _DUE) & work_orders.c.due_at.is_not(None),
         "due_before": (bindparam("due_before", type_=_INSTANT) > _DUE) & work_orders.c.due_at.is_not(None),
-        "text": _WORDS.op("@@")(
-            func.websearch_to_tsquery(literal_column("'simple'::regconfig"), bindparam("text", type_=Text))
+        "q": _WORDS.op("@@")(
+            func.websearch_to_tsquery(literal_column("'simple'::regconfig"), bindparam("q", type_=Text))
         ),
     },
     filtered_by=WorkOrderFilter,
@@ -182,4 +182,4 @@ class PostgresWorkOrderQueries(PostgresQueries, WorkOrderQueries):
         /,
     ) -> Page[WorkOrderView]:
         scope = {"viewer": viewer, "workspace_id": workspace_id}
-        return await _PAGE.page(self._database, scope, page, sort=sort, where=where)
+        return await _PAGE.page(self._source, scope, page, sort=sort, where=where)

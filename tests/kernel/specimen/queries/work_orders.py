@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, Protocol
+from typing import Annotated, Literal, Protocol
 
-from application.kernel.paging import Page, PageRequest, Sort
+from application.kernel.example import Example
+from application.kernel.paging import Length, Page, PageRequest, Sort
 from domain.kernel.users import UserId
 from domain.kernel.workspaces import WorkspaceId
-from kernel.specimen.domain.work_orders import WorkOrderId, WorkOrderPriority, WorkOrderStatus
+from kernel.specimen.domain.work_orders import LABEL_MOST, WorkOrderId, WorkOrderPriority, WorkOrderStatus
 
 
 @dataclass(slots=True)
@@ -17,7 +18,7 @@ class WorkOrderView:
 
     id: WorkOrderId
     workspace_id: WorkspaceId
-    title: str
+    title: Annotated[str, Example("Weave algebraic patterns")]
     description: str
     status: WorkOrderStatus
     priority: WorkOrderPriority
@@ -33,22 +34,33 @@ class WorkOrderView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkOrderFilter:
-    """Which work orders. Each condition that is given must hold; a sequence means any of its values.
+    """Which work orders. All filters that are given have to hold; of several values any will do."""
 
-    `due_after` is inclusive, `due_before` exclusive; `text` is searched in title and description, in
-    the manner of a web search (`"exact words"`, `-without`, `or`).
-    """
+    status: Annotated[Sequence[WorkOrderStatus], Length(20)] = ()
+    """In any of these statuses."""
 
-    status: Sequence[WorkOrderStatus] = ()
-    priority: Sequence[WorkOrderPriority] = ()
+    priority: Annotated[Sequence[WorkOrderPriority], Length(20)] = ()
+    """Of any of these priorities."""
+
     assignee_id: UserId | None = None
-    label: str | None = None
+    """Assigned to this user."""
+
+    label: Annotated[str | None, Length(LABEL_MOST, least=1)] = None
+    """With this label."""
+
     due_after: datetime | None = None
+    """Due at this instant or later."""
+
     due_before: datetime | None = None
-    text: str | None = None
+    """Due before this instant."""
+
+    q: Annotated[str | None, Length(200)] = None
+    """Words in title or description, in the manner of a web search: `"exact words"`, `-without`, `or`."""
 
 
-type WorkOrderSortKey = Literal["created_at", "due_at", "priority", "title"]
+type WorkOrderSortKey = Annotated[
+    Literal["created_at", "due_at", "priority", "title"], Sort("created_at", descending=True)
+]
 """WorkOrders without a due date come last when sorted by it upwards."""
 
 

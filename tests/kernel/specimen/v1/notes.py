@@ -1,14 +1,12 @@
 """Notes on a work order."""
 
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Annotated, TypedDict
 
 from fastapi import Body
 
 from application.kernel.admission import NOT_ADMITTED
 from application.kernel.paging import Page
-from domain.kernel.users import UserId
+from application.kernel.ports.callers import Caller
 from entrypoints.http.kernel.routing.dependencies import Actor
 from entrypoints.http.kernel.routing.inputs import Paging, strict, text
 from entrypoints.http.kernel.routing.routes import Router
@@ -16,7 +14,7 @@ from kernel.specimen.commands import notes as commands
 from kernel.specimen.domain.notes import BODY_MOST, Note, NoteAuthorOnly, NoteEditClosed, NoteId
 from kernel.specimen.domain.work_orders import WorkOrderId
 from kernel.specimen.queries.notes import NoteView
-from kernel.specimen.service import Ask, Run
+from kernel.specimen.service import Ask, Queries, Run
 
 router = Router(tag="notes")
 
@@ -28,30 +26,20 @@ class NoteText(TypedDict):
     body: Annotated[str, text(least=1, most=BODY_MOST)]
 
 
-@dataclass(slots=True)
-class NoteAfter:
-    """A note as a change has left it."""
-
-    id: NoteId
-    work_order_id: WorkOrderId
-    author_id: UserId
-    body: str
-    created_at: datetime
-    edited_at: datetime | None
-    version: int
+async def _view(ask: Queries, actor: Caller, note: Note) -> NoteView:
+    return await ask.notes.get(actor.user_id, note.id)
 
 
 @router.post(
     "/work_orders/{work_order_id}/notes",
     use_case=commands.add_note,
-    response_model=NoteAfter,
     location="/notes/{id}",
     refuses=NOT_ADMITTED,
 )
 async def add_note(
     work_order_id: WorkOrderId, actor: Actor, run: Run, body: Annotated[NoteText, Body()]
-) -> Note:
-    return await run(commands.add_note, actor, work_order_id, **body)
+) -> NoteView:
+    return await run.showing(_view, commands.add_note, actor, work_order_id, **body)
 
 
 @router.get("/work_orders/{work_order_id}/notes")
@@ -70,11 +58,10 @@ async def get_note(note_id: NoteId, actor: Actor, ask: Ask) -> NoteView:
     "/notes/{note_id}",
     use_case=commands.edit_note,
     changes=Note,
-    response_model=NoteAfter,
     refuses=(*NOT_ADMITTED, NoteAuthorOnly, NoteEditClosed),
 )
-async def edit_note(note_id: NoteId, actor: Actor, run: Run, body: Annotated[NoteText, Body()]) -> Note:
-    return await run(commands.edit_note, actor, note_id, **body)
+async def edit_note(note_id: NoteId, actor: Actor, run: Run, body: Annotated[NoteText, Body()]) -> NoteView:
+    return await run.showing(_view, commands.edit_note, actor, note_id, **body)
 
 
 @router.delete(

@@ -6,11 +6,12 @@ from fastapi import Body, Query
 from pydantic import Field
 
 from application.kernel.admission import NOT_ADMITTED
-from application.kernel.paging import Page, Sort
+from application.kernel.paging import Page
 from domain.kernel.users import UserId
 from domain.kernel.workspaces import WorkspaceId
 from entrypoints.http.kernel.routing.dependencies import Actor
-from entrypoints.http.kernel.routing.inputs import Instant, PageQuery, sort_by, strict, text
+from entrypoints.http.kernel.routing.inputs import Instant, strict, text
+from entrypoints.http.kernel.routing.lists import ListQuery
 from entrypoints.http.kernel.routing.routes import Router
 from kernel.specimen.commands import work_orders as commands
 from kernel.specimen.domain.work_orders import (
@@ -24,7 +25,6 @@ from kernel.specimen.domain.work_orders import (
     WorkOrderAssigneeNotMember,
     WorkOrderId,
     WorkOrderPriority,
-    WorkOrderStatus,
 )
 from kernel.specimen.queries.work_orders import WorkOrderFilter, WorkOrderSortKey, WorkOrderView
 from kernel.specimen.service import Ask, Run
@@ -61,48 +61,6 @@ class WorkOrderPatch(TypedDict, total=False):
     labels: Labels
 
 
-class WorkOrderQuery(PageQuery):
-    """Which work orders, in which order. Of a repeated filter any value will do; all filters have to hold."""
-
-    status: Annotated[tuple[WorkOrderStatus, ...], Field(max_length=20)] = ()
-    """In any of these statuses."""
-
-    priority: Annotated[tuple[WorkOrderPriority, ...], Field(max_length=20)] = ()
-    """Of any of these priorities."""
-
-    assignee_id: UserId | None = None
-    """Assigned to this user."""
-
-    label: Annotated[str | None, Field(min_length=1, max_length=LABEL_MOST)] = None
-    """With this label."""
-
-    due_after: Instant | None = None
-    """Due at this instant or later."""
-
-    due_before: Instant | None = None
-    """Due before this instant."""
-
-    q: Annotated[str | None, Field(max_length=200)] = None
-    """Words in title or description, in the manner of a web search: `"exact words"`, `-without`, `or`."""
-
-    sort: Annotated[tuple[Sort[WorkOrderSortKey], ...], sort_by(WorkOrderSortKey)] = (
-        Sort("created_at", descending=True),
-    )
-    """Names separated by commas; a minus before a name means downwards. Default: the newest first."""
-
-    @property
-    def where(self) -> WorkOrderFilter:
-        return WorkOrderFilter(
-            status=self.status,
-            priority=self.priority,
-            assignee_id=self.assignee_id,
-            label=self.label,
-            due_after=self.due_after,
-            due_before=self.due_before,
-            text=self.q or None,
-        )
-
-
 @router.post(
     "/workspaces/{workspace_id}/work_orders",
     use_case=commands.create_work_order,
@@ -118,7 +76,10 @@ async def create_work_order(
 
 @router.get("/workspaces/{workspace_id}/work_orders")
 async def list_work_orders(
-    workspace_id: WorkspaceId, actor: Actor, ask: Ask, query: Annotated[WorkOrderQuery, Query()]
+    workspace_id: WorkspaceId,
+    actor: Actor,
+    ask: Ask,
+    query: Annotated[ListQuery[WorkOrderFilter, WorkOrderSortKey], Query()],
 ) -> Page[WorkOrderView]:
     """Any member may list the work orders."""
     return await ask.work_orders.page(actor.user_id, workspace_id, query.where, query.sort, query.page)

@@ -8,14 +8,19 @@ import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, suppress
 from types import TracebackType
-from typing import Any, override
+from typing import TYPE_CHECKING, Any, override
 
 import asyncpg
 from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 from sqlalchemy.sql import ClauseElement
+from sqlalchemy.types import JSON
 
+from adapters.postgres.kernel.connection.documents import json_text
 from adapters.postgres.kernel.connection.errors import NO_CONFLICTS, Conflicts, translated
 from application.kernel.ports.world import Unavailable
+
+if TYPE_CHECKING:
+    from adapters.postgres.kernel.connection.sessions import LentSession
 
 # Written so because the class takes a parameter for the type checker only.
 type RawConnection = asyncpg.Connection[asyncpg.Record]
@@ -26,7 +31,7 @@ _DIALECT = PGDialect_asyncpg()  # type: ignore[no-untyped-call]
 class Statement:
     """A Core statement, compiled once; values are bound by name each time it runs."""
 
-    __slots__ = ("_fixed", "_names", "sql")
+    __slots__ = ("_documents", "_fixed", "_names", "sql")
 
     def __init__(self, core: ClauseElement) -> None:
         compiled = core.compile(dialect=_DIALECT)
@@ -36,11 +41,16 @@ class Statement:
         self._names = tuple(compiled.positiontup or ())  # type: ignore[attr-defined]
         binds = compiled.binds.items()  # type: ignore[attr-defined]
         self._fixed = {name: bind.value for name, bind in binds if not bind.required}
+        documents = {name for name, bind in binds if isinstance(bind.type, JSON)}
+        self._documents = [place for place, name in enumerate(self._names) if name in documents]
 
     def arguments(self, values: Mapping[str, Any]) -> list[Any]:
         """The values in the order of the placeholders; a KeyError names the one that is missing."""
         fixed = self._fixed
-        return [fixed[name] if name in fixed else values[name] for name in self._names]
+        arguments = [fixed[name] if name in fixed else values[name] for name in self._names]
+        for place in self._documents:
+            arguments[place] = json_text(arguments[place])
+        return arguments
 
 
 class Connection:
@@ -91,6 +101,13 @@ class Connection:
             self._raw.add_termination_listener(lambda *_: heard())
         except Exception as error:
             raise self._translated(error, NO_CONFLICTS) from error
+
+    async def lend_to_session(self) -> "LentSession":
+        """A session of the ORM on this connection. Sends nothing."""
+        # Not at the top: to import the ORM takes longer than the whole rest of the service.
+        from adapters.postgres.kernel.connection.sessions import LentSession  # noqa: PLC0415
+
+        return await LentSession.on(self._raw)
 
     def _translated(self, error: Exception, conflicts: Conflicts) -> Exception:
         return translated(error, lost=self._raw.is_closed(), conflicts=conflicts)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
@@ -12,6 +12,11 @@ from adapters.postgres.kernel.connection.errors import NO_CONFLICTS, Conflicts
 from application.kernel.ports.world import WorldError
 from application.kernel.unit_of_work import Seen
 from domain.kernel.errors import DomainError, Stale
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncSession
+
+    from adapters.postgres.kernel.connection.sessions import LentSession
 
 
 def _stale() -> DomainError:
@@ -33,9 +38,12 @@ class Transaction:
     single statement is a transaction by itself. So the first change is held back until something follows it
     on this connection. If nothing does, it runs alone, and a use case that reads and then changes one thing
     costs neither a BEGIN nor a COMMIT (docs/decisions/0010).
+
+    A session of SQLAlchemy's ORM may take part (docs/decisions/0023). Every statement here flushes it first,
+    and after every change here it reads its objects again, so each sees what the other has done.
     """
 
-    __slots__ = ("_begun", "_connection", "_held", "seen")
+    __slots__ = ("_begun", "_connection", "_held", "_lent", "seen")
 
     def __init__(self, connection: Connection, *, seen: Seen | None = None) -> None:
         """`seen` is told of each aggregate that a repository reads."""
@@ -43,12 +51,32 @@ class Transaction:
         self.seen = seen
         self._begun = False
         self._held: _Change | None = None
+        self._lent: LentSession | None = None
+
+    async def session(self, conflicts: Conflicts = NO_CONFLICTS) -> "AsyncSession":
+        """The ORM's session in this transaction, which begins with it; the same one each time.
+
+        What it flushes is committed and rolled back with the transaction, and it cannot be used afterwards.
+        `conflicts`, which add up, say which broken constraint is which of the domain's errors. It raises the
+        errors of the ports, and Stale where a `version_id_col` has moved on.
+        """
+        await self.begin()
+        if self._lent is None:
+            self._lent = await self._connection.lend_to_session()
+        self._lent.expect(conflicts)
+        return self._lent.session
 
     async def fetchrow(self, statement: Statement, values: Mapping[str, Any]) -> asyncpg.Record | None:
         """The first row, or none, of a statement that reads; it sees the changes before it."""
-        if self._held is not None:
+        if self._held is not None or self._lent is not None:
             await self.begin()
         return await self._connection.fetchrow(statement, values)
+
+    async def fetch(self, statement: Statement, values: Mapping[str, Any]) -> list[asyncpg.Record]:
+        """All rows of a statement that reads; it sees the changes before it."""
+        if self._held is not None:
+            await self.begin()
+        return await self._connection.fetch(statement, values)
 
     async def lock(self, statement: Statement, values: Mapping[str, Any]) -> list[asyncpg.Record]:
         """All rows of a SELECT that locks, until the transaction ends: FOR UPDATE, or an advisory lock."""
@@ -70,6 +98,7 @@ class Transaction:
         """
         change = _Change(statement, values, conflicts, otherwise)
         if self._begun:
+            await self._flush()
             await self._run(change)
         elif self._held is None:
             self._held = change
@@ -78,15 +107,23 @@ class Transaction:
             await self._run(change)
 
     async def begin(self) -> None:
-        """From here on everything is one transaction, the change that was held back first."""
+        """From here on everything is one transaction: first the change that was held back, or what the
+        session has not flushed."""
         if not self._begun:
             await self._connection.execute("BEGIN")
             self._begun = True
         await self._run_held()
+        await self._flush()
 
     async def commit(self) -> None:
         """Raises what the last changes met. When the connection is lost here, the outcome is unknown."""
         await self._run_held()
+        await self._flush()
+        if self._lent is not None and not self._lent.is_whole:
+            raise RuntimeError(
+                "Nothing was committed: an error that had ended the session was caught,"
+                " or a savepoint was left open."
+            )
         # PostgreSQL answers the COMMIT of a failed transaction with a ROLLBACK, and calls that no error.
         if self._begun and await self._connection.execute("COMMIT") != "COMMIT":
             raise RuntimeError(
@@ -99,6 +136,16 @@ class Transaction:
             with suppress(WorldError):  # a connection that is gone has rolled back
                 await self._connection.execute("ROLLBACK")
 
+    def end_session(self) -> None:
+        """The session, if there is one, is of no use from here on. Sends nothing."""
+        if self._lent is not None:
+            self._lent.end()
+            self._lent = None
+
+    async def _flush(self) -> None:
+        if self._lent is not None:
+            await self._lent.flush()
+
     async def _run_held(self) -> None:
         if self._held is not None:
             change, self._held = self._held, None
@@ -108,3 +155,5 @@ class Transaction:
         row = await self._connection.fetchrow(change.statement, change.values, conflicts=change.conflicts)
         if row is None:
             raise change.otherwise()
+        if self._lent is not None:
+            self._lent.changed_beside()

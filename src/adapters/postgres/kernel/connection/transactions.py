@@ -4,11 +4,11 @@ import asyncio
 from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from types import TracebackType
-from typing import override
+from typing import get_type_hints, override
 
 from adapters.postgres.kernel.connection.database import Database, RawConnection
 from adapters.postgres.kernel.connection.transaction import Transaction
-from adapters.postgres.kernel.discovery import Repositories
+from adapters.postgres.kernel.discovery import Repositories, answers_to
 from adapters.postgres.kernel.idempotency import PostgresKeptAnswers
 from application.kernel.ports.storing import Clock
 from application.kernel.unit_of_work import KernelUnitOfWork, Seen
@@ -30,6 +30,7 @@ class PostgresTransactions[U: KernelUnitOfWork]:
         self._database = database
         self._clock = clock
         self._unit_of_work = unit_of_work
+        self._answers = answers_to(get_type_hints(unit_of_work)["ask"])
         self._repositories = repositories
         self._answers_kept = answers_kept
 
@@ -45,6 +46,8 @@ class PostgresTransactions[U: KernelUnitOfWork]:
         now = self._clock()
 
         def make(name: str) -> object:
+            if name == "ask":
+                return self._answers(transaction)
             if name == "kept_answers":
                 return PostgresKeptAnswers(transaction, now=now, lifetime=self._answers_kept)
             return self._repositories[name](transaction)
@@ -83,6 +86,7 @@ class _Open(AbstractAsyncContextManager[Transaction]):
             ended = raised
             raise
         finally:
+            self._transaction.end_session()
             self._database.give_back(self._raw, cancelled=isinstance(ended, asyncio.CancelledError))
 
     async def _commit(self) -> None:

@@ -284,17 +284,17 @@ _cookie = loader(KnownCookie)
 class PostgresAuthQueries(PostgresQueries, AuthQueries):
     @override
     async def credential(self, email: Email, /) -> KnownCredential | None:
-        row = await self._database.fetchrow(_CREDENTIAL, {"email": email})
+        row = await self._source.fetchrow(_CREDENTIAL, {"email": email})
         return None if row is None else _credential(row)
 
     @override
     async def known(self, user_id: UserId, /) -> PasswordOwner | None:
-        row = await self._database.fetchrow(_KNOWN, {"user_id": user_id})
+        row = await self._source.fetchrow(_KNOWN, {"user_id": user_id})
         return None if row is None else _known(row)
 
     @override
     async def resetting(self, token_hash: str, /) -> PasswordOwner | None:
-        row = await self._database.fetchrow(_RESETTING, {"token_hash": token_hash})
+        row = await self._source.fetchrow(_RESETTING, {"token_hash": token_hash})
         return None if row is None else _known(row)
 
     @override
@@ -309,13 +309,13 @@ class PostgresAuthQueries(PostgresQueries, AuthQueries):
         self, viewer: UserId, page: PageRequest, /, *, current: SessionId | None
     ) -> Page[SessionView]:
         scope = {"viewer": viewer, "current": current}
-        return await _SESSIONS.page(self._database, scope, page, sort=_NEWEST_FIRST)
+        return await _SESSIONS.page(self._source, scope, page, sort=_NEWEST_FIRST)
 
     @override
     async def signing_keys(self) -> list[SigningKey]:
-        return [_signing_key(row) for row in await self._database.fetch(_SIGNING_KEYS, {})]
+        return [_signing_key(row) for row in await self._source.fetch(_SIGNING_KEYS, {})]
 
     @override
     async def cookie(self, session_id: SessionId, /) -> KnownCookie | None:
-        row = await self._database.fetchrow(_COOKIE, {"session_id": session_id})
+        row = await self._source.fetchrow(_COOKIE, {"session_id": session_id})
         return None if row is None else _cookie(row)

@@ -137,12 +137,12 @@ _view = loader(LinkView)
 class PostgresIdentityQueries(PostgresQueries, IdentityQueries):
     @override
     async def linked(self, issuer: str, subject: str, /) -> KnownUser | None:
-        row = await self._database.fetchrow(_LINKED, {"issuer": issuer, "subject": subject})
+        row = await self._source.fetchrow(_LINKED, {"issuer": issuer, "subject": subject})
         return None if row is None else _known_user(row)
 
     @override
     async def session(self, user_id: UserId, session_id: SessionId, /) -> KnownSession | None:
-        row = await self._database.fetchrow(_SESSION, {"user_id": user_id, "session_id": session_id})
+        row = await self._source.fetchrow(_SESSION, {"user_id": user_id, "session_id": session_id})
         return None if row is None else _known_session(row)
 
     @override
@@ -151,4 +151,4 @@ class PostgresIdentityQueries(PostgresQueries, IdentityQueries):
 
     @override
     async def page(self, viewer: UserId, page: PageRequest, /) -> Page[LinkView]:
-        return await _PAGE.page(self._database, {"viewer": viewer}, page, sort=_IN_ORDER_OF_LINKING)
+        return await _PAGE.page(self._source, {"viewer": viewer}, page, sort=_IN_ORDER_OF_LINKING)

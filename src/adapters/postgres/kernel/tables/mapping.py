@@ -1,12 +1,60 @@
 """Rows to dataclasses. Columns and fields share their names, so there is nothing to write by hand."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields
+from datetime import date, datetime
+from decimal import Decimal
 from enum import Enum
-from types import UnionType
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from types import MappingProxyType, UnionType
+from typing import (
+    Any,
+    Literal,
+    NewType,
+    TypeAliasType,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+    is_typeddict,
+)
+from uuid import UUID
 
 import asyncpg
+from sqlalchemy import Table
+from sqlalchemy.types import (
+    ARRAY,
+    JSON,
+    Boolean,
+    Date,
+    DateTime,
+    Float,
+    Integer,
+    LargeBinary,
+    Numeric,
+    String,
+    TypeEngine,
+    Uuid,
+)
+
+from adapters.postgres.kernel.connection.documents import json_value
+
+# What a column of a type gives, and can be bound to. A type that is not here, such as an interval, passes as
+# the driver has it. The first that fits counts.
+_GIVEN: Mapping[type[TypeEngine[Any]], Sequence[type]] = MappingProxyType(
+    {
+        Uuid: [UUID],
+        String: [str],
+        DateTime: [datetime],
+        Date: [date],
+        Boolean: [bool],
+        Integer: [int],
+        Float: [float],
+        Numeric: [Decimal],
+        LargeBinary: [bytes],
+        ARRAY: [list, tuple],
+        JSON: [dict, list, tuple],
+    }
+)
 
 
 def column_names(shape: type) -> list[str]:
@@ -14,11 +62,48 @@ def column_names(shape: type) -> list[str]:
     return [field.name for field in fields(shape) if field.name != "events"]
 
 
+def differences(shape: type, table: Table) -> Iterator[str]:
+    """Where the fields of a dataclass and the columns of its table do not match, each as a sentence."""
+    names, hints = column_names(shape), get_type_hints(shape)
+    for name in names:
+        if name not in table.c:
+            yield f"the table has no column {name}"
+    for column in table.c:
+        if column.key not in names:
+            yield f"{shape.__name__} has no field {column.key}"
+            continue
+        given = next((types for kind, types in _GIVEN.items() if isinstance(column.type, kind)), ())
+        asked = _plain(hints[column.key])
+        if given and asked and asked not in given:
+            one = " or ".join(kind.__name__ for kind in given)
+            yield f"{column.key} is {asked.__name__} there, and the column {column.type!r} gives {one}"
+
+
+def _plain(hint: object) -> type | None:
+    """The class of which a field's values are; None where a hint does not tell."""
+    while isinstance(hint, (NewType, TypeAliasType)):
+        hint = hint.__supertype__ if isinstance(hint, NewType) else hint.__value__
+    if get_origin(hint) in {Union, UnionType}:
+        found = {_plain(part) for part in get_args(hint) if part is not type(None)}
+        return found.pop() if len(found) == 1 else None
+    if is_typeddict(hint):
+        return dict
+    if get_origin(hint) is Literal:
+        return type(get_args(hint)[0])
+    kind = get_origin(hint) or hint
+    if not isinstance(kind, type):
+        return None
+    if issubclass(kind, Enum):
+        return type(next(iter(kind)).value)
+    plain = (bool, int, float, str, bytes, Decimal, UUID, datetime, date, dict, list, tuple)
+    return next((known for known in plain if issubclass(kind, known)), None)
+
+
 def loader[T](shape: type[T]) -> Callable[[asyncpg.Record | Sequence[Any]], T]:
     """A function that makes a `shape` from a row whose columns are its fields, in their order.
 
-    The driver's types are the right ones except for enumerations, which come as text, and tuples,
-    which come as lists.
+    The driver's types are the right ones except for enumerations, which come as text, tuples, which come
+    as lists, and JSON, which comes as text.
     """
     names = column_names(shape)
     hints = get_type_hints(shape)
@@ -44,7 +129,11 @@ def _conversion(hint: object) -> Callable[[Any], Any] | None:
         return None if inner is None else lambda value: None if value is None else inner(value)
     if get_origin(hint) is tuple:
         member = _conversion(get_args(hint)[0])
-        return tuple if member is None else lambda values: tuple(map(member, values))
+        if member is None:
+            return lambda values: tuple(json_value(values))
+        return lambda values: tuple(map(member, json_value(values)))
+    if (get_origin(hint) or hint) in {dict, list, Mapping, Sequence} or is_typeddict(hint):
+        return json_value
     if isinstance(hint, type) and issubclass(hint, Enum):
         members: dict[Any, Enum] = {member.value: member for member in hint}
         return members.__getitem__  # several times faster than calling the class

@@ -13,17 +13,22 @@ import base64
 import binascii
 import hashlib
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
+from decimal import Decimal
 from functools import lru_cache
-from typing import Any, TypeAliasType, get_args
+from typing import Any, TypeAliasType
 from uuid import UUID
 
 import msgspec
 from sqlalchemy import (
+    Boolean,
+    Date,
     DateTime,
     Integer,
+    Numeric,
     Text,
     Uuid,
     and_,
@@ -38,10 +43,15 @@ from sqlalchemy import (
 from sqlalchemy.sql import ColumnElement, Select
 from sqlalchemy.types import TypeEngine
 
-from adapters.postgres.kernel.connection.database import Database, Statement
+from adapters.postgres.kernel.connection.database import Statement
 from adapters.postgres.kernel.tables.mapping import column_names, loader
-from application.kernel.paging import InvalidCursor, Page, PageRequest, Sort
+from adapters.postgres.kernel.tables.queries import Source
+from application.kernel.paging import InvalidCursor, Page, PageRequest, Sort, sorts_of
 from domain.kernel.errors import NotFound
+
+# What a Decimal's own text looks like, with an exponent where it is very small.
+_DECIMAL = re.compile(r"-?[0-9]{1,200}(\.[0-9]{1,200})?(E[+-][0-9]{1,3})?")
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 SHAPES = 512
 """How many different statements one list keeps: which filters, sort, limit; cursor or total or not."""
@@ -49,7 +59,7 @@ SHAPES = 512
 
 @dataclass(frozen=True, slots=True)
 class _Column:
-    """A column to sort by: how its values are bound, and how they look in a cursor."""
+    """A column to sort by, which is never NULL: how its values are bound, and read from a cursor."""
 
     expression: ColumnElement[Any]
     type: TypeEngine[Any]
@@ -66,6 +76,19 @@ def by_text(expression: ColumnElement[Any]) -> _Column:
 
 def by_number(expression: ColumnElement[Any]) -> _Column:
     return _Column(expression, Integer(), _read_number)
+
+
+def by_decimal(expression: ColumnElement[Any]) -> _Column:
+    return _Column(expression, Numeric(), _read_decimal)
+
+
+def by_date(expression: ColumnElement[Any]) -> _Column:
+    return _Column(expression, Date(), _read_date)
+
+
+def by_flag(expression: ColumnElement[Any]) -> _Column:
+    """False comes before true."""
+    return _Column(expression, Boolean(), _read_flag)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +129,13 @@ class Listing[View]:
     ) -> None:
         self.sorted_by, self.filtered_by = sorted_by, filtered_by
         if sorted_by is not None:
-            _ensure_all(f"{view.__name__} is sorted", sorts, get_args(sorted_by.__value__))
+            keys, _ = sorts_of(sorted_by)
+            _ensure_all(f"The sorts of {view.__name__}", sorts, keys)
         names = [] if filtered_by is None else [field.name for field in fields(filtered_by)]
-        _ensure_all(f"{view.__name__} is filtered", filters or {}, names)
+        _ensure_all(f"The filters of {view.__name__}", filters or {}, names)
+        shown, selected = column_names(view), [column.key for column in source.selected_columns]
+        if shown != selected:
+            raise TypeError(f"{view.__name__} has the fields {shown}, and its source selects {selected}.")
         self._load = loader(view)
         self._width = len(column_names(view))
         self._source = source
@@ -121,7 +148,7 @@ class Listing[View]:
 
     async def page(
         self,
-        database: Database,
+        source: Source,
         scope: Mapping[str, Any],
         request: PageRequest,
         *,
@@ -139,7 +166,7 @@ class Listing[View]:
         if request.cursor is not None:
             after = self._read_cursor(request.cursor, order, _mark(scope, given, order))
         shape = self._shape(tuple(given), order, after is not None, request.limit, request.counted)
-        rows = await database.fetch(shape.statement, {**scope, **given, **(after or {})})
+        rows = await source.fetch(shape.statement, {**scope, **given, **(after or {})})
         total = None
         if request.counted or self._gate is not None:
             if not rows:
@@ -253,8 +280,12 @@ def _after(columns: Sequence[tuple[_Column, bool]]) -> ColumnElement[bool]:
 
 
 def _ensure_all(what: str, meant: Mapping[str, object], declared: Sequence[str]) -> None:
-    if meant.keys() != {*declared}:
-        raise TypeError(f"{what} by {sorted(meant)} in SQL, but is declared with {sorted(declared)}.")
+    differences = [
+        *(f"{name} is declared, and has no SQL" for name in declared if name not in meant),
+        *(f"{name} has SQL, and is not declared" for name in meant if name not in declared),
+    ]
+    if differences:
+        raise TypeError(f"{what} differ: {'; '.join(differences)}.")
 
 
 def _mark(scope: Mapping[str, Any], where: Mapping[str, Any], order: Sequence[tuple[str, bool]]) -> str:
@@ -287,6 +318,24 @@ def _read_text(value: object) -> str:
 def _read_number(value: object) -> int:
     if type(value) is not int or abs(value) >= 1 << 31:
         raise ValueError("no number")
+    return value
+
+
+def _read_decimal(value: object) -> Decimal:
+    if not _DECIMAL.fullmatch(text := _read_text(value)):
+        raise ValueError("no decimal")
+    return Decimal(text)
+
+
+def _read_date(value: object) -> date:
+    if not _DATE.fullmatch(text := _read_text(value)):
+        raise ValueError("no day")
+    return date.fromisoformat(text)
+
+
+def _read_flag(value: object) -> bool:
+    if type(value) is not bool:
+        raise ValueError("neither true nor false")
     return value
 
 

@@ -9,14 +9,14 @@ from dataclasses import replace
 from typing import Any, ClassVar, override
 
 import asyncpg
-from sqlalchemy import CTE, ColumnElement, Table, bindparam, delete, insert, select, update
+from sqlalchemy import CTE, ColumnElement, Table, bindparam, delete, insert, literal_column, select, update
 from sqlalchemy.sql import Select
 
 from adapters.postgres.kernel.connection.database import Statement
 from adapters.postgres.kernel.connection.errors import NO_CONFLICTS, Conflicts
 from adapters.postgres.kernel.connection.transaction import Transaction
 from adapters.postgres.kernel.outbox.events import event_values, recording
-from adapters.postgres.kernel.tables.mapping import column_names, loader
+from adapters.postgres.kernel.tables.mapping import column_names, differences, loader
 from domain.kernel.aggregate import Aggregate
 from domain.kernel.errors import NotFound
 
@@ -34,7 +34,7 @@ class PostgresRepository[A: Aggregate, Id]:
     """Every subclass."""
 
     _names: ClassVar[Sequence[str]]
-    _load: "ClassVar[staticmethod[[asyncpg.Record], Any]]"
+    _load: "ClassVar[staticmethod[[asyncpg.Record | Sequence[Any]], Any]]"
     _get: ClassVar[Statement]
     _add: ClassVar[Statement]
     _save: ClassVar[Statement]
@@ -42,10 +42,9 @@ class PostgresRepository[A: Aggregate, Id]:
 
     @override
     def __init_subclass__(cls) -> None:
-        PostgresRepository.registry.append(cls)
         table, cls._names = cls.table, column_names(cls.entity)
-        if set(cls._names) != set(table.c.keys()):
-            raise TypeError(f"{cls.entity.__name__} and the table {table.name} differ in their fields.")
+        if found := "; ".join(differences(cls.entity, table)):
+            raise TypeError(f"{cls.entity.__name__} and the table {table.name} differ: {found}.")
         cls._load = staticmethod(loader(cls.entity))
         same = (table.c.id == bindparam("id"), table.c.version == bindparam("version"))
         values: dict[str, ColumnElement[Any]] = {name: bindparam(name) for name in cls._names}
@@ -57,6 +56,7 @@ class PostgresRepository[A: Aggregate, Id]:
         cls._add = with_events(row.cte("changed"))
         cls._save = with_events(next_row.returning(table.c.version).cte("changed"))
         cls._remove = with_events(delete(table).where(*same).returning(table.c.version).cte("changed"))
+        PostgresRepository.registry.append(cls)
 
     @classmethod
     def selecting(cls, narrow: Callable[[Select[Any]], Select[Any]]) -> Statement:
@@ -87,7 +87,7 @@ class PostgresRepository[A: Aggregate, Id]:
         row = await self._transaction.fetchrow(statement, values)
         return None if row is None else self._read(row)
 
-    def _read(self, row: asyncpg.Record) -> A:
+    def _read(self, row: asyncpg.Record | Sequence[Any]) -> A:
         """The aggregate of a row, which the transaction has now seen."""
         found: A = self._load(row)
         if self._transaction.seen is not None:
@@ -96,6 +96,11 @@ class PostgresRepository[A: Aggregate, Id]:
 
     async def _write(self, statement: Statement, aggregate: A) -> None:
         await self._transaction.change(statement, self._values(aggregate), conflicts=self.conflicts)
+
+    async def _record_events(self, aggregate: A) -> None:
+        """Stores the events of an aggregate whose row the ORM's session writes, once that is flushed."""
+        if aggregate.events:
+            await self._write(_RECORD_EVENTS, aggregate)
 
     def _values(self, aggregate: A) -> dict[str, Any]:
         """What the statements bind: the row, and its events."""
@@ -106,3 +111,6 @@ class PostgresRepository[A: Aggregate, Id]:
 def with_events(changed: CTE) -> Statement:
     """A change of one row, and its events where there was one."""
     return Statement(select(changed.c.version).add_cte(recording(changed)))
+
+
+_RECORD_EVENTS = with_events(select(literal_column("1").label("version")).cte("changed"))

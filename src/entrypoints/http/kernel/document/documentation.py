@@ -3,11 +3,10 @@
 What is the same for all routes stands in `document.py`.
 """
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, get_origin
+from typing import Any, get_origin, get_type_hints
 
 from fastapi.routing import APIRoute
 
@@ -99,6 +98,8 @@ class Shape:
     """What a route promises beside what FastAPI sees of it."""
 
     location: str | None = None
+    missing: type[NotFound] | None = None
+    """What is not found at its path, where the type of the path's last parameter does not say it."""
     tagged: bool = False
     """It shows one thing with a version, so with an entity tag."""
     runs: bool = False
@@ -180,7 +181,7 @@ def _errors(route: APIRoute, shape: Shape) -> Iterator[type[Exception]]:
     cases: Sequence[tuple[object, Sequence[type[Exception]]]] = (
         (not public, [Unauthenticated]),
         (not public and changes, [ForeignOrigin, CsrfTokenMissing, CsrfTokenWrong, Stale]),
-        (path, [_missing(route.path)]),
+        (path, [_missing(route, shape)] if path else []),
         (read or route.body_field, [InvalidRequest]),
         (route.body_field, [Invalid, MalformedBody, UnsupportedMediaType]),
         (is_page(route.response_model), [InvalidCursor]),
@@ -194,12 +195,23 @@ def _errors(route: APIRoute, shape: Shape) -> Iterator[type[Exception]]:
             yield from errors
 
 
-def _missing(path: str) -> type[Exception]:
-    """What is not there where there is nothing under such a path: of `…/tasks/{task_id}/start` the task."""
-    known = {error.__name__: error for error in NotFound.__subclasses__()}
-    *_, (collection, name) = [("", ""), *re.findall(r"(\w+)/{(\w+)}", path)]
-    nouns = collection.removesuffix("s"), name.removesuffix("_id")
-    return next((known[found] for noun in nouns if (found := f"{noun.title()}NotFound") in known), NotFound)
+def _missing(route: APIRoute, shape: Shape) -> type[NotFound]:
+    """What is not there where there is nothing at a path: of `…/tasks/{task_id}/start` the task.
+
+    Raises TypeError where neither the route nor the type of the last parameter says it.
+    """
+    if shape.missing is not None:
+        return shape.missing
+    name = route.dependant.path_params[-1].name
+    hint = get_type_hints(route.endpoint)[name]
+    if hint not in NotFound.by_id:
+        kind = getattr(hint, "__name__", hint)
+        raise TypeError(
+            f"{' '.join(route.methods or ())} {route.path}: it is not said which error it is when nothing "
+            f"is found by {name}. Name the id in the error, as in class …NotFound(NotFound, of={kind}), or "
+            f"the error at the route, as in missing=…NotFound."
+        )
+    return NotFound.by_id[hint]
 
 
 def successes(route: APIRoute, shape: Shape) -> dict[int | str, dict[str, Any]]:

@@ -84,7 +84,7 @@ def openapi_document(version: str, routes: Iterable[BaseRoute], settings: Kernel
         for parameter in operation.get("parameters", ()):
             _tidy_parameter(parameter)
     _drop_unused(document)
-    add_examples(document)
+    add_examples(document, documented)
     _add_links(document)
     return document
 
@@ -175,7 +175,7 @@ def _tidy_parameter(parameter: dict[str, Any]) -> None:
     """A parameter can be left out, and cannot be null; and pydantic shows a sort as what it is read as."""
     name, schema = parameter["name"], parameter["schema"]
     if parameter["in"] == "path":
-        noun, is_id, _ = name.partition("_id")
+        noun, is_id, _ = name.replace("_", " ").partition(" id")
         parameter.setdefault("description", f"The id of the {noun}." if is_id else f"Its {noun}.")
     schema.pop("description", None)
     options = [option for option in schema.pop("anyOf", ()) if option != {"type": "null"}]

@@ -17,6 +17,7 @@ import structlog
 from fastapi import Body, Query
 from pydantic import BaseModel, ConfigDict, Field
 
+from application.kernel.example import Example
 from application.kernel.identity.cookie_sessions import CookieSessions, SessionCookie, csrf_token
 from application.kernel.identity.provider_login import (
     ATTEMPT_LIFETIME,
@@ -138,6 +139,9 @@ class CsrfToken:
     expires_at: datetime
 
 
+ProviderName = Annotated[str, Example("example")]
+
+
 @router.get("/auth/providers", public=True)
 async def get_login_providers(logins: ProviderLogins) -> LoginProviders:
     """What one can log in through, beside a password."""
@@ -150,10 +154,11 @@ async def get_login_providers(logins: ProviderLogins) -> LoginProviders:
     "/auth/providers/{name}/authorize",
     use_case=ProviderLogin.begin,
     public=True,
-    refuses=(LoginProviderNotFound, Invalid),
+    missing=LoginProviderNotFound,
+    refuses=(Invalid,),
 )
 async def begin_login(
-    name: str, logins: ProviderLogins, cookies: Cookies, query: Annotated[Beginning, Query()]
+    name: ProviderName, logins: ProviderLogins, cookies: Cookies, query: Annotated[Beginning, Query()]
 ) -> Redirect:
     return _depart(await logins.begin(name, **query.model_dump()), cookies)
 
@@ -162,10 +167,11 @@ async def begin_login(
     "/auth/providers/{name}/callback",
     use_case=ProviderLogin.finish,
     public=True,
-    refuses=(LoginProviderNotFound, LoginNotBegun),
+    missing=LoginProviderNotFound,
+    refuses=(LoginNotBegun,),
 )
 async def finish_login(
-    name: str,
+    name: ProviderName,
     logins: ProviderLogins,
     *,
     cookies: Cookies,

@@ -26,6 +26,7 @@ from application.kernel.idempotency import once
 from application.kernel.paging import Page
 from application.kernel.run import Runner
 from domain.kernel.aggregate import Aggregate
+from domain.kernel.errors import NotFound
 from entrypoints.http.kernel.document.documentation import PUBLIC, Shape, parameters, refusals, successes
 from entrypoints.http.kernel.routing.answers import Answer, Header, NoContent, NotModified, Redirect
 from entrypoints.http.kernel.routing.conditions import Condition, entity_tag, has_version, is_known
@@ -35,7 +36,9 @@ from entrypoints.http.kernel.routing.reading import Reader
 
 type Endpoint = Callable[..., Awaitable[object]]
 
-_encode = msgspec.json.Encoder().encode
+# PostgreSQL keeps the members of a JSON object in an order of its own; an answer, and so its entity tag, must
+# not depend on whether it was read from there.
+_encode = msgspec.json.Encoder(order="deterministic").encode
 
 # What an endpoint returns that shows nothing, and the status; the last two where it sets headers of its own.
 _WITHOUT_BODY: Mapping[object, int] = {type(None): 204, NoContent: 204, Redirect: 302}
@@ -73,11 +76,18 @@ class Options(TypedDict, total=False):
     location: str
     """The path of what it creates: `/tasks/{id}`, with the answer's `id`. The status is then 201."""
 
+    missing: type[NotFound]
+    """What is not found where there is nothing at this path. Needed where the type of the path's last
+    parameter does not say it, as in `class XNotFound(NotFound, of=XId)`."""
+
     changes: type[Aggregate]
     """What is at this path, for a request that says by `If-Match` which version of it may be changed."""
 
     must_match: bool
     """A request without `If-Match` is refused."""
+
+    example: Mapping[str, object]
+    """What of the answer's example is as the operation leaves it, such as `{"status": "done"}`."""
 
     unkeyed: str
     """Why a POST takes no `Idempotency-Key`."""
@@ -161,6 +171,7 @@ class Route(APIRoute):
         deprecation = options.get("deprecated")
         self.shape = Shape(
             location=prefix + options["location"] if "location" in options else None,
+            missing=options.get("missing"),
             tagged=has_version(model),
             runs=self.runner is not None,
             changes=self.changes is not None,
@@ -186,6 +197,7 @@ class Route(APIRoute):
         self.openapi_extra = {
             **(PUBLIC if public else {}),
             "parameters": parameters(self.shape, reads=method == "GET"),
+            **({"x-example": options["example"]} if "example" in options else {}),
         }
         self.responses = {
             **successes(self, self.shape),

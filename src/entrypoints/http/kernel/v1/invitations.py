@@ -1,15 +1,17 @@
 """Invitations into a workspace."""
 
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Annotated, Self, TypedDict
+from dataclasses import asdict, dataclass
+from typing import Annotated, TypedDict
 
 from fastapi import Body
 
 from application.kernel.admission import NOT_ADMITTED
 from application.kernel.commands import invitations as commands
 from application.kernel.paging import Page
+from application.kernel.ports.callers import Caller
+from application.kernel.queries import KernelQueries
 from application.kernel.queries.invitations import InvitationView
+from application.kernel.queries.memberships import MemberView
 from domain.kernel.invitations import (
     AlreadyInvited,
     Invitation,
@@ -17,13 +19,13 @@ from domain.kernel.invitations import (
     InvitationId,
     InvitationNotFound,
 )
-from domain.kernel.memberships import AlreadyMember, Membership, OwnersOnly, Role
-from domain.kernel.users import EMAIL_MOST, UserId
+from domain.kernel.memberships import AlreadyMember, OwnersOnly, Role
+from domain.kernel.users import EMAIL_MOST
 from domain.kernel.workspaces import WorkspaceArchived, WorkspaceId
 from entrypoints.http.kernel.routing.dependencies import Actor, Ask, Run
 from entrypoints.http.kernel.routing.inputs import Paging, strict, text
 from entrypoints.http.kernel.routing.routes import Router
-from entrypoints.http.kernel.v1.memberships import MembershipAfter
+from entrypoints.http.kernel.v1 import memberships
 
 router = Router(tag="invitations")
 
@@ -44,33 +46,15 @@ class Acceptance(TypedDict):
 
 
 @dataclass(slots=True)
-class InvitationWithToken:
+class InvitationWithToken(InvitationView):
     """A new invitation, and the token that accepts it, which is shown this once."""
 
-    id: InvitationId
-    workspace_id: WorkspaceId
-    email: str
-    role: Role
-    invited_by: UserId
-    created_at: datetime
-    expires_at: datetime
-    version: int
     token: str
 
-    @classmethod
-    def of(cls, issued: commands.IssuedInvitation) -> Self:
-        invitation = issued.invitation
-        return cls(
-            id=invitation.id,
-            workspace_id=invitation.workspace_id,
-            email=invitation.email,
-            role=invitation.role,
-            invited_by=invitation.invited_by,
-            created_at=invitation.created_at,
-            expires_at=invitation.expires_at,
-            version=invitation.version,
-            token=issued.token,
-        )
+
+async def _view(ask: KernelQueries, actor: Caller, issued: commands.IssuedInvitation) -> InvitationWithToken:
+    shown = await ask.invitations.get(actor.user_id, issued.invitation.id)
+    return InvitationWithToken(**asdict(shown), token=issued.token)
 
 
 @router.post(
@@ -82,7 +66,7 @@ class InvitationWithToken:
 async def invite_member(
     workspace_id: WorkspaceId, actor: Actor, run: Run, body: Annotated[NewInvitation, Body()]
 ) -> InvitationWithToken:
-    return InvitationWithToken.of(await run(commands.invite, actor, workspace_id, **body))
+    return await run.showing(_view, commands.invite, actor, workspace_id, **body)
 
 
 @router.get("/workspaces/{workspace_id}/invitations")
@@ -118,9 +102,8 @@ async def list_my_invitations(actor: Actor, ask: Ask, query: Paging) -> Page[Inv
 @router.post(
     "/invitations/acceptance",
     use_case=commands.accept_invitation,
-    response_model=MembershipAfter,
     location="/workspaces/{workspace_id}/members/{user_id}",
     refuses=(InvitationNotFound, InvitationExpired, AlreadyMember, WorkspaceArchived),
 )
-async def accept_invitation(actor: Actor, run: Run, body: Annotated[Acceptance, Body()]) -> Membership:
-    return await run(commands.accept_invitation, actor, **body)
+async def accept_invitation(actor: Actor, run: Run, body: Annotated[Acceptance, Body()]) -> MemberView:
+    return await run.showing(memberships.view, commands.accept_invitation, actor, **body)

@@ -1,7 +1,5 @@
 """The members of a workspace."""
 
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Annotated, TypedDict
 
 from fastapi import Body
@@ -9,8 +7,10 @@ from fastapi import Body
 from application.kernel.admission import NOT_ADMITTED
 from application.kernel.commands import memberships as commands
 from application.kernel.paging import Page
+from application.kernel.ports.callers import Caller
+from application.kernel.queries import KernelQueries
 from application.kernel.queries.memberships import MemberView
-from domain.kernel.memberships import LastOwner, Membership, OwnersOnly, Role
+from domain.kernel.memberships import LastOwner, MemberNotFound, Membership, OwnersOnly, Role
 from domain.kernel.users import UserId
 from domain.kernel.workspaces import WorkspaceId, WorkspaceNotFound
 from entrypoints.http.kernel.routing.dependencies import Actor, Ask, Run
@@ -27,15 +27,9 @@ class RoleChange(TypedDict):
     role: Role
 
 
-@dataclass(slots=True)
-class MembershipAfter:
-    """A membership as a change has left it."""
-
-    workspace_id: WorkspaceId
-    user_id: UserId
-    role: Role
-    joined_at: datetime
-    version: int
+async def view(ask: KernelQueries, actor: Caller, membership: Membership) -> MemberView:
+    """What a member sees of a membership."""
+    return await ask.memberships.get(actor.user_id, membership.workspace_id, membership.user_id)
 
 
 @router.get("/workspaces/{workspace_id}/members")
@@ -44,7 +38,9 @@ async def list_members(workspace_id: WorkspaceId, actor: Actor, ask: Ask, query:
     return await ask.memberships.page(actor.user_id, workspace_id, query.page)
 
 
-@router.get("/workspaces/{workspace_id}/members/{user_id}", refuses=(WorkspaceNotFound,))
+@router.get(
+    "/workspaces/{workspace_id}/members/{user_id}", missing=MemberNotFound, refuses=(WorkspaceNotFound,)
+)
 async def get_member(workspace_id: WorkspaceId, user_id: UserId, actor: Actor, ask: Ask) -> MemberView:
     """Any member may see a member."""
     return await ask.memberships.get(actor.user_id, workspace_id, user_id)
@@ -52,19 +48,20 @@ async def get_member(workspace_id: WorkspaceId, user_id: UserId, actor: Actor, a
 
 @router.patch(
     "/workspaces/{workspace_id}/members/{user_id}",
+    missing=MemberNotFound,
     use_case=commands.change_role,
     changes=Membership,
-    response_model=MembershipAfter,
     refuses=(*NOT_ADMITTED, WorkspaceNotFound, OwnersOnly, LastOwner),
 )
 async def change_role(
     workspace_id: WorkspaceId, user_id: UserId, actor: Actor, run: Run, body: Annotated[RoleChange, Body()]
-) -> Membership:
-    return await run(commands.change_role, actor, workspace_id, user_id, **body)
+) -> MemberView:
+    return await run.showing(view, commands.change_role, actor, workspace_id, user_id, **body)
 
 
 @router.delete(
     "/workspaces/{workspace_id}/members/{user_id}",
+    missing=MemberNotFound,
     use_case=commands.remove_member,
     changes=Membership,
     refuses=(*NOT_ADMITTED, WorkspaceNotFound, OwnersOnly, LastOwner),

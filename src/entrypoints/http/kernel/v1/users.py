@@ -7,7 +7,7 @@ from pydantic import Field
 
 from application.kernel.admission import NotPermitted
 from application.kernel.commands import users as commands
-from application.kernel.paging import Page, Sort
+from application.kernel.paging import Page
 from application.kernel.queries.users import Profile, UserFilter, UserSortKey, UserView
 from domain.kernel.users import (
     DISPLAY_NAME_MOST,
@@ -19,8 +19,10 @@ from domain.kernel.users import (
     UserId,
     UserNotFound,
 )
+from entrypoints.http.kernel.document.examples import INSTANT
 from entrypoints.http.kernel.routing.dependencies import Actor, Ask, Run
-from entrypoints.http.kernel.routing.inputs import PageQuery, sort_by, strict, text
+from entrypoints.http.kernel.routing.inputs import strict, text
+from entrypoints.http.kernel.routing.lists import ListQuery
 from entrypoints.http.kernel.routing.routes import Router
 
 router = Router(tag="users")
@@ -41,28 +43,6 @@ class RolesChange(TypedDict):
     roles: Annotated[tuple[GlobalRole, ...], Field(max_length=20)]
 
 
-class UserQuery(PageQuery):
-    """Which users, in which order; all filters have to hold."""
-
-    q: Annotated[str | None, Field(max_length=EMAIL_MOST)] = None
-    """How the e-mail address or the name begins, in capital or small letters."""
-
-    suspended: bool | None = None
-    """Only those who are suspended, or only those who are not."""
-
-    role: GlobalRole | None = None
-    """Who have this role in the whole service."""
-
-    sort: Annotated[tuple[Sort[UserSortKey], ...], sort_by(UserSortKey)] = (
-        Sort("created_at", descending=True),
-    )
-    """Names separated by commas; a minus before a name means downwards. Default: the newest first."""
-
-    @property
-    def where(self) -> UserFilter:
-        return UserFilter(text=self.q or None, suspended=self.suspended, role=self.role)
-
-
 @router.get("/me", refuses=(UserNotFound,))
 async def get_profile(actor: Actor, ask: Ask) -> Profile:
     """Everybody may see their own profile."""
@@ -81,7 +61,9 @@ async def edit_profile(actor: Actor, run: Run, body: Annotated[ProfilePatch, Bod
 
 
 @router.get("/admin/users", refuses=(NotPermitted,))
-async def list_users(actor: Actor, ask: Ask, query: Annotated[UserQuery, Query()]) -> Page[UserView]:
+async def list_users(
+    actor: Actor, ask: Ask, query: Annotated[ListQuery[UserFilter, UserSortKey], Query()]
+) -> Page[UserView]:
     """Support and administrators may list all users."""
     return await ask.users.page(actor, query.where, query.sort, query.page)
 
@@ -106,6 +88,7 @@ async def change_roles(user_id: UserId, actor: Actor, run: Run, body: Annotated[
 @router.post(
     "/admin/users/{user_id}/suspension",
     use_case=commands.suspend_user,
+    example={"suspended_at": INSTANT},
     changes=User,
     response_model=UserView,
     refuses=(NotPermitted, OwnAccount),

@@ -1,7 +1,5 @@
 """Workspaces: the tenants."""
 
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Annotated, NotRequired, TypedDict
 
 from fastapi import Body
@@ -9,6 +7,8 @@ from fastapi import Body
 from application.kernel.admission import NOT_ADMITTED, NotPermitted
 from application.kernel.commands import workspaces as commands
 from application.kernel.paging import Page
+from application.kernel.ports.callers import Caller
+from application.kernel.queries import KernelQueries
 from application.kernel.queries.workspaces import WorkspaceView
 from domain.kernel.workspaces import (
     NAME_MOST,
@@ -19,6 +19,7 @@ from domain.kernel.workspaces import (
     WorkspaceId,
     WorkspaceNotArchived,
 )
+from entrypoints.http.kernel.document.examples import INSTANT
 from entrypoints.http.kernel.routing.dependencies import Actor, Ask, Run
 from entrypoints.http.kernel.routing.inputs import Paging, strict, text
 from entrypoints.http.kernel.routing.routes import Router
@@ -48,27 +49,18 @@ class WorkspacePatch(TypedDict, total=False):
     slug: Slug
 
 
-@dataclass(slots=True)
-class WorkspaceAfter:
-    """A workspace as a change has left it."""
-
-    id: WorkspaceId
-    name: str
-    slug: str
-    created_at: datetime
-    archived_at: datetime | None
-    version: int
+async def _view(ask: KernelQueries, actor: Caller, workspace: Workspace) -> WorkspaceView:
+    return await ask.workspaces.get(actor.user_id, workspace.id)
 
 
 @router.post(
     "/workspaces",
     use_case=commands.create_workspace,
-    response_model=WorkspaceAfter,
     location="/workspaces/{id}",
     refuses=(SlugTaken,),
 )
-async def create_workspace(actor: Actor, run: Run, body: Annotated[NewWorkspace, Body()]) -> Workspace:
-    return await run(commands.create_workspace, actor, **body)
+async def create_workspace(actor: Actor, run: Run, body: Annotated[NewWorkspace, Body()]) -> WorkspaceView:
+    return await run.showing(_view, commands.create_workspace, actor, **body)
 
 
 @router.get("/workspaces")
@@ -87,13 +79,12 @@ async def get_workspace(workspace_id: WorkspaceId, actor: Actor, ask: Ask) -> Wo
     "/workspaces/{workspace_id}",
     use_case=commands.edit_workspace,
     changes=Workspace,
-    response_model=WorkspaceAfter,
     refuses=(*NOT_ADMITTED, SlugTaken),
 )
 async def edit_workspace(
     workspace_id: WorkspaceId, actor: Actor, run: Run, body: Annotated[WorkspacePatch, Body()]
-) -> Workspace:
-    return await run(commands.edit_workspace, actor, workspace_id, **body)
+) -> WorkspaceView:
+    return await run.showing(_view, commands.edit_workspace, actor, workspace_id, **body)
 
 
 @router.delete(
@@ -109,12 +100,12 @@ async def delete_workspace(workspace_id: WorkspaceId, actor: Actor, run: Run) ->
 @router.post(
     "/workspaces/{workspace_id}/archival",
     use_case=commands.archive_workspace,
+    example={"archived_at": INSTANT},
     changes=Workspace,
-    response_model=WorkspaceAfter,
     refuses=NOT_ADMITTED,
 )
-async def archive_workspace(workspace_id: WorkspaceId, actor: Actor, run: Run) -> Workspace:
-    return await run(commands.archive_workspace, actor, workspace_id)
+async def archive_workspace(workspace_id: WorkspaceId, actor: Actor, run: Run) -> WorkspaceView:
+    return await run.showing(_view, commands.archive_workspace, actor, workspace_id)
 
 
 @router.delete(

@@ -7,7 +7,8 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 
 revision: str = "0008"
-down_revision: str | None = "0007"
+down_revision: str | None = "0004"
+formerly: str | None = "0007"  # when there was one line
 branch_labels: str | Sequence[str] | None = None
 depends_on: str | Sequence[str] | None = None
 

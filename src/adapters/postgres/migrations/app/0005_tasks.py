@@ -7,9 +7,10 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 
 revision: str = "0005"
-down_revision: str | None = "0004"
-branch_labels: str | Sequence[str] | None = None
-depends_on: str | Sequence[str] | None = None
+down_revision: str | None = None
+formerly: str | None = "0004"  # when there was one line
+branch_labels: str | Sequence[str] | None = ("app",)
+depends_on: str | Sequence[str] | None = "0004"
 
 
 def upgrade() -> None:

@@ -1,0 +1,287 @@
+"""Proves the seam on a copy (`make test-fork`): the example can be deleted, and upstream merges.
+
+(a) The example is deleted as a fork would: its files, and its lines in the lists that a fork owns. `make
+    check` and all that is left of the tests pass.
+(b) Upstream adds a resource to the kernel, the fork adds another one, under a name of two words, each with a
+    migration of the same day. `git merge` has no conflict, both migrations are applied to the fork's filled
+    database, and the checks and the tests of the result pass.
+
+Both resources are the specimen of the tests under another name. `ARGS=strip` does (a) alone.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+SPECIMEN = "tests/kernel/specimen"
+
+NOT_MIGRATED = '    info={"migrated": False},  # made for the tests by `statements`, not by a migration\n'
+
+# What a fork owns and empties when it deletes the example; what is in neither list is the example's.
+OWN = {
+    "src/application/permissions.py": '"""What may be done in a workspace, and which role may do it."""\n',
+    "src/application/reactions.py": '"""What this service\'s events cause."""\n',
+    "src/application/unit_of_work.py": '''\
+"""One transaction of this service: the kernel's collections, and its own."""
+
+from application.kernel.unit_of_work import KernelUnitOfWork
+from application.queries import Queries
+
+
+class UnitOfWork(KernelUnitOfWork):
+    ask: Queries
+''',
+    "src/application/queries/__init__.py": '''\
+"""What people can ask of this service: for each resource its views and the protocol that answers them."""
+
+from dataclasses import dataclass
+
+from application.kernel.queries import KernelQueries
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Queries(KernelQueries):
+    """Everything that can be asked: the kernel's questions, and this service's own."""
+''',
+    "src/entrypoints/seed.py": '''\
+"""This service's part of the demo data."""
+
+from application.unit_of_work import UnitOfWork
+from entrypoints.kernel.seed import Demo
+
+
+async def fill(uow: UnitOfWork, demo: Demo) -> None:
+    """Nothing yet."""
+''',
+}
+KEPT = (
+    "src/*/__init__.py", "src/adapters/postgres/__init__.py", "src/adapters/postgres/migrations/env.py",
+    "src/adapters/tokens/*", "src/adapters/passwords/*", "src/adapters/mail/*",
+    "src/application/commands/__init__.py",
+    "src/entrypoints/*.py", "src/entrypoints/http/*.py", "src/entrypoints/http/v1/__init__.py",
+    "tests/conftest.py", "tests/*/conftest.py", "tests/*/*/conftest.py", "tests/resources/__init__.py",
+)  # fmt: skip
+
+
+class Copy:
+    """A clone of this repository, in which commands run with this one's environment."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        subprocess.run(["git", "clone", "--quiet", str(ROOT), str(folder)], check=True)
+        changed = subprocess.run(
+            ["git", "ls-files", "--modified", "--others", "--exclude-standard"],
+            cwd=ROOT, check=True, capture_output=True, text=True,
+        ).stdout.split()  # fmt: skip
+        for name in changed:
+            if (ROOT / name).is_file():
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(ROOT / name, folder / name)
+        (folder / ".venv").symlink_to(ROOT / ".venv")
+        with (folder / ".git/info/exclude").open("a") as exclude:
+            exclude.write(".venv\n")
+        self.git("config", "user.name", "fork")
+        self.git("config", "user.email", "fork@example.com")
+        self.commit("What is being tried")
+
+    def run(self, *command: str) -> None:
+        began = time.monotonic()
+        environment = {
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join([str(self.folder / "src"), str(self.folder)]),
+        }
+        done = subprocess.run(
+            command, cwd=self.folder, env=environment, check=False, capture_output=True, text=True
+        )
+        seconds = time.monotonic() - began
+        last = [line for line in done.stdout.splitlines() if line.strip()][-1:]
+        print(f"  {' '.join(command)}: {' '.join(last)} ({seconds:.0f} s)", flush=True)
+        if done.returncode:
+            sys.exit(f"{done.stdout[-8000:]}\n{done.stderr[-4000:]}\nFailed: {' '.join(command)}")
+
+    def make(self, *arguments: str) -> None:
+        # The environment is this repository's own: it is neither out of date nor to be made here.
+        self.run("make", "--no-print-directory", "-o", ".venv/.complete", *arguments)
+
+    def git(self, *arguments: str) -> str:
+        done = subprocess.run(
+            ["git", *arguments], cwd=self.folder, check=False, capture_output=True, text=True
+        )
+        if done.returncode:
+            sys.exit(f"git {' '.join(arguments)}:\n{done.stdout}{done.stderr}")
+        return done.stdout
+
+    def commit(self, message: str) -> None:
+        self.git("add", "--all")
+        self.git("commit", "--quiet", "--allow-empty", "-m", message)
+
+    def write(self, name: str, text: str) -> None:
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+    def read(self, name: str) -> str:
+        return (self.folder / name).read_text()
+
+    def check_and_test(self) -> None:
+        self.make("openapi", "BREAKING=allowed")
+        self.make("check")
+        self.make("test", "ARGS=-q")
+
+
+def strip(copy: Copy) -> None:
+    """Deletes the example."""
+    for path in sorted([*copy.folder.glob("src/**/*.py"), *copy.folder.glob("tests/**/*.py")]):
+        place = path.relative_to(copy.folder)
+        if (
+            "kernel" not in place.parts
+            and str(place) not in OWN
+            and not any(place.match(kept) for kept in KEPT)
+        ):
+            path.unlink()
+    for name, text in OWN.items():
+        copy.write(name, text)
+    worker = copy.read("src/entrypoints/worker.py")
+    worker = re.sub(r"^from (application\.reactions|domain\.\w+) import .*\n", "", worker, flags=re.MULTILINE)
+    worker = re.sub(
+        r"REACTIONS: Sequence\[Row\] = \[.*?\]\n", "REACTIONS: Sequence[Row] = []\n", worker, flags=re.DOTALL
+    )
+    copy.write("src/entrypoints/worker.py", worker)
+    copy.write(
+        "tests/entrypoints/http/conftest.py", (ROOT / "tests/kernel/entrypoints/http/conftest.py").read_text()
+    )
+    for name in (
+        "src/adapters/postgres/migrations/app",
+        "src/entrypoints/http/v1",
+        "src/application/commands",
+    ):
+        folder = copy.folder / name
+        folder.mkdir(parents=True, exist_ok=True)
+        if not any(folder.iterdir()):
+            (folder / ".gitkeep").touch()
+    shutil.rmtree(copy.folder / "bench")  # it measures the example
+    copy.make("fmt")
+    copy.commit("Delete the example")
+
+
+class Resource:
+    """The specimen's aggregate under another name, in the kernel or loose in the rings."""
+
+    def __init__(self, *, singular: str, plural: str, kernel: bool) -> None:
+        self.singular, self.plural, self.kernel = singular, plural, kernel
+        self.entity = "".join(word.title() for word in singular.split("_"))
+        self._dots, self._folder = ("kernel.", "kernel/") if kernel else ("", "")
+
+    def add_to(self, copy: Copy) -> None:
+        for ring, target in (
+            ("domain", f"src/domain/{self._folder}"),
+            ("commands", f"src/application/{self._folder}commands/"),
+            ("queries", f"src/application/{self._folder}queries/"),
+            ("postgres", f"src/adapters/postgres/{self._folder}"),
+            ("v1", f"src/entrypoints/http/{self._folder}v1/"),
+        ):
+            source = (copy.folder / SPECIMEN / ring / "work_orders.py").read_text()
+            copy.write(f"{target}{self.plural}.py", self._renamed(source))
+        self._add_facts(copy)
+        self._add_to_lists(copy)
+        copy.make("fmt")
+        copy.make("migration", f"m=add {self.plural}", *(["LINE=kernel"] if self.kernel else []))
+        copy.make("openapi")
+        copy.commit(f"Add {self.plural}")
+
+    def _renamed(self, text: str) -> str:
+        dots = self._dots
+        runner = (
+            "entrypoints.http.kernel.routing.dependencies" if self.kernel else "entrypoints.http.dependencies"
+        )
+        for before, after in (
+            ("kernel.specimen.domain.work_orders", f"domain.{dots}{self.plural}"),
+            ("kernel.specimen.commands.work_orders", f"application.{dots}commands.{self.plural}"),
+            ("kernel.specimen.commands import", f"application.{dots}commands import"),
+            ("kernel.specimen.queries.work_orders", f"application.{dots}queries.{self.plural}"),
+            ("kernel.specimen.postgres.work_orders", f"adapters.postgres.{dots}{self.plural}"),
+            ("kernel.specimen.permissions", f"application.{dots}permissions"),
+            (
+                "kernel.specimen.service import UnitOfWork",
+                f"application.{dots}unit_of_work import UnitOfWork",
+            ),
+            ("kernel.specimen.service import", f"{runner} import"),
+            (NOT_MIGRATED, ""),
+            ("TransitionNotAllowed", f"{self.entity}TransitionNotAllowed"),
+            ("WorkOrder", self.entity),
+            ("WORK_ORDER", self.singular.upper()),
+            ("work_orders", self.plural),
+            ("work_order", self.singular),
+            ("work orders", self.plural.replace("_", " ")),
+            ("work order", self.singular.replace("_", " ")),
+        ):
+            text = text.replace(before, after)
+        return re.sub(r"(?<!\w)UnitOfWork\b", "KernelUnitOfWork", text) if self.kernel else text
+
+    def _add_facts(self, copy: Copy) -> None:
+        builders = (copy.folder / SPECIMEN / "builders.py").read_text().partition("def a_note(")[0]
+        facts = (copy.folder / SPECIMEN / "resources/work_orders.py").read_text()
+        facts = re.sub(r"^from kernel\.specimen\.builders import .*\n", "", facts, flags=re.MULTILINE)
+        docstring, _, facts = facts.partition("\n\n")
+        imports, functions = builders[builders.index("from ") :].split("def ", 1)
+        imports = "".join(line for line in imports.splitlines(True) if ".notes" not in line)
+        end = facts.index("\n\n\n")  # of the imports
+        text = f"{docstring}\n\n{imports}{facts[:end]}\n\n\ndef {functions}\n\n{facts[end:]}"
+        folder = f"tests/{self._folder}resources"
+        copy.write(f"{folder}/{self.plural}.py", self._renamed(text))
+
+    def _add_to_lists(self, copy: Copy) -> None:
+        """The lines that a developer writes in the lists of whoever owns the resource."""
+        dots, ring, entity, plural = self._dots, f"src/application/{self._folder}", self.entity, self.plural
+        text = copy.read(f"{ring}unit_of_work.py")
+        last = "    kept_answers: KeptAnswers\n" if self.kernel else "    ask: Queries\n"
+        collection = f"    {plural}: Repository[{entity}, {entity}Id]\n"
+        text = text.replace(last, f"{last}{collection}", 1)
+        imports = (
+            "from application.kernel.ports.storing import Repository\n"
+            f"from domain.{dots}{plural} import {entity}, {entity}Id\n"
+        )
+        copy.write(
+            f"{ring}unit_of_work.py", text.replace("from application.", f"{imports}from application.", 1)
+        )
+
+        text = copy.read(f"{ring}queries/__init__.py").rstrip()
+        imports = f"from application.{dots}queries.{plural} import {entity}Queries\n"
+        text = text.replace("\n\n\n@dataclass", f"\n{imports}\n\n@dataclass", 1)
+        copy.write(f"{ring}queries/__init__.py", f"{text}\n    {plural}: {entity}Queries\n")
+
+        text = copy.read(f"{ring}permissions.py")
+        if not self.kernel:
+            text += "\nfrom application.kernel.permissions import MEMBERS, Permission\n"
+        copy.write(
+            f"{ring}permissions.py",
+            f'{text}\nWRITE_{plural.upper()} = Permission("{plural}:write", MEMBERS)\n',
+        )
+
+
+def main(arguments: list[str]) -> None:
+    with tempfile.TemporaryDirectory(prefix="fork-") as folder:
+        print("(a) the kernel without the example", flush=True)
+        fork = Copy(Path(folder) / "fork")
+        strip(fork)
+        fork.check_and_test()
+        fork.commit("Store the document without the example")
+        if arguments == ["strip"]:
+            return
+        print("(b) upstream and the fork add a resource each", flush=True)
+        upstream = Copy(Path(folder) / "upstream")
+        Resource(singular="shipment", plural="shipments", kernel=True).add_to(upstream)
+        Resource(singular="purchase_order", plural="purchase_orders", kernel=False).add_to(fork)
+        fork.git("fetch", "--quiet", str(upstream.folder), "HEAD")
+        print(fork.git("merge", "--no-edit", "FETCH_HEAD").splitlines()[-1])
+        fork.check_and_test()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

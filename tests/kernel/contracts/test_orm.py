@@ -1,0 +1,62 @@
+"""A repository written with SQLAlchemy's ORM promises what the one written in Core does (decision 0023)."""
+
+import inspect
+
+import pytest
+
+from adapters.postgres.kernel.connection.database import Database
+from adapters.postgres.kernel.connection.transactions import PostgresTransactions
+from adapters.postgres.kernel.discovery import repositories_of
+from adapters.postgres.kernel.outbox.delivery import PostgresOutbox
+from application.kernel.ports.events import Delivery
+from domain.kernel.aggregate import Event
+from kernel.contracts import test_repositories as suite
+from kernel.specimen.service import UnitOfWork
+from kernel.world.builders import NOW
+from kernel.world.orm_workspaces import OrmWorkspaces
+from kernel.world.resources import Example
+
+begin = suite.begin
+
+
+@pytest.fixture
+def example() -> Example:
+    return suite.workspace_example()
+
+
+@pytest.fixture
+def world(database: Database) -> suite.World:
+    repositories = {**repositories_of(UnitOfWork), "workspaces": OrmWorkspaces}
+    begin = PostgresTransactions(database, lambda: NOW, UnitOfWork, repositories)
+    outbox = PostgresOutbox(database, begin)
+    events: list[Event] = []
+
+    async def take(uow: UnitOfWork, delivery: Delivery[Event]) -> None:
+        events.append(delivery.event)
+
+    async def delivered() -> list[Event]:
+        while await outbox.deliver_next(take):
+            pass
+        return events
+
+    return suite.World(begin, delivered)
+
+
+globals().update(
+    {
+        name: promise
+        for name, promise in inspect.getmembers(suite, inspect.isfunction)
+        if name.startswith("test_") and "example" in inspect.signature(promise).parameters
+    }
+)
+
+# And what is said of workspaces alone.
+test_a_slug_belongs_to_one_workspace = suite.test_a_slug_belongs_to_one_workspace
+test_the_slug_of_a_deleted_workspace_is_free = suite.test_the_slug_of_a_deleted_workspace_is_free
+test_all_that_is_in_a_workspace_goes_with_it_and_nothing_else = (
+    suite.test_all_that_is_in_a_workspace_goes_with_it_and_nothing_else
+)
+
+
+def test_the_suite_of_every_aggregate_runs() -> None:
+    assert "test_what_was_saved_comes_back_whole_as_the_next_version" in globals()

@@ -1,0 +1,1 @@
+"""The facts of this service's resources, for all suites: kernel/world/resources.py says which."""
