@@ -300,7 +300,7 @@ def listings() -> Mapping[Listing[Any], tuple[str, str]]:
     import_tables()
     homes = {
         "kernel.specimen.postgres": "tests/kernel/specimen/resources/{}.py",
-        "adapters.postgres.kernel": "tests/kernel/adapters/postgres/test_lists.py",
+        "adapters.postgres.kernel": "tests/kernel/resources/{}.py",
         "adapters.postgres": "tests/resources/{}.py",
     }
     found = {}
