@@ -5,16 +5,17 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from application.commands.comments import add_comment, delete_comment, edit_comment
-from application.kernel.paging import PageRequest
+from application.kernel.paging import PageRequest, Sort
+from application.queries.comments import CommentView
 from domain.comments import Comment, CommentId, CommentNotFound
 from domain.kernel.aggregate import Aggregate, new_id
 from domain.kernel.users import UserId
 from domain.kernel.workspaces import WorkspaceId
 from domain.tasks import TaskId
 from kernel.world.builders import NOW, a_user, a_user_id, a_workspace, a_workspace_id
-from kernel.world.resources import Example, Matrix, Places, Statements, World, in_a_workspace, json
+from kernel.world.resources import Example, Listed, Matrix, Places, Statements, World, in_a_workspace, json
 from resources import tasks
-from resources.tasks import a_task, a_task_id
+from resources.tasks import FILLED, a_task, a_task_id
 
 
 def a_comment(
@@ -154,4 +155,23 @@ FILLINGS = {
         INSERT INTO comments (id, task_id, workspace_id, author_id, body, created_at, version)
         SELECT gen_random_uuid(), id, workspace_id, created_by, 'Which wool?', now(), 1 FROM tasks
     """,
+}
+
+
+# ── lists ────────────────────────────────────────────────────────────────────────────────────────
+
+FILL = {
+    "comments": """
+        INSERT INTO comments (id, task_id, workspace_id, author_id, body, created_at, version)
+        SELECT gen_random_uuid(), '00000000-0000-0000-0000-000000000001', :workspace, :owner, 'loom', :at, 1
+        FROM generate_series(1, 10000) AS n
+    """,
+}
+LISTS: dict[str, Listed[CommentView]] = {
+    "comments": Listed(
+        table="comments",
+        ask=lambda world, _, page: world.ask.comments.page(world.team.viewer.user_id, FILLED, page),
+        sorts={"created_at": lambda view: view.created_at},
+        fixed=Sort("created_at"),
+    ),
 }

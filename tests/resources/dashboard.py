@@ -1,10 +1,11 @@
 """The dashboard, which only asks: all that the suites need to know of it."""
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from domain.kernel.aggregate import Aggregate
 from kernel.world.builders import NOW
-from kernel.world.resources import Example, Matrix, Places, Statements, World, in_a_workspace
+from kernel.world.resources import Example, Listed, Matrix, Places, Statements, World, in_a_workspace
 
 EXAMPLES: list[Callable[[], Example]] = []
 
@@ -34,3 +35,6 @@ QUERIES: Statements = {
 }
 
 FILLINGS: Mapping[str, str] = {}
+
+LISTS: Mapping[str, Listed[Any]] = {}
+FILL: Mapping[str, str] = {}

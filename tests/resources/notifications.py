@@ -5,15 +5,15 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from application.commands.notifications import mark_notification
-from application.kernel.paging import PageRequest
-from application.queries.notifications import NotificationFilter
+from application.kernel.paging import PageRequest, Sort
+from application.queries.notifications import NotificationFilter, NotificationView
 from domain.kernel.aggregate import Aggregate, new_id
 from domain.kernel.users import UserId
 from domain.kernel.workspaces import WorkspaceId
 from domain.notifications import Kind, Notification, NotificationId, NotificationNotFound
 from domain.tasks import TaskId
 from kernel.world.builders import NOW, a_user, a_user_id, a_workspace, a_workspace_id
-from kernel.world.resources import Example, Matrix, Places, Row, Statements, World, json, oneself
+from kernel.world.resources import Example, Listed, Matrix, Places, Row, Statements, World, json, oneself
 from resources import tasks
 from resources.tasks import a_task, a_task_id
 
@@ -154,4 +154,25 @@ FILLINGS = {
         SELECT gen_random_uuid(), assignee_id, 'task_assigned', id, workspace_id, created_by, now(), 1
         FROM tasks
     """,
+}
+
+
+# ── lists ────────────────────────────────────────────────────────────────────────────────────────
+
+FILL = {
+    "notifications": """
+        INSERT INTO notifications (id, user_id, kind, task_id, workspace_id, caused_by, created_at, version)
+        SELECT gen_random_uuid(), :owner, 'task_assigned', task_id, :workspace, :owner, :at, 1
+        FROM (SELECT id AS task_id, row_number() OVER () AS n FROM tasks) AS numbered
+    """,
+}
+LISTS: dict[str, Listed[NotificationView]] = {
+    "notifications": Listed(
+        table="notifications",
+        ask=lambda world, _, page: world.ask.notifications.page(
+            world.team.owner.user_id, NotificationFilter(), page
+        ),
+        sorts={"created_at": lambda view: view.created_at},
+        fixed=Sort("created_at", descending=True),
+    ),
 }

@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -18,13 +19,23 @@ from application.commands.tasks import (
 )
 from application.kernel.admission import NotPermitted
 from application.kernel.paging import PageRequest, Sort
-from application.queries.tasks import TaskFilter
+from application.queries.tasks import TaskFilter, TaskView
 from domain.kernel.aggregate import Aggregate, new_id
 from domain.kernel.users import UserId
 from domain.kernel.workspaces import WorkspaceId
 from domain.tasks import Priority, Status, Task, TaskId, TaskNotFound
 from kernel.world.builders import NOW, a_team, a_user_id, a_workspace_id
-from kernel.world.resources import Example, Matrix, Places, Stage, Statements, World, in_a_workspace, json
+from kernel.world.resources import (
+    Example,
+    Listed,
+    Matrix,
+    Places,
+    Stage,
+    Statements,
+    World,
+    in_a_workspace,
+    json,
+)
 
 
 def a_task_id() -> TaskId:
@@ -220,4 +231,57 @@ FILLINGS = {
             now(), 1
         FROM memberships
     """,
+}
+
+
+# ── lists ────────────────────────────────────────────────────────────────────────────────────────
+
+FILLED = TaskId(UUID(int=1))
+"""The first that FILL makes."""
+
+FILL = {
+    "tasks": """
+        INSERT INTO tasks
+            (id, workspace_id, title, description, status, priority, due_at, labels, created_by,
+             created_at, updated_at, version)
+        SELECT CASE WHEN n = 1 THEN '00000000-0000-0000-0000-000000000001'::uuid ELSE gen_random_uuid() END,
+               :workspace, 'Task ' || (n / 2 * 7919 % 5000), '', 'open',
+               (ARRAY['low', 'normal', 'high', 'urgent'])[1 + n % 4],
+               CASE WHEN n % 4 = 0 THEN NULL ELSE :now + (n / 2 * 7907 % 5000) * interval '1 minute' END,
+               '{}', :owner, :at, :now, 1
+        FROM generate_series(1, 10000) AS n
+    """,
+}
+DUE = TaskFilter(due_after=NOW, due_before=NOW.replace(year=2030))
+
+
+def _pages(where: TaskFilter | None = None, **more: Any) -> Listed[TaskView]:
+    return Listed(
+        table="tasks",
+        ask=lambda world, sort, page: world.ask.tasks.page(
+            world.team.viewer.user_id, world.team.workspace.id, where or TaskFilter(), sort, page
+        ),
+        **more,
+    )
+
+
+def _due(view: TaskView) -> datetime:
+    return view.due_at or datetime(9999, 12, 31, tzinfo=UTC)
+
+
+LISTS = {
+    "tasks": _pages(
+        sorts={
+            "created_at": lambda view: view.created_at,
+            "due_at": _due,
+            "priority": lambda view: [*Priority].index(view.priority),
+            "title": lambda view: view.title,
+        },
+        several=[
+            [Sort("created_at", descending=True), Sort("title", descending=True)],
+            [Sort("created_at", descending=True), Sort("title")],
+            [Sort("title"), Sort("due_at", descending=True)],
+        ],
+    ),
+    "tasks due in a window": _pages(DUE, sorts={"due_at": _due}, rows=7_500),
 }

@@ -14,8 +14,8 @@ PEOPLE     members of its bodies that are a user
 MATRIX     a row for each of its operations: who may call it, and what the others get
 COMMANDS   for each use case how many statements it takes
 QUERIES    for each question how many statements it takes
-LISTS      its lists, in every order: for the suites about pages and about plans
-FILL       SQL that makes 10,000 rows of it, for the suite about plans
+LISTS      each list that can be asked for, by a name: how, and by what it is sorted
+FILL       SQL that makes 10,000 rows, by the table that it fills: what is in the lists
 FILLINGS   SQL that fills the tables of a migration, by its revision
 """
 
@@ -29,11 +29,13 @@ from typing import Any
 from uuid import UUID
 
 from adapters.postgres.kernel.tables.schema import metadata
+from application.kernel.paging import Page, PageRequest, Sort
 from application.kernel.run import Runner
 from domain.kernel.aggregate import Aggregate, new_id
 from domain.kernel.errors import NotFound
 from domain.kernel.users import UserId
 from domain.kernel.workspaces import WorkspaceId
+from kernel.specimen.service import Queries
 from kernel.world.builders import NOW, Team
 from kernel.world.fakes import kinds_by_table
 
@@ -211,3 +213,48 @@ def filled(value: object, places: Places) -> object:
     named = isinstance(value, str) and value.startswith("<")
     found = places[value.strip("<>")] if named and isinstance(value, str) else value
     return found() if callable(found) else found
+
+
+# ── the lists ────────────────────────────────────────────────────────────────────────────────────
+
+ROWS = 10_000
+
+
+@dataclass(frozen=True)
+class Filled:
+    """A database in which a team has what FILL makes.
+
+    In FILL, `:workspace`, `:owner` and `:outsider` are the team's ids, `:now` is NOW, and `:at` is an instant
+    that two values of `n` share. A table is filled after those that it refers to.
+    """
+
+    ask: Queries
+    team: Team
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listed[View]:
+    """A list: how to ask for a page of it, and by what it is sorted.
+
+    `sorts` has for every key that the list can be sorted by what PostgreSQL compares, from a view. A list
+    whose order cannot be chosen has it as `fixed`; `ask` is then given that one. `several` are orders of more
+    than one key that are to be fast as well: of their first key few rows share a value.
+
+    `rows` is how many of FILL's rows are in the list. A `short` list, which is of one person, may be read as
+    a whole for a page.
+    """
+
+    table: str
+    ask: Callable[[Filled, Sequence[Sort[Any]], PageRequest], Awaitable[Page[View]]]
+    sorts: Mapping[str, Callable[[View], Any]]
+    fixed: Sort[Any] | None = None
+    several: Sequence[Sequence[Sort[Any]]] = ()
+    rows: int = ROWS
+    short: bool = False
+
+    @property
+    def orders(self) -> Sequence[Sequence[Sort[Any]]]:
+        """Every order that the suites look at."""
+        if self.fixed is not None:
+            return [[self.fixed]]
+        return [*([Sort(key, down)] for key in self.sorts for down in (False, True)), *self.several]

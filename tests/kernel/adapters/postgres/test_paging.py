@@ -19,16 +19,16 @@ from sqlalchemy import select
 
 from adapters.postgres.kernel.tables.mapping import column_names
 from adapters.postgres.kernel.tables.paging import Listing, by_text
-from adapters.postgres.tasks import tasks as tasks_table
 from application.kernel.paging import InvalidCursor, Page, PageRequest, Sort
 from application.kernel.unit_of_work import Begin
-from application.queries.notifications import NotificationFilter
-from application.queries.tasks import TaskFilter, TaskSortKey, TaskView
 from domain.kernel.memberships import Role
 from domain.kernel.users import UserId
 from domain.kernel.workspaces import WorkspaceId, WorkspaceNotFound
-from domain.tasks import Priority, Status, Task
 from kernel.servers.backends import ByHand
+from kernel.specimen.builders import a_work_order
+from kernel.specimen.domain.work_orders import WorkOrder, WorkOrderPriority, WorkOrderStatus
+from kernel.specimen.postgres.work_orders import work_orders as work_orders_table
+from kernel.specimen.queries.work_orders import WorkOrderFilter, WorkOrderSortKey, WorkOrderView
 from kernel.specimen.service import Queries, UnitOfWork
 from kernel.world.builders import (
     NOW,
@@ -37,28 +37,24 @@ from kernel.world.builders import (
     a_user,
     a_workspace,
     a_workspace_id,
-    an_invitation,
     store,
 )
 from kernel.world.refusals import refused
-from resources.comments import a_comment
-from resources.notifications import a_notification
-from resources.tasks import a_task
 
-type Order = Sequence[Sort[TaskSortKey]]
+type Order = Sequence[Sort[WorkOrderSortKey]]
 
 ANOTHER_LIST = "It belongs to another list, filter or sort; start at the first page."
 DAMAGED = "It is damaged; start at the first page."
 FAR = datetime(9999, 12, 31, tzinfo=UTC)
-RANK = {priority: rank for rank, priority in enumerate(Priority)}
-KEYS: tuple[TaskSortKey, ...] = ("created_at", "due_at", "priority", "title")
-VALUES: dict[TaskSortKey, Callable[[Task | TaskView], Any]] = {
-    "created_at": lambda task: task.created_at,
-    "due_at": lambda task: task.due_at or FAR,
-    "priority": lambda task: RANK[task.priority],
-    "title": lambda task: task.title,
+RANK = {priority: rank for rank, priority in enumerate(WorkOrderPriority)}
+KEYS: tuple[WorkOrderSortKey, ...] = ("created_at", "due_at", "priority", "title")
+VALUES: dict[WorkOrderSortKey, Callable[[WorkOrder | WorkOrderView], Any]] = {
+    "created_at": lambda work_order: work_order.created_at,
+    "due_at": lambda work_order: work_order.due_at or FAR,
+    "priority": lambda work_order: RANK[work_order.priority],
+    "title": lambda work_order: work_order.title,
 }
-EVERYTHING = TaskFilter()
+EVERYTHING = WorkOrderFilter()
 
 
 class Viewed(Protocol):
@@ -71,7 +67,7 @@ few_instants = st.integers(0, 2).map(lambda days: NOW + timedelta(days=days))
 specifications = st.fixed_dictionaries(
     {
         "title": st.text("abc", min_size=1, max_size=2),
-        "priority": st.sampled_from(Priority),
+        "priority": st.sampled_from(WorkOrderPriority),
         "due_at": st.none() | few_instants | st.just(FAR),
         "created_at": few_instants,
     }
@@ -82,9 +78,9 @@ orders = st.lists(
 page_sizes = st.lists(st.integers(1, 6), min_size=1, max_size=5)
 
 
-def in_order[T: (Task, TaskView)](tasks: Sequence[T], order: Order) -> list[T]:
+def in_order[T: (WorkOrder, WorkOrderView)](work_orders: Sequence[T], order: Order) -> list[T]:
     """What the database should do: the sort is stable, so the last key is sorted by first."""
-    ordered = sorted(tasks, key=lambda task: task.id, reverse=order[0].descending)
+    ordered = sorted(work_orders, key=lambda work_order: work_order.id, reverse=order[0].descending)
     for by in reversed(order):
         ordered = sorted(ordered, key=VALUES[by.key], reverse=by.descending)
     return ordered
@@ -107,14 +103,14 @@ async def walk[View](
     pytest.fail("The list has no end.")
 
 
-def task_pages(
+def work_order_pages(
     queries: Queries,
     viewer: UserId,
     workspace_id: WorkspaceId,
     order: Order,
-    where: TaskFilter = EVERYTHING,
-) -> Callable[[PageRequest], Awaitable[Page[TaskView]]]:
-    return lambda page: queries.tasks.page(viewer, workspace_id, where, order, page)
+    where: WorkOrderFilter = EVERYTHING,
+) -> Callable[[PageRequest], Awaitable[Page[WorkOrderView]]]:
+    return lambda page: queries.work_orders.page(viewer, workspace_id, where, order, page)
 
 
 async def another_workspace(begin: Begin[UnitOfWork], team: Team) -> WorkspaceId:
@@ -127,13 +123,16 @@ async def another_workspace(begin: Begin[UnitOfWork], team: Team) -> WorkspaceId
     return workspace.id
 
 
-def tasks_of(team: Team, workspace_id: WorkspaceId, specified: Sequence[dict[str, Any]]) -> list[Task]:
+def work_orders_of(
+    team: Team, workspace_id: WorkspaceId, specified: Sequence[dict[str, Any]]
+) -> list[WorkOrder]:
     return [
-        a_task(workspace_id=workspace_id, created_by=team.owner.user_id, **values) for values in specified
+        a_work_order(workspace_id=workspace_id, created_by=team.owner.user_id, **values)
+        for values in specified
     ]
 
 
-# ── tasks, whose list has every kind of sorting ──────────────────────────────────────────────────
+# ── work orders, whose list has every kind of sorting ────────────────────────────────────────────────
 
 
 @given(specified=st.lists(specifications, max_size=20), order=orders, sizes=page_sizes)
@@ -147,34 +146,38 @@ async def test_the_pages_of_a_list_together_are_the_sorted_list(
     sizes: list[int],
 ) -> None:
     workspace_id = await another_workspace(begin, team)
-    tasks = tasks_of(team, workspace_id, specified)
-    await store(begin, *tasks)
+    work_orders = work_orders_of(team, workspace_id, specified)
+    await store(begin, *work_orders)
 
-    found = await walk(task_pages(queries, team.owner.user_id, workspace_id, order), sizes)
+    found = await walk(work_order_pages(queries, team.owner.user_id, workspace_id, order), sizes)
 
-    assert [view.id for view in found] == [task.id for task in in_order(tasks, order)]
+    assert [view.id for view in found] == [work_order.id for work_order in in_order(work_orders, order)]
 
 
 async def test_every_sort_and_every_pair_of_sorts_works_in_every_direction(
     begin: Begin[UnitOfWork], queries: Queries, team: Team
 ) -> None:
     numbers = count()
-    tasks = tasks_of(
+    work_orders = work_orders_of(
         team,
         team.workspace.id,
         [
             {"title": title, "priority": priority, "due_at": due_at, "created_at": NOW + timedelta(days=day)}
-            for title, priority, due_at in product("ab", (Priority.LOW, Priority.URGENT), (None, NOW))
+            for title, priority, due_at in product(
+                "ab", (WorkOrderPriority.LOW, WorkOrderPriority.URGENT), (None, NOW)
+            )
             for day in (next(numbers) % 3,)
         ],
     )
-    await store(begin, *tasks)
+    await store(begin, *work_orders)
     sorts = [(key,) for key in KEYS] + list(permutations(KEYS, 2))
     for keys in sorts:
         for directions in product((False, True), repeat=len(keys)):
             order = [Sort(key, down) for key, down in zip(keys, directions, strict=True)]
-            found = await walk(task_pages(queries, team.owner.user_id, team.workspace.id, order), [3])
-            assert [view.id for view in found] == [task.id for task in in_order(tasks, order)], order
+            found = await walk(work_order_pages(queries, team.owner.user_id, team.workspace.id, order), [3])
+            assert [view.id for view in found] == [
+                work_order.id for work_order in in_order(work_orders, order)
+            ], order
 
 
 @given(
@@ -194,30 +197,30 @@ async def test_rows_that_come_and_go_during_a_walk_neither_repeat_nor_hide_anoth
     changes: list[tuple[bool, int, dict[str, Any]]],
 ) -> None:
     workspace_id = await another_workspace(begin, team)
-    before = tasks_of(team, workspace_id, specified)
+    before = work_orders_of(team, workspace_id, specified)
     await store(begin, *before)
-    removed: list[Task] = []
-    added: list[Task] = []
+    removed: list[WorkOrder] = []
+    added: list[WorkOrder] = []
     remaining = iter(changes)
 
-    async def then_change(page: PageRequest) -> Page[TaskView]:
-        answer = await queries.tasks.page(team.owner.user_id, workspace_id, EVERYTHING, order, page)
+    async def then_change(page: PageRequest) -> Page[WorkOrderView]:
+        answer = await queries.work_orders.page(team.owner.user_id, workspace_id, EVERYTHING, order, page)
         match next(remaining, None):
             case (True, number, _) if (gone := before[number % len(before)]) not in removed:
                 async with begin() as uow:
-                    await uow.tasks.remove(gone)
+                    await uow.work_orders.remove(gone)
                 removed.append(gone)
             case (False, _, values):
-                added.extend(tasks_of(team, workspace_id, [values]))
+                added.extend(work_orders_of(team, workspace_id, [values]))
                 await store(begin, added[-1])
         return answer
 
     found = [view.id for view in await walk(then_change, sizes)]
 
     assert len(found) == len(set(found))
-    assert {task.id for task in before if task not in removed} <= set(found)
-    known = {task.id: task for task in (*before, *added)}
-    assert found == [task.id for task in in_order([known[id] for id in found], order)]
+    assert {work_order.id for work_order in before if work_order not in removed} <= set(found)
+    known = {work_order.id: work_order for work_order in (*before, *added)}
+    assert found == [work_order.id for work_order in in_order([known[id] for id in found], order)]
 
 
 @given(
@@ -238,30 +241,36 @@ async def test_whatever_letters_titles_have_their_list_is_whole(
     sizes: list[int],
 ) -> None:
     workspace_id = await another_workspace(begin, team)
-    await store(begin, *tasks_of(team, workspace_id, [{"title": title} for title in titles]))
+    await store(begin, *work_orders_of(team, workspace_id, [{"title": title} for title in titles]))
 
-    pages = task_pages(queries, team.owner.user_id, workspace_id, [Sort("title", descending)])
+    pages = work_order_pages(queries, team.owner.user_id, workspace_id, [Sort("title", descending)])
     found = await walk(pages, sizes)
 
     down = "DESC" if descending else "ASC"
-    in_sql = f"SELECT id FROM tasks WHERE workspace_id = $1 ORDER BY title {down}, id {down}"  # noqa: S608
+    in_sql = f"SELECT id FROM work_orders WHERE workspace_id = $1 ORDER BY title {down}, id {down}"  # noqa: S608
     assert [view.id for view in found] == [row["id"] for row in await by_hand.fetch(in_sql, workspace_id)]
 
 
 async def test_a_filter_holds_on_every_page(begin: Begin[UnitOfWork], queries: Queries, team: Team) -> None:
-    tasks = tasks_of(
+    work_orders = work_orders_of(
         team,
         team.workspace.id,
-        [{"priority": priority, "labels": ("deep",)} for priority in Priority for _ in range(3)],
+        [{"priority": priority, "labels": ("deep",)} for priority in WorkOrderPriority for _ in range(3)],
     )
-    await store(begin, *tasks)
-    where = TaskFilter(priority=[Priority.LOW, Priority.URGENT], label="deep", status=[Status.OPEN])
-    pages = task_pages(queries, team.owner.user_id, team.workspace.id, [Sort("created_at")], where)
+    await store(begin, *work_orders)
+    where = WorkOrderFilter(
+        priority=[WorkOrderPriority.LOW, WorkOrderPriority.URGENT],
+        label="deep",
+        status=[WorkOrderStatus.OPEN],
+    )
+    pages = work_order_pages(queries, team.owner.user_id, team.workspace.id, [Sort("created_at")], where)
 
     found = await walk(pages, [2])
 
     assert [view.id for view in found] == [
-        task.id for task in in_order(tasks, [Sort("created_at")]) if task.priority in where.priority
+        work_order.id
+        for work_order in in_order(work_orders, [Sort("created_at")])
+        if work_order.priority in where.priority
     ]
 
 
@@ -269,8 +278,8 @@ async def test_a_filter_holds_on_every_page(begin: Begin[UnitOfWork], queries: Q
 async def test_there_is_a_next_page_exactly_when_something_is_left(
     begin: Begin[UnitOfWork], queries: Queries, team: Team, there: int, more: bool
 ) -> None:
-    await store(begin, *tasks_of(team, team.workspace.id, [{}] * there))
-    pages = task_pages(queries, team.owner.user_id, team.workspace.id, [Sort("created_at")])
+    await store(begin, *work_orders_of(team, team.workspace.id, [{}] * there))
+    pages = work_order_pages(queries, team.owner.user_id, team.workspace.id, [Sort("created_at")])
 
     page = await pages(PageRequest(limit=3))
 
@@ -281,17 +290,17 @@ async def test_there_is_a_next_page_exactly_when_something_is_left(
 async def test_a_cursor_whose_row_has_gone_continues_where_it_was(
     begin: Begin[UnitOfWork], queries: Queries, team: Team
 ) -> None:
-    tasks = tasks_of(team, team.workspace.id, [{}] * 4)
-    await store(begin, *tasks)
-    pages = task_pages(queries, team.owner.user_id, team.workspace.id, [Sort("created_at")])
-    first, second, *others = in_order(tasks, [Sort("created_at")])
+    work_orders = work_orders_of(team, team.workspace.id, [{}] * 4)
+    await store(begin, *work_orders)
+    pages = work_order_pages(queries, team.owner.user_id, team.workspace.id, [Sort("created_at")])
+    first, second, *others = in_order(work_orders, [Sort("created_at")])
     cursor = (await pages(PageRequest(limit=2))).next
     async with begin() as uow:
-        await uow.tasks.remove(second)
+        await uow.work_orders.remove(second)
 
     page = await pages(PageRequest(limit=2, cursor=cursor))
 
-    assert [view.id for view in page.items] == [task.id for task in others]
+    assert [view.id for view in page.items] == [work_order.id for work_order in others]
     assert page.next is None
     assert first.id not in {view.id for view in page.items}
 
@@ -299,12 +308,12 @@ async def test_a_cursor_whose_row_has_gone_continues_where_it_was(
 async def test_the_page_after_the_last_row_is_empty_when_the_rest_has_gone(
     begin: Begin[UnitOfWork], queries: Queries, team: Team
 ) -> None:
-    tasks = tasks_of(team, team.workspace.id, [{}] * 3)
-    await store(begin, *tasks)
-    pages = task_pages(queries, team.owner.user_id, team.workspace.id, [Sort("created_at")])
+    work_orders = work_orders_of(team, team.workspace.id, [{}] * 3)
+    await store(begin, *work_orders)
+    pages = work_order_pages(queries, team.owner.user_id, team.workspace.id, [Sort("created_at")])
     cursor = (await pages(PageRequest(limit=2))).next
     async with begin() as uow:
-        await uow.tasks.remove(in_order(tasks, [Sort("created_at")])[2])
+        await uow.work_orders.remove(in_order(work_orders, [Sort("created_at")])[2])
 
     assert await pages(PageRequest(limit=2, cursor=cursor)) == Page(items=[], next=None, total=None)
 
@@ -317,14 +326,14 @@ WRITERS = 3
 FIVE_DAYS = [NOW + timedelta(days=days) for days in range(5)]
 
 
-def matches(where: TaskFilter, task: Task | TaskView) -> bool:
+def matches(where: WorkOrderFilter, work_order: WorkOrder | WorkOrderView) -> bool:
     """The filters of the test below, once more."""
-    due = task.due_at is not None and (where.due_before is None or task.due_at < where.due_before)
-    return (not where.priority or task.priority in where.priority) and (where.due_before is None or due)
+    due = work_order.due_at is not None and (where.due_before is None or work_order.due_at < where.due_before)
+    return (not where.priority or work_order.priority in where.priority) and (where.due_before is None or due)
 
 
 class Meddlers:
-    """Others who write to a workspace's tasks, over their own connections, until they are told to stop."""
+    """Others who write work orders, over connections of their own, until they are told to stop."""
 
     def __init__(self, begin: Begin[UnitOfWork], team: Team, seed: int) -> None:
         self._begin, self._team = begin, team
@@ -338,27 +347,27 @@ class Meddlers:
         """A few values, so that many rows share them."""
         return {
             "title": self._chance.choice("abc") + self._chance.choice("ab"),
-            "priority": self._chance.choice(list(Priority)),
+            "priority": self._chance.choice(list(WorkOrderPriority)),
             "due_at": self._chance.choice([None, *FIVE_DAYS]),
             "created_at": self._chance.choice(FIVE_DAYS),
         }
 
     async def write(self) -> None:
-        mine: list[Task] = []
+        mine: list[WorkOrder] = []
         while not self.stopped:
             self._chance.shuffle(mine)
             deed = self._chance.choice(("add", "move", "remove"))
             async with self._begin() as uow:
                 if not mine or (deed == "add" and len(mine) < COMING_AND_GOING):
                     mine += [
-                        await uow.tasks.add(
-                            tasks_of(self._team, self._team.workspace.id, [self.anything()])[0]
+                        await uow.work_orders.add(
+                            work_orders_of(self._team, self._team.workspace.id, [self.anything()])[0]
                         )
                     ]
                 elif deed == "remove":
-                    await uow.tasks.remove(mine.pop())
+                    await uow.work_orders.remove(mine.pop())
                 else:
-                    mine.append(await uow.tasks.save(replace(mine.pop(), **self.anything())))
+                    mine.append(await uow.work_orders.save(replace(mine.pop(), **self.anything())))
                     self.moved.add(mine[-1].id)
             async with self._wrote:
                 self.writes += 1
@@ -370,19 +379,19 @@ class Meddlers:
             await self._wrote.wait()
 
 
-WALKS: dict[str, tuple[Order, TaskFilter]] = {
+WALKS: dict[str, tuple[Order, WorkOrderFilter]] = {
     "-created_at": ([Sort("created_at", descending=True)], EVERYTHING),
     "due_at": ([Sort("due_at")], EVERYTHING),
     "-due_at, filtered": (
         [Sort("due_at", descending=True)],
-        TaskFilter(priority=[Priority.LOW, Priority.URGENT]),
+        WorkOrderFilter(priority=[WorkOrderPriority.LOW, WorkOrderPriority.URGENT]),
     ),
-    "title, filtered": ([Sort("title")], TaskFilter(due_before=FIVE_DAYS[3])),
+    "title, filtered": ([Sort("title")], WorkOrderFilter(due_before=FIVE_DAYS[3])),
     "priority,title": ([Sort("priority"), Sort("title")], EVERYTHING),
     "-priority,due_at": ([Sort("priority", descending=True), Sort("due_at")], EVERYTHING),
     "title,-due_at, filtered": (
         [Sort("title"), Sort("due_at", descending=True)],
-        TaskFilter(priority=[Priority.NORMAL]),
+        WorkOrderFilter(priority=[WorkOrderPriority.NORMAL]),
     ),
     "due_at,-priority,title,created_at": (
         [Sort("due_at"), Sort("priority", descending=True), Sort("title"), Sort("created_at")],
@@ -400,11 +409,11 @@ async def test_while_others_write_a_walk_shows_once_what_stays_and_nothing_out_o
     """
     order, where = WALKS[name]
     meddlers = Meddlers(begin, team, seed=len(name))
-    staying = tasks_of(team, team.workspace.id, [meddlers.anything() for _ in range(STAYING)])
+    staying = work_orders_of(team, team.workspace.id, [meddlers.anything() for _ in range(STAYING)])
     await store(begin, *staying)
-    pages = task_pages(queries, team.owner.user_id, team.workspace.id, order, where)
+    pages = work_order_pages(queries, team.owner.user_id, team.workspace.id, order, where)
 
-    async def then_let_them_write(page: PageRequest) -> Page[TaskView]:
+    async def then_let_them_write(page: PageRequest) -> Page[WorkOrderView]:
         answer = await pages(page)
         await meddlers.await_write()
         return answer
@@ -418,7 +427,7 @@ async def test_while_others_write_a_walk_shows_once_what_stays_and_nothing_out_o
         finally:
             meddlers.stopped = True
 
-    expected = [task.id for task in in_order(staying, order) if matches(where, task)]
+    expected = [work_order.id for work_order in in_order(staying, order) if matches(where, work_order)]
     for found in walked:
         assert [view.id for view in found if view.id in {*expected}] == expected
         assert found == in_order(found, order)
@@ -438,7 +447,11 @@ async def test_while_others_write_a_walk_shows_once_what_stays_and_nothing_out_o
     order=orders,
     limit=st.integers(1, 5),
     where=st.sampled_from(
-        [EVERYTHING, TaskFilter(priority=[Priority.LOW]), TaskFilter(due_before=NOW + timedelta(days=1))]
+        [
+            EVERYTHING,
+            WorkOrderFilter(priority=[WorkOrderPriority.LOW]),
+            WorkOrderFilter(due_before=NOW + timedelta(days=1)),
+        ]
     ),
 )
 async def test_the_total_is_of_the_whole_list_on_every_page(
@@ -449,15 +462,15 @@ async def test_the_total_is_of_the_whole_list_on_every_page(
     specified: list[dict[str, Any]],
     order: Order,
     limit: int,
-    where: TaskFilter,
+    where: WorkOrderFilter,
 ) -> None:
     workspace_id = await another_workspace(begin, team)
-    tasks = tasks_of(team, workspace_id, specified)
-    await store(begin, *tasks)
-    pages = task_pages(queries, team.owner.user_id, workspace_id, order, where)
-    matching = [task.id for task in in_order(tasks, order) if matches(where, task)]
+    work_orders = work_orders_of(team, workspace_id, specified)
+    await store(begin, *work_orders)
+    pages = work_order_pages(queries, team.owner.user_id, workspace_id, order, where)
+    matching = [work_order.id for work_order in in_order(work_orders, order) if matches(where, work_order)]
 
-    async def counted(page: PageRequest) -> Page[TaskView]:
+    async def counted(page: PageRequest) -> Page[WorkOrderView]:
         answer = await pages(replace(page, counted=True))
         assert answer.total == len(matching)
         return answer
@@ -468,8 +481,8 @@ async def test_the_total_is_of_the_whole_list_on_every_page(
 async def test_a_total_can_be_asked_for_on_any_page_and_the_limit_can_change(
     begin: Begin[UnitOfWork], queries: Queries, team: Team
 ) -> None:
-    await store(begin, *tasks_of(team, team.workspace.id, [{}] * 5))
-    pages = task_pages(queries, team.owner.user_id, team.workspace.id, [Sort("title")])
+    await store(begin, *work_orders_of(team, team.workspace.id, [{}] * 5))
+    pages = work_order_pages(queries, team.owner.user_id, team.workspace.id, [Sort("title")])
 
     first = await pages(PageRequest(limit=2))
     second = await pages(PageRequest(limit=1, cursor=first.next, counted=True))
@@ -482,12 +495,12 @@ async def test_a_total_can_be_asked_for_on_any_page_and_the_limit_can_change(
 async def test_a_page_beyond_the_end_has_a_total_and_so_has_a_list_of_nothing(
     begin: Begin[UnitOfWork], queries: Queries, team: Team
 ) -> None:
-    tasks = tasks_of(team, team.workspace.id, [{}] * 3)
-    await store(begin, *tasks)
-    pages = task_pages(queries, team.owner.user_id, team.workspace.id, [Sort("created_at")])
+    work_orders = work_orders_of(team, team.workspace.id, [{}] * 3)
+    await store(begin, *work_orders)
+    pages = work_order_pages(queries, team.owner.user_id, team.workspace.id, [Sort("created_at")])
     cursor = (await pages(PageRequest(limit=2))).next
     async with begin() as uow:
-        await uow.tasks.remove(in_order(tasks, [Sort("created_at")])[2])
+        await uow.work_orders.remove(in_order(work_orders, [Sort("created_at")])[2])
 
     counted = PageRequest(limit=2, cursor=cursor, counted=True)
     assert await pages(counted) == Page(items=[], next=None, total=2)
@@ -500,7 +513,7 @@ async def test_a_page_beyond_the_end_has_a_total_and_so_has_a_list_of_nothing(
 
 
 async def test_to_a_stranger_nothing_is_counted(queries: Queries, team: Team) -> None:
-    pages = task_pages(queries, team.stranger.user_id, team.workspace.id, [Sort("title")])
+    pages = work_order_pages(queries, team.stranger.user_id, team.workspace.id, [Sort("title")])
     with refused(WorkspaceNotFound):
         await pages(PageRequest(counted=True))
 
@@ -509,7 +522,7 @@ async def test_the_total_and_the_page_are_of_the_same_instant(
     begin: Begin[UnitOfWork], queries: Queries, team: Team
 ) -> None:
     meddlers = Meddlers(begin, team, seed=0)
-    pages = task_pages(queries, team.owner.user_id, team.workspace.id, [Sort("title")])
+    pages = work_order_pages(queries, team.owner.user_id, team.workspace.id, [Sort("title")])
     async with asyncio.TaskGroup() as group:
         for _ in range(WRITERS):
             group.create_task(meddlers.write())
@@ -529,7 +542,9 @@ async def test_counting_is_part_of_the_one_statement_and_is_not_done_unasked(
 ) -> None:
     team_page = PageRequest(counted=counted)
     pages = [
-        queries.tasks.page(team.owner.user_id, team.workspace.id, EVERYTHING, [Sort("title")], team_page),
+        queries.work_orders.page(
+            team.owner.user_id, team.workspace.id, EVERYTHING, [Sort("title")], team_page
+        ),
         queries.workspaces.page(team.owner.user_id, team_page),
     ]
     for page in pages:
@@ -541,19 +556,13 @@ async def test_counting_is_part_of_the_one_statement_and_is_not_done_unasked(
         assert ("count(" in statements[0].lower()) is counted
 
 
-# ── every other list ─────────────────────────────────────────────────────────────────────────────
+# ── a list whose views lack the id that it is sorted by last ─────────────────────────────────────
 
 
-async def its_workspaces(begin: Begin[UnitOfWork], queries: Queries, team: Team) -> "Found":
-    member = a_user()
-    workspaces = [a_workspace(created_at=NOW + timedelta(days=day % 3)) for day in range(7)]
-    joined = [a_membership(workspace_id=each.id, user_id=member.id) for each in workspaces]
-    await store(begin, member, *workspaces, *joined)
-    newest_first = sorted(workspaces, key=lambda each: (each.created_at, each.id), reverse=True)
-    return lambda page: queries.workspaces.page(member.id, page), [each.id for each in newest_first]
-
-
-async def its_members(begin: Begin[UnitOfWork], queries: Queries, team: Team) -> "Found":
+@pytest.mark.parametrize("sizes", [[1], [2, 3], [7], [100]])
+async def test_members_who_joined_at_one_instant_are_in_the_order_of_their_memberships(
+    begin: Begin[UnitOfWork], queries: Queries, team: Team, sizes: list[int]
+) -> None:
     users = [a_user() for _ in range(7)]
     joined = [
         a_membership(
@@ -562,113 +571,13 @@ async def its_members(begin: Begin[UnitOfWork], queries: Queries, team: Team) ->
         for number, user in enumerate(users)
     ]
     await store(begin, *users, *joined)
+
+    found = await walk(
+        lambda page: queries.memberships.page(team.viewer.user_id, team.workspace.id, page), sizes
+    )
+
     everybody = sorted([*joined, *team.memberships.values()], key=lambda each: (each.joined_at, each.id))
-    return (
-        lambda page: queries.memberships.page(team.viewer.user_id, team.workspace.id, page),
-        [each.user_id for each in everybody],
-    )
-
-
-async def its_invitations(begin: Begin[UnitOfWork], queries: Queries, team: Team) -> "Found":
-    invitations = [
-        an_invitation(
-            workspace_id=team.workspace.id,
-            invited_by=team.owner.user_id,
-            created_at=NOW + timedelta(days=day % 3),
-        )
-        for day in range(7)
-    ]
-    await store(begin, *invitations)
-    newest_first = sorted(invitations, key=lambda each: (each.created_at, each.id), reverse=True)
-    return (
-        lambda page: queries.invitations.page(team.admin.user_id, team.workspace.id, page),
-        [each.id for each in newest_first],
-    )
-
-
-async def invitations_of_mine(begin: Begin[UnitOfWork], queries: Queries, team: Team) -> "Found":
-    workspaces = [a_workspace() for _ in range(7)]
-    invitations = [
-        an_invitation(
-            workspace_id=workspace.id,
-            email=team.outsider.email,
-            invited_by=team.owner.user_id,
-            created_at=NOW + timedelta(days=number % 3),
-        )
-        for number, workspace in enumerate(workspaces)
-    ]
-    await store(begin, *workspaces, *invitations)
-    newest_first = sorted(invitations, key=lambda each: (each.created_at, each.id), reverse=True)
-    return lambda page: queries.invitations.mine(team.outsider.id, page), [each.id for each in newest_first]
-
-
-async def its_comments(begin: Begin[UnitOfWork], queries: Queries, team: Team) -> "Found":
-    task = a_task(workspace_id=team.workspace.id, created_by=team.owner.user_id)
-    comments = [
-        a_comment(
-            task_id=task.id,
-            workspace_id=team.workspace.id,
-            author_id=team.owner.user_id,
-            created_at=NOW + timedelta(days=day % 3),
-        )
-        for day in range(7)
-    ]
-    await store(begin, task, *comments)
-    oldest_first = sorted(comments, key=lambda each: (each.created_at, each.id))
-    return (
-        lambda page: queries.comments.page(team.viewer.user_id, task.id, page),
-        [each.id for each in oldest_first],
-    )
-
-
-async def its_notifications(begin: Begin[UnitOfWork], queries: Queries, team: Team) -> "Found":
-    task = a_task(workspace_id=team.workspace.id, created_by=team.owner.user_id)
-    notifications = [
-        a_notification(
-            user_id=team.member.user_id,
-            task_id=task.id,
-            workspace_id=team.workspace.id,
-            caused_by=team.owner.user_id,
-            created_at=NOW + timedelta(days=day % 3),
-        )
-        for day in range(7)
-    ]
-    await store(begin, task, *notifications)
-    newest_first = sorted(notifications, key=lambda each: (each.created_at, each.id), reverse=True)
-    return (
-        lambda page: queries.notifications.page(team.member.user_id, NotificationFilter(), page),
-        [each.id for each in newest_first],
-    )
-
-
-type Found = tuple[Callable[[PageRequest], Awaitable[Page[Any]]], Sequence[UUID]]
-"""How to ask for a page, and everything in the order it should come."""
-
-LISTS = [
-    its_workspaces,
-    its_members,
-    its_invitations,
-    invitations_of_mine,
-    its_comments,
-    its_notifications,
-]
-
-
-@pytest.mark.parametrize("prepared", LISTS)
-@pytest.mark.parametrize("sizes", [[1], [2, 3], [7], [100]])
-async def test_the_pages_of_every_other_list_together_are_the_list(
-    begin: Begin[UnitOfWork],
-    queries: Queries,
-    team: Team,
-    prepared: Callable[[Begin[UnitOfWork], Queries, Team], Awaitable[Found]],
-    sizes: list[int],
-) -> None:
-    ask, expected = await prepared(begin, queries, team)
-
-    found = await walk(ask, sizes)
-
-    assert (await ask(PageRequest(limit=1, counted=True))).total == len(expected)
-    assert [getattr(view, "user_id" if prepared is its_members else "id") for view in found] == expected
+    assert [view.user_id for view in found] == [each.user_id for each in everybody]
 
 
 # ── what is declared, and what is written ────────────────────────────────────────────────────────
@@ -677,8 +586,10 @@ async def test_the_pages_of_every_other_list_together_are_the_list(
 @pytest.mark.parametrize("change", ["too few", "too many"])
 @pytest.mark.parametrize("what", ["sorts", "filters"])
 def test_a_list_whose_sql_differs_from_what_is_declared_is_refused_at_once(what: str, change: str) -> None:
-    sorts: dict[str, Any] = {key: by_text(tasks_table.c.title) for key in KEYS}
-    filters: dict[str, Any] = {field.name: tasks_table.c.title == "a" for field in fields(TaskFilter)}
+    sorts: dict[str, Any] = {key: by_text(work_orders_table.c.title) for key in KEYS}
+    filters: dict[str, Any] = {
+        field.name: work_orders_table.c.title == "a" for field in fields(WorkOrderFilter)
+    }
     changed = {"sorts": sorts, "filters": filters}[what]
     if change == "too few":
         told = f"{changed.popitem()[0]} is declared, and has no SQL"
@@ -686,15 +597,15 @@ def test_a_list_whose_sql_differs_from_what_is_declared_is_refused_at_once(what:
         changed["colour"] = next(iter(changed.values()))
         told = "colour has SQL, and is not declared"
 
-    with pytest.raises(TypeError, match=rf"^The {what} of TaskView differ: {told}\.$"):
+    with pytest.raises(TypeError, match=rf"^The {what} of WorkOrderView differ: {told}\.$"):
         Listing(
-            TaskView,
-            select(*(tasks_table.c[name] for name in column_names(TaskView))),
-            id=tasks_table.c.id,
+            WorkOrderView,
+            select(*(work_orders_table.c[name] for name in column_names(WorkOrderView))),
+            id=work_orders_table.c.id,
             sorts=sorts,
-            sorted_by=TaskSortKey,
+            sorted_by=WorkOrderSortKey,
             filters=filters,
-            filtered_by=TaskFilter,
+            filtered_by=WorkOrderFilter,
         )
 
 
@@ -706,20 +617,20 @@ BY_EVERYTHING: Order = [Sort("created_at"), Sort("due_at"), Sort("priority"), So
 @pytest.fixture
 async def pages(
     begin: Begin[UnitOfWork], queries: Queries, team: Team
-) -> Callable[[PageRequest], Awaitable[Page[TaskView]]]:
-    """A list of two tasks that is sorted by every type there is."""
-    await store(begin, *tasks_of(team, team.workspace.id, [{"title": "bébé"}, {"due_at": NOW}]))
-    return task_pages(queries, team.owner.user_id, team.workspace.id, BY_EVERYTHING)
+) -> Callable[[PageRequest], Awaitable[Page[WorkOrderView]]]:
+    """A list of two work orders that is sorted by every type there is."""
+    await store(begin, *work_orders_of(team, team.workspace.id, [{"title": "bébé"}, {"due_at": NOW}]))
+    return work_order_pages(queries, team.owner.user_id, team.workspace.id, BY_EVERYTHING)
 
 
 @pytest.fixture
-async def cursor(pages: Callable[[PageRequest], Awaitable[Page[TaskView]]]) -> str:
+async def cursor(pages: Callable[[PageRequest], Awaitable[Page[WorkOrderView]]]) -> str:
     cursor = (await pages(PageRequest(limit=1))).next
     assert cursor is not None
     return cursor
 
 
-type Pages = Callable[[PageRequest], Awaitable[Page[TaskView]]]
+type Pages = Callable[[PageRequest], Awaitable[Page[WorkOrderView]]]
 
 
 def opened(cursor: str) -> list[Any]:
@@ -892,7 +803,7 @@ async def test_a_cursor_of_another_sort_is_refused(
     ]
     for order in others:
         with refused(InvalidCursor, ANOTHER_LIST):
-            await task_pages(queries, team.owner.user_id, team.workspace.id, order)(
+            await work_order_pages(queries, team.owner.user_id, team.workspace.id, order)(
                 PageRequest(cursor=cursor)
             )
 
@@ -900,20 +811,22 @@ async def test_a_cursor_of_another_sort_is_refused(
 async def test_a_cursor_of_another_filter_is_refused(
     begin: Begin[UnitOfWork], queries: Queries, team: Team
 ) -> None:
-    await store(begin, *tasks_of(team, team.workspace.id, [{}] * 2))
+    await store(begin, *work_orders_of(team, team.workspace.id, [{}] * 2))
     filters = [
         EVERYTHING,
-        TaskFilter(status=[Status.OPEN]),
-        TaskFilter(status=[Status.OPEN, Status.DONE]),
-        TaskFilter(priority=[Priority.NORMAL]),
-        TaskFilter(q="patterns"),
+        WorkOrderFilter(status=[WorkOrderStatus.OPEN]),
+        WorkOrderFilter(status=[WorkOrderStatus.OPEN, WorkOrderStatus.DONE]),
+        WorkOrderFilter(priority=[WorkOrderPriority.NORMAL]),
+        WorkOrderFilter(q="patterns"),
     ]
     owner, workspace_id = team.owner.user_id, team.workspace.id
     for given_for, used_for in permutations(filters, 2):
-        page = await task_pages(queries, owner, workspace_id, BY_EVERYTHING, given_for)(PageRequest(limit=1))
+        page = await work_order_pages(queries, owner, workspace_id, BY_EVERYTHING, given_for)(
+            PageRequest(limit=1)
+        )
         assert page.next is not None
         with refused(InvalidCursor, ANOTHER_LIST):
-            await task_pages(queries, owner, workspace_id, BY_EVERYTHING, used_for)(
+            await work_order_pages(queries, owner, workspace_id, BY_EVERYTHING, used_for)(
                 PageRequest(limit=1, cursor=page.next)
             )
 
@@ -921,8 +834,8 @@ async def test_a_cursor_of_another_filter_is_refused(
 async def test_a_cursor_with_a_filter_that_has_no_form_in_unicode_is_refused(
     queries: Queries, team: Team, cursor: str
 ) -> None:
-    for where in (TaskFilter(q="\ud800"), TaskFilter(label="a\udfff")):
-        pages = task_pages(queries, team.owner.user_id, team.workspace.id, BY_EVERYTHING, where)
+    for where in (WorkOrderFilter(q="\ud800"), WorkOrderFilter(label="a\udfff")):
+        pages = work_order_pages(queries, team.owner.user_id, team.workspace.id, BY_EVERYTHING, where)
         with pytest.raises(InvalidCursor):
             await pages(PageRequest(cursor=cursor))
 
@@ -930,13 +843,15 @@ async def test_a_cursor_with_a_filter_that_has_no_form_in_unicode_is_refused(
 async def test_values_of_a_filter_mean_the_same_in_any_order(
     begin: Begin[UnitOfWork], queries: Queries, team: Team
 ) -> None:
-    await store(begin, *tasks_of(team, team.workspace.id, [{}] * 2))
-    one = TaskFilter(status=[Status.OPEN, Status.DONE])
-    same = TaskFilter(status=[Status.DONE, Status.OPEN, Status.OPEN])
+    await store(begin, *work_orders_of(team, team.workspace.id, [{}] * 2))
+    one = WorkOrderFilter(status=[WorkOrderStatus.OPEN, WorkOrderStatus.DONE])
+    same = WorkOrderFilter(status=[WorkOrderStatus.DONE, WorkOrderStatus.OPEN, WorkOrderStatus.OPEN])
     owner, workspace_id = team.owner.user_id, team.workspace.id
-    page = await task_pages(queries, owner, workspace_id, BY_EVERYTHING, one)(PageRequest(limit=1))
+    page = await work_order_pages(queries, owner, workspace_id, BY_EVERYTHING, one)(PageRequest(limit=1))
 
-    rest = await task_pages(queries, owner, workspace_id, BY_EVERYTHING, same)(PageRequest(cursor=page.next))
+    rest = await work_order_pages(queries, owner, workspace_id, BY_EVERYTHING, same)(
+        PageRequest(cursor=page.next)
+    )
 
     assert len(rest.items) == 1
 
@@ -946,27 +861,16 @@ async def test_a_cursor_of_another_workspace_is_refused(
 ) -> None:
     workspace_id = await another_workspace(begin, team)
     with refused(InvalidCursor, ANOTHER_LIST):
-        await task_pages(queries, team.owner.user_id, workspace_id, BY_EVERYTHING)(PageRequest(cursor=cursor))
-
-
-async def test_a_cursor_of_another_viewer_is_refused(queries: Queries, team: Team, cursor: str) -> None:
-    with refused(InvalidCursor, ANOTHER_LIST):
-        await task_pages(queries, team.admin.user_id, team.workspace.id, BY_EVERYTHING)(
+        await work_order_pages(queries, team.owner.user_id, workspace_id, BY_EVERYTHING)(
             PageRequest(cursor=cursor)
         )
 
 
-@pytest.mark.parametrize("prepared", LISTS)
-async def test_a_cursor_of_the_tasks_is_refused_by_every_other_list(
-    begin: Begin[UnitOfWork],
-    queries: Queries,
-    team: Team,
-    cursor: str,
-    prepared: Callable[[Begin[UnitOfWork], Queries, Team], Awaitable[Found]],
-) -> None:
-    ask, _ = await prepared(begin, queries, team)
+async def test_a_cursor_of_another_viewer_is_refused(queries: Queries, team: Team, cursor: str) -> None:
     with refused(InvalidCursor, ANOTHER_LIST):
-        await ask(PageRequest(cursor=cursor))
+        await work_order_pages(queries, team.admin.user_id, team.workspace.id, BY_EVERYTHING)(
+            PageRequest(cursor=cursor)
+        )
 
 
 async def test_a_cursor_opens_no_list_to_a_stranger(queries: Queries, team: Team, cursor: str) -> None:
@@ -974,6 +878,6 @@ async def test_a_cursor_opens_no_list_to_a_stranger(queries: Queries, team: Team
     assert mark
     for workspace_id in (team.workspace.id, a_workspace_id()):
         with pytest.raises(InvalidCursor):
-            await task_pages(queries, team.stranger.user_id, workspace_id, BY_EVERYTHING)(
+            await work_order_pages(queries, team.stranger.user_id, workspace_id, BY_EVERYTHING)(
                 PageRequest(cursor=shut([mark, *values]))
             )

@@ -134,9 +134,9 @@ async def test_what_another_process_issued_is_believed(
 
 
 async def test_a_client_and_scopes_are_told_where_the_token_names_them(issuer: LocalIssuer) -> None:
-    proof = await read(issuer, forger.with_claim(client_id="till", scope="tasks:read tasks:write"))
+    proof = await read(issuer, forger.with_claim(client_id="till", scope="orders:read orders:write"))
     assert proof.client == "till"
-    assert proof.scopes == {"tasks:read", "tasks:write"}
+    assert proof.scopes == {"orders:read", "orders:write"}
     proof = await read(issuer, forger.with_claim(client_id=ABSENT, scope=7))
     assert proof.client is None
     assert proof.scopes == frozenset()

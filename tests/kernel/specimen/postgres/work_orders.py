@@ -105,7 +105,7 @@ work_orders = Table(
     Index(None, "workspace_id", "title", "id"),
     Index("ix_work_orders_workspace_id_due", "workspace_id", _DUE, "id"),
     Index("ix_work_orders_workspace_id_rank", "workspace_id", _RANK, "id"),
-    # The dashboard's last 30 days; work_orders that are not done do not enter it.
+    # What was done lately; work orders that are not done do not enter it.
     Index(
         "ix_work_orders_workspace_id_finished_at",
         "workspace_id",

@@ -4,14 +4,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from application.kernel.paging import PageRequest
+from application.kernel.paging import PageRequest, Sort
 from domain.kernel.aggregate import Aggregate
 from kernel.specimen.builders import a_note, a_work_order
 from kernel.specimen.commands.notes import add_note, delete_note, edit_note
 from kernel.specimen.domain.notes import Note, NoteId, NoteNotFound
+from kernel.specimen.queries.notes import NoteView
 from kernel.specimen.resources import work_orders
+from kernel.specimen.resources.work_orders import FILLED
 from kernel.world.builders import NOW, a_user, a_workspace
-from kernel.world.resources import Example, Matrix, Places, Statements, World, in_a_workspace, json
+from kernel.world.resources import Example, Listed, Matrix, Places, Statements, World, in_a_workspace, json
 
 LATER = NOW + timedelta(days=1, hours=2, minutes=3, seconds=4, microseconds=5)
 
@@ -118,3 +120,22 @@ QUERIES: Statements = {
 }
 
 FILLINGS: Mapping[str, str] = {}
+
+
+# ── lists ────────────────────────────────────────────────────────────────────────────────────────
+
+FILL = {
+    "notes": """
+        INSERT INTO notes (id, work_order_id, workspace_id, author_id, body, created_at, version)
+        SELECT gen_random_uuid(), '00000000-0000-0000-0000-000000000001', :workspace, :owner, 'loom', :at, 1
+        FROM generate_series(1, 10000) AS n
+    """,
+}
+LISTS: dict[str, Listed[NoteView]] = {
+    "notes": Listed(
+        table="notes",
+        ask=lambda world, _, page: world.ask.notes.page(world.team.viewer.user_id, FILLED, page),
+        sorts={"created_at": lambda view: view.created_at},
+        fixed=Sort("created_at"),
+    ),
+}
