@@ -279,7 +279,7 @@ async def test_a_session_cannot_be_used_after_its_transaction(
             await session.scalar(select(1))
             if ending is not None:
                 raise ending
-    with pytest.raises(InvalidRequestError, match="closed"):
+    with pytest.raises(InvalidRequestError, match="permanently closed"):
         await session.scalar(select(1))
 
 
@@ -292,6 +292,18 @@ async def test_a_session_does_not_end_or_begin_a_transaction_by_itself(
         session.add(a_row(name="Kept"))
         with pytest.raises(RuntimeError, match="The unit of work begins and ends the session"):
             await getattr(session, method)()
+    assert await stored_names(by_hand) == {"Kept"}
+
+
+async def test_whoever_closes_the_connection_of_a_session_does_not_close_the_transaction_s(
+    transactions: PostgresTransactions[UnitOfWork], by_hand: ByHand
+) -> None:
+    async with transactions.open() as transaction:
+        session = await transaction.session()
+        session.add(a_row(name="Kept"))
+        await session.flush()
+        await (await session.connection()).close()
+        await transaction.lock(BACKEND, {})
     assert await stored_names(by_hand) == {"Kept"}
 
 
