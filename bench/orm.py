@@ -2,9 +2,9 @@
 
     PYTHONPATH=tests .venv/bin/python -m bench.orm
 
-Each operation is a unit of work of its own, on one connection to an embedded PostgreSQL. The processor time is
-this process's, the driver's included and PostgreSQL's not, and the best of the rounds. Round trips are counted
-on the socket.
+Each operation is a unit of work of its own, on one connection to an embedded PostgreSQL. The processor
+time is this process's, with the driver's and without PostgreSQL's, in the best of the rounds. Round trips
+are counted on the socket.
 """
 
 import asyncio
@@ -114,7 +114,7 @@ async def trips(operation: Operation, counted: Trips) -> int:
 
 async def measure(url: str) -> None:
     made = repositories_of(UnitOfWork)
-    print(f"{'':14}{'Core':>20}{'ORM':>20}")  # noqa: T201
+    print(f"{'':14}{'Core':>20}{'ORM':>20}")
     rows: dict[str, list[str]] = {}
     for repositories in (made, {**made, "workspaces": OrmWorkspaces}):
         counted = Trips()
@@ -131,7 +131,7 @@ async def measure(url: str) -> None:
                         rows[name][-1] += f" {await micros(operation):5.0f} µs"
                 await database.close()
     for name, cells in rows.items():
-        print(f"{name:14}" + "".join(f"{cell:>20}" for cell in cells))  # noqa: T201
+        print(f"{name:14}" + "".join(f"{cell:>20}" for cell in cells))
 
 
 def main() -> None:

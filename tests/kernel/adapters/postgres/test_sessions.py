@@ -12,7 +12,7 @@ import asyncpg
 import pytest
 from sqlalchemy import bindparam, cast, func, literal_column, select, text, update
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.exc import InvalidRequestError
+from sqlalchemy.exc import InvalidRequestError, MissingGreenlet
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from adapters.postgres.kernel.connection import sessions
@@ -163,12 +163,23 @@ async def test_the_session_and_our_statements_see_each_other_s_changes(
         row.name = "Locked"
         [locked] = await transaction.lock(NAME_OF, {"id": workspace.id})
         assert locked["name"] == "Locked"
-        row.name = "Overwritten"
+        row.slug = "by-the-session"
         await rename(transaction, workspace, "By our statement")
-        assert (await row_of(session, workspace)).name == "By our statement"
+        row = await row_of(session, workspace)
+        assert (row.name, row.slug) == ("By our statement", "by-the-session")
         row.name = "By the session, at last"  # and its version has moved on: it is not stale
     async with transactions.open() as transaction:
         assert await name_of(transaction) == "By the session, at last"
+
+
+async def test_a_row_that_one_of_our_changes_may_have_changed_cannot_be_taken_for_what_is_stored(
+    transactions: PostgresTransactions[UnitOfWork], workspace: Workspace
+) -> None:
+    async with transactions.open() as transaction:
+        row = await row_of(await transaction.session(), workspace)
+        await rename(transaction, workspace, "By our statement")
+        with pytest.raises(MissingGreenlet):
+            _ = row.name
 
 
 async def test_the_session_is_on_the_connection_of_the_transaction_and_none_is_added(
@@ -268,7 +279,7 @@ async def test_a_session_cannot_be_used_after_its_transaction(
             await session.scalar(select(1))
             if ending is not None:
                 raise ending
-    with pytest.raises(InvalidRequestError, match="closed"):
+    with pytest.raises(InvalidRequestError, match="permanently closed"):
         await session.scalar(select(1))
 
 
@@ -281,6 +292,18 @@ async def test_a_session_does_not_end_or_begin_a_transaction_by_itself(
         session.add(a_row(name="Kept"))
         with pytest.raises(RuntimeError, match="The unit of work begins and ends the session"):
             await getattr(session, method)()
+    assert await stored_names(by_hand) == {"Kept"}
+
+
+async def test_whoever_closes_the_connection_of_a_session_does_not_close_the_transaction_s(
+    transactions: PostgresTransactions[UnitOfWork], by_hand: ByHand
+) -> None:
+    async with transactions.open() as transaction:
+        session = await transaction.session()
+        session.add(a_row(name="Kept"))
+        await session.flush()
+        await (await session.connection()).close()
+        await transaction.lock(BACKEND, {})
     assert await stored_names(by_hand) == {"Kept"}
 
 

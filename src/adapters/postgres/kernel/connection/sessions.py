@@ -167,7 +167,7 @@ class LentSession:
     def end(self) -> None:
         """Makes the session unusable. Sends nothing, so that it can be done on a connection in any state."""
         connection = self._connection.sync_connection
-        if connection is not None and not connection.invalidated:
+        if connection is not None and not connection.closed and not connection.invalidated:
             connection.invalidate()  # or SQLAlchemy would end an open savepoint
         self._sync.end()
         if connection is not None:

@@ -86,8 +86,8 @@ class _Open(AbstractAsyncContextManager[Transaction]):
             ended = raised
             raise
         finally:
-            self._transaction.end_session()
             self._database.give_back(self._raw, cancelled=isinstance(ended, asyncio.CancelledError))
+            self._transaction.end_session()
 
     async def _commit(self) -> None:
         try:
