@@ -109,7 +109,7 @@ class ParcelFilter:
     customs: dict[str, object] | None = None
 
 
-type ParcelSortKey = Literal["price", "weight", "ships_on", "insured", "pieces"]
+type ParcelSortKey = Annotated[Literal["price", "weight", "ships_on", "insured", "pieces"], Sort("price")]
 KEYS: Sequence[ParcelSortKey] = ("price", "weight", "ships_on", "insured", "pieces")
 
 parcels = Table(

@@ -80,13 +80,13 @@ def filtered_by(query: type[PageQuery]) -> Any:
 
 
 def test_there_are_lists() -> None:
-    assert len(QUERIES) >= 10
+    assert len(QUERIES) >= 8
 
 
 def test_what_lists_are_sorted_and_filtered_by_over_http_is_what_sql_was_written_for() -> None:
     in_sql = {(each.sorted_by, each.filtered_by) for each in listings()}
     assert {(sorted_by(query), filtered_by(query)) for query in QUERIES.values()} == in_sql
-    assert len(in_sql) >= 4
+    assert len(in_sql) >= 3
 
 
 @pytest.mark.parametrize("path", QUERIES)

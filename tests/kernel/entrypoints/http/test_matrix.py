@@ -574,7 +574,7 @@ READINGS = readings()
 def test_whatever_shows_a_version_shows_what_can_be_read() -> None:
     tagged = {name for name, route in ROUTES.items() if route.shape.tagged and "GET" not in name}
     assert READINGS.keys() == tagged
-    assert len(tagged) >= 20
+    assert len(tagged) >= 15
 
 
 @pytest.mark.parametrize("operation", READINGS)

@@ -10,7 +10,7 @@ parameter `sort` for the names of `TaskSortKey`. A route reads `query.where`, a 
 import ast
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import MISSING, fields
-from datetime import datetime
+from datetime import date, datetime
 from functools import cache, reduce
 from inspect import cleandoc, getsource
 from itertools import pairwise
@@ -33,9 +33,9 @@ from typing import (
 from pydantic import AfterValidator, Field, create_model
 
 from application.kernel.paging import Sort, sorts_of
-from entrypoints.http.kernel.routing.inputs import Instant, PageQuery, sort_by
+from entrypoints.http.kernel.routing.inputs import Day, Instant, PageQuery, sort_by
 
-_AS_SENT: Mapping[object, Any] = {datetime: Instant}
+_AS_SENT: Mapping[object, Any] = {datetime: Instant, date: Day}
 """What is read strictly, where pydantic would take more than one way of writing it."""
 
 
