@@ -56,7 +56,7 @@ class TaskNotFound(NotFound, of=TaskId):
 
 
 class MoveNotAllowed(Conflict):
-    """The task cannot go from its status to that one."""
+    """The task's status does not allow this."""
 
 
 class AssigneeNotMember(Invalid):

@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import re
 import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,6 +23,7 @@ from kernel.specimen.service import Container, create_app
 ROOT = Path(__file__).parents[2]
 SRC = ROOT / "src"
 MODULES = sorted(SRC.rglob("*.py"))
+TESTS = ROOT / "tests/kernel"
 RESOURCES = sorted((SRC / "entrypoints/http/v1").glob("[!_]*.py"))
 
 
@@ -131,3 +133,41 @@ def test_no_folder_is_named_after_nothing() -> None:
     vague = {"common", "core", "shared", "utils", "util", "base", "helpers", "misc", "lib"}
     folders = {path.name for path in SRC.rglob("*") if path.is_dir()}
     assert not folders & vague
+
+
+KERNEL = [path for path in (*MODULES, *sorted(TESTS.rglob("*.py"))) if "kernel" in path.parent.parts]
+SPECIMENS = {path.stem for path in (TESTS / "specimen/v1").glob("*.py")}
+OF_THE_FORK = {module.stem for module in RESOURCES} - SPECIMENS
+
+
+@pytest.mark.parametrize("module", KERNEL, ids=lambda path: str(path.relative_to(ROOT)))
+def test_the_kernel_names_no_resource_of_the_fork(module: Path) -> None:
+    """By none of its modules and by none of its paths; docstrings may give examples."""
+    assert not named_in(module.read_text()) & OF_THE_FORK
+
+
+def test_a_resource_of_the_fork_is_found_by_module_and_path() -> None:
+    assert "looms" in named_in("from domain.looms import Loom")
+    assert "looms" in named_in("import adapters.postgres.looms")
+    assert "looms" in named_in("from application.queries import looms")
+    assert "looms" in named_in("path = f'/v1/workspaces/{workspace}/looms?sort=name'")
+    assert "looms" in named_in("request = b'GET /v1/looms/1 HTTP/1.1'")
+    assert named_in("import kernel.world.facts") & {"looms"} == set()
+
+
+def named_in(source: str) -> set[str]:
+    """The last parts of all modules that are imported, and the parts of all paths in texts."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(source)):
+        match node:
+            case ast.Import(names=names):
+                found |= {name.name.rpartition(".")[2] for name in names}
+            case ast.ImportFrom(module=str(module), names=names):
+                own = module.split(".")[0] in {"domain", "application", "adapters", "entrypoints"}
+                found |= {module.rpartition(".")[2], *(name.name for name in names)} if own else set()
+            case ast.Constant(value=str() | bytes() as value):
+                text = value if isinstance(value, str) else value.decode("latin-1")
+                found |= set(re.findall(r"/([a-z_]+)", text))
+            case _:
+                pass
+    return found

@@ -2,13 +2,13 @@
 
 /** The code of every kind of problem that the service tells of: the last part of its `type`. */
 export const PROBLEM_CODES = [
-    /** 400: The cursor is not one of this list. */
+    /** 400: The cursor does not belong to this list, or to these filters and this sort. */
     "invalid-cursor",
     /** 400: The form is not valid. */
     "invalid-form",
-    /** 400: What was presented is not good for a token. */
+    /** 400: The credentials for the token are not valid. */
     "invalid-grant",
-    /** 400: This is no idempotency key. */
+    /** 400: The `Idempotency-Key` header is not valid. */
     "invalid-idempotency-key",
     /** 400: `If-Match` must name entity tags. */
     "invalid-precondition",
@@ -16,15 +16,15 @@ export const PROBLEM_CODES = [
     "malformed-body",
     /** 400: This is not HTTP. */
     "malformed-request",
-    /** 400: There is no such way to a token here. */
+    /** 400: This grant type is not supported. */
     "unsupported-grant-type",
     /** 401: The code has been used, has expired, or does not go with this verifier; log in again. */
     "exchange-refused",
     /** 401: The client is unknown, or its secret is wrong. */
     "invalid-client",
-    /** 401: You did not log in at the provider, or did not let it tell us who you are. */
+    /** 401: The log-in at the provider was cancelled or refused. */
     "login-denied",
-    /** 401: What came back from the provider does not prove who you are; log in again. */
+    /** 401: The provider's answer could not be verified; log in again. */
     "login-refused",
     /** 401: The session has ended; log in again. */
     "session-ended",
@@ -46,11 +46,11 @@ export const PROBLEM_CODES = [
     "not-permitted",
     /** 403: Only its author may do this to a comment. */
     "not-the-author",
-    /** 403: Nobody suspends themselves or changes their own roles. */
+    /** 403: You cannot suspend yourself or change your own roles. */
     "own-account",
     /** 403: Only an owner may make, demote or remove an owner. */
     "owners-only",
-    /** 403: Nobody logs in with a password here. */
+    /** 403: This service has no log-in with a password. */
     "passwords-disabled",
     /** 403: The current password is wrong. */
     "wrong-password",
@@ -60,17 +60,17 @@ export const PROBLEM_CODES = [
     "invitation-not-found",
     /** 404: There is no such link to a provider. */
     "link-not-found",
-    /** 404: There is no log-in through such a provider. */
+    /** 404: There is no provider of this name to log in with. */
     "login-provider-not-found",
     /** 404: There is no such member in this workspace. */
     "member-not-found",
-    /** 404: There is no such thing, or not for you. */
+    /** 404: The resource does not exist, or you cannot see it. */
     "not-found",
     /** 404: There is no such notification, or it is not yours. */
     "notification-not-found",
     /** 404: This has been used, has expired, or was never issued; ask for a new one. */
     "one-time-token-not-found",
-    /** 404: There is nothing under this path. */
+    /** 404: There is no resource at this path. */
     "path-not-found",
     /** 404: There is no such session. */
     "session-not-found",
@@ -82,45 +82,45 @@ export const PROBLEM_CODES = [
     "user-not-found",
     /** 404: There is no such workspace, or you are not a member of it. */
     "workspace-not-found",
-    /** 405: This method does not exist here; `Allow` names those that do. */
+    /** 405: This method is not allowed here; `Allow` lists those that are. */
     "method-not-allowed",
     /** 408: The request did not arrive in time. */
     "request-timed-out",
-    /** 409: This address has an open invitation already. */
+    /** 409: This address already has an open invitation. */
     "already-invited",
-    /** 409: This person is a member already. */
+    /** 409: This person is already a member. */
     "already-member",
     /** 409: This request was completed before, and its response can no longer be read. */
     "answer-lost",
-    /** 409: This contradicts the current state. */
+    /** 409: The request conflicts with the current state of the resource. */
     "conflict",
     /** 409: A comment can be edited for 15 minutes only. */
     "edit-window-closed",
     /** 409: The e-mail address belongs to another account. */
     "email-taken",
-    /** 409: A request with this idempotency key is in progress; repeat it in a moment. */
+    /** 409: A request with this idempotency key is in progress; try again in a moment. */
     "idempotency-key-in-use",
     /** 409: The invitation has expired; ask for another. */
     "invitation-expired",
-    /** 409: This key signs; let another one follow it first. */
+    /** 409: This key is in use for signing; add its successor first. */
     "key-in-use",
     /** 409: Another process has added the next signing key. */
     "keys-rotated",
     /** 409: A workspace keeps at least one owner. */
     "last-owner",
-    /** 409: There is no other way left to log in. */
+    /** 409: This is your only way to log in; set a password or link another account first. */
     "last-way-in",
     /** 409: This account of the provider belongs to another user. */
     "linked-elsewhere",
-    /** 409: The task cannot go from its status to that one. */
+    /** 409: The task's status does not allow this. */
     "move-not-allowed",
-    /** 409: This access token belongs to no session here. */
+    /** 409: This access token does not belong to a session of this service. */
     "no-session",
-    /** 409: There is no address to verify, or it has been verified. */
+    /** 409: There is no address to verify, or it is already verified. */
     "nothing-to-verify",
     /** 409: Another workspace has this slug. */
     "slug-taken",
-    /** 409: Somebody else changed it in the meantime. */
+    /** 409: The resource was changed by another request in the meantime. */
     "stale",
     /** 409: The workspace is archived and can only be read. */
     "workspace-archived",
@@ -144,25 +144,25 @@ export const PROBLEM_CODES = [
     "invalid-request",
     /** 422: This log-in was not begun in this browser, or too long ago; begin again. */
     "login-not-begun",
-    /** 422: This token names no account of another provider. */
+    /** 422: The token was not issued by another provider. */
     "nothing-to-link",
-    /** 428: A change here must say which version it is made to. */
+    /** 428: The change needs an `If-Match` header with the version it is made to. */
     "precondition-required",
-    /** 429: It was tried too often; try again later. */
+    /** 429: There were too many requests; try again later. */
     "limited",
-    /** 429: There were too many attempts; wait a while. */
+    /** 429: There were too many attempts; try again later. */
     "too-many-attempts",
     /** 431: The headers are too large. */
     "headers-too-large",
     /** 500: The service failed. */
     "internal-error",
-    /** 503: Two changes stood in each other's way; try again. */
+    /** 503: The request conflicted with another one; try again. */
     "contention",
-    /** 503: The service cannot do its work now. */
+    /** 503: The service is not available now. */
     "not-ready",
-    /** 503: Something that the service needs does not answer; try again soon. */
+    /** 503: Something the service depends on is not available; try again soon. */
     "unavailable",
-    /** 504: Something that the service needs took too long. */
+    /** 504: Something the service depends on took too long. */
     "timed-out",
 ] as const;
 

@@ -1015,7 +1015,6 @@ export interface paths {
          * @description Everybody may leave; owners and admins may remove others, but only owners an owner.
          *
          *     Refused when it would leave the workspace without an owner, and for others while it is archived.
-         *     Whoever leaves is taken off their tasks.
          */
         delete: operations["remove_member"];
         options?: never;
@@ -1666,11 +1665,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Who is asking is not known. */
+            /** @description Authentication is required. */
             401: {
                 headers: {
                     /**
-                     * @description How to show who asks (RFC 9110 §11.6.1).
+                     * @description How to authenticate (RFC 9110 §11.6.1).
                      * @example Bearer
                      */
                     "WWW-Authenticate": string;
@@ -1680,7 +1679,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Whoever asks may not do this. */
+            /** @description You are not allowed to do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -1689,7 +1688,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request can be read, and is not valid. */
+            /** @description The request is not valid. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -1707,11 +1706,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The service, or something that it needs, has no room now. */
+            /** @description The service, or something it depends on, is overloaded or unavailable. */
             503: {
                 headers: {
                     /**
-                     * @description Seconds until another try may succeed.
+                     * @description Seconds to wait before the next attempt.
                      * @example 1
                      */
                     "Retry-After": number;
@@ -1721,7 +1720,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Something that the service needs took too long. */
+            /** @description Something the service depends on took too long. */
             504: {
                 headers: {
                     [name: string]: unknown;
@@ -1754,7 +1753,7 @@ export interface operations {
             200: {
                 headers: {
                     /**
-                     * @description This version, shown like this (RFC 9110 §8.8.3).
+                     * @description Identifies this version of this representation (RFC 9110 §8.8.3).
                      * @example "1-51f0c5ad0f3e2b61"
                      */
                     ETag: string;
@@ -1778,11 +1777,11 @@ export interface operations {
                     "application/json": components["schemas"]["UserView"];
                 };
             };
-            /** @description It is as you have it. */
+            /** @description Your copy is up to date. */
             304: {
                 headers: {
                     /**
-                     * @description This version, shown like this (RFC 9110 §8.8.3).
+                     * @description Identifies this version of this representation (RFC 9110 §8.8.3).
                      * @example "1-51f0c5ad0f3e2b61"
                      */
                     ETag: string;
@@ -1790,11 +1789,11 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description Who is asking is not known. */
+            /** @description Authentication is required. */
             401: {
                 headers: {
                     /**
-                     * @description How to show who asks (RFC 9110 §11.6.1).
+                     * @description How to authenticate (RFC 9110 §11.6.1).
                      * @example Bearer
                      */
                     "WWW-Authenticate": string;
@@ -1804,7 +1803,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Whoever asks may not do this. */
+            /** @description You are not allowed to do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -1813,7 +1812,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or not for whoever asks. */
+            /** @description The resource does not exist, or you cannot see it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -1822,7 +1821,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request can be read, and is not valid. */
+            /** @description The request is not valid. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -1840,11 +1839,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The service, or something that it needs, has no room now. */
+            /** @description The service, or something it depends on, is overloaded or unavailable. */
             503: {
                 headers: {
                     /**
-                     * @description Seconds until another try may succeed.
+                     * @description Seconds to wait before the next attempt.
                      * @example 1
                      */
                     "Retry-After": number;
@@ -1854,7 +1853,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Something that the service needs took too long. */
+            /** @description Something the service depends on took too long. */
             504: {
                 headers: {
                     [name: string]: unknown;
@@ -1898,7 +1897,7 @@ export interface operations {
             200: {
                 headers: {
                     /**
-                     * @description This version, shown like this (RFC 9110 §8.8.3).
+                     * @description Identifies this version of this representation (RFC 9110 §8.8.3).
                      * @example "1-51f0c5ad0f3e2b61"
                      */
                     ETag: string;
@@ -1931,11 +1930,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Who is asking is not known. */
+            /** @description Authentication is required. */
             401: {
                 headers: {
                     /**
-                     * @description How to show who asks (RFC 9110 §11.6.1).
+                     * @description How to authenticate (RFC 9110 §11.6.1).
                      * @example Bearer
                      */
                     "WWW-Authenticate": string;
@@ -1945,7 +1944,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Whoever asks may not do this. */
+            /** @description You are not allowed to do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -1954,7 +1953,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or not for whoever asks. */
+            /** @description The resource does not exist, or you cannot see it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -1963,7 +1962,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description It cannot be done to the thing as it is now. */
+            /** @description The request conflicts with the current state of the resource. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -1972,7 +1971,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The thing has changed since it was read. */
+            /** @description The resource has changed since you read it. */
             412: {
                 headers: {
                     [name: string]: unknown;
@@ -1999,7 +1998,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request can be read, and is not valid. */
+            /** @description The request is not valid. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -2017,11 +2016,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The service, or something that it needs, has no room now. */
+            /** @description The service, or something it depends on, is overloaded or unavailable. */
             503: {
                 headers: {
                     /**
-                     * @description Seconds until another try may succeed.
+                     * @description Seconds to wait before the next attempt.
                      * @example 1
                      */
                     "Retry-After": number;
@@ -2031,7 +2030,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Something that the service needs took too long. */
+            /** @description Something the service depends on took too long. */
             504: {
                 headers: {
                     [name: string]: unknown;
@@ -2066,11 +2065,11 @@ export interface operations {
             200: {
                 headers: {
                     /**
-                     * @description This version, shown like this (RFC 9110 §8.8.3).
+                     * @description Identifies this version of this representation (RFC 9110 §8.8.3).
                      * @example "1-51f0c5ad0f3e2b61"
                      */
                     ETag: string;
-                    /** @description This was done before, under the same key. */
+                    /** @description This is the stored response to an earlier request with the same key. */
                     "Idempotency-Replayed"?: "true";
                     [name: string]: unknown;
                 };
@@ -2101,11 +2100,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Who is asking is not known. */
+            /** @description Authentication is required. */
             401: {
                 headers: {
                     /**
-                     * @description How to show who asks (RFC 9110 §11.6.1).
+                     * @description How to authenticate (RFC 9110 §11.6.1).
                      * @example Bearer
                      */
                     "WWW-Authenticate": string;
@@ -2115,7 +2114,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Whoever asks may not do this. */
+            /** @description You are not allowed to do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -2124,7 +2123,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or not for whoever asks. */
+            /** @description The resource does not exist, or you cannot see it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -2133,7 +2132,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description It cannot be done to the thing as it is now. */
+            /** @description The request conflicts with the current state of the resource. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -2142,7 +2141,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The thing has changed since it was read. */
+            /** @description The resource has changed since you read it. */
             412: {
                 headers: {
                     [name: string]: unknown;
@@ -2160,7 +2159,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request can be read, and is not valid. */
+            /** @description The request is not valid. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -2178,11 +2177,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The service, or something that it needs, has no room now. */
+            /** @description The service, or something it depends on, is overloaded or unavailable. */
             503: {
                 headers: {
                     /**
-                     * @description Seconds until another try may succeed.
+                     * @description Seconds to wait before the next attempt.
                      * @example 1
                      */
                     "Retry-After": number;
@@ -2192,7 +2191,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Something that the service needs took too long. */
+            /** @description Something the service depends on took too long. */
             504: {
                 headers: {
                     [name: string]: unknown;
@@ -2237,11 +2236,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Who is asking is not known. */
+            /** @description Authentication is required. */
             401: {
                 headers: {
                     /**
-                     * @description How to show who asks (RFC 9110 §11.6.1).
+                     * @description How to authenticate (RFC 9110 §11.6.1).
                      * @example Bearer
                      */
                     "WWW-Authenticate": string;
@@ -2251,7 +2250,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Whoever asks may not do this. */
+            /** @description You are not allowed to do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -2260,7 +2259,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or not for whoever asks. */
+            /** @description The resource does not exist, or you cannot see it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -2269,7 +2268,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description It cannot be done to the thing as it is now. */
+            /** @description The request conflicts with the current state of the resource. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -2278,7 +2277,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The thing has changed since it was read. */
+            /** @description The resource has changed since you read it. */
             412: {
                 headers: {
                     [name: string]: unknown;
@@ -2296,7 +2295,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request can be read, and is not valid. */
+            /** @description The request is not valid. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -2314,11 +2313,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The service, or something that it needs, has no room now. */
+            /** @description The service, or something it depends on, is overloaded or unavailable. */
             503: {
                 headers: {
                     /**
-                     * @description Seconds until another try may succeed.
+                     * @description Seconds to wait before the next attempt.
                      * @example 1
                      */
                     "Retry-After": number;
@@ -2328,7 +2327,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Something that the service needs took too long. */
+            /** @description Something the service depends on took too long. */
             504: {
                 headers: {
                     [name: string]: unknown;
@@ -2363,11 +2362,11 @@ export interface operations {
                     "application/json": components["schemas"]["CsrfToken"];
                 };
             };
-            /** @description Who is asking is not known. */
+            /** @description Authentication is required. */
             401: {
                 headers: {
                     /**
-                     * @description How to show who asks (RFC 9110 §11.6.1).
+                     * @description How to authenticate (RFC 9110 §11.6.1).
                      * @example Bearer
                      */
                     "WWW-Authenticate": string;
@@ -2386,11 +2385,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The service, or something that it needs, has no room now. */
+            /** @description The service, or something it depends on, is overloaded or unavailable. */
             503: {
                 headers: {
                     /**
-                     * @description Seconds until another try may succeed.
+                     * @description Seconds to wait before the next attempt.
                      * @example 1
                      */
                     "Retry-After": number;
@@ -2400,7 +2399,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Something that the service needs took too long. */
+            /** @description Something the service depends on took too long. */
             504: {
                 headers: {
                     [name: string]: unknown;
@@ -2446,11 +2445,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Who is asking is not known. */
+            /** @description Authentication is required. */
             401: {
                 headers: {
                     /**
-                     * @description How to show who asks (RFC 9110 §11.6.1).
+                     * @description How to authenticate (RFC 9110 §11.6.1).
                      * @example Bearer
                      */
                     "WWW-Authenticate": string;
@@ -2460,7 +2459,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Whoever asks may not do this. */
+            /** @description You are not allowed to do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -2487,7 +2486,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request can be read, and is not valid. */
+            /** @description The request is not valid. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -2496,11 +2495,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description It was tried too often. */
+            /** @description There were too many requests. */
             429: {
                 headers: {
                     /**
-                     * @description Seconds until another try may succeed.
+                     * @description Seconds to wait before the next attempt.
                      * @example 1
                      */
                     "Retry-After": number;
@@ -2519,11 +2518,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The service, or something that it needs, has no room now. */
+            /** @description The service, or something it depends on, is overloaded or unavailable. */
             503: {
                 headers: {
                     /**
-                     * @description Seconds until another try may succeed.
+                     * @description Seconds to wait before the next attempt.
                      * @example 1
                      */
                     "Retry-After": number;
@@ -2533,7 +2532,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Something that the service needs took too long. */
+            /** @description Something the service depends on took too long. */
             504: {
                 headers: {
                     [name: string]: unknown;
@@ -2569,11 +2568,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Who is asking is not known. */
+            /** @description Authentication is required. */
             401: {
                 headers: {
                     /**
-                     * @description How to show who asks (RFC 9110 §11.6.1).
+                     * @description How to authenticate (RFC 9110 §11.6.1).
                      * @example Bearer
                      */
                     "WWW-Authenticate": string;
@@ -2583,7 +2582,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Whoever asks may not do this. */
+            /** @description You are not allowed to do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -2592,7 +2591,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or not for whoever asks. */
+            /** @description The resource does not exist, or you cannot see it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -2601,7 +2600,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description It cannot be done to the thing as it is now. */
+            /** @description The request conflicts with the current state of the resource. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -2610,7 +2609,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The thing has changed since it was read. */
+            /** @description The resource has changed since you read it. */
             412: {
                 headers: {
                     [name: string]: unknown;
@@ -2637,11 +2636,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The service, or something that it needs, has no room now. */
+            /** @description The service, or something it depends on, is overloaded or unavailable. */
             503: {
                 headers: {
                     /**
-                     * @description Seconds until another try may succeed.
+                     * @description Seconds to wait before the next attempt.
                      * @example 1
                      */
                     "Retry-After": number;
@@ -2651,7 +2650,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Something that the service needs took too long. */
+            /** @description Something the service depends on took too long. */
             504: {
                 headers: {
                     [name: string]: unknown;
@@ -2678,11 +2677,11 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description Who is asking is not known. */
+            /** @description Authentication is required. */
             401: {
                 headers: {
                     /**
-                     * @description How to show who asks (RFC 9110 §11.6.1).
+                     * @description How to authenticate (RFC 9110 §11.6.1).
                      * @example Bearer
                      */
                     "WWW-Authenticate": string;
@@ -2692,7 +2691,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Whoever asks may not do this. */
+            /** @description You are not allowed to do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -2701,7 +2700,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or not for whoever asks. */
+            /** @description The resource does not exist, or you cannot see it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -2710,7 +2709,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description It cannot be done to the thing as it is now. */
+            /** @description The request conflicts with the current state of the resource. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -2728,11 +2727,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description It was tried too often. */
+            /** @description There were too many requests. */
             429: {
                 headers: {
                     /**
-                     * @description Seconds until another try may succeed.
+                     * @description Seconds to wait before the next attempt.
                      * @example 1
                      */
                     "Retry-After": number;
@@ -2751,11 +2750,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The service, or something that it needs, has no room now. */
+            /** @description The service, or something it depends on, is overloaded or unavailable. */
             503: {
                 headers: {
                     /**
-                     * @description Seconds until another try may succeed.
+                     * @description Seconds to wait before the next attempt.
                      * @example 1
                      */
                     "Retry-After": number;
@@ -2765,7 +2764,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Something that the service needs took too long. */
+            /** @description Something the service depends on took too long. */
             504: {
                 headers: {
                     [name: string]: unknown;
@@ -2810,11 +2809,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Who is asking is not known. */
+            /** @description Authentication is required. */
             401: {
                 headers: {
                     /**
-                     * @description How to show who asks (RFC 9110 §11.6.1).
+                     * @description How to authenticate (RFC 9110 §11.6.1).
                      * @example Bearer
                      */
                     "WWW-Authenticate": string;
@@ -2824,7 +2823,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Whoever asks may not do this. */
+            /** @description You are not allowed to do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -2833,7 +2832,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or not for whoever asks. */
+            /** @description The resource does not exist, or you cannot see it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -2842,7 +2841,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description It cannot be done to the thing as it is now. */
+            /** @description The request conflicts with the current state of the resource. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -2869,7 +2868,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request can be read, and is not valid. */
+            /** @description The request is not valid. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -2887,11 +2886,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The service, or something that it needs, has no room now. */
+            /** @description The service, or something it depends on, is overloaded or unavailable. */
             503: {
                 headers: {
                     /**
-                     * @description Seconds until another try may succeed.
+                     * @description Seconds to wait before the next attempt.
                      * @example 1
                      */
                     "Retry-After": number;
@@ -2901,7 +2900,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Something that the service needs took too long. */
+            /** @description Something the service depends on took too long. */
             504: {
                 headers: {
                     [name: string]: unknown;
@@ -2957,11 +2956,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Who is asking is not known. */
+            /** @description Authentication is required. */
             401: {
                 headers: {
                     /**
-                     * @description How to show who asks (RFC 9110 §11.6.1).
+                     * @description How to authenticate (RFC 9110 §11.6.1).
                      * @example Bearer
                      */
                     "WWW-Authenticate": string;
@@ -2989,7 +2988,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request can be read, and is not valid. */
+            /** @description The request is not valid. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -3007,11 +3006,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The service, or something that it needs, has no room now. */
+            /** @description The service, or something it depends on, is overloaded or unavailable. */
             503: {
                 headers: {
                     /**
-                     * @description Seconds until another try may succeed.
+                     * @description Seconds to wait before the next attempt.
                      * @example 1
                      */
                     "Retry-After": number;
@@ -3021,7 +3020,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Something that the service needs took too long. */
+            /** @description Something the service depends on took too long. */
             504: {
                 headers: {
                     [name: string]: unknown;
@@ -3048,7 +3047,7 @@ export interface operations {
                  */
                 "application/x-www-form-urlencoded": {
                     token: string;
-                    /** @description It is not needed. */
+                    /** @description Not used. */
                     token_type_hint?: string;
                 } & {
                     [key: string]: string;
@@ -3087,11 +3086,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Who is asking is not known. */
+            /** @description Authentication is required. */
             401: {
                 headers: {
                     /**
-                     * @description How to show who asks (RFC 9110 §11.6.1).
+                     * @description How to authenticate (RFC 9110 §11.6.1).
                      * @example Bearer
                      */
                     "WWW-Authenticate": string;
@@ -3119,11 +3118,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The service, or something that it needs, has no room now. */
+            /** @description The service, or something it depends on, is overloaded or unavailable. */
             503: {
                 headers: {
                     /**
-                     * @description Seconds until another try may succeed.
+                     * @description Seconds to wait before the next attempt.
                      * @example 1
                      */
                     "Retry-After": number;
@@ -3133,7 +3132,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Something that the service needs took too long. */
+            /** @description Something the service depends on took too long. */
             504: {
                 headers: {
                     [name: string]: unknown;
@@ -3189,11 +3188,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Who is asking is not known. */
+            /** @description Authentication is required. */
             401: {
                 headers: {
                     /**
-                     * @description How to show who asks (RFC 9110 §11.6.1).
+                     * @description How to authenticate (RFC 9110 §11.6.1).
                      * @example Bearer
                      */
                     "WWW-Authenticate": string;
@@ -3203,7 +3202,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Whoever asks may not do this. */
+            /** @description You are not allowed to do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3230,7 +3229,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request can be read, and is not valid. */
+            /** @description The request is not valid. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -3239,11 +3238,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description It was tried too often. */
+            /** @description There were too many requests. */
             429: {
                 headers: {
                     /**
-                     * @description Seconds until another try may succeed.
+                     * @description Seconds to wait before the next attempt.
                      * @example 1
                      */
                     "Retry-After": number;
@@ -3262,11 +3261,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The service, or something that it needs, has no room now. */
+            /** @description The service, or something it depends on, is overloaded or unavailable. */
             503: {
                 headers: {
                     /**
-                     * @description Seconds until another try may succeed.
+                     * @description Seconds to wait before the next attempt.
                      * @example 1
                      */
                     "Retry-After": number;
@@ -3276,7 +3275,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Something that the service needs took too long. */
+            /** @description Something the service depends on took too long. */
             504: {
                 headers: {
                     [name: string]: unknown;
@@ -3312,11 +3311,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Who is asking is not known. */
+            /** @description Authentication is required. */
             401: {
                 headers: {
                     /**
-                     * @description How to show who asks (RFC 9110 §11.6.1).
+                     * @description How to authenticate (RFC 9110 §11.6.1).
                      * @example Bearer
                      */
                     "WWW-Authenticate": string;
@@ -3326,7 +3325,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Whoever asks may not do this. */
+            /** @description You are not allowed to do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3335,7 +3334,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or not for whoever asks. */
+            /** @description The resource does not exist, or you cannot see it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -3344,7 +3343,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description It cannot be done to the thing as it is now. */
+            /** @description The request conflicts with the current state of the resource. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -3353,7 +3352,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The thing has changed since it was read. */
+            /** @description The resource has changed since you read it. */
             412: {
                 headers: {
                     [name: string]: unknown;
@@ -3380,11 +3379,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The service, or something that it needs, has no room now. */
+            /** @description The service, or something it depends on, is overloaded or unavailable. */
             503: {
                 headers: {
                     /**
-                     * @description Seconds until another try may succeed.
+                     * @description Seconds to wait before the next attempt.
                      * @example 1
                      */
                     "Retry-After": number;
@@ -3394,7 +3393,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Something that the service needs took too long. */
+            /** @description Something the service depends on took too long. */
             504: {
                 headers: {
                     [name: string]: unknown;
@@ -3430,11 +3429,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Who is asking is not known. */
+            /** @description Authentication is required. */
             401: {
                 headers: {
                     /**
-                     * @description How to show who asks (RFC 9110 §11.6.1).
+                     * @description How to authenticate (RFC 9110 §11.6.1).
                      * @example Bearer
                      */
                     "WWW-Authenticate": string;
@@ -3444,7 +3443,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Whoever asks may not do this. */
+            /** @description You are not allowed to do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3453,7 +3452,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description It cannot be done to the thing as it is now. */
+            /** @description The request conflicts with the current state of the resource. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -3462,7 +3461,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The thing has changed since it was read. */
+            /** @description The resource has changed since you read it. */
             412: {
                 headers: {
                     [name: string]: unknown;
@@ -3489,11 +3488,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The service, or something that it needs, has no room now. */
+            /** @description The service, or something it depends on, is overloaded or unavailable. */
             503: {
                 headers: {
                     /**
-                     * @description Seconds until another try may succeed.
+                     * @description Seconds to wait before the next attempt.
                      * @example 1
                      */
                     "Retry-After": number;
@@ -3503,7 +3502,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Something that the service needs took too long. */
+            /** @description Something the service depends on took too long. */
             504: {
                 headers: {
                     [name: string]: unknown;
@@ -3548,7 +3547,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Whoever asks may not do this. */
+            /** @description You are not allowed to do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3575,7 +3574,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request can be read, and is not valid. */
+            /** @description The request is not valid. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -3584,11 +3583,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description It was tried too often. */
+            /** @description There were too many requests. */
             429: {
                 headers: {
                     /**
-                     * @description Seconds until another try may succeed.
+                     * @description Seconds to wait before the next attempt.
                      * @example 1
                      */
                     "Retry-After": number;
@@ -3607,11 +3606,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The service, or something that it needs, has no room now. */
+            /** @description The service, or something it depends on, is overloaded or unavailable. */
             503: {
                 headers: {
                     /**
-                     * @description Seconds until another try may succeed.
+                     * @description Seconds to wait before the next attempt.
                      * @example 1
                      */
                     "Retry-After": number;
@@ -3621,7 +3620,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Something that the service needs took too long. */
+            /** @description Something the service depends on took too long. */
             504: {
                 headers: {
                     [name: string]: unknown;
@@ -3667,7 +3666,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Whoever asks may not do this. */
+            /** @description You are not allowed to do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3676,7 +3675,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or not for whoever asks. */
+            /** @description The resource does not exist, or you cannot see it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -3703,7 +3702,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request can be read, and is not valid. */
+            /** @description The request is not valid. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -3721,11 +3720,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The service, or something that it needs, has no room now. */
+            /** @description The service, or something it depends on, is overloaded or unavailable. */
             503: {
                 headers: {
                     /**
-                     * @description Seconds until another try may succeed.
+                     * @description Seconds to wait before the next attempt.
                      * @example 1
                      */
                     "Retry-After": number;
@@ -3735,7 +3734,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Something that the service needs took too long. */
+            /** @description Something the service depends on took too long. */
             504: {
                 headers: {
                     [name: string]: unknown;
@@ -3783,11 +3782,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The service, or something that it needs, has no room now. */
+            /** @description The service, or something it depends on, is overloaded or unavailable. */
             503: {
                 headers: {
                     /**
-                     * @description Seconds until another try may succeed.
+                     * @description Seconds to wait before the next attempt.
                      * @example 1
                      */
                     "Retry-After": number;
@@ -3797,7 +3796,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Something that the service needs took too long. */
+            /** @description Something the service depends on took too long. */
             504: {
                 headers: {
                     [name: string]: unknown;
@@ -3841,13 +3840,13 @@ export interface operations {
             /** @description Found */
             302: {
                 headers: {
-                    /** @description Where the browser goes. */
+                    /** @description Where the browser is redirected to. */
                     Location: string;
                     [name: string]: unknown;
                 };
                 content?: never;
             };
-            /** @description There is no such thing, or not for whoever asks. */
+            /** @description The resource does not exist, or you cannot see it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -3856,7 +3855,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request can be read, and is not valid. */
+            /** @description The request is not valid. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -3874,11 +3873,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The service, or something that it needs, has no room now. */
+            /** @description The service, or something it depends on, is overloaded or unavailable. */
             503: {
                 headers: {
                     /**
-                     * @description Seconds until another try may succeed.
+                     * @description Seconds to wait before the next attempt.
                      * @example 1
                      */
                     "Retry-After": number;
@@ -3888,7 +3887,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Something that the service needs took too long. */
+            /** @description Something the service depends on took too long. */
             504: {
                 headers: {
                     [name: string]: unknown;
@@ -3929,13 +3928,13 @@ export interface operations {
             /** @description Found */
             302: {
                 headers: {
-                    /** @description Where the browser goes. */
+                    /** @description Where the browser is redirected to. */
                     Location: string;
                     [name: string]: unknown;
                 };
                 content?: never;
             };
-            /** @description There is no such thing, or not for whoever asks. */
+            /** @description The resource does not exist, or you cannot see it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -3944,7 +3943,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request can be read, and is not valid. */
+            /** @description The request is not valid. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -3962,11 +3961,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The service, or something that it needs, has no room now. */
+            /** @description The service, or something it depends on, is overloaded or unavailable. */
             503: {
                 headers: {
                     /**
-                     * @description Seconds until another try may succeed.
+                     * @description Seconds to wait before the next attempt.
                      * @example 1
                      */
                     "Retry-After": number;
@@ -3976,7 +3975,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Something that the service needs took too long. */
+            /** @description Something the service depends on took too long. */
             504: {
                 headers: {
                     [name: string]: unknown;
@@ -4031,11 +4030,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Who is asking is not known. */
+            /** @description Authentication is required. */
             401: {
                 headers: {
                     /**
-                     * @description How to show who asks (RFC 9110 §11.6.1).
+                     * @description How to authenticate (RFC 9110 §11.6.1).
                      * @example Bearer
                      */
                     "WWW-Authenticate": string;
@@ -4063,7 +4062,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request can be read, and is not valid. */
+            /** @description The request is not valid. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -4081,11 +4080,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The service, or something that it needs, has no room now. */
+            /** @description The service, or something it depends on, is overloaded or unavailable. */
             503: {
                 headers: {
                     /**
-                     * @description Seconds until another try may succeed.
+                     * @description Seconds to wait before the next attempt.
                      * @example 1
                      */
                     "Retry-After": number;
@@ -4095,7 +4094,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Something that the service needs took too long. */
+            /** @description Something the service depends on took too long. */
             504: {
                 headers: {
                     [name: string]: unknown;
@@ -4130,12 +4129,12 @@ export interface operations {
             201: {
                 headers: {
                     /**
-                     * @description Where it is from now on.
+                     * @description The address of the new resource.
                      * @example /v1/me
                      */
                     Location: string;
                     /**
-                     * @description This version, shown like this (RFC 9110 §8.8.3).
+                     * @description Identifies this version of this representation (RFC 9110 §8.8.3).
                      * @example "1-51f0c5ad0f3e2b61"
                      */
                     ETag: string;
@@ -4165,7 +4164,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Whoever asks may not do this. */
+            /** @description You are not allowed to do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4174,7 +4173,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description It cannot be done to the thing as it is now. */
+            /** @description The request conflicts with the current state of the resource. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -4201,7 +4200,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request can be read, and is not valid. */
+            /** @description The request is not valid. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -4219,11 +4218,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The service, or something that it needs, has no room now. */
+            /** @description The service, or something it depends on, is overloaded or unavailable. */
             503: {
                 headers: {
                     /**
-                     * @description Seconds until another try may succeed.
+                     * @description Seconds to wait before the next attempt.
                      * @example 1
                      */
                     "Retry-After": number;
@@ -4233,7 +4232,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Something that the service needs took too long. */
+            /** @description Something the service depends on took too long. */
             504: {
                 headers: {
                     [name: string]: unknown;
@@ -4260,7 +4259,7 @@ export interface operations {
                  */
                 "application/x-www-form-urlencoded": {
                     token: string;
-                    /** @description It is not needed. */
+                    /** @description Not used. */
                     token_type_hint?: string;
                 } & {
                     [key: string]: string;
@@ -4268,7 +4267,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description It is good no more, or never was. */
+            /** @description The token has expired, was revoked, or was never valid. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -4287,7 +4286,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description It cannot be done to the thing as it is now. */
+            /** @description The request conflicts with the current state of the resource. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -4314,11 +4313,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The service, or something that it needs, has no room now. */
+            /** @description The service, or something it depends on, is overloaded or unavailable. */
             503: {
                 headers: {
                     /**
-                     * @description Seconds until another try may succeed.
+                     * @description Seconds to wait before the next attempt.
                      * @example 1
                      */
                     "Retry-After": number;
@@ -4328,7 +4327,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Something that the service needs took too long. */
+            /** @description Something the service depends on took too long. */
             504: {
                 headers: {
                     [name: string]: unknown;
@@ -4396,11 +4395,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Who is asking is not known. */
+            /** @description Authentication is required. */
             401: {
                 headers: {
                     /**
-                     * @description How to show who asks (RFC 9110 §11.6.1).
+                     * @description How to authenticate (RFC 9110 §11.6.1).
                      * @example Bearer
                      */
                     "WWW-Authenticate": string;
@@ -4410,7 +4409,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request can be read, and is not valid. */
+            /** @description The request is not valid. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -4428,11 +4427,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The service, or something that it needs, has no room now. */
+            /** @description The service, or something it depends on, is overloaded or unavailable. */
             503: {
                 headers: {
                     /**
-                     * @description Seconds until another try may succeed.
+                     * @description Seconds to wait before the next attempt.
                      * @example 1
                      */
                     "Retry-After": number;
@@ -4442,7 +4441,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Something that the service needs took too long. */
+            /** @description Something the service depends on took too long. */
             504: {
                 headers: {
                     [name: string]: unknown;
@@ -4475,7 +4474,7 @@ export interface operations {
             200: {
                 headers: {
                     /**
-                     * @description This version, shown like this (RFC 9110 §8.8.3).
+                     * @description Identifies this version of this representation (RFC 9110 §8.8.3).
                      * @example "1-51f0c5ad0f3e2b61"
                      */
                     ETag: string;
@@ -4497,11 +4496,11 @@ export interface operations {
                     "application/json": components["schemas"]["SessionView"];
                 };
             };
-            /** @description It is as you have it. */
+            /** @description Your copy is up to date. */
             304: {
                 headers: {
                     /**
-                     * @description This version, shown like this (RFC 9110 §8.8.3).
+                     * @description Identifies this version of this representation (RFC 9110 §8.8.3).
                      * @example "1-51f0c5ad0f3e2b61"
                      */
                     ETag: string;
@@ -4509,11 +4508,11 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description Who is asking is not known. */
+            /** @description Authentication is required. */
             401: {
                 headers: {
                     /**
-                     * @description How to show who asks (RFC 9110 §11.6.1).
+                     * @description How to authenticate (RFC 9110 §11.6.1).
                      * @example Bearer
                      */
                     "WWW-Authenticate": string;
@@ -4523,7 +4522,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or not for whoever asks. */
+            /** @description The resource does not exist, or you cannot see it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -4532,7 +4531,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request can be read, and is not valid. */
+            /** @description The request is not valid. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -4550,11 +4549,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The service, or something that it needs, has no room now. */
+            /** @description The service, or something it depends on, is overloaded or unavailable. */
             503: {
                 headers: {
                     /**
-                     * @description Seconds until another try may succeed.
+                     * @description Seconds to wait before the next attempt.
                      * @example 1
                      */
                     "Retry-After": number;
@@ -4564,7 +4563,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Something that the service needs took too long. */
+            /** @description Something the service depends on took too long. */
             504: {
                 headers: {
                     [name: string]: unknown;
@@ -4609,11 +4608,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Who is asking is not known. */
+            /** @description Authentication is required. */
             401: {
                 headers: {
                     /**
-                     * @description How to show who asks (RFC 9110 §11.6.1).
+                     * @description How to authenticate (RFC 9110 §11.6.1).
                      * @example Bearer
                      */
                     "WWW-Authenticate": string;
@@ -4623,7 +4622,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Whoever asks may not do this. */
+            /** @description You are not allowed to do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4632,7 +4631,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or not for whoever asks. */
+            /** @description The resource does not exist, or you cannot see it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -4641,7 +4640,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description It cannot be done to the thing as it is now. */
+            /** @description The request conflicts with the current state of the resource. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -4650,7 +4649,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The thing has changed since it was read. */
+            /** @description The resource has changed since you read it. */
             412: {
                 headers: {
                     [name: string]: unknown;
@@ -4668,7 +4667,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request can be read, and is not valid. */
+            /** @description The request is not valid. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -4686,11 +4685,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The service, or something that it needs, has no room now. */
+            /** @description The service, or something it depends on, is overloaded or unavailable. */
             503: {
                 headers: {
                     /**
-                     * @description Seconds until another try may succeed.
+                     * @description Seconds to wait before the next attempt.
                      * @example 1
                      */
                     "Retry-After": number;
@@ -4700,7 +4699,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Something that the service needs took too long. */
+            /** @description Something the service depends on took too long. */
             504: {
                 headers: {
                     [name: string]: unknown;
@@ -4776,11 +4775,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description It was tried too often. */
+            /** @description There were too many requests. */
             429: {
                 headers: {
                     /**
-                     * @description Seconds until another try may succeed.
+                     * @description Seconds to wait before the next attempt.
                      * @example 1
                      */
                     "Retry-After": number;
@@ -4799,11 +4798,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The service, or something that it needs, has no room now. */
+            /** @description The service, or something it depends on, is overloaded or unavailable. */
             503: {
                 headers: {
                     /**
-                     * @description Seconds until another try may succeed.
+                     * @description Seconds to wait before the next attempt.
                      * @example 1
                      */
                     "Retry-After": number;
@@ -4813,7 +4812,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Something that the service needs took too long. */
+            /** @description Something the service depends on took too long. */
             504: {
                 headers: {
                     [name: string]: unknown;
@@ -4846,7 +4845,7 @@ export interface operations {
             200: {
                 headers: {
                     /**
-                     * @description This version, shown like this (RFC 9110 §8.8.3).
+                     * @description Identifies this version of this representation (RFC 9110 §8.8.3).
                      * @example "1-51f0c5ad0f3e2b61"
                      */
                     ETag: string;
@@ -4868,11 +4867,11 @@ export interface operations {
                     "application/json": components["schemas"]["CommentView"];
                 };
             };
-            /** @description It is as you have it. */
+            /** @description Your copy is up to date. */
             304: {
                 headers: {
                     /**
-                     * @description This version, shown like this (RFC 9110 §8.8.3).
+                     * @description Identifies this version of this representation (RFC 9110 §8.8.3).
                      * @example "1-51f0c5ad0f3e2b61"
                      */
                     ETag: string;
@@ -4880,11 +4879,11 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description Who is asking is not known. */
+            /** @description Authentication is required. */
             401: {
                 headers: {
                     /**
-                     * @description How to show who asks (RFC 9110 §11.6.1).
+                     * @description How to authenticate (RFC 9110 §11.6.1).
                      * @example Bearer
                      */
                     "WWW-Authenticate": string;
@@ -4894,7 +4893,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or not for whoever asks. */
+            /** @description The resource does not exist, or you cannot see it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -4903,7 +4902,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request can be read, and is not valid. */
+            /** @description The request is not valid. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -4921,11 +4920,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The service, or something that it needs, has no room now. */
+            /** @description The service, or something it depends on, is overloaded or unavailable. */
             503: {
                 headers: {
                     /**
-                     * @description Seconds until another try may succeed.
+                     * @description Seconds to wait before the next attempt.
                      * @example 1
                      */
                     "Retry-After": number;
@@ -4935,7 +4934,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Something that the service needs took too long. */
+            /** @description Something the service depends on took too long. */
             504: {
                 headers: {
                     [name: string]: unknown;
@@ -4980,11 +4979,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Who is asking is not known. */
+            /** @description Authentication is required. */
             401: {
                 headers: {
                     /**
-                     * @description How to show who asks (RFC 9110 §11.6.1).
+                     * @description How to authenticate (RFC 9110 §11.6.1).
                      * @example Bearer
                      */
                     "WWW-Authenticate": string;
@@ -4994,7 +4993,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Whoever asks may not do this. */
+            /** @description You are not allowed to do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -5003,7 +5002,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or not for whoever asks. */
+            /** @description The resource does not exist, or you cannot see it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -5012,7 +5011,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description It cannot be done to the thing as it is now. */
+            /** @description The request conflicts with the current state of the resource. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -5021,7 +5020,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The thing has changed since it was read. */
+            /** @description The resource has changed since you read it. */
             412: {
                 headers: {
                     [name: string]: unknown;
@@ -5039,7 +5038,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request can be read, and is not valid. */
+            /** @description The request is not valid. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -5057,11 +5056,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The service, or something that it needs, has no room now. */
+            /** @description The service, or something it depends on, is overloaded or unavailable. */
             503: {
                 headers: {
                     /**
-                     * @description Seconds until another try may succeed.
+                     * @description Seconds to wait before the next attempt.
                      * @example 1
                      */
                     "Retry-After": number;
@@ -5071,7 +5070,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Something that the service needs took too long. */
+            /** @description Something the service depends on took too long. */
             504: {
                 headers: {
                     [name: string]: unknown;
@@ -5113,7 +5112,7 @@ export interface operations {
             200: {
                 headers: {
                     /**
-                     * @description This version, shown like this (RFC 9110 §8.8.3).
+                     * @description Identifies this version of this representation (RFC 9110 §8.8.3).
                      * @example "1-51f0c5ad0f3e2b61"
                      */
                     ETag: string;
@@ -5144,11 +5143,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Who is asking is not known. */
+            /** @description Authentication is required. */
             401: {
                 headers: {
                     /**
-                     * @description How to show who asks (RFC 9110 §11.6.1).
+                     * @description How to authenticate (RFC 9110 §11.6.1).
                      * @example Bearer
                      */
                     "WWW-Authenticate": string;
@@ -5158,7 +5157,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Whoever asks may not do this. */
+            /** @description You are not allowed to do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -5167,7 +5166,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or not for whoever asks. */
+            /** @description The resource does not exist, or you cannot see it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -5176,7 +5175,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description It cannot be done to the thing as it is now. */
+            /** @description The request conflicts with the current state of the resource. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -5185,7 +5184,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The thing has changed since it was read. */
+            /** @description The resource has changed since you read it. */
             412: {
                 headers: {
                     [name: string]: unknown;
@@ -5212,7 +5211,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request can be read, and is not valid. */
+            /** @description The request is not valid. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -5230,11 +5229,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The service, or something that it needs, has no room now. */
+            /** @description The service, or something it depends on, is overloaded or unavailable. */
             503: {
                 headers: {
                     /**
-                     * @description Seconds until another try may succeed.
+                     * @description Seconds to wait before the next attempt.
                      * @example 1
                      */
                     "Retry-After": number;
@@ -5244,7 +5243,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Something that the service needs took too long. */
+            /** @description Something the service depends on took too long. */
             504: {
                 headers: {
                     [name: string]: unknown;
@@ -5313,11 +5312,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Who is asking is not known. */
+            /** @description Authentication is required. */
             401: {
                 headers: {
                     /**
-                     * @description How to show who asks (RFC 9110 §11.6.1).
+                     * @description How to authenticate (RFC 9110 §11.6.1).
                      * @example Bearer
                      */
                     "WWW-Authenticate": string;
@@ -5327,7 +5326,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request can be read, and is not valid. */
+            /** @description The request is not valid. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -5345,11 +5344,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The service, or something that it needs, has no room now. */
+            /** @description The service, or something it depends on, is overloaded or unavailable. */
             503: {
                 headers: {
                     /**
-                     * @description Seconds until another try may succeed.
+                     * @description Seconds to wait before the next attempt.
                      * @example 1
                      */
                     "Retry-After": number;
@@ -5359,7 +5358,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Something that the service needs took too long. */
+            /** @description Something the service depends on took too long. */
             504: {
                 headers: {
                     [name: string]: unknown;
@@ -5395,16 +5394,16 @@ export interface operations {
             201: {
                 headers: {
                     /**
-                     * @description Where it is from now on.
+                     * @description The address of the new resource.
                      * @example /v1/workspaces/019a43bc-2c52-775b-87c6-c6a6c301282f/members/019a43bc-b142-7fcd-8f1e-1eaadb7fd5d9
                      */
                     Location: string;
                     /**
-                     * @description This version, shown like this (RFC 9110 §8.8.3).
+                     * @description Identifies this version of this representation (RFC 9110 §8.8.3).
                      * @example "1-51f0c5ad0f3e2b61"
                      */
                     ETag: string;
-                    /** @description This was done before, under the same key. */
+                    /** @description This is the stored response to an earlier request with the same key. */
                     "Idempotency-Replayed"?: "true";
                     [name: string]: unknown;
                 };
@@ -5432,11 +5431,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Who is asking is not known. */
+            /** @description Authentication is required. */
             401: {
                 headers: {
                     /**
-                     * @description How to show who asks (RFC 9110 §11.6.1).
+                     * @description How to authenticate (RFC 9110 §11.6.1).
                      * @example Bearer
                      */
                     "WWW-Authenticate": string;
@@ -5446,7 +5445,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Whoever asks may not do this. */
+            /** @description You are not allowed to do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -5455,7 +5454,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or not for whoever asks. */
+            /** @description The resource does not exist, or you cannot see it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -5464,7 +5463,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description It cannot be done to the thing as it is now. */
+            /** @description The request conflicts with the current state of the resource. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -5473,7 +5472,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The thing has changed since it was read. */
+            /** @description The resource has changed since you read it. */
             412: {
                 headers: {
                     [name: string]: unknown;
@@ -5500,7 +5499,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request can be read, and is not valid. */
+            /** @description The request is not valid. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -5518,11 +5517,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The service, or something that it needs, has no room now. */
+            /** @description The service, or something it depends on, is overloaded or unavailable. */
             503: {
                 headers: {
                     /**
-                     * @description Seconds until another try may succeed.
+                     * @description Seconds to wait before the next attempt.
                      * @example 1
                      */
                     "Retry-After": number;
@@ -5532,7 +5531,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Something that the service needs took too long. */
+            /** @description Something the service depends on took too long. */
             504: {
                 headers: {
                     [name: string]: unknown;
@@ -5565,7 +5564,7 @@ export interface operations {
             200: {
                 headers: {
                     /**
-                     * @description This version, shown like this (RFC 9110 §8.8.3).
+                     * @description Identifies this version of this representation (RFC 9110 §8.8.3).
                      * @example "1-51f0c5ad0f3e2b61"
                      */
                     ETag: string;
@@ -5588,11 +5587,11 @@ export interface operations {
                     "application/json": components["schemas"]["InvitationView"];
                 };
             };
-            /** @description It is as you have it. */
+            /** @description Your copy is up to date. */
             304: {
                 headers: {
                     /**
-                     * @description This version, shown like this (RFC 9110 §8.8.3).
+                     * @description Identifies this version of this representation (RFC 9110 §8.8.3).
                      * @example "1-51f0c5ad0f3e2b61"
                      */
                     ETag: string;
@@ -5600,11 +5599,11 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description Who is asking is not known. */
+            /** @description Authentication is required. */
             401: {
                 headers: {
                     /**
-                     * @description How to show who asks (RFC 9110 §11.6.1).
+                     * @description How to authenticate (RFC 9110 §11.6.1).
                      * @example Bearer
                      */
                     "WWW-Authenticate": string;
@@ -5614,7 +5613,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or not for whoever asks. */
+            /** @description The resource does not exist, or you cannot see it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -5623,7 +5622,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request can be read, and is not valid. */
+            /** @description The request is not valid. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -5641,11 +5640,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The service, or something that it needs, has no room now. */
+            /** @description The service, or something it depends on, is overloaded or unavailable. */
             503: {
                 headers: {
                     /**
-                     * @description Seconds until another try may succeed.
+                     * @description Seconds to wait before the next attempt.
                      * @example 1
                      */
                     "Retry-After": number;
@@ -5655,7 +5654,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Something that the service needs took too long. */
+            /** @description Something the service depends on took too long. */
             504: {
                 headers: {
                     [name: string]: unknown;
@@ -5700,11 +5699,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Who is asking is not known. */
+            /** @description Authentication is required. */
             401: {
                 headers: {
                     /**
-                     * @description How to show who asks (RFC 9110 §11.6.1).
+                     * @description How to authenticate (RFC 9110 §11.6.1).
                      * @example Bearer
                      */
                     "WWW-Authenticate": string;
@@ -5714,7 +5713,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Whoever asks may not do this. */
+            /** @description You are not allowed to do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -5723,7 +5722,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or not for whoever asks. */
+            /** @description The resource does not exist, or you cannot see it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -5732,7 +5731,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description It cannot be done to the thing as it is now. */
+            /** @description The request conflicts with the current state of the resource. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -5741,7 +5740,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The thing has changed since it was read. */
+            /** @description The resource has changed since you read it. */
             412: {
                 headers: {
                     [name: string]: unknown;
@@ -5759,7 +5758,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request can be read, and is not valid. */
+            /** @description The request is not valid. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -5777,11 +5776,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The service, or something that it needs, has no room now. */
+            /** @description The service, or something it depends on, is overloaded or unavailable. */
             503: {
                 headers: {
                     /**
-                     * @description Seconds until another try may succeed.
+                     * @description Seconds to wait before the next attempt.
                      * @example 1
                      */
                     "Retry-After": number;
@@ -5791,7 +5790,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Something that the service needs took too long. */
+            /** @description Something the service depends on took too long. */
             504: {
                 headers: {
                     [name: string]: unknown;
@@ -5818,7 +5817,7 @@ export interface operations {
             200: {
                 headers: {
                     /**
-                     * @description This version, shown like this (RFC 9110 §8.8.3).
+                     * @description Identifies this version of this representation (RFC 9110 §8.8.3).
                      * @example "1-51f0c5ad0f3e2b61"
                      */
                     ETag: string;
@@ -5839,11 +5838,11 @@ export interface operations {
                     "application/json": components["schemas"]["Profile"];
                 };
             };
-            /** @description It is as you have it. */
+            /** @description Your copy is up to date. */
             304: {
                 headers: {
                     /**
-                     * @description This version, shown like this (RFC 9110 §8.8.3).
+                     * @description Identifies this version of this representation (RFC 9110 §8.8.3).
                      * @example "1-51f0c5ad0f3e2b61"
                      */
                     ETag: string;
@@ -5851,11 +5850,11 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description Who is asking is not known. */
+            /** @description Authentication is required. */
             401: {
                 headers: {
                     /**
-                     * @description How to show who asks (RFC 9110 §11.6.1).
+                     * @description How to authenticate (RFC 9110 §11.6.1).
                      * @example Bearer
                      */
                     "WWW-Authenticate": string;
@@ -5865,7 +5864,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or not for whoever asks. */
+            /** @description The resource does not exist, or you cannot see it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -5883,11 +5882,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The service, or something that it needs, has no room now. */
+            /** @description The service, or something it depends on, is overloaded or unavailable. */
             503: {
                 headers: {
                     /**
-                     * @description Seconds until another try may succeed.
+                     * @description Seconds to wait before the next attempt.
                      * @example 1
                      */
                     "Retry-After": number;
@@ -5897,7 +5896,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Something that the service needs took too long. */
+            /** @description Something the service depends on took too long. */
             504: {
                 headers: {
                     [name: string]: unknown;
@@ -5934,7 +5933,7 @@ export interface operations {
             200: {
                 headers: {
                     /**
-                     * @description This version, shown like this (RFC 9110 §8.8.3).
+                     * @description Identifies this version of this representation (RFC 9110 §8.8.3).
                      * @example "1-51f0c5ad0f3e2b61"
                      */
                     ETag: string;
@@ -5964,11 +5963,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Who is asking is not known. */
+            /** @description Authentication is required. */
             401: {
                 headers: {
                     /**
-                     * @description How to show who asks (RFC 9110 §11.6.1).
+                     * @description How to authenticate (RFC 9110 §11.6.1).
                      * @example Bearer
                      */
                     "WWW-Authenticate": string;
@@ -5978,7 +5977,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Whoever asks may not do this. */
+            /** @description You are not allowed to do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -5987,7 +5986,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or not for whoever asks. */
+            /** @description The resource does not exist, or you cannot see it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -5996,7 +5995,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description It cannot be done to the thing as it is now. */
+            /** @description The request conflicts with the current state of the resource. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -6005,7 +6004,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The thing has changed since it was read. */
+            /** @description The resource has changed since you read it. */
             412: {
                 headers: {
                     [name: string]: unknown;
@@ -6032,7 +6031,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request can be read, and is not valid. */
+            /** @description The request is not valid. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -6050,11 +6049,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The service, or something that it needs, has no room now. */
+            /** @description The service, or something it depends on, is overloaded or unavailable. */
             503: {
                 headers: {
                     /**
-                     * @description Seconds until another try may succeed.
+                     * @description Seconds to wait before the next attempt.
                      * @example 1
                      */
                     "Retry-After": number;
@@ -6064,7 +6063,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Something that the service needs took too long. */
+            /** @description Something the service depends on took too long. */
             504: {
                 headers: {
                     [name: string]: unknown;
@@ -6129,11 +6128,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Who is asking is not known. */
+            /** @description Authentication is required. */
             401: {
                 headers: {
                     /**
-                     * @description How to show who asks (RFC 9110 §11.6.1).
+                     * @description How to authenticate (RFC 9110 §11.6.1).
                      * @example Bearer
                      */
                     "WWW-Authenticate": string;
@@ -6143,7 +6142,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request can be read, and is not valid. */
+            /** @description The request is not valid. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -6161,11 +6160,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The service, or something that it needs, has no room now. */
+            /** @description The service, or something it depends on, is overloaded or unavailable. */
             503: {
                 headers: {
                     /**
-                     * @description Seconds until another try may succeed.
+                     * @description Seconds to wait before the next attempt.
                      * @example 1
                      */
                     "Retry-After": number;
@@ -6175,7 +6174,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Something that the service needs took too long. */
+            /** @description Something the service depends on took too long. */
             504: {
                 headers: {
                     [name: string]: unknown;
@@ -6208,12 +6207,12 @@ export interface operations {
             201: {
                 headers: {
                     /**
-                     * @description Where it is from now on.
+                     * @description The address of the new resource.
                      * @example /v1/me/identities/019a43bc-fc5f-7756-83a6-a668546a5404
                      */
                     Location: string;
                     /**
-                     * @description This version, shown like this (RFC 9110 §8.8.3).
+                     * @description Identifies this version of this representation (RFC 9110 §8.8.3).
                      * @example "1-51f0c5ad0f3e2b61"
                      */
                     ETag: string;
@@ -6241,11 +6240,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Who is asking is not known. */
+            /** @description Authentication is required. */
             401: {
                 headers: {
                     /**
-                     * @description How to show who asks (RFC 9110 §11.6.1).
+                     * @description How to authenticate (RFC 9110 §11.6.1).
                      * @example Bearer
                      */
                     "WWW-Authenticate": string;
@@ -6255,7 +6254,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Whoever asks may not do this. */
+            /** @description You are not allowed to do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -6264,7 +6263,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description It cannot be done to the thing as it is now. */
+            /** @description The request conflicts with the current state of the resource. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -6291,7 +6290,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request can be read, and is not valid. */
+            /** @description The request is not valid. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -6309,11 +6308,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The service, or something that it needs, has no room now. */
+            /** @description The service, or something it depends on, is overloaded or unavailable. */
             503: {
                 headers: {
                     /**
-                     * @description Seconds until another try may succeed.
+                     * @description Seconds to wait before the next attempt.
                      * @example 1
                      */
                     "Retry-After": number;
@@ -6323,7 +6322,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Something that the service needs took too long. */
+            /** @description Something the service depends on took too long. */
             504: {
                 headers: {
                     [name: string]: unknown;
@@ -6356,7 +6355,7 @@ export interface operations {
             200: {
                 headers: {
                     /**
-                     * @description This version, shown like this (RFC 9110 §8.8.3).
+                     * @description Identifies this version of this representation (RFC 9110 §8.8.3).
                      * @example "1-51f0c5ad0f3e2b61"
                      */
                     ETag: string;
@@ -6375,11 +6374,11 @@ export interface operations {
                     "application/json": components["schemas"]["LinkView"];
                 };
             };
-            /** @description It is as you have it. */
+            /** @description Your copy is up to date. */
             304: {
                 headers: {
                     /**
-                     * @description This version, shown like this (RFC 9110 §8.8.3).
+                     * @description Identifies this version of this representation (RFC 9110 §8.8.3).
                      * @example "1-51f0c5ad0f3e2b61"
                      */
                     ETag: string;
@@ -6387,11 +6386,11 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description Who is asking is not known. */
+            /** @description Authentication is required. */
             401: {
                 headers: {
                     /**
-                     * @description How to show who asks (RFC 9110 §11.6.1).
+                     * @description How to authenticate (RFC 9110 §11.6.1).
                      * @example Bearer
                      */
                     "WWW-Authenticate": string;
@@ -6401,7 +6400,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or not for whoever asks. */
+            /** @description The resource does not exist, or you cannot see it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -6410,7 +6409,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request can be read, and is not valid. */
+            /** @description The request is not valid. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -6428,11 +6427,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The service, or something that it needs, has no room now. */
+            /** @description The service, or something it depends on, is overloaded or unavailable. */
             503: {
                 headers: {
                     /**
-                     * @description Seconds until another try may succeed.
+                     * @description Seconds to wait before the next attempt.
                      * @example 1
                      */
                     "Retry-After": number;
@@ -6442,7 +6441,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Something that the service needs took too long. */
+            /** @description Something the service depends on took too long. */
             504: {
                 headers: {
                     [name: string]: unknown;
@@ -6487,11 +6486,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Who is asking is not known. */
+            /** @description Authentication is required. */
             401: {
                 headers: {
                     /**
-                     * @description How to show who asks (RFC 9110 §11.6.1).
+                     * @description How to authenticate (RFC 9110 §11.6.1).
                      * @example Bearer
                      */
                     "WWW-Authenticate": string;
@@ -6501,7 +6500,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Whoever asks may not do this. */
+            /** @description You are not allowed to do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -6510,7 +6509,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or not for whoever asks. */
+            /** @description The resource does not exist, or you cannot see it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -6519,7 +6518,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description It cannot be done to the thing as it is now. */
+            /** @description The request conflicts with the current state of the resource. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -6528,7 +6527,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The thing has changed since it was read. */
+            /** @description The resource has changed since you read it. */
             412: {
                 headers: {
                     [name: string]: unknown;
@@ -6546,7 +6545,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request can be read, and is not valid. */
+            /** @description The request is not valid. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -6564,11 +6563,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The service, or something that it needs, has no room now. */
+            /** @description The service, or something it depends on, is overloaded or unavailable. */
             503: {
                 headers: {
                     /**
-                     * @description Seconds until another try may succeed.
+                     * @description Seconds to wait before the next attempt.
                      * @example 1
                      */
                     "Retry-After": number;
@@ -6578,7 +6577,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Something that the service needs took too long. */
+            /** @description Something the service depends on took too long. */
             504: {
                 headers: {
                     [name: string]: unknown;
@@ -6624,11 +6623,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Who is asking is not known. */
+            /** @description Authentication is required. */
             401: {
                 headers: {
                     /**
-                     * @description How to show who asks (RFC 9110 §11.6.1).
+                     * @description How to authenticate (RFC 9110 §11.6.1).
                      * @example Bearer
                      */
                     "WWW-Authenticate": string;
@@ -6638,7 +6637,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Whoever asks may not do this. */
+            /** @description You are not allowed to do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -6647,7 +6646,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or not for whoever asks. */
+            /** @description The resource does not exist, or you cannot see it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -6656,7 +6655,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description It cannot be done to the thing as it is now. */
+            /** @description The request conflicts with the current state of the resource. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -6683,7 +6682,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request can be read, and is not valid. */
+            /** @description The request is not valid. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -6692,11 +6691,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description It was tried too often. */
+            /** @description There were too many requests. */
             429: {
                 headers: {
                     /**
-                     * @description Seconds until another try may succeed.
+                     * @description Seconds to wait before the next attempt.
                      * @example 1
                      */
                     "Retry-After": number;
@@ -6715,11 +6714,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The service, or something that it needs, has no room now. */
+            /** @description The service, or something it depends on, is overloaded or unavailable. */
             503: {
                 headers: {
                     /**
-                     * @description Seconds until another try may succeed.
+                     * @description Seconds to wait before the next attempt.
                      * @example 1
                      */
                     "Retry-After": number;
@@ -6729,7 +6728,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Something that the service needs took too long. */
+            /** @description Something the service depends on took too long. */
             504: {
                 headers: {
                     [name: string]: unknown;
@@ -6801,11 +6800,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Who is asking is not known. */
+            /** @description Authentication is required. */
             401: {
                 headers: {
                     /**
-                     * @description How to show who asks (RFC 9110 §11.6.1).
+                     * @description How to authenticate (RFC 9110 §11.6.1).
                      * @example Bearer
                      */
                     "WWW-Authenticate": string;
@@ -6815,7 +6814,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request can be read, and is not valid. */
+            /** @description The request is not valid. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -6833,11 +6832,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The service, or something that it needs, has no room now. */
+            /** @description The service, or something it depends on, is overloaded or unavailable. */
             503: {
                 headers: {
                     /**
-                     * @description Seconds until another try may succeed.
+                     * @description Seconds to wait before the next attempt.
                      * @example 1
                      */
                     "Retry-After": number;
@@ -6847,7 +6846,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Something that the service needs took too long. */
+            /** @description Something the service depends on took too long. */
             504: {
                 headers: {
                     [name: string]: unknown;
@@ -6880,7 +6879,7 @@ export interface operations {
             200: {
                 headers: {
                     /**
-                     * @description This version, shown like this (RFC 9110 §8.8.3).
+                     * @description Identifies this version of this representation (RFC 9110 §8.8.3).
                      * @example "1-51f0c5ad0f3e2b61"
                      */
                     ETag: string;
@@ -6904,11 +6903,11 @@ export interface operations {
                     "application/json": components["schemas"]["NotificationView"];
                 };
             };
-            /** @description It is as you have it. */
+            /** @description Your copy is up to date. */
             304: {
                 headers: {
                     /**
-                     * @description This version, shown like this (RFC 9110 §8.8.3).
+                     * @description Identifies this version of this representation (RFC 9110 §8.8.3).
                      * @example "1-51f0c5ad0f3e2b61"
                      */
                     ETag: string;
@@ -6916,11 +6915,11 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description Who is asking is not known. */
+            /** @description Authentication is required. */
             401: {
                 headers: {
                     /**
-                     * @description How to show who asks (RFC 9110 §11.6.1).
+                     * @description How to authenticate (RFC 9110 §11.6.1).
                      * @example Bearer
                      */
                     "WWW-Authenticate": string;
@@ -6930,7 +6929,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or not for whoever asks. */
+            /** @description The resource does not exist, or you cannot see it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -6939,7 +6938,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request can be read, and is not valid. */
+            /** @description The request is not valid. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -6957,11 +6956,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The service, or something that it needs, has no room now. */
+            /** @description The service, or something it depends on, is overloaded or unavailable. */
             503: {
                 headers: {
                     /**
-                     * @description Seconds until another try may succeed.
+                     * @description Seconds to wait before the next attempt.
                      * @example 1
                      */
                     "Retry-After": number;
@@ -6971,7 +6970,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Something that the service needs took too long. */
+            /** @description Something the service depends on took too long. */
             504: {
                 headers: {
                     [name: string]: unknown;
@@ -7013,7 +7012,7 @@ export interface operations {
             200: {
                 headers: {
                     /**
-                     * @description This version, shown like this (RFC 9110 §8.8.3).
+                     * @description Identifies this version of this representation (RFC 9110 §8.8.3).
                      * @example "1-51f0c5ad0f3e2b61"
                      */
                     ETag: string;
@@ -7046,11 +7045,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Who is asking is not known. */
+            /** @description Authentication is required. */
             401: {
                 headers: {
                     /**
-                     * @description How to show who asks (RFC 9110 §11.6.1).
+                     * @description How to authenticate (RFC 9110 §11.6.1).
                      * @example Bearer
                      */
                     "WWW-Authenticate": string;
@@ -7060,7 +7059,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Whoever asks may not do this. */
+            /** @description You are not allowed to do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -7069,7 +7068,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or not for whoever asks. */
+            /** @description The resource does not exist, or you cannot see it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -7078,7 +7077,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description It cannot be done to the thing as it is now. */
+            /** @description The request conflicts with the current state of the resource. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -7087,7 +7086,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The thing has changed since it was read. */
+            /** @description The resource has changed since you read it. */
             412: {
                 headers: {
                     [name: string]: unknown;
@@ -7114,7 +7113,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request can be read, and is not valid. */
+            /** @description The request is not valid. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -7132,11 +7131,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The service, or something that it needs, has no room now. */
+            /** @description The service, or something it depends on, is overloaded or unavailable. */
             503: {
                 headers: {
                     /**
-                     * @description Seconds until another try may succeed.
+                     * @description Seconds to wait before the next attempt.
                      * @example 1
                      */
                     "Retry-After": number;
@@ -7146,7 +7145,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Something that the service needs took too long. */
+            /** @description Something the service depends on took too long. */
             504: {
                 headers: {
                     [name: string]: unknown;
@@ -7179,7 +7178,7 @@ export interface operations {
             200: {
                 headers: {
                     /**
-                     * @description This version, shown like this (RFC 9110 §8.8.3).
+                     * @description Identifies this version of this representation (RFC 9110 §8.8.3).
                      * @example "1-51f0c5ad0f3e2b61"
                      */
                     ETag: string;
@@ -7209,11 +7208,11 @@ export interface operations {
                     "application/json": components["schemas"]["TaskView"];
                 };
             };
-            /** @description It is as you have it. */
+            /** @description Your copy is up to date. */
             304: {
                 headers: {
                     /**
-                     * @description This version, shown like this (RFC 9110 §8.8.3).
+                     * @description Identifies this version of this representation (RFC 9110 §8.8.3).
                      * @example "1-51f0c5ad0f3e2b61"
                      */
                     ETag: string;
@@ -7221,11 +7220,11 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description Who is asking is not known. */
+            /** @description Authentication is required. */
             401: {
                 headers: {
                     /**
-                     * @description How to show who asks (RFC 9110 §11.6.1).
+                     * @description How to authenticate (RFC 9110 §11.6.1).
                      * @example Bearer
                      */
                     "WWW-Authenticate": string;
@@ -7235,7 +7234,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or not for whoever asks. */
+            /** @description The resource does not exist, or you cannot see it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -7244,7 +7243,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request can be read, and is not valid. */
+            /** @description The request is not valid. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -7262,11 +7261,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The service, or something that it needs, has no room now. */
+            /** @description The service, or something it depends on, is overloaded or unavailable. */
             503: {
                 headers: {
                     /**
-                     * @description Seconds until another try may succeed.
+                     * @description Seconds to wait before the next attempt.
                      * @example 1
                      */
                     "Retry-After": number;
@@ -7276,7 +7275,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Something that the service needs took too long. */
+            /** @description Something the service depends on took too long. */
             504: {
                 headers: {
                     [name: string]: unknown;
@@ -7321,11 +7320,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Who is asking is not known. */
+            /** @description Authentication is required. */
             401: {
                 headers: {
                     /**
-                     * @description How to show who asks (RFC 9110 §11.6.1).
+                     * @description How to authenticate (RFC 9110 §11.6.1).
                      * @example Bearer
                      */
                     "WWW-Authenticate": string;
@@ -7335,7 +7334,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Whoever asks may not do this. */
+            /** @description You are not allowed to do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -7344,7 +7343,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or not for whoever asks. */
+            /** @description The resource does not exist, or you cannot see it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -7353,7 +7352,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description It cannot be done to the thing as it is now. */
+            /** @description The request conflicts with the current state of the resource. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -7362,7 +7361,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The thing has changed since it was read. */
+            /** @description The resource has changed since you read it. */
             412: {
                 headers: {
                     [name: string]: unknown;
@@ -7380,7 +7379,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request can be read, and is not valid. */
+            /** @description The request is not valid. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -7398,11 +7397,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The service, or something that it needs, has no room now. */
+            /** @description The service, or something it depends on, is overloaded or unavailable. */
             503: {
                 headers: {
                     /**
-                     * @description Seconds until another try may succeed.
+                     * @description Seconds to wait before the next attempt.
                      * @example 1
                      */
                     "Retry-After": number;
@@ -7412,7 +7411,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Something that the service needs took too long. */
+            /** @description Something the service depends on took too long. */
             504: {
                 headers: {
                     [name: string]: unknown;
@@ -7461,7 +7460,7 @@ export interface operations {
             200: {
                 headers: {
                     /**
-                     * @description This version, shown like this (RFC 9110 §8.8.3).
+                     * @description Identifies this version of this representation (RFC 9110 §8.8.3).
                      * @example "1-51f0c5ad0f3e2b61"
                      */
                     ETag: string;
@@ -7500,11 +7499,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Who is asking is not known. */
+            /** @description Authentication is required. */
             401: {
                 headers: {
                     /**
-                     * @description How to show who asks (RFC 9110 §11.6.1).
+                     * @description How to authenticate (RFC 9110 §11.6.1).
                      * @example Bearer
                      */
                     "WWW-Authenticate": string;
@@ -7514,7 +7513,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Whoever asks may not do this. */
+            /** @description You are not allowed to do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -7523,7 +7522,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or not for whoever asks. */
+            /** @description The resource does not exist, or you cannot see it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -7532,7 +7531,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description It cannot be done to the thing as it is now. */
+            /** @description The request conflicts with the current state of the resource. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -7541,7 +7540,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The thing has changed since it was read. */
+            /** @description The resource has changed since you read it. */
             412: {
                 headers: {
                     [name: string]: unknown;
@@ -7568,7 +7567,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request can be read, and is not valid. */
+            /** @description The request is not valid. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -7586,11 +7585,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The service, or something that it needs, has no room now. */
+            /** @description The service, or something it depends on, is overloaded or unavailable. */
             503: {
                 headers: {
                     /**
-                     * @description Seconds until another try may succeed.
+                     * @description Seconds to wait before the next attempt.
                      * @example 1
                      */
                     "Retry-After": number;
@@ -7600,7 +7599,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Something that the service needs took too long. */
+            /** @description Something the service depends on took too long. */
             504: {
                 headers: {
                     [name: string]: unknown;
@@ -7635,11 +7634,11 @@ export interface operations {
             200: {
                 headers: {
                     /**
-                     * @description This version, shown like this (RFC 9110 §8.8.3).
+                     * @description Identifies this version of this representation (RFC 9110 §8.8.3).
                      * @example "1-51f0c5ad0f3e2b61"
                      */
                     ETag: string;
-                    /** @description This was done before, under the same key. */
+                    /** @description This is the stored response to an earlier request with the same key. */
                     "Idempotency-Replayed"?: "true";
                     [name: string]: unknown;
                 };
@@ -7676,11 +7675,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Who is asking is not known. */
+            /** @description Authentication is required. */
             401: {
                 headers: {
                     /**
-                     * @description How to show who asks (RFC 9110 §11.6.1).
+                     * @description How to authenticate (RFC 9110 §11.6.1).
                      * @example Bearer
                      */
                     "WWW-Authenticate": string;
@@ -7690,7 +7689,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Whoever asks may not do this. */
+            /** @description You are not allowed to do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -7699,7 +7698,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or not for whoever asks. */
+            /** @description The resource does not exist, or you cannot see it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -7708,7 +7707,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description It cannot be done to the thing as it is now. */
+            /** @description The request conflicts with the current state of the resource. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -7717,7 +7716,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The thing has changed since it was read. */
+            /** @description The resource has changed since you read it. */
             412: {
                 headers: {
                     [name: string]: unknown;
@@ -7735,7 +7734,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request can be read, and is not valid. */
+            /** @description The request is not valid. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -7753,11 +7752,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The service, or something that it needs, has no room now. */
+            /** @description The service, or something it depends on, is overloaded or unavailable. */
             503: {
                 headers: {
                     /**
-                     * @description Seconds until another try may succeed.
+                     * @description Seconds to wait before the next attempt.
                      * @example 1
                      */
                     "Retry-After": number;
@@ -7767,7 +7766,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Something that the service needs took too long. */
+            /** @description Something the service depends on took too long. */
             504: {
                 headers: {
                     [name: string]: unknown;
@@ -7841,11 +7840,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Who is asking is not known. */
+            /** @description Authentication is required. */
             401: {
                 headers: {
                     /**
-                     * @description How to show who asks (RFC 9110 §11.6.1).
+                     * @description How to authenticate (RFC 9110 §11.6.1).
                      * @example Bearer
                      */
                     "WWW-Authenticate": string;
@@ -7855,7 +7854,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or not for whoever asks. */
+            /** @description The resource does not exist, or you cannot see it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -7864,7 +7863,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request can be read, and is not valid. */
+            /** @description The request is not valid. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -7882,11 +7881,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The service, or something that it needs, has no room now. */
+            /** @description The service, or something it depends on, is overloaded or unavailable. */
             503: {
                 headers: {
                     /**
-                     * @description Seconds until another try may succeed.
+                     * @description Seconds to wait before the next attempt.
                      * @example 1
                      */
                     "Retry-After": number;
@@ -7896,7 +7895,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Something that the service needs took too long. */
+            /** @description Something the service depends on took too long. */
             504: {
                 headers: {
                     [name: string]: unknown;
@@ -7938,16 +7937,16 @@ export interface operations {
             201: {
                 headers: {
                     /**
-                     * @description Where it is from now on.
+                     * @description The address of the new resource.
                      * @example /v1/comments/019a43bc-b9da-71c0-854b-4b6689701e65
                      */
                     Location: string;
                     /**
-                     * @description This version, shown like this (RFC 9110 §8.8.3).
+                     * @description Identifies this version of this representation (RFC 9110 §8.8.3).
                      * @example "1-51f0c5ad0f3e2b61"
                      */
                     ETag: string;
-                    /** @description This was done before, under the same key. */
+                    /** @description This is the stored response to an earlier request with the same key. */
                     "Idempotency-Replayed"?: "true";
                     [name: string]: unknown;
                 };
@@ -7976,11 +7975,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Who is asking is not known. */
+            /** @description Authentication is required. */
             401: {
                 headers: {
                     /**
-                     * @description How to show who asks (RFC 9110 §11.6.1).
+                     * @description How to authenticate (RFC 9110 §11.6.1).
                      * @example Bearer
                      */
                     "WWW-Authenticate": string;
@@ -7990,7 +7989,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Whoever asks may not do this. */
+            /** @description You are not allowed to do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -7999,7 +7998,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or not for whoever asks. */
+            /** @description The resource does not exist, or you cannot see it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -8008,7 +8007,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description It cannot be done to the thing as it is now. */
+            /** @description The request conflicts with the current state of the resource. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -8017,7 +8016,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The thing has changed since it was read. */
+            /** @description The resource has changed since you read it. */
             412: {
                 headers: {
                     [name: string]: unknown;
@@ -8044,7 +8043,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request can be read, and is not valid. */
+            /** @description The request is not valid. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -8062,11 +8061,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The service, or something that it needs, has no room now. */
+            /** @description The service, or something it depends on, is overloaded or unavailable. */
             503: {
                 headers: {
                     /**
-                     * @description Seconds until another try may succeed.
+                     * @description Seconds to wait before the next attempt.
                      * @example 1
                      */
                     "Retry-After": number;
@@ -8076,7 +8075,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Something that the service needs took too long. */
+            /** @description Something the service depends on took too long. */
             504: {
                 headers: {
                     [name: string]: unknown;
@@ -8111,11 +8110,11 @@ export interface operations {
             200: {
                 headers: {
                     /**
-                     * @description This version, shown like this (RFC 9110 §8.8.3).
+                     * @description Identifies this version of this representation (RFC 9110 §8.8.3).
                      * @example "1-51f0c5ad0f3e2b61"
                      */
                     ETag: string;
-                    /** @description This was done before, under the same key. */
+                    /** @description This is the stored response to an earlier request with the same key. */
                     "Idempotency-Replayed"?: "true";
                     [name: string]: unknown;
                 };
@@ -8152,11 +8151,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Who is asking is not known. */
+            /** @description Authentication is required. */
             401: {
                 headers: {
                     /**
-                     * @description How to show who asks (RFC 9110 §11.6.1).
+                     * @description How to authenticate (RFC 9110 §11.6.1).
                      * @example Bearer
                      */
                     "WWW-Authenticate": string;
@@ -8166,7 +8165,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Whoever asks may not do this. */
+            /** @description You are not allowed to do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -8175,7 +8174,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or not for whoever asks. */
+            /** @description The resource does not exist, or you cannot see it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -8184,7 +8183,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description It cannot be done to the thing as it is now. */
+            /** @description The request conflicts with the current state of the resource. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -8193,7 +8192,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The thing has changed since it was read. */
+            /** @description The resource has changed since you read it. */
             412: {
                 headers: {
                     [name: string]: unknown;
@@ -8211,7 +8210,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request can be read, and is not valid. */
+            /** @description The request is not valid. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -8229,11 +8228,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The service, or something that it needs, has no room now. */
+            /** @description The service, or something it depends on, is overloaded or unavailable. */
             503: {
                 headers: {
                     /**
-                     * @description Seconds until another try may succeed.
+                     * @description Seconds to wait before the next attempt.
                      * @example 1
                      */
                     "Retry-After": number;
@@ -8243,7 +8242,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Something that the service needs took too long. */
+            /** @description Something the service depends on took too long. */
             504: {
                 headers: {
                     [name: string]: unknown;
@@ -8278,11 +8277,11 @@ export interface operations {
             200: {
                 headers: {
                     /**
-                     * @description This version, shown like this (RFC 9110 §8.8.3).
+                     * @description Identifies this version of this representation (RFC 9110 §8.8.3).
                      * @example "1-51f0c5ad0f3e2b61"
                      */
                     ETag: string;
-                    /** @description This was done before, under the same key. */
+                    /** @description This is the stored response to an earlier request with the same key. */
                     "Idempotency-Replayed"?: "true";
                     [name: string]: unknown;
                 };
@@ -8319,11 +8318,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Who is asking is not known. */
+            /** @description Authentication is required. */
             401: {
                 headers: {
                     /**
-                     * @description How to show who asks (RFC 9110 §11.6.1).
+                     * @description How to authenticate (RFC 9110 §11.6.1).
                      * @example Bearer
                      */
                     "WWW-Authenticate": string;
@@ -8333,7 +8332,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Whoever asks may not do this. */
+            /** @description You are not allowed to do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -8342,7 +8341,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or not for whoever asks. */
+            /** @description The resource does not exist, or you cannot see it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -8351,7 +8350,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description It cannot be done to the thing as it is now. */
+            /** @description The request conflicts with the current state of the resource. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -8360,7 +8359,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The thing has changed since it was read. */
+            /** @description The resource has changed since you read it. */
             412: {
                 headers: {
                     [name: string]: unknown;
@@ -8378,7 +8377,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request can be read, and is not valid. */
+            /** @description The request is not valid. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -8396,11 +8395,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The service, or something that it needs, has no room now. */
+            /** @description The service, or something it depends on, is overloaded or unavailable. */
             503: {
                 headers: {
                     /**
-                     * @description Seconds until another try may succeed.
+                     * @description Seconds to wait before the next attempt.
                      * @example 1
                      */
                     "Retry-After": number;
@@ -8410,7 +8409,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Something that the service needs took too long. */
+            /** @description Something the service depends on took too long. */
             504: {
                 headers: {
                     [name: string]: unknown;
@@ -8445,11 +8444,11 @@ export interface operations {
             200: {
                 headers: {
                     /**
-                     * @description This version, shown like this (RFC 9110 §8.8.3).
+                     * @description Identifies this version of this representation (RFC 9110 §8.8.3).
                      * @example "1-51f0c5ad0f3e2b61"
                      */
                     ETag: string;
-                    /** @description This was done before, under the same key. */
+                    /** @description This is the stored response to an earlier request with the same key. */
                     "Idempotency-Replayed"?: "true";
                     [name: string]: unknown;
                 };
@@ -8486,11 +8485,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Who is asking is not known. */
+            /** @description Authentication is required. */
             401: {
                 headers: {
                     /**
-                     * @description How to show who asks (RFC 9110 §11.6.1).
+                     * @description How to authenticate (RFC 9110 §11.6.1).
                      * @example Bearer
                      */
                     "WWW-Authenticate": string;
@@ -8500,7 +8499,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Whoever asks may not do this. */
+            /** @description You are not allowed to do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -8509,7 +8508,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or not for whoever asks. */
+            /** @description The resource does not exist, or you cannot see it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -8518,7 +8517,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description It cannot be done to the thing as it is now. */
+            /** @description The request conflicts with the current state of the resource. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -8527,7 +8526,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The thing has changed since it was read. */
+            /** @description The resource has changed since you read it. */
             412: {
                 headers: {
                     [name: string]: unknown;
@@ -8545,7 +8544,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request can be read, and is not valid. */
+            /** @description The request is not valid. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -8563,11 +8562,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The service, or something that it needs, has no room now. */
+            /** @description The service, or something it depends on, is overloaded or unavailable. */
             503: {
                 headers: {
                     /**
-                     * @description Seconds until another try may succeed.
+                     * @description Seconds to wait before the next attempt.
                      * @example 1
                      */
                     "Retry-After": number;
@@ -8577,7 +8576,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Something that the service needs took too long. */
+            /** @description Something the service depends on took too long. */
             504: {
                 headers: {
                     [name: string]: unknown;
@@ -8644,11 +8643,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Who is asking is not known. */
+            /** @description Authentication is required. */
             401: {
                 headers: {
                     /**
-                     * @description How to show who asks (RFC 9110 §11.6.1).
+                     * @description How to authenticate (RFC 9110 §11.6.1).
                      * @example Bearer
                      */
                     "WWW-Authenticate": string;
@@ -8658,7 +8657,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request can be read, and is not valid. */
+            /** @description The request is not valid. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -8676,11 +8675,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The service, or something that it needs, has no room now. */
+            /** @description The service, or something it depends on, is overloaded or unavailable. */
             503: {
                 headers: {
                     /**
-                     * @description Seconds until another try may succeed.
+                     * @description Seconds to wait before the next attempt.
                      * @example 1
                      */
                     "Retry-After": number;
@@ -8690,7 +8689,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Something that the service needs took too long. */
+            /** @description Something the service depends on took too long. */
             504: {
                 headers: {
                     [name: string]: unknown;
@@ -8727,16 +8726,16 @@ export interface operations {
             201: {
                 headers: {
                     /**
-                     * @description Where it is from now on.
+                     * @description The address of the new resource.
                      * @example /v1/workspaces/019a43bc-2c52-775b-87c6-c6a6c301282f
                      */
                     Location: string;
                     /**
-                     * @description This version, shown like this (RFC 9110 §8.8.3).
+                     * @description Identifies this version of this representation (RFC 9110 §8.8.3).
                      * @example "1-51f0c5ad0f3e2b61"
                      */
                     ETag: string;
-                    /** @description This was done before, under the same key. */
+                    /** @description This is the stored response to an earlier request with the same key. */
                     "Idempotency-Replayed"?: "true";
                     [name: string]: unknown;
                 };
@@ -8764,11 +8763,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Who is asking is not known. */
+            /** @description Authentication is required. */
             401: {
                 headers: {
                     /**
-                     * @description How to show who asks (RFC 9110 §11.6.1).
+                     * @description How to authenticate (RFC 9110 §11.6.1).
                      * @example Bearer
                      */
                     "WWW-Authenticate": string;
@@ -8778,7 +8777,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Whoever asks may not do this. */
+            /** @description You are not allowed to do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -8787,7 +8786,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description It cannot be done to the thing as it is now. */
+            /** @description The request conflicts with the current state of the resource. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -8796,7 +8795,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The thing has changed since it was read. */
+            /** @description The resource has changed since you read it. */
             412: {
                 headers: {
                     [name: string]: unknown;
@@ -8823,7 +8822,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request can be read, and is not valid. */
+            /** @description The request is not valid. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -8841,11 +8840,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The service, or something that it needs, has no room now. */
+            /** @description The service, or something it depends on, is overloaded or unavailable. */
             503: {
                 headers: {
                     /**
-                     * @description Seconds until another try may succeed.
+                     * @description Seconds to wait before the next attempt.
                      * @example 1
                      */
                     "Retry-After": number;
@@ -8855,7 +8854,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Something that the service needs took too long. */
+            /** @description Something the service depends on took too long. */
             504: {
                 headers: {
                     [name: string]: unknown;
@@ -8888,7 +8887,7 @@ export interface operations {
             200: {
                 headers: {
                     /**
-                     * @description This version, shown like this (RFC 9110 §8.8.3).
+                     * @description Identifies this version of this representation (RFC 9110 §8.8.3).
                      * @example "1-51f0c5ad0f3e2b61"
                      */
                     ETag: string;
@@ -8909,11 +8908,11 @@ export interface operations {
                     "application/json": components["schemas"]["WorkspaceView"];
                 };
             };
-            /** @description It is as you have it. */
+            /** @description Your copy is up to date. */
             304: {
                 headers: {
                     /**
-                     * @description This version, shown like this (RFC 9110 §8.8.3).
+                     * @description Identifies this version of this representation (RFC 9110 §8.8.3).
                      * @example "1-51f0c5ad0f3e2b61"
                      */
                     ETag: string;
@@ -8921,11 +8920,11 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description Who is asking is not known. */
+            /** @description Authentication is required. */
             401: {
                 headers: {
                     /**
-                     * @description How to show who asks (RFC 9110 §11.6.1).
+                     * @description How to authenticate (RFC 9110 §11.6.1).
                      * @example Bearer
                      */
                     "WWW-Authenticate": string;
@@ -8935,7 +8934,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or not for whoever asks. */
+            /** @description The resource does not exist, or you cannot see it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -8944,7 +8943,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request can be read, and is not valid. */
+            /** @description The request is not valid. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -8962,11 +8961,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The service, or something that it needs, has no room now. */
+            /** @description The service, or something it depends on, is overloaded or unavailable. */
             503: {
                 headers: {
                     /**
-                     * @description Seconds until another try may succeed.
+                     * @description Seconds to wait before the next attempt.
                      * @example 1
                      */
                     "Retry-After": number;
@@ -8976,7 +8975,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Something that the service needs took too long. */
+            /** @description Something the service depends on took too long. */
             504: {
                 headers: {
                     [name: string]: unknown;
@@ -9021,11 +9020,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Who is asking is not known. */
+            /** @description Authentication is required. */
             401: {
                 headers: {
                     /**
-                     * @description How to show who asks (RFC 9110 §11.6.1).
+                     * @description How to authenticate (RFC 9110 §11.6.1).
                      * @example Bearer
                      */
                     "WWW-Authenticate": string;
@@ -9035,7 +9034,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Whoever asks may not do this. */
+            /** @description You are not allowed to do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -9044,7 +9043,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or not for whoever asks. */
+            /** @description The resource does not exist, or you cannot see it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -9053,7 +9052,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description It cannot be done to the thing as it is now. */
+            /** @description The request conflicts with the current state of the resource. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -9062,7 +9061,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The thing has changed since it was read. */
+            /** @description The resource has changed since you read it. */
             412: {
                 headers: {
                     [name: string]: unknown;
@@ -9080,7 +9079,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request can be read, and is not valid. */
+            /** @description The request is not valid. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -9098,11 +9097,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The service, or something that it needs, has no room now. */
+            /** @description The service, or something it depends on, is overloaded or unavailable. */
             503: {
                 headers: {
                     /**
-                     * @description Seconds until another try may succeed.
+                     * @description Seconds to wait before the next attempt.
                      * @example 1
                      */
                     "Retry-After": number;
@@ -9112,7 +9111,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Something that the service needs took too long. */
+            /** @description Something the service depends on took too long. */
             504: {
                 headers: {
                     [name: string]: unknown;
@@ -9155,7 +9154,7 @@ export interface operations {
             200: {
                 headers: {
                     /**
-                     * @description This version, shown like this (RFC 9110 §8.8.3).
+                     * @description Identifies this version of this representation (RFC 9110 §8.8.3).
                      * @example "1-51f0c5ad0f3e2b61"
                      */
                     ETag: string;
@@ -9185,11 +9184,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Who is asking is not known. */
+            /** @description Authentication is required. */
             401: {
                 headers: {
                     /**
-                     * @description How to show who asks (RFC 9110 §11.6.1).
+                     * @description How to authenticate (RFC 9110 §11.6.1).
                      * @example Bearer
                      */
                     "WWW-Authenticate": string;
@@ -9199,7 +9198,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Whoever asks may not do this. */
+            /** @description You are not allowed to do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -9208,7 +9207,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or not for whoever asks. */
+            /** @description The resource does not exist, or you cannot see it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -9217,7 +9216,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description It cannot be done to the thing as it is now. */
+            /** @description The request conflicts with the current state of the resource. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -9226,7 +9225,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The thing has changed since it was read. */
+            /** @description The resource has changed since you read it. */
             412: {
                 headers: {
                     [name: string]: unknown;
@@ -9253,7 +9252,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request can be read, and is not valid. */
+            /** @description The request is not valid. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -9271,11 +9270,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The service, or something that it needs, has no room now. */
+            /** @description The service, or something it depends on, is overloaded or unavailable. */
             503: {
                 headers: {
                     /**
-                     * @description Seconds until another try may succeed.
+                     * @description Seconds to wait before the next attempt.
                      * @example 1
                      */
                     "Retry-After": number;
@@ -9285,7 +9284,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Something that the service needs took too long. */
+            /** @description Something the service depends on took too long. */
             504: {
                 headers: {
                     [name: string]: unknown;
@@ -9320,11 +9319,11 @@ export interface operations {
             200: {
                 headers: {
                     /**
-                     * @description This version, shown like this (RFC 9110 §8.8.3).
+                     * @description Identifies this version of this representation (RFC 9110 §8.8.3).
                      * @example "1-51f0c5ad0f3e2b61"
                      */
                     ETag: string;
-                    /** @description This was done before, under the same key. */
+                    /** @description This is the stored response to an earlier request with the same key. */
                     "Idempotency-Replayed"?: "true";
                     [name: string]: unknown;
                 };
@@ -9352,11 +9351,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Who is asking is not known. */
+            /** @description Authentication is required. */
             401: {
                 headers: {
                     /**
-                     * @description How to show who asks (RFC 9110 §11.6.1).
+                     * @description How to authenticate (RFC 9110 §11.6.1).
                      * @example Bearer
                      */
                     "WWW-Authenticate": string;
@@ -9366,7 +9365,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Whoever asks may not do this. */
+            /** @description You are not allowed to do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -9375,7 +9374,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or not for whoever asks. */
+            /** @description The resource does not exist, or you cannot see it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -9384,7 +9383,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description It cannot be done to the thing as it is now. */
+            /** @description The request conflicts with the current state of the resource. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -9393,7 +9392,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The thing has changed since it was read. */
+            /** @description The resource has changed since you read it. */
             412: {
                 headers: {
                     [name: string]: unknown;
@@ -9411,7 +9410,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request can be read, and is not valid. */
+            /** @description The request is not valid. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -9429,11 +9428,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The service, or something that it needs, has no room now. */
+            /** @description The service, or something it depends on, is overloaded or unavailable. */
             503: {
                 headers: {
                     /**
-                     * @description Seconds until another try may succeed.
+                     * @description Seconds to wait before the next attempt.
                      * @example 1
                      */
                     "Retry-After": number;
@@ -9443,7 +9442,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Something that the service needs took too long. */
+            /** @description Something the service depends on took too long. */
             504: {
                 headers: {
                     [name: string]: unknown;
@@ -9488,11 +9487,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Who is asking is not known. */
+            /** @description Authentication is required. */
             401: {
                 headers: {
                     /**
-                     * @description How to show who asks (RFC 9110 §11.6.1).
+                     * @description How to authenticate (RFC 9110 §11.6.1).
                      * @example Bearer
                      */
                     "WWW-Authenticate": string;
@@ -9502,7 +9501,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Whoever asks may not do this. */
+            /** @description You are not allowed to do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -9511,7 +9510,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or not for whoever asks. */
+            /** @description The resource does not exist, or you cannot see it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -9520,7 +9519,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description It cannot be done to the thing as it is now. */
+            /** @description The request conflicts with the current state of the resource. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -9529,7 +9528,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The thing has changed since it was read. */
+            /** @description The resource has changed since you read it. */
             412: {
                 headers: {
                     [name: string]: unknown;
@@ -9547,7 +9546,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request can be read, and is not valid. */
+            /** @description The request is not valid. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -9565,11 +9564,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The service, or something that it needs, has no room now. */
+            /** @description The service, or something it depends on, is overloaded or unavailable. */
             503: {
                 headers: {
                     /**
-                     * @description Seconds until another try may succeed.
+                     * @description Seconds to wait before the next attempt.
                      * @example 1
                      */
                     "Retry-After": number;
@@ -9579,7 +9578,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Something that the service needs took too long. */
+            /** @description Something the service depends on took too long. */
             504: {
                 headers: {
                     [name: string]: unknown;
@@ -9645,11 +9644,11 @@ export interface operations {
                     "application/json": components["schemas"]["Dashboard"];
                 };
             };
-            /** @description Who is asking is not known. */
+            /** @description Authentication is required. */
             401: {
                 headers: {
                     /**
-                     * @description How to show who asks (RFC 9110 §11.6.1).
+                     * @description How to authenticate (RFC 9110 §11.6.1).
                      * @example Bearer
                      */
                     "WWW-Authenticate": string;
@@ -9659,7 +9658,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or not for whoever asks. */
+            /** @description The resource does not exist, or you cannot see it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -9668,7 +9667,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request can be read, and is not valid. */
+            /** @description The request is not valid. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -9686,11 +9685,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The service, or something that it needs, has no room now. */
+            /** @description The service, or something it depends on, is overloaded or unavailable. */
             503: {
                 headers: {
                     /**
-                     * @description Seconds until another try may succeed.
+                     * @description Seconds to wait before the next attempt.
                      * @example 1
                      */
                     "Retry-After": number;
@@ -9700,7 +9699,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Something that the service needs took too long. */
+            /** @description Something the service depends on took too long. */
             504: {
                 headers: {
                     [name: string]: unknown;
@@ -9775,11 +9774,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Who is asking is not known. */
+            /** @description Authentication is required. */
             401: {
                 headers: {
                     /**
-                     * @description How to show who asks (RFC 9110 §11.6.1).
+                     * @description How to authenticate (RFC 9110 §11.6.1).
                      * @example Bearer
                      */
                     "WWW-Authenticate": string;
@@ -9789,7 +9788,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or not for whoever asks. */
+            /** @description The resource does not exist, or you cannot see it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -9798,7 +9797,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request can be read, and is not valid. */
+            /** @description The request is not valid. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -9816,11 +9815,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The service, or something that it needs, has no room now. */
+            /** @description The service, or something it depends on, is overloaded or unavailable. */
             503: {
                 headers: {
                     /**
-                     * @description Seconds until another try may succeed.
+                     * @description Seconds to wait before the next attempt.
                      * @example 1
                      */
                     "Retry-After": number;
@@ -9830,7 +9829,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Something that the service needs took too long. */
+            /** @description Something the service depends on took too long. */
             504: {
                 headers: {
                     [name: string]: unknown;
@@ -9873,16 +9872,16 @@ export interface operations {
             201: {
                 headers: {
                     /**
-                     * @description Where it is from now on.
+                     * @description The address of the new resource.
                      * @example /v1/invitations/019a43bc-b76c-74fe-8ac8-c84e2fc2c086
                      */
                     Location: string;
                     /**
-                     * @description This version, shown like this (RFC 9110 §8.8.3).
+                     * @description Identifies this version of this representation (RFC 9110 §8.8.3).
                      * @example "1-51f0c5ad0f3e2b61"
                      */
                     ETag: string;
-                    /** @description This was done before, under the same key. */
+                    /** @description This is the stored response to an earlier request with the same key. */
                     "Idempotency-Replayed"?: "true";
                     [name: string]: unknown;
                 };
@@ -9913,11 +9912,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Who is asking is not known. */
+            /** @description Authentication is required. */
             401: {
                 headers: {
                     /**
-                     * @description How to show who asks (RFC 9110 §11.6.1).
+                     * @description How to authenticate (RFC 9110 §11.6.1).
                      * @example Bearer
                      */
                     "WWW-Authenticate": string;
@@ -9927,7 +9926,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Whoever asks may not do this. */
+            /** @description You are not allowed to do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -9936,7 +9935,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or not for whoever asks. */
+            /** @description The resource does not exist, or you cannot see it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -9945,7 +9944,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description It cannot be done to the thing as it is now. */
+            /** @description The request conflicts with the current state of the resource. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -9954,7 +9953,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The thing has changed since it was read. */
+            /** @description The resource has changed since you read it. */
             412: {
                 headers: {
                     [name: string]: unknown;
@@ -9981,7 +9980,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request can be read, and is not valid. */
+            /** @description The request is not valid. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -9999,11 +9998,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The service, or something that it needs, has no room now. */
+            /** @description The service, or something it depends on, is overloaded or unavailable. */
             503: {
                 headers: {
                     /**
-                     * @description Seconds until another try may succeed.
+                     * @description Seconds to wait before the next attempt.
                      * @example 1
                      */
                     "Retry-After": number;
@@ -10013,7 +10012,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Something that the service needs took too long. */
+            /** @description Something the service depends on took too long. */
             504: {
                 headers: {
                     [name: string]: unknown;
@@ -10086,11 +10085,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Who is asking is not known. */
+            /** @description Authentication is required. */
             401: {
                 headers: {
                     /**
-                     * @description How to show who asks (RFC 9110 §11.6.1).
+                     * @description How to authenticate (RFC 9110 §11.6.1).
                      * @example Bearer
                      */
                     "WWW-Authenticate": string;
@@ -10100,7 +10099,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or not for whoever asks. */
+            /** @description The resource does not exist, or you cannot see it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -10109,7 +10108,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request can be read, and is not valid. */
+            /** @description The request is not valid. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -10127,11 +10126,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The service, or something that it needs, has no room now. */
+            /** @description The service, or something it depends on, is overloaded or unavailable. */
             503: {
                 headers: {
                     /**
-                     * @description Seconds until another try may succeed.
+                     * @description Seconds to wait before the next attempt.
                      * @example 1
                      */
                     "Retry-After": number;
@@ -10141,7 +10140,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Something that the service needs took too long. */
+            /** @description Something the service depends on took too long. */
             504: {
                 headers: {
                     [name: string]: unknown;
@@ -10179,7 +10178,7 @@ export interface operations {
             200: {
                 headers: {
                     /**
-                     * @description This version, shown like this (RFC 9110 §8.8.3).
+                     * @description Identifies this version of this representation (RFC 9110 §8.8.3).
                      * @example "1-51f0c5ad0f3e2b61"
                      */
                     ETag: string;
@@ -10200,11 +10199,11 @@ export interface operations {
                     "application/json": components["schemas"]["MemberView"];
                 };
             };
-            /** @description It is as you have it. */
+            /** @description Your copy is up to date. */
             304: {
                 headers: {
                     /**
-                     * @description This version, shown like this (RFC 9110 §8.8.3).
+                     * @description Identifies this version of this representation (RFC 9110 §8.8.3).
                      * @example "1-51f0c5ad0f3e2b61"
                      */
                     ETag: string;
@@ -10212,11 +10211,11 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description Who is asking is not known. */
+            /** @description Authentication is required. */
             401: {
                 headers: {
                     /**
-                     * @description How to show who asks (RFC 9110 §11.6.1).
+                     * @description How to authenticate (RFC 9110 §11.6.1).
                      * @example Bearer
                      */
                     "WWW-Authenticate": string;
@@ -10226,7 +10225,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or not for whoever asks. */
+            /** @description The resource does not exist, or you cannot see it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -10235,7 +10234,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request can be read, and is not valid. */
+            /** @description The request is not valid. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -10253,11 +10252,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The service, or something that it needs, has no room now. */
+            /** @description The service, or something it depends on, is overloaded or unavailable. */
             503: {
                 headers: {
                     /**
-                     * @description Seconds until another try may succeed.
+                     * @description Seconds to wait before the next attempt.
                      * @example 1
                      */
                     "Retry-After": number;
@@ -10267,7 +10266,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Something that the service needs took too long. */
+            /** @description Something the service depends on took too long. */
             504: {
                 headers: {
                     [name: string]: unknown;
@@ -10317,11 +10316,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Who is asking is not known. */
+            /** @description Authentication is required. */
             401: {
                 headers: {
                     /**
-                     * @description How to show who asks (RFC 9110 §11.6.1).
+                     * @description How to authenticate (RFC 9110 §11.6.1).
                      * @example Bearer
                      */
                     "WWW-Authenticate": string;
@@ -10331,7 +10330,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Whoever asks may not do this. */
+            /** @description You are not allowed to do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -10340,7 +10339,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or not for whoever asks. */
+            /** @description The resource does not exist, or you cannot see it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -10349,7 +10348,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description It cannot be done to the thing as it is now. */
+            /** @description The request conflicts with the current state of the resource. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -10358,7 +10357,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The thing has changed since it was read. */
+            /** @description The resource has changed since you read it. */
             412: {
                 headers: {
                     [name: string]: unknown;
@@ -10376,7 +10375,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request can be read, and is not valid. */
+            /** @description The request is not valid. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -10394,11 +10393,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The service, or something that it needs, has no room now. */
+            /** @description The service, or something it depends on, is overloaded or unavailable. */
             503: {
                 headers: {
                     /**
-                     * @description Seconds until another try may succeed.
+                     * @description Seconds to wait before the next attempt.
                      * @example 1
                      */
                     "Retry-After": number;
@@ -10408,7 +10407,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Something that the service needs took too long. */
+            /** @description Something the service depends on took too long. */
             504: {
                 headers: {
                     [name: string]: unknown;
@@ -10455,7 +10454,7 @@ export interface operations {
             200: {
                 headers: {
                     /**
-                     * @description This version, shown like this (RFC 9110 §8.8.3).
+                     * @description Identifies this version of this representation (RFC 9110 §8.8.3).
                      * @example "1-51f0c5ad0f3e2b61"
                      */
                     ETag: string;
@@ -10485,11 +10484,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Who is asking is not known. */
+            /** @description Authentication is required. */
             401: {
                 headers: {
                     /**
-                     * @description How to show who asks (RFC 9110 §11.6.1).
+                     * @description How to authenticate (RFC 9110 §11.6.1).
                      * @example Bearer
                      */
                     "WWW-Authenticate": string;
@@ -10499,7 +10498,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Whoever asks may not do this. */
+            /** @description You are not allowed to do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -10508,7 +10507,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or not for whoever asks. */
+            /** @description The resource does not exist, or you cannot see it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -10517,7 +10516,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description It cannot be done to the thing as it is now. */
+            /** @description The request conflicts with the current state of the resource. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -10526,7 +10525,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The thing has changed since it was read. */
+            /** @description The resource has changed since you read it. */
             412: {
                 headers: {
                     [name: string]: unknown;
@@ -10553,7 +10552,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request can be read, and is not valid. */
+            /** @description The request is not valid. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -10571,11 +10570,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The service, or something that it needs, has no room now. */
+            /** @description The service, or something it depends on, is overloaded or unavailable. */
             503: {
                 headers: {
                     /**
-                     * @description Seconds until another try may succeed.
+                     * @description Seconds to wait before the next attempt.
                      * @example 1
                      */
                     "Retry-After": number;
@@ -10585,7 +10584,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Something that the service needs took too long. */
+            /** @description Something the service depends on took too long. */
             504: {
                 headers: {
                     [name: string]: unknown;
@@ -10683,11 +10682,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Who is asking is not known. */
+            /** @description Authentication is required. */
             401: {
                 headers: {
                     /**
-                     * @description How to show who asks (RFC 9110 §11.6.1).
+                     * @description How to authenticate (RFC 9110 §11.6.1).
                      * @example Bearer
                      */
                     "WWW-Authenticate": string;
@@ -10697,7 +10696,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or not for whoever asks. */
+            /** @description The resource does not exist, or you cannot see it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -10706,7 +10705,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request can be read, and is not valid. */
+            /** @description The request is not valid. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -10724,11 +10723,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The service, or something that it needs, has no room now. */
+            /** @description The service, or something it depends on, is overloaded or unavailable. */
             503: {
                 headers: {
                     /**
-                     * @description Seconds until another try may succeed.
+                     * @description Seconds to wait before the next attempt.
                      * @example 1
                      */
                     "Retry-After": number;
@@ -10738,7 +10737,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Something that the service needs took too long. */
+            /** @description Something the service depends on took too long. */
             504: {
                 headers: {
                     [name: string]: unknown;
@@ -10787,16 +10786,16 @@ export interface operations {
             201: {
                 headers: {
                     /**
-                     * @description Where it is from now on.
+                     * @description The address of the new resource.
                      * @example /v1/tasks/019a43bc-2424-71d3-8789-896076e54b52
                      */
                     Location: string;
                     /**
-                     * @description This version, shown like this (RFC 9110 §8.8.3).
+                     * @description Identifies this version of this representation (RFC 9110 §8.8.3).
                      * @example "1-51f0c5ad0f3e2b61"
                      */
                     ETag: string;
-                    /** @description This was done before, under the same key. */
+                    /** @description This is the stored response to an earlier request with the same key. */
                     "Idempotency-Replayed"?: "true";
                     [name: string]: unknown;
                 };
@@ -10833,11 +10832,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Who is asking is not known. */
+            /** @description Authentication is required. */
             401: {
                 headers: {
                     /**
-                     * @description How to show who asks (RFC 9110 §11.6.1).
+                     * @description How to authenticate (RFC 9110 §11.6.1).
                      * @example Bearer
                      */
                     "WWW-Authenticate": string;
@@ -10847,7 +10846,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Whoever asks may not do this. */
+            /** @description You are not allowed to do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -10856,7 +10855,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or not for whoever asks. */
+            /** @description The resource does not exist, or you cannot see it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -10865,7 +10864,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description It cannot be done to the thing as it is now. */
+            /** @description The request conflicts with the current state of the resource. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -10874,7 +10873,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The thing has changed since it was read. */
+            /** @description The resource has changed since you read it. */
             412: {
                 headers: {
                     [name: string]: unknown;
@@ -10901,7 +10900,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request can be read, and is not valid. */
+            /** @description The request is not valid. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -10919,11 +10918,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The service, or something that it needs, has no room now. */
+            /** @description The service, or something it depends on, is overloaded or unavailable. */
             503: {
                 headers: {
                     /**
-                     * @description Seconds until another try may succeed.
+                     * @description Seconds to wait before the next attempt.
                      * @example 1
                      */
                     "Retry-After": number;
@@ -10933,7 +10932,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Something that the service needs took too long. */
+            /** @description Something the service depends on took too long. */
             504: {
                 headers: {
                     [name: string]: unknown;

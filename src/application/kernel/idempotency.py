@@ -12,7 +12,7 @@ from domain.kernel.errors import Conflict, Invalid
 
 
 class IdempotencyKeyInUse(Conflict):
-    """A request with this idempotency key is in progress; repeat it in a moment."""
+    """A request with this idempotency key is in progress; try again in a moment."""
 
 
 class IdempotencyKeyReused(Invalid):

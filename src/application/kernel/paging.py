@@ -10,7 +10,7 @@ LIMIT_MOST = 100
 
 
 class InvalidCursor(Invalid):
-    """The cursor is not one of this list."""
+    """The cursor does not belong to this list, or to these filters and this sort."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class Sort[Key: str]:
 def sorts_of(declared: TypeAliasType) -> tuple[tuple[str, ...], tuple[Sort[Any], ...]]:
     """The names of a whitelist, and the order of a list that nobody has sorted.
 
-    It is declared as `type TaskSortKey = Annotated[Literal["created_at", …], Sort("created_at")]`, in which
+    It is declared as `type BookSortKey = Annotated[Literal["created_at", …], Sort("created_at")]`, in which
     one Sort or more are the order. Raises TypeError for any other.
     """
     names, *order = get_args(declared.__value__) or ("",)

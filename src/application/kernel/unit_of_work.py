@@ -17,7 +17,7 @@ from domain.kernel.workspaces import Workspace, WorkspaceId
 
 
 class KernelUnitOfWork:
-    """What every service's transactions reach. A service adds its own: `tasks: Repository[Task, TaskId]`.
+    """What every service's transactions reach. A service adds its own: `books: Repository[Book, BookId]`.
 
     `now` is the instant of the transaction, aware UTC. Each repository is made when it is first asked for:
     most use cases need two or three.

@@ -42,7 +42,7 @@ class Forbidden(DomainError):
 
 
 class NotFound(DomainError):
-    """There is no such thing, or not for you."""
+    """The resource does not exist, or you cannot see it."""
 
     by_id: ClassVar[dict[object, type["NotFound"]]] = {}
     """By the type of the id that a subclass has named, as in `class XNotFound(NotFound, of=XId)`."""
@@ -55,15 +55,15 @@ class NotFound(DomainError):
 
 
 class Conflict(DomainError):
-    """This contradicts the current state."""
+    """The request conflicts with the current state of the resource."""
 
 
 class Stale(DomainError):
-    """Somebody else changed it in the meantime."""
+    """The resource was changed by another request in the meantime."""
 
 
 class Limited(DomainError):
-    """It was tried too often; try again later."""
+    """There were too many requests; try again later."""
 
     def __init__(self, detail: str = "", *, retry_after: int) -> None:
         """`retry_after` counts the seconds until another try may succeed."""

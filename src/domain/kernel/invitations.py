@@ -25,7 +25,7 @@ class InvitationExpired(Conflict):
 
 
 class AlreadyInvited(Conflict):
-    """This address has an open invitation already."""
+    """This address already has an open invitation."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -34,7 +34,7 @@ class MemberNotFound(NotFound):
 
 
 class AlreadyMember(Conflict):
-    """This person is a member already."""
+    """This person is already a member."""
 
 
 class LastOwner(Conflict):

@@ -46,7 +46,7 @@ class EmailTaken(Conflict):
 
 
 class OwnAccount(Forbidden):
-    """Nobody suspends themselves or changes their own roles."""
+    """You cannot suspend yourself or change your own roles."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -112,7 +112,7 @@ def migration(
 
 @app.command("seed")
 def seed_() -> None:
-    """Store a demo user, a workspace and a few tasks, once."""
+    """Store a demo user, a workspace and the service's own demo data, once."""
     container = _container()
     if container.settings().environment == "production":
         sys.exit("The demo user's password is known to everybody: not in production.")

@@ -356,7 +356,7 @@ async def test_the_key_that_signs_and_one_that_never_was_cannot_be_removed(
 ) -> None:
     kid, _ = await container.key_ring().signing()
     signing = await cli("keys", "remove", kid, on=empty_database_url)
-    assert signing == refused("This key signs; let another one follow it first.")
+    assert signing == refused("This key is in use for signing; add its successor first.")
     unknown = await cli("keys", "remove", "x", on=empty_database_url)
     assert unknown == refused("There is no such signing key.")
 

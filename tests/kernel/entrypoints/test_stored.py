@@ -72,17 +72,17 @@ def test_classes_of_one_name_are_named_before_all_that_breaks(tmp_path: Path) ->
     """Of both, because pydantic then calls neither what it was called before."""
     statuses: list[Any] = [
         StrEnum("Status", [value], module=module)
-        for module, value in (("domain.tasks", "OPEN"), ("domain.purchase_orders", "SENT"))
+        for module, value in (("domain.works", "OPEN"), ("domain.purchase_orders", "SENT"))
     ]
-    looms = create_model("Looms", task=statuses[0], order=statuses[1])
+    looms = create_model("Looms", work=statuses[0], order=statuses[1])
     api = FastAPI()
     api.get("/looms", response_model=looms)(lambda: None)
 
     write({"v1": {"components": {"schemas": {"Status": {"type": "string"}}}}}, tmp_path)
     ambiguous = {"v1": api.openapi()}
     told = (
-        "domain.purchase_orders.Status and domain.tasks.Status have one name: "
-        "call one of them PurchaseOrderStatus or TaskStatus."
+        "domain.purchase_orders.Status and domain.works.Status have one name: "
+        "call one of them PurchaseOrderStatus or WorkStatus."
     )
     for refuse in (check, write, partial(write, breaking=True)):
         with pytest.raises(Ambiguous) as refused:

@@ -85,7 +85,7 @@ class OpenIdProvider:
         self.keys = list(keys)
 
     async def machine_token(
-        self, client: str = RS256, *, resource: str | None = AUDIENCE, scope: str = "tasks"
+        self, client: str = RS256, *, resource: str | None = AUDIENCE, scope: str = "service"
     ) -> str:
         """Of a client that acts for nobody; without a resource it is opaque."""
         form = {"grant_type": "client_credentials"}
@@ -104,7 +104,7 @@ class OpenIdProvider:
             "client_id": client,
             "response_type": "code",
             "redirect_uri": CALLBACK,
-            "scope": "openid email profile tasks" if resource else "openid email profile",
+            "scope": "openid email profile service" if resource else "openid email profile",
             "code_challenge": base64.urlsafe_b64encode(digest).rstrip(b"=").decode(),
             "code_challenge_method": "S256",
             "state": secrets.token_urlsafe(16),

@@ -35,7 +35,7 @@ function serve() {
         useGrantedResource: () => true,
         getResourceServerInfo: (ctx, resource, client) => ({
           audience: resource,
-          scope: 'tasks',
+          scope: 'service',
           accessTokenFormat: 'jwt',
           accessTokenTTL: 3600,
           jwt: { sign: { alg: client.clientId.endsWith('-es256') ? 'ES256' : 'RS256' } },

@@ -83,12 +83,12 @@ async def test_pages_about_problems_are_as_they_are_meant_to_be(
         page = await browser.open(f"{service.url}/problems")
         await page.until("document.querySelector('h1')?.innerText == 'Problems'")
         await keep(page, "problems")
-        await page.click("[...document.querySelectorAll('a')].find(e => e.innerText == 'move-not-allowed')")
-        await page.until("document.querySelector('h1')?.innerText == 'move-not-allowed'")
+        await page.click("[...document.querySelectorAll('a')].find(e => e.innerText == 'workspace-archived')")
+        await page.until("document.querySelector('h1')?.innerText == 'workspace-archived'")
         await keep(page, "problem")
         assert await page.value("getComputedStyle(document.querySelector('pre')).overflow") == "auto"
-        await page.click("[...document.querySelectorAll('a')].find(e => e.innerText == 'Complete task')")
-        await page.until("document.querySelector('#operations-tasks-complete_task.is-open')")
+        await page.click("[...document.querySelectorAll('a')].find(e => e.innerText == 'Archive workspace')")
+        await page.until("document.querySelector('#operations-workspaces-archive_workspace.is-open')")
         await keep(page, "operation")
         assert page.complaints == []
 

@@ -115,12 +115,12 @@ class Person:
                 return
             token = self.token
             if number % 10:
-                answer = await fleet.get(f"/v1/workspaces/{self.workspace}/tasks", token)
+                answer = await fleet.get(f"/v1/workspaces/{self.workspace}/invitations", token)
                 assert answer.status_code == 200, (self.name, answer.text)
                 assert answer.json()["items"], self.name
             else:
-                body = {"title": f"Task {number} of {self.name}"}
-                answer = await fleet.post(f"/v1/workspaces/{self.workspace}/tasks", body, token)
+                body = {"email": f"guest-{number}-of-{self.name.lower()}@example.com", "role": "member"}
+                answer = await fleet.post(f"/v1/workspaces/{self.workspace}/invitations", body, token)
                 assert answer.status_code == 201, (self.name, answer.text)
             self.answers[answer.status_code] += 1
             await asyncio.sleep(0.01)
@@ -134,7 +134,7 @@ class Person:
 
 
 async def a_person(fleet: Fleet, name: str) -> Person:
-    """Registered and logged in with a password, with a workspace and a task."""
+    """Registered and logged in with a password, with a workspace and an invitation."""
     email = f"{name.lower()}@example.com"
     await register(fleet, email, name)
     token = (await log_in(fleet, email))["access_token"]
@@ -142,8 +142,9 @@ async def a_person(fleet: Fleet, name: str) -> Person:
     space = await fleet.post("/v1/workspaces", {"name": f"{name}'s", "slug": f"of-{name.lower()}"}, token)
     assert space.status_code == 201, space.text
     workspace = space.json()["id"]
-    task = await fleet.post(f"/v1/workspaces/{workspace}/tasks", {"title": "The first"}, token)
-    assert task.status_code == 201, task.text
+    guest = {"email": f"guest-of-{name.lower()}@example.com", "role": "member"}
+    invitation = await fleet.post(f"/v1/workspaces/{workspace}/invitations", guest, token)
+    assert invitation.status_code == 201, invitation.text
     return Person(name, token, me, workspace)
 
 
@@ -214,10 +215,13 @@ async def has_verified_the_address(database_url: str, person: Person) -> None:
 
 
 async def everything(database_url: str) -> dict[str, int]:
-    """How many tasks of whose are stored."""
+    """How many invitations of whose are stored."""
     connection = await asyncpg.connect(database_url)
     rows = await connection.fetch(
-        "SELECT users.display_name, count(*) FROM tasks JOIN users ON users.id = tasks.created_by GROUP BY 1"
+        """
+        SELECT users.display_name, count(*)
+        FROM invitations JOIN users ON users.id = invitations.invited_by GROUP BY 1
+        """
     )
     await connection.close()
     return {row["display_name"]: row["count"] for row in rows}

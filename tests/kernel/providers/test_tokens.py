@@ -117,7 +117,7 @@ async def test_only_the_clients_and_scopes_that_settings_name_are_let_in(
     empty_database_url: str, provider: OpenIdProvider
 ) -> None:
     machine, other = await provider.machine_token(RS256), await provider.machine_token(ES256)
-    only = trusting(provider, OIDC_ALLOWED_CLIENTS=RS256, OIDC_REQUIRED_SCOPE="tasks")
+    only = trusting(provider, OIDC_ALLOWED_CLIENTS=RS256, OIDC_REQUIRED_SCOPE="service")
     async with a_service(empty_database_url, only) as service:
         assert (await service.get("/v1/me", machine)).status_code == 200
         assert (await service.get("/v1/me", other)).status_code == 401

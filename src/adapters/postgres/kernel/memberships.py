@@ -44,7 +44,7 @@ memberships = Table(
     text("role"),
     instant("joined_at"),
     version(),
-    UniqueConstraint("workspace_id", "user_id"),  # tasks refer to it: an assignee is a member
+    UniqueConstraint("workspace_id", "user_id"),  # for references to a member
     Index(None, "user_id"),
     Index(None, "workspace_id", "joined_at", "id"),
     one_of("role", Role),

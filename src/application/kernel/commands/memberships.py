@@ -29,7 +29,6 @@ async def remove_member(
     """Everybody may leave; owners and admins may remove others, but only owners an owner.
 
     Refused when it would leave the workspace without an owner, and for others while it is archived.
-    Whoever leaves is taken off their tasks.
     """
     if user_id == actor.user_id:
         remover = (await stand(uow, actor, workspace_id)).role

@@ -6,12 +6,12 @@ class WorldError(Exception):
 
 
 class Unavailable(WorldError):
-    """Something that the service needs does not answer; try again soon."""
+    """Something the service depends on is not available; try again soon."""
 
 
 class TimedOut(WorldError):
-    """Something that the service needs took too long."""
+    """Something the service depends on took too long."""
 
 
 class Contention(WorldError):
-    """Two changes stood in each other's way; try again."""
+    """The request conflicted with another one; try again."""

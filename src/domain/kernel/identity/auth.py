@@ -27,11 +27,11 @@ class WrongPassword(Forbidden):
 
 
 class PasswordsDisabled(Forbidden):
-    """Nobody logs in with a password here."""
+    """This service has no log-in with a password."""
 
 
 class TooManyAttempts(Limited):
-    """There were too many attempts; wait a while."""
+    """There were too many attempts; try again later."""
 
 
 class SessionEnded(Unauthenticated):
@@ -43,15 +43,15 @@ class SessionNotFound(NotFound, of=SessionId):
 
 
 class NoSession(Conflict):
-    """This access token belongs to no session here."""
+    """This access token does not belong to a session of this service."""
 
 
 class LoginDenied(Unauthenticated):
-    """You did not log in at the provider, or did not let it tell us who you are."""
+    """The log-in at the provider was cancelled or refused."""
 
 
 class LoginRefused(Unauthenticated):
-    """What came back from the provider does not prove who you are; log in again."""
+    """The provider's answer could not be verified; log in again."""
 
 
 class ExchangeRefused(Unauthenticated):
@@ -59,7 +59,7 @@ class ExchangeRefused(Unauthenticated):
 
 
 class LoginProviderNotFound(NotFound):
-    """There is no log-in through such a provider."""
+    """There is no provider of this name to log in with."""
 
 
 class LoginNotBegun(Invalid):
@@ -71,7 +71,7 @@ class OneTimeTokenNotFound(NotFound):
 
 
 class NothingToVerify(Conflict):
-    """There is no address to verify, or it has been verified."""
+    """There is no address to verify, or it is already verified."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

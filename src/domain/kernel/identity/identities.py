@@ -21,11 +21,11 @@ class LinkedElsewhere(Conflict):
 
 
 class LastWayIn(Conflict):
-    """There is no other way left to log in."""
+    """This is your only way to log in; set a password or link another account first."""
 
 
 class NothingToLink(Invalid):
-    """This token names no account of another provider."""
+    """The token was not issued by another provider."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

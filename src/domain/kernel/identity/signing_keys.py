@@ -28,7 +28,7 @@ class KeysRotated(Conflict):
 
 
 class KeyInUse(Conflict):
-    """This key signs; let another one follow it first."""
+    """This key is in use for signing; add its successor first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -54,7 +54,7 @@ def check(documents: Documents, folder: Path) -> None:
 
 
 def _ensure_unambiguous(documents: Documents) -> None:
-    """pydantic calls classes of one name by their modules as well, `domain__tasks__Status`, all of them."""
+    """pydantic calls classes of one name by their modules as well, `domain__books__Status`, all of them."""
     told: list[str] = []
     for document in documents.values():
         same: dict[str, list[Sequence[str]]] = {}

@@ -51,7 +51,7 @@ async def test_it_serves_until_it_is_told_to_stop(environment: dict[str, str]) -
             b"GET /v1/me HTTP/1.1\r\nHost: x\r\nX-Split: a\r\n b\r\nConnection: close\r\n\r\n",
             b"GET /v1/me?" + b"a=1&" * 10_000 + b" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
             b"GET /v1/me\xff HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
-            b"GET /v1/tasks/%ff%00 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+            b"GET /v1/workspaces/%ff%00 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
             b"GET http://x/v1/me HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
             b"GET ../../etc/passwd HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
             b"POST /v1/auth/login HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",

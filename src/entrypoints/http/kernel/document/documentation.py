@@ -46,33 +46,33 @@ _SECONDS = {"type": "integer", "minimum": 0}
 # Not HTTP's own phrases, which Python has changed from one release to the next, and a document is stored.
 _MEANINGS: Mapping[int, str] = MappingProxyType(
     {
-        304: "It is as you have it.",
+        304: "Your copy is up to date.",
         400: "The request cannot be read.",
-        401: "Who is asking is not known.",
-        403: "Whoever asks may not do this.",
-        404: "There is no such thing, or not for whoever asks.",
-        409: "It cannot be done to the thing as it is now.",
-        412: "The thing has changed since it was read.",
+        401: "Authentication is required.",
+        403: "You are not allowed to do this.",
+        404: "The resource does not exist, or you cannot see it.",
+        409: "The request conflicts with the current state of the resource.",
+        412: "The resource has changed since you read it.",
         413: "The body is too large.",
         415: "The body is of the wrong media type.",
-        422: "The request can be read, and is not valid.",
-        428: "The request has to say which version it changes.",
-        429: "It was tried too often.",
+        422: "The request is not valid.",
+        428: "An `If-Match` header is required.",
+        429: "There were too many requests.",
         500: "The service failed.",
-        503: "The service, or something that it needs, has no room now.",
-        504: "Something that the service needs took too long.",
+        503: "The service, or something it depends on, is overloaded or unavailable.",
+        504: "Something the service depends on took too long.",
     }
 )
 
 
 _RETRY_AFTER = {
-    "description": "Seconds until another try may succeed.",
+    "description": "Seconds to wait before the next attempt.",
     "required": True,
     "schema": _SECONDS,
     "example": 1,
 }
 _CHALLENGE = {
-    "description": "How to show who asks (RFC 9110 §11.6.1).",
+    "description": "How to authenticate (RFC 9110 §11.6.1).",
     "required": True,
     "schema": _TEXT,
     "example": "Bearer",
@@ -87,9 +87,9 @@ _HEADERS: Mapping[int, Any] = MappingProxyType(
 
 
 _DEPRECATION: dict[str, Any] = {
-    "Deprecation": {"schema": _TEXT, "description": "Since when it is deprecated (RFC 9745)."},
-    "Sunset": {"schema": _TEXT, "description": "When it will be gone (RFC 8594)."},
-    "Link": {"schema": _TEXT, "description": "What to know about its end (RFC 9745 §3)."},
+    "Deprecation": {"schema": _TEXT, "description": "When it was deprecated (RFC 9745)."},
+    "Sunset": {"schema": _TEXT, "description": "When it will be removed (RFC 8594)."},
+    "Link": {"schema": _TEXT, "description": "More about its deprecation (RFC 9745 §3)."},
 }
 
 
@@ -196,7 +196,7 @@ def _errors(route: APIRoute, shape: Shape) -> Iterator[type[Exception]]:
 
 
 def _missing(route: APIRoute, shape: Shape) -> type[NotFound]:
-    """What is not there where there is nothing at a path: of `…/tasks/{task_id}/start` the task.
+    """What is not there where there is nothing at a path: of `…/books/{book_id}/lend` the book.
 
     Raises TypeError where neither the route nor the type of the last parameter says it.
     """
@@ -222,13 +222,13 @@ def successes(route: APIRoute, shape: Shape) -> dict[int | str, dict[str, Any]]:
             "required": True,
             "schema": _URI,
             "x-template": shape.location,
-            "description": "Where it is from now on.",
+            "description": "The address of the new resource.",
         }
     if route.status_code == 302:
         headers["Location"] = {
             "required": True,
             "schema": _URI,
-            "description": "Where the browser goes.",
+            "description": "Where the browser is redirected to.",
         }
     if is_page(route.response_model):
         headers["Link"] = {
@@ -240,12 +240,12 @@ def successes(route: APIRoute, shape: Shape) -> dict[int | str, dict[str, Any]]:
             "required": True,
             "schema": _TEXT,
             "example": '"1-51f0c5ad0f3e2b61"',
-            "description": "This version, shown like this (RFC 9110 §8.8.3).",
+            "description": "Identifies this version of this representation (RFC 9110 §8.8.3).",
         }
     if shape.keyed:
         headers["Idempotency-Replayed"] = {
             "schema": {"type": "string", "enum": ["true"]},
-            "description": "This was done before, under the same key.",
+            "description": "This is the stored response to an earlier request with the same key.",
         }
     if shape.deprecated:
         headers = _DEPRECATION | headers

@@ -55,7 +55,7 @@ _PRICE = Decimal("12.50")
 
 
 def example_id(noun: str) -> str:
-    """The UUIDv7 of the one thing of this kind: `task`, `user`, …"""
+    """The UUIDv7 of the one thing of this kind: `book`, `user`, …"""
     chance = blake2b(noun.encode(), digest_size=10).hexdigest()
     return f"019a43bc-{chance[:4]}-7{chance[4:7]}-8{chance[7:10]}-{chance[8:20]}"
 

@@ -142,7 +142,7 @@ def _add_log_in(document: Document, schemes: Mapping[str, Any]) -> None:
 
 
 def _name_pages(document: Document) -> None:
-    """`Page_TaskView_` is a name for no type of a client's; `TaskViewPage` is."""
+    """`Page_BookView_` is a name for no type of a client's; `BookViewPage` is."""
     schemas = document["components"]["schemas"]
     names = {name: re.sub(r"^Page_(\w+)_$", r"\1Page", name) for name in schemas}
     document["components"]["schemas"] = {names[name]: schema for name, schema in schemas.items()}

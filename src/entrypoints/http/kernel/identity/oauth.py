@@ -96,7 +96,7 @@ def _documented(required: list[str], properties: Mapping[str, Any], **example: s
 _TEXT = {"type": "string"}
 _TOKEN = {
     "token": {**_TEXT, "minLength": 1},
-    "token_type_hint": {**_TEXT, "description": "It is not needed."},
+    "token_type_hint": {**_TEXT, "description": "Not used."},
 }
 
 
@@ -145,7 +145,7 @@ async def issue_token(request: Request, login: Login, sessions: Tokens, peer: Fr
     response_model=None,
     responses={
         200: {
-            "description": "It is good no more, or never was.",
+            "description": "The token has expired, was revoked, or was never valid.",
             "content": {"application/json": {"schema": {"type": "object"}}},
         },
         **refused_by(InvalidForm, Stale, ContentTooLarge),

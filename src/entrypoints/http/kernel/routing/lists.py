@@ -1,9 +1,9 @@
 """What can be asked of a list over HTTP, made of what its queries declare.
 
-    query: Annotated[ListQuery[TaskFilter, TaskSortKey], Query()]
+    query: Annotated[ListQuery[BookFilter, BookSortKey], Query()]
 
-has a parameter for each field of `TaskFilter`, with its name, its type, its bounds and its sentence, and a
-parameter `sort` for the names of `TaskSortKey`. A route reads `query.where`, a `TaskFilter`, `query.sort` and
+has a parameter for each field of `BookFilter`, with its name, its type, its bounds and its sentence, and a
+parameter `sort` for the names of `BookSortKey`. A route reads `query.where`, a `BookFilter`, `query.sort` and
 `query.page`.
 """
 
@@ -42,7 +42,7 @@ _AS_SENT: Mapping[object, Any] = {datetime: Instant, date: Day}
 class ListQuery[Filter, Key: str](PageQuery):
     """One page of a list that can be filtered and sorted.
 
-    `ListQuery[NotificationFilter, Never]` can only be filtered, `ListQuery[None, BookSortKey]` only sorted.
+    `ListQuery[BookFilter, Never]` can only be filtered, `ListQuery[None, BookSortKey]` only sorted.
     """
 
     filtered_by: ClassVar[type[Any] | None] = None

@@ -105,19 +105,19 @@ class InvalidPrecondition(RequestError):
 
 
 class InvalidIdempotencyKey(RequestError):
-    """This is no idempotency key."""
+    """The `Idempotency-Key` header is not valid."""
 
 
 class PreconditionRequired(RequestError):
-    """A change here must say which version it is made to."""
+    """The change needs an `If-Match` header with the version it is made to."""
 
 
 class PathNotFound(RequestError):
-    """There is nothing under this path."""
+    """There is no resource at this path."""
 
 
 class MethodNotAllowed(RequestError):
-    """This method does not exist here; `Allow` names those that do."""
+    """This method is not allowed here; `Allow` lists those that are."""
 
 
 class ContentTooLarge(RequestError):
@@ -150,13 +150,13 @@ class InvalidForm(OAuthError):
 
 
 class InvalidGrant(OAuthError):
-    """What was presented is not good for a token."""
+    """The credentials for the token are not valid."""
 
     code = "invalid_grant"
 
 
 class UnsupportedGrantType(OAuthError):
-    """There is no such way to a token here."""
+    """This grant type is not supported."""
 
     code = "unsupported_grant_type"
 
@@ -224,7 +224,7 @@ class Kind:
 
 
 def kind_of(error: type[Exception]) -> Kind:
-    """`TaskNotFound` is a 404 with the code `task-not-found`; its docstring is the title."""
+    """`BookNotFound` is a 404 with the code `book-not-found`; its docstring is the title."""
     base = next((base for base in error.__mro__ if base in STATUS), None)
     if base is None:
         return kind_of(InternalError)

@@ -74,7 +74,7 @@ class Options(TypedDict, total=False):
     """What of the returned object is shown. Needed where that is an entity, and not a view already."""
 
     location: str
-    """The path of what it creates: `/tasks/{id}`, with the answer's `id`. The status is then 201."""
+    """The path of what it creates: `/books/{id}`, with the answer's `id`. The status is then 201."""
 
     missing: type[NotFound]
     """What is not found where there is nothing at this path. Needed where the type of the path's last

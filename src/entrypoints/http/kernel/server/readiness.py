@@ -15,7 +15,7 @@ type Check = Callable[[], Awaitable[bool | None]]
 
 
 class NotReady(Unavailable):
-    """The service cannot do its work now."""
+    """The service is not available now."""
 
 
 class Readiness:
