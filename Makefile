@@ -34,9 +34,9 @@ fuzz: $(ENV) ## the same for a night, with other requests in each round (HOURS=8
 	@$(PY) scripts/fuzz.py $(or $(HOURS),8)
 
 test-app: $(ENV) ## run this service's own tests, and every suite over its resources (a minute)
-	@$(PY) -m pytest -n logical --maxprocesses=4 tests/domain tests/application tests/adapters tests/contracts tests/entrypoints \
+	@$(PY) -m pytest -n logical --maxprocesses=4 $(wildcard tests/domain tests/application tests/adapters tests/contracts tests/entrypoints) \
 	    tests/kernel/contracts/test_repositories.py tests/kernel/adapters/postgres/test_statements.py \
-	    tests/kernel/adapters/postgres/test_mapping.py tests/kernel/entrypoints/http/test_matrix.py \
+	    tests/kernel/adapters/postgres/test_mapping.py tests/kernel/adapters/postgres/test_lists.py tests/kernel/entrypoints/http/test_matrix.py \
 	    tests/kernel/entrypoints/http/test_examples.py tests/kernel/entrypoints/http/test_document.py $(ARGS)
 
 test-fork: $(ENV) ## try on a copy that the example can be deleted, and that upstream merges without a conflict (ARGS=strip: the first)

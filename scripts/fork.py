@@ -86,6 +86,7 @@ class Copy:
         (folder / ".venv").symlink_to(ROOT / ".venv")
         with (folder / ".git/info/exclude").open("a") as exclude:
             exclude.write(".venv\n")
+        self.git("config", "merge.ours.driver", "true")  # as the environment's rule in the Makefile
         self.git("config", "user.name", "fork")
         self.git("config", "user.email", "fork@example.com")
         self.commit("What is being tried")
