@@ -146,6 +146,7 @@ endif
 # The first Python >= 3.12 that runs (through pyenv's shims .python-version has its say). uv does the work: the
 # one on PATH or else the one that requirements-dev.lock pins, installed by the new environment's own pip.
 # The .pth line makes `domain`, `application`, `adapters` and `entrypoints` importable, wherever the clone lies.
+# `ours` is the driver that .gitattributes names.
 $(ENV): requirements-dev.lock .python-version
 	@set -e; fits='import sys; sys.exit(sys.version_info < (3, 12))'; \
 	if ! $(PY) -c "$$fits" 2>/dev/null; then \
@@ -169,4 +170,5 @@ $(ENV): requirements-dev.lock .python-version
 	echo 'Installing what requirements-dev.lock names'; \
 	$$uv pip sync --quiet --require-hashes --compile-bytecode --python $(PY) requirements-dev.lock; \
 	echo '../../../../src' >"$$($(PY) -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/src.pth"; \
+	git config merge.ours.driver true 2>/dev/null || true; \
 	touch $@
