@@ -24,43 +24,43 @@ from entrypoints.http.kernel.routing.inputs import Day, Instant, JsonObject, Mon
 from entrypoints.http.kernel.routing.routes import Router
 from entrypoints.settings import Settings
 
-PurchaseOrderId = NewType("PurchaseOrderId", UUID)
+SpinningWheelId = NewType("SpinningWheelId", UUID)
 OrderLineId = NewType("OrderLineId", UUID)
 
 
-class PurchaseOrderNotFound(NotFound, of=PurchaseOrderId):
-    """The purchase order does not exist."""
+class SpinningWheelNotFound(NotFound, of=SpinningWheelId):
+    """The spinning wheel does not exist."""
 
 
 @dataclass(slots=True)
-class PurchaseOrderView:
-    """A purchase order."""
+class SpinningWheelView:
+    """A spinning wheel."""
 
-    id: PurchaseOrderId
+    id: SpinningWheelId
     workspace_id: WorkspaceId
     ordered_by: UserId
     approver: UserId | None
     watchers: list[UserId]
-    replaces: PurchaseOrderId | None
+    replaces: SpinningWheelId | None
     version: int
 
 
 @pytest.fixture
 def document(app: FastAPI, settings: Settings) -> dict[str, Any]:
-    router = Router(tag="purchase orders")
+    router = Router(tag="spinning wheels")
 
-    @router.post("/workspaces/{workspace_id}/purchase_orders", location="/purchase_orders/{id}", public=True)
-    async def create_purchase_order(workspace_id: WorkspaceId) -> PurchaseOrderView:
+    @router.post("/workspaces/{workspace_id}/spinning_wheels", location="/spinning_wheels/{id}", public=True)
+    async def create_spinning_wheel(workspace_id: WorkspaceId) -> SpinningWheelView:
         """Creates one."""
         raise NotImplementedError
 
-    @router.get("/purchase_orders/{purchase_order_id}", public=True)
-    async def get_purchase_order(purchase_order_id: PurchaseOrderId) -> PurchaseOrderView:
+    @router.get("/spinning_wheels/{spinning_wheel_id}", public=True)
+    async def get_spinning_wheel(spinning_wheel_id: SpinningWheelId) -> SpinningWheelView:
         """Shows it."""
         raise NotImplementedError
 
-    @router.delete("/purchase_orders/{purchase_order_id}/lines/{line}", public=True, missing=NotFound)
-    async def delete_order_line(purchase_order_id: PurchaseOrderId, line: int) -> None:
+    @router.delete("/spinning_wheels/{spinning_wheel_id}/lines/{line}", public=True, missing=NotFound)
+    async def delete_order_line(spinning_wheel_id: SpinningWheelId, line: int) -> None:
         """Deletes a line."""
 
     app.router.routes.extend(router.routes)
@@ -73,22 +73,22 @@ def not_found(operation: dict[str, Any]) -> list[str]:
 
 def test_what_is_not_found_is_what_the_type_of_the_last_id_names(document: dict[str, Any]) -> None:
     paths = document["paths"]
-    create = paths["/v1/workspaces/{workspace_id}/purchase_orders"]["post"]
+    create = paths["/v1/workspaces/{workspace_id}/spinning_wheels"]["post"]
     assert not_found(create) == ["workspace-not-found"]
-    get = paths["/v1/purchase_orders/{purchase_order_id}"]["get"]
-    assert not_found(get) == ["purchase-order-not-found"]
-    delete = paths["/v1/purchase_orders/{purchase_order_id}/lines/{line}"]["delete"]
+    get = paths["/v1/spinning_wheels/{spinning_wheel_id}"]["get"]
+    assert not_found(get) == ["spinning-wheel-not-found"]
+    delete = paths["/v1/spinning_wheels/{spinning_wheel_id}/lines/{line}"]["delete"]
     assert not_found(delete) == ["not-found"]
 
 
 @pytest.mark.parametrize("kind", [OrderLineId, UUID, str])
 def test_a_route_that_does_not_say_what_is_not_found_is_refused_at_once(kind: Any) -> None:
-    async def get_order_line(purchase_order_id: PurchaseOrderId, line_id: Any) -> None: ...
+    async def get_order_line(spinning_wheel_id: SpinningWheelId, line_id: Any) -> None: ...
 
     get_order_line.__annotations__["line_id"] = kind
-    add = Router(tag="lines").get("/purchase_orders/{purchase_order_id}/lines/{line_id}", public=True)
+    add = Router(tag="lines").get("/spinning_wheels/{spinning_wheel_id}/lines/{line_id}", public=True)
     told = (
-        r"^GET /v1/purchase_orders/{purchase_order_id}/lines/{line_id}: .* found by line_id\."
+        r"^GET /v1/spinning_wheels/{spinning_wheel_id}/lines/{line_id}: .* found by line_id\."
         rf".* class …NotFound\(NotFound, of={kind.__name__}\), or .* missing=…NotFound\.$"
     )
     with pytest.raises(TypeError, match=told):
@@ -96,16 +96,16 @@ def test_a_route_that_does_not_say_what_is_not_found_is_refused_at_once(kind: An
 
 
 def test_a_parameter_of_a_path_is_described_in_words(document: dict[str, Any]) -> None:
-    parameters = document["paths"]["/v1/purchase_orders/{purchase_order_id}/lines/{line}"]["delete"]
+    parameters = document["paths"]["/v1/spinning_wheels/{spinning_wheel_id}/lines/{line}"]["delete"]
     told = {parameter["name"]: parameter["description"] for parameter in parameters["parameters"]}
-    assert told == {"purchase_order_id": "The id of the purchase order.", "line": "Its line."}
+    assert told == {"spinning_wheel_id": "The id of the spinning wheel.", "line": "Its line."}
 
 
 def test_an_id_is_the_same_wherever_its_type_is(document: dict[str, Any]) -> None:
-    get = document["paths"]["/v1/purchase_orders/{purchase_order_id}"]["get"]
+    get = document["paths"]["/v1/spinning_wheels/{spinning_wheel_id}"]["get"]
     shown = get["responses"]["200"]["content"]["application/json"]["example"]
     (asked,) = [each["example"] for each in get["parameters"] if each["in"] == "path"]
-    assert shown["id"] == shown["replaces"] == asked == example_id("purchase_order")
+    assert shown["id"] == shown["replaces"] == asked == example_id("spinning_wheel")
     assert shown["workspace_id"] == example_id("workspace")
     assert [shown["ordered_by"], shown["approver"], *shown["watchers"]] == [example_id("user")] * 3
 
@@ -163,7 +163,7 @@ class Painted(TypedDict):
 def with_thing(app: FastAPI, shape: Any, settings: Settings, **options: Any) -> dict[str, Any]:
     router = Router(tag="things")
 
-    async def create_thing(body: Any) -> PurchaseOrderView:
+    async def create_thing(body: Any) -> SpinningWheelView:
         """Creates one."""
         raise NotImplementedError
 
@@ -179,7 +179,7 @@ def foreign(monkeypatch: pytest.MonkeyPatch) -> None:
     """These tests lie in a kernel's folder; the resource is a service's own."""
     things = ModuleType("entrypoints.http.v1.things", "Things.")
     monkeypatch.setitem(sys.modules, things.__name__, things)
-    for kind in (NewThing, PurchaseOrderView):
+    for kind in (NewThing, SpinningWheelView):
         monkeypatch.setattr(kind, "__module__", things.__name__)
 
 
