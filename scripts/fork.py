@@ -198,7 +198,7 @@ class Resource:
         copy.commit(f"Add {self.plural}")
 
     def _finish_migration(self, copy: Copy) -> None:
-        """What Alembic does not see: the trigger of a reference that is set to null, and rows to try it on."""
+        """What Alembic does not see: a reference set to null needs a trigger, and tests need rows."""
         (path,) = (copy.folder / "src/adapters/postgres/migrations").rglob(f"*add_{self.plural}*.py")
         text, end = path.read_text(), "\n\n\ndef downgrade"
         setup = (copy.folder / SPECIMEN / "postgres/setup.py").read_text()
