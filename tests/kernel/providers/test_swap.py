@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mappin
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import uuid4
 
 import asyncpg
 from httpx2 import Response
@@ -119,7 +120,7 @@ class Person:
                 assert answer.status_code == 200, (self.name, answer.text)
                 assert answer.json()["items"], self.name
             else:
-                body = {"email": f"guest-{number}-of-{self.name.lower()}@example.com", "role": "member"}
+                body = {"email": f"{uuid4().hex}@example.com", "role": "member"}
                 answer = await fleet.post(f"/v1/workspaces/{self.workspace}/invitations", body, token)
                 assert answer.status_code == 201, (self.name, answer.text)
             self.answers[answer.status_code] += 1
