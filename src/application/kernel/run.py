@@ -43,19 +43,14 @@ class Runner[U: Asking[KernelQueries]]:
     async def __call__[**P, T](
         self, use_case: Callable[Concatenate[U, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        number = 1
-        while True:
-            try:
-                if self._expected is None:
-                    async with self._begin() as uow:
-                        return await use_case(uow, *args, **kwargs)
-                async with self.transaction() as (uow, _):
+        async def work() -> T:
+            if self._expected is None:
+                async with self._begin() as uow:
                     return await use_case(uow, *args, **kwargs)
-            except Contention:
-                if number >= self._tries:
-                    raise
-                await _pause(_name(use_case), number)
-                number += 1
+            async with self.transaction() as (uow, _):
+                return await use_case(uow, *args, **kwargs)
+
+        return await self.repeating(work, name=_name(use_case))
 
     async def showing[Q: KernelQueries, **P, T, V](
         self: "Runner[Asking[Q]]",
