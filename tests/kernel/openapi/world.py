@@ -20,6 +20,7 @@ from schemathesis import Case
 from schemathesis.core.parameters import ParameterLocation
 from schemathesis.generation.meta import TestPhase
 
+from adapters.postgres.kernel.discovery import import_tables
 from adapters.postgres.kernel.tables.schema import metadata
 from adapters.tokens.sealing import LOGINS, JweSeal
 from application.kernel.identity.cookie_sessions import csrf_token
@@ -260,6 +261,7 @@ class World:
                 "challenge": (CHALLENGE,),
             },
         }
+        import_tables()  # else those whose modules nothing has needed yet would not be restored
         tables = [table.name for table in metadata.sorted_tables]
         deletes = [f"DELETE FROM {table};" for table in reversed(tables)]  # noqa: S608 (names of our own)
         inserts = [f"INSERT INTO {table} OVERRIDING SYSTEM VALUE TABLE kept.{table};" for table in tables]
