@@ -13,7 +13,7 @@ from pydantic import SecretStr
 
 from adapters.postgres.kernel.connection.database import Database
 from adapters.postgres.kernel.connection.transactions import PostgresTransactions
-from adapters.postgres.kernel.discovery import queries_of, repositories_of
+from adapters.postgres.kernel.discovery import import_tables, queries_of, repositories_of
 from adapters.postgres.kernel.tables.schema import metadata
 from application.kernel.run import Runner
 from application.kernel.unit_of_work import Begin
@@ -36,6 +36,7 @@ async def empty_database_url(database_url: str) -> str:
     """The address of this worker's database, at head and without a row."""
     # For the few rows of a test DELETE is many times faster than TRUNCATE, which makes new files.
     connection = await asyncpg.connect(database_url)
+    import_tables()  # whatever the tests so far have needed of them
     for table in reversed(metadata.sorted_tables):
         await connection.execute(str(table.delete()))
     await connection.close()
