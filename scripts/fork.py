@@ -187,7 +187,7 @@ class Resource:
             ("postgres", f"src/adapters/postgres/{self._folder}"),
             ("v1", f"src/entrypoints/http/{self._folder}v1/"),
         ):
-            source = (copy.folder / SPECIMEN / ring / "work_orders.py").read_text()
+            source = (copy.folder / SPECIMEN / ring / "specimen_orders.py").read_text()
             copy.write(f"{target}{self.plural}.py", self._renamed(source))
         self._add_facts(copy)
         self._add_to_lists(copy)
@@ -225,11 +225,11 @@ class Resource:
             "entrypoints.http.kernel.routing.dependencies" if self.kernel else "entrypoints.http.dependencies"
         )
         for before, after in (
-            ("kernel.specimen.domain.work_orders", f"domain.{dots}{self.plural}"),
-            ("kernel.specimen.commands.work_orders", f"application.{dots}commands.{self.plural}"),
+            ("kernel.specimen.domain.specimen_orders", f"domain.{dots}{self.plural}"),
+            ("kernel.specimen.commands.specimen_orders", f"application.{dots}commands.{self.plural}"),
             ("kernel.specimen.commands import", f"application.{dots}commands import"),
-            ("kernel.specimen.queries.work_orders", f"application.{dots}queries.{self.plural}"),
-            ("kernel.specimen.postgres.work_orders", f"adapters.postgres.{dots}{self.plural}"),
+            ("kernel.specimen.queries.specimen_orders", f"application.{dots}queries.{self.plural}"),
+            ("kernel.specimen.postgres.specimen_orders", f"adapters.postgres.{dots}{self.plural}"),
             ("kernel.specimen.permissions", f"application.{dots}permissions"),
             (
                 "kernel.specimen.service import UnitOfWork",
@@ -237,24 +237,23 @@ class Resource:
             ),
             ("kernel.specimen.service import", f"{runner} import"),
             (NOT_MIGRATED, ""),
-            ("TransitionNotAllowed", f"{self.entity}TransitionNotAllowed"),
-            ("WorkOrder", self.entity),
-            ("WORK_ORDER", self.singular.upper()),
-            ("work_orders", self.plural),
-            ("work_order", self.singular),
-            ("work orders", self.plural.replace("_", " ")),
-            ("work order", self.singular.replace("_", " ")),
+            ("SpecimenOrder", self.entity),
+            ("SPECIMEN_ORDER", self.singular.upper()),
+            ("specimen_orders", self.plural),
+            ("specimen_order", self.singular),
+            ("specimen orders", self.plural.replace("_", " ")),
+            ("specimen order", self.singular.replace("_", " ")),
         ):
             text = text.replace(before, after)
         return re.sub(r"(?<!\w)UnitOfWork\b", "KernelUnitOfWork", text) if self.kernel else text
 
     def _add_facts(self, copy: Copy) -> None:
-        builders = (copy.folder / SPECIMEN / "builders.py").read_text().partition("def a_note(")[0]
-        facts = (copy.folder / SPECIMEN / "resources/work_orders.py").read_text()
+        builders = (copy.folder / SPECIMEN / "builders.py").read_text().partition("def a_specimen_note(")[0]
+        facts = (copy.folder / SPECIMEN / "resources/specimen_orders.py").read_text()
         facts = re.sub(r"^from kernel\.specimen\.builders import .*\n", "", facts, flags=re.MULTILINE)
         docstring, _, facts = facts.partition("\n\n")
         imports, functions = builders[builders.index("from ") :].split("def ", 1)
-        imports = "".join(line for line in imports.splitlines(True) if ".notes" not in line)
+        imports = "".join(line for line in imports.splitlines(True) if ".specimen_notes" not in line)
         end = facts.index("\n\n\n")  # of the imports
         text = f"{docstring}\n\n{imports}{facts[:end]}\n\n\ndef {functions}\n\n{facts[end:]}"
         folder = f"tests/{self._folder}resources"

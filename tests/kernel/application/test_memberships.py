@@ -17,7 +17,7 @@ from domain.kernel.memberships import (
     Role,
 )
 from domain.kernel.workspaces import WorkspaceArchived, WorkspaceNotFound
-from kernel.specimen.builders import a_work_order
+from kernel.specimen.builders import a_specimen_order
 from kernel.specimen.service import UnitOfWork
 from kernel.world.builders import Team, a_caller, a_membership, a_team, a_user, store
 from kernel.world.fakes import FakeClock, MemoryTransactions
@@ -226,10 +226,10 @@ async def test_to_strangers_the_workspace_does_not_exist(run: Runner[UnitOfWork]
 async def test_a_member_who_leaves_is_taken_off_what_is_assigned_to_them_there(
     run: Runner[UnitOfWork], transactions: MemoryTransactions[UnitOfWork], team: Team
 ) -> None:
-    theirs = a_work_order(workspace_id=team.workspace.id, assignee_id=team.member.user_id)
-    anothers = a_work_order(workspace_id=team.workspace.id, assignee_id=team.admin.user_id)
+    theirs = a_specimen_order(workspace_id=team.workspace.id, assignee_id=team.member.user_id)
+    anothers = a_specimen_order(workspace_id=team.workspace.id, assignee_id=team.admin.user_id)
     await store(transactions, theirs, anothers)
     await run(remove_member, team.member, team.workspace.id, team.member.user_id)
     async with transactions() as uow:
-        assert (await uow.work_orders.get(theirs.id)).assignee_id is None
-        assert (await uow.work_orders.get(anothers.id)).assignee_id == team.admin.user_id
+        assert (await uow.specimen_orders.get(theirs.id)).assignee_id is None
+        assert (await uow.specimen_orders.get(anothers.id)).assignee_id == team.admin.user_id

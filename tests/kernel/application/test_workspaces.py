@@ -30,9 +30,9 @@ from domain.kernel.workspaces import (
     WorkspaceRestored,
     WorkspaceWasArchived,
 )
-from kernel.specimen.builders import a_note, a_work_order
-from kernel.specimen.domain.notes import NoteNotFound
-from kernel.specimen.domain.work_orders import WorkOrderNotFound
+from kernel.specimen.builders import a_specimen_note, a_specimen_order
+from kernel.specimen.domain.specimen_notes import SpecimenNoteNotFound
+from kernel.specimen.domain.specimen_orders import SpecimenOrderNotFound
 from kernel.specimen.service import UnitOfWork
 from kernel.world.builders import Team, a_caller, a_team, a_user, a_workspace, store
 from kernel.world.fakes import FakeClock, MemoryTransactions
@@ -208,18 +208,18 @@ async def test_an_owner_can_delete_a_workspace_with_all_that_is_in_it(
 ) -> None:
     team = a_team(archived=archived)
     workspace_id = team.workspace.id
-    work_order = a_work_order(workspace_id=workspace_id)
-    note = a_note(workspace_id=workspace_id, work_order_id=work_order.id)
-    await store(transactions, *team.aggregates, work_order, note)
+    specimen_order = a_specimen_order(workspace_id=workspace_id)
+    note = a_specimen_note(workspace_id=workspace_id, specimen_order_id=specimen_order.id)
+    await store(transactions, *team.aggregates, specimen_order, note)
     await run(delete_workspace, team.owner, workspace_id)
     async with transactions() as uow:
         with refused(WorkspaceNotFound):
             await uow.workspaces.get(workspace_id)
         assert await uow.memberships.standing(workspace_id, team.owner.user_id) is None
-        with refused(WorkOrderNotFound):
-            await uow.work_orders.get(work_order.id)
-        with refused(NoteNotFound):
-            await uow.notes.get(note.id)
+        with refused(SpecimenOrderNotFound):
+            await uow.specimen_orders.get(specimen_order.id)
+        with refused(SpecimenNoteNotFound):
+            await uow.specimen_notes.get(note.id)
     assert transactions.events == [
         WorkspaceDeleted(at=clock.now, workspace_id=workspace_id, by=team.owner.user_id)
     ]

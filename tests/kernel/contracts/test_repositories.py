@@ -37,8 +37,8 @@ from domain.kernel.invitations import AlreadyInvited, InvitationNotFound
 from domain.kernel.memberships import AlreadyMember, LastOwner, MemberNotFound, Role
 from domain.kernel.users import EmailTaken, GlobalRole, User, UserEdited, UserNotFound
 from domain.kernel.workspaces import SlugTaken, WorkspaceNotFound
-from kernel.specimen.builders import a_note, a_work_order, a_work_order_id
-from kernel.specimen.domain.work_orders import WorkOrderAssigneeNotMember, WorkOrderNotFound
+from kernel.specimen.builders import a_specimen_note, a_specimen_order, a_specimen_order_id
+from kernel.specimen.domain.specimen_orders import SpecimenOrderAssigneeNotMember, SpecimenOrderNotFound
 from kernel.specimen.service import UnitOfWork
 from kernel.world.builders import (
     NOW,
@@ -875,13 +875,14 @@ async def test_what_refers_to_a_parent_goes_with_it_and_nothing_else(
     begin: Begin[UnitOfWork], team: Team
 ) -> None:
     about: dict[str, Any] = {"workspace_id": team.workspace.id}
-    gone, other = (a_work_order(**about, created_by=team.owner.user_id) for _ in range(2))
+    gone, other = (a_specimen_order(**about, created_by=team.owner.user_id) for _ in range(2))
     about_gone, about_other = (
-        a_note(**about, work_order_id=each.id, author_id=team.owner.user_id) for each in (gone, other)
+        a_specimen_note(**about, specimen_order_id=each.id, author_id=team.owner.user_id)
+        for each in (gone, other)
     )
     await store(begin, gone, other, about_gone, about_other)
     async with begin() as uow:
-        await uow.work_orders.remove(gone)
+        await uow.specimen_orders.remove(gone)
     with pytest.raises(NotFound):
         await stored(begin, about_gone)
     for aggregate in (other, about_other):
@@ -894,45 +895,49 @@ def test_every_collection_has_an_example() -> None:
     assert not lacking, f"{', '.join(lacking)}: no example in the EXAMPLES of a module of tests/resources"
 
 
-async def test_whoever_leaves_is_taken_off_their_work_orders_there_and_whoever_read_them_notices(
+async def test_whoever_leaves_is_taken_off_their_specimen_orders_there_and_whoever_read_them_notices(
     begin: Begin[UnitOfWork], team: Team
 ) -> None:
     leaver, elsewhere = team.member.user_id, a_workspace()
     theirs, anothers, nobodys = (
-        a_work_order(workspace_id=team.workspace.id, assignee_id=assignee, created_by=team.owner.user_id)
+        a_specimen_order(workspace_id=team.workspace.id, assignee_id=assignee, created_by=team.owner.user_id)
         for assignee in (leaver, team.admin.user_id, None)
     )
     membership_elsewhere = a_membership(workspace_id=elsewhere.id, user_id=leaver)
-    work_order_elsewhere = a_work_order(workspace_id=elsewhere.id, assignee_id=leaver, created_by=leaver)
-    await store(begin, elsewhere, membership_elsewhere, theirs, anothers, nobodys, work_order_elsewhere)
+    specimen_order_elsewhere = a_specimen_order(
+        workspace_id=elsewhere.id, assignee_id=leaver, created_by=leaver
+    )
+    await store(begin, elsewhere, membership_elsewhere, theirs, anothers, nobodys, specimen_order_elsewhere)
     async with begin() as uow:
         await uow.memberships.remove(team.memberships[Role.MEMBER])
     assert await stored(begin, theirs) == replace(theirs, assignee_id=None, version=2)
-    for work_order in (anothers, nobodys, work_order_elsewhere):
-        assert await stored(begin, work_order) == work_order
+    for specimen_order in (anothers, nobodys, specimen_order_elsewhere):
+        assert await stored(begin, specimen_order) == specimen_order
     with pytest.raises(Stale):
         async with begin() as uow:
-            await uow.work_orders.save(replace(theirs, title="Unweave"))
+            await uow.specimen_orders.save(replace(theirs, title="Unweave"))
 
 
 async def test_only_a_member_can_be_assigned(begin: Begin[UnitOfWork], team: Team) -> None:
     elsewhere = a_team()
     await store(begin, *elsewhere.aggregates)
-    work_order = a_work_order(workspace_id=team.workspace.id, created_by=team.owner.user_id)
-    await store(begin, work_order)
+    specimen_order = a_specimen_order(workspace_id=team.workspace.id, created_by=team.owner.user_id)
+    await store(begin, specimen_order)
     for nobody in (team.stranger.user_id, elsewhere.member.user_id):
-        with pytest.raises(WorkOrderAssigneeNotMember):
-            await store(begin, replace(work_order, id=a_work_order_id(), assignee_id=nobody))
-        with pytest.raises(WorkOrderAssigneeNotMember):
+        with pytest.raises(SpecimenOrderAssigneeNotMember):
+            await store(begin, replace(specimen_order, id=a_specimen_order_id(), assignee_id=nobody))
+        with pytest.raises(SpecimenOrderAssigneeNotMember):
             async with begin() as uow:
-                await uow.work_orders.save(replace(work_order, assignee_id=nobody))
+                await uow.specimen_orders.save(replace(specimen_order, assignee_id=nobody))
 
 
-async def test_a_note_on_a_work_order_that_has_gone_is_refused(begin: Begin[UnitOfWork], team: Team) -> None:
-    note = a_note(
-        work_order_id=a_work_order_id(), workspace_id=team.workspace.id, author_id=team.owner.user_id
+async def test_a_note_on_a_specimen_order_that_has_gone_is_refused(
+    begin: Begin[UnitOfWork], team: Team
+) -> None:
+    note = a_specimen_note(
+        specimen_order_id=a_specimen_order_id(), workspace_id=team.workspace.id, author_id=team.owner.user_id
     )
-    with pytest.raises(WorkOrderNotFound):
+    with pytest.raises(SpecimenOrderNotFound):
         await store(begin, note)
 
 
@@ -941,7 +946,7 @@ async def test_nothing_is_added_to_a_workspace_that_has_gone(begin: Begin[UnitOf
     late: list[Aggregate] = [
         a_membership(workspace_id=gone, user_id=user_id),
         an_invitation(workspace_id=gone, invited_by=user_id),
-        a_work_order(workspace_id=gone, created_by=user_id),
+        a_specimen_order(workspace_id=gone, created_by=user_id),
     ]
     for aggregate in late:
         with pytest.raises(WorkspaceNotFound):

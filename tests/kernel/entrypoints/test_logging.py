@@ -67,7 +67,7 @@ def start(monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
 def test_an_event_is_one_line_of_json(start: Start) -> None:
     written = start()
     structlog.get_logger("http").info(
-        "request", status=200, route="/v1/work_orders/{id}", user_id=UUID(int=1)
+        "request", status=200, route="/v1/specimen_orders/{id}", user_id=UUID(int=1)
     )
     (line,) = written.lines
     assert line.pop("timestamp").endswith("Z")
@@ -76,7 +76,7 @@ def test_an_event_is_one_line_of_json(start: Start) -> None:
         "level": "info",
         "logger": "http",
         "status": 200,
-        "route": "/v1/work_orders/{id}",
+        "route": "/v1/specimen_orders/{id}",
         "user_id": "00000000-0000-0000-0000-000000000001",
     }
 

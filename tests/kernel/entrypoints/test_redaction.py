@@ -97,7 +97,7 @@ def test_what_looks_like_a_secret_is_taken_out_of_any_text(text: str, left: str)
 @pytest.mark.parametrize(
     "text",
     [
-        "GET /v1/work_orders/{id}",
+        "GET /v1/specimen_orders/{id}",
         "https://api.example.com:8080/a?b=c",
         "a bearer of news",
         "basic needs",

@@ -34,9 +34,9 @@ from domain.kernel.users import EmailChanged, UserRegistered
 from entrypoints.kernel import worker
 from entrypoints.settings import Settings
 from kernel.servers.workers import a_worker, logged
-from kernel.specimen.builders import a_work_order_id
-from kernel.specimen.commands.work_orders import create_work_order
-from kernel.specimen.domain.work_orders import WorkOrderAssigned, WorkOrderDeleted
+from kernel.specimen.builders import a_specimen_order_id
+from kernel.specimen.commands.specimen_orders import create_specimen_order
+from kernel.specimen.domain.specimen_orders import SpecimenOrderAssigned, SpecimenOrderDeleted
 from kernel.specimen.service import Container, Queries, UnitOfWork
 from kernel.world.builders import NOW, a_team, a_user_id, a_workspace_id, store
 from kernel.world.fakes import FakeMailer
@@ -45,9 +45,9 @@ NOWHERE = "postgresql://nobody@127.0.0.1:1/nothing"
 NO_UNIT_OF_WORK: Any = None
 
 
-def an_event() -> WorkOrderDeleted:
-    return WorkOrderDeleted(
-        at=NOW, work_order_id=a_work_order_id(), workspace_id=a_workspace_id(), by=a_user_id()
+def an_event() -> SpecimenOrderDeleted:
+    return SpecimenOrderDeleted(
+        at=NOW, specimen_order_id=a_specimen_order_id(), workspace_id=a_workspace_id(), by=a_user_id()
     )
 
 
@@ -159,8 +159,8 @@ async def test_an_event_reaches_its_reactions_in_order_and_no_others() -> None:
 
     table = dict(
         [
-            worker.when(WorkOrderDeleted, reaction("1"), reaction("2")),
-            worker.when(WorkOrderAssigned, reaction("3")),
+            worker.when(SpecimenOrderDeleted, reaction("1"), reaction("2")),
+            worker.when(SpecimenOrderAssigned, reaction("3")),
         ]
     )
     delivery = a_delivery(an_event())
@@ -180,7 +180,7 @@ async def test_a_reaction_that_fails_is_logged_and_fails_the_delivery(
     async def fail(_: UnitOfWork, __: Delivery[Event]) -> None:
         raise error
 
-    react = worker.reacting(dict([worker.when(WorkOrderDeleted, fail)]))
+    react = worker.reacting(dict([worker.when(SpecimenOrderDeleted, fail)]))
     with capture_logs() as logs, pytest.raises(type(error)):
         await react(NO_UNIT_OF_WORK, a_delivery(an_event()))
     assert [(entry["event"], entry["log_level"]) for entry in logs] == [logged]
@@ -445,19 +445,19 @@ async def test_a_worker_delivers_what_is_committed_and_ends_when_told_to(
     await store(begin, *team.aggregates)
     async with a_worker(empty_database_url, module="kernel.specimen.worker") as process:
         await logged(process, "worker started")
-        work_order = await run(
-            create_work_order,
+        specimen_order = await run(
+            create_specimen_order,
             team.owner,
             team.workspace.id,
             title="Look at this",
             assignee_id=team.member.user_id,
         )
-        handled = await logged(process, "event handled", event_type="WorkOrderAssigned")
+        handled = await logged(process, "event handled", event_type="SpecimenOrderAssigned")
         process.send_signal(signal.SIGTERM)
         stopped = await logged(process, "worker stopped")
         assert stopped["logger"] == "worker"
         assert await process.wait() == 0
-    page = await queries.notes.page(team.member.user_id, work_order.id, PageRequest())
+    page = await queries.specimen_notes.page(team.member.user_id, specimen_order.id, PageRequest())
     assert [(str(each.id), each.author_id) for each in page.items] == [
         (handled["event_id"], team.owner.user_id)
     ]

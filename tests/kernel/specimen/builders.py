@@ -5,23 +5,28 @@ from datetime import datetime
 from domain.kernel.aggregate import new_id
 from domain.kernel.users import UserId
 from domain.kernel.workspaces import WorkspaceId
-from kernel.specimen.domain.notes import Note, NoteId
-from kernel.specimen.domain.work_orders import WorkOrder, WorkOrderId, WorkOrderPriority, WorkOrderStatus
+from kernel.specimen.domain.specimen_notes import SpecimenNote, SpecimenNoteId
+from kernel.specimen.domain.specimen_orders import (
+    SpecimenOrder,
+    SpecimenOrderId,
+    SpecimenOrderPriority,
+    SpecimenOrderStatus,
+)
 from kernel.world.builders import NOW, a_user_id, a_workspace_id
 
 
-def a_work_order_id() -> WorkOrderId:
-    return WorkOrderId(new_id(NOW))
+def a_specimen_order_id() -> SpecimenOrderId:
+    return SpecimenOrderId(new_id(NOW))
 
 
-def a_work_order(
+def a_specimen_order(
     *,
-    id: WorkOrderId | None = None,
+    id: SpecimenOrderId | None = None,
     workspace_id: WorkspaceId | None = None,
     title: str = "Weave algebraic patterns",
     description: str = "",
-    status: WorkOrderStatus = WorkOrderStatus.OPEN,
-    priority: WorkOrderPriority = WorkOrderPriority.NORMAL,
+    status: SpecimenOrderStatus = SpecimenOrderStatus.OPEN,
+    priority: SpecimenOrderPriority = SpecimenOrderPriority.NORMAL,
     due_at: datetime | None = None,
     assignee_id: UserId | None = None,
     labels: tuple[str, ...] = (),
@@ -29,11 +34,11 @@ def a_work_order(
     created_at: datetime = NOW,
     updated_at: datetime | None = None,
     finished_at: datetime | None = None,
-) -> WorkOrder:
+) -> SpecimenOrder:
     """Finished when it was updated, where it is done and nothing else is said."""
     updated_at = updated_at or created_at
-    return WorkOrder(
-        id=id or a_work_order_id(),
+    return SpecimenOrder(
+        id=id or a_specimen_order_id(),
         workspace_id=workspace_id or a_workspace_id(),
         title=title,
         description=description,
@@ -45,23 +50,23 @@ def a_work_order(
         created_by=created_by or a_user_id(),
         created_at=created_at,
         updated_at=updated_at,
-        finished_at=finished_at or (updated_at if status is WorkOrderStatus.DONE else None),
+        finished_at=finished_at or (updated_at if status is SpecimenOrderStatus.DONE else None),
     )
 
 
-def a_note(
+def a_specimen_note(
     *,
-    id: NoteId | None = None,
-    work_order_id: WorkOrderId | None = None,
+    id: SpecimenNoteId | None = None,
+    specimen_order_id: SpecimenOrderId | None = None,
     workspace_id: WorkspaceId | None = None,
     author_id: UserId | None = None,
     body: str = "The engine weaves just as the Jacquard loom weaves.",
     created_at: datetime = NOW,
     edited_at: datetime | None = None,
-) -> Note:
-    return Note(
-        id=id or NoteId(new_id(created_at)),
-        work_order_id=work_order_id or a_work_order_id(),
+) -> SpecimenNote:
+    return SpecimenNote(
+        id=id or SpecimenNoteId(new_id(created_at)),
+        specimen_order_id=specimen_order_id or a_specimen_order_id(),
         workspace_id=workspace_id or a_workspace_id(),
         author_id=author_id or a_user_id(),
         body=body,

@@ -2,6 +2,6 @@
 
 from application.kernel.permissions import ADMINS, MEMBERS, Permission
 
-WRITE_WORK_ORDERS = Permission("work_orders:write", MEMBERS)
-WRITE_NOTES = Permission("notes:write", MEMBERS)
-MODERATE_NOTES = Permission("notes:moderate", ADMINS)
+WRITE_SPECIMEN_ORDERS = Permission("specimen_orders:write", MEMBERS)
+WRITE_SPECIMEN_NOTES = Permission("specimen_notes:write", MEMBERS)
+MODERATE_SPECIMEN_NOTES = Permission("specimen_notes:moderate", ADMINS)

@@ -18,23 +18,23 @@ from application.kernel.run import Runner
 from entrypoints.http.kernel.routing.dependencies import given
 from entrypoints.http.kernel.server.app import Service, Versions
 from entrypoints.kernel.container import extending
-from kernel.specimen.domain.notes import Note, NoteId
-from kernel.specimen.domain.work_orders import WorkOrder, WorkOrderId
-from kernel.specimen.postgres import notes, work_orders  # noqa: F401 (so that their repositories are found)
-from kernel.specimen.queries.notes import NoteQueries
-from kernel.specimen.queries.work_orders import WorkOrderQueries
+from kernel.specimen.domain.specimen_notes import SpecimenNote, SpecimenNoteId
+from kernel.specimen.domain.specimen_orders import SpecimenOrder, SpecimenOrderId
+from kernel.specimen.postgres import specimen_notes, specimen_orders  # noqa: F401 (so that their repositories are found)
+from kernel.specimen.queries.specimen_notes import SpecimenNoteQueries
+from kernel.specimen.queries.specimen_orders import SpecimenOrderQueries
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Queries(application.queries.Queries):
-    work_orders: WorkOrderQueries
-    notes: NoteQueries
+    specimen_orders: SpecimenOrderQueries
+    specimen_notes: SpecimenNoteQueries
 
 
 class UnitOfWork(application.unit_of_work.UnitOfWork):
     ask: Queries
-    work_orders: Repository[WorkOrder, WorkOrderId]
-    notes: Repository[Note, NoteId]
+    specimen_orders: Repository[SpecimenOrder, SpecimenOrderId]
+    specimen_notes: Repository[SpecimenNote, SpecimenNoteId]
 
 
 @extending(entrypoints.container.Container)

@@ -8,13 +8,13 @@ from entrypoints.kernel.logging import configure_logging
 from entrypoints.kernel.settings import load_settings
 from entrypoints.kernel.worker import Row, run, when
 from entrypoints.settings import Settings
-from kernel.specimen.domain.work_orders import WorkOrderAssigned
+from kernel.specimen.domain.specimen_orders import SpecimenOrderAssigned
 from kernel.specimen.reactions import note_assignment
 from kernel.specimen.service import Container
 
 REACTIONS: Sequence[Row] = [
     *entrypoints.worker.REACTIONS,
-    when(WorkOrderAssigned, note_assignment),
+    when(SpecimenOrderAssigned, note_assignment),
 ]
 
 

@@ -14,8 +14,8 @@ from pydantic import SecretStr
 from application.kernel.ports.callers import Caller
 from application.kernel.unit_of_work import Begin
 from entrypoints.settings import Settings
-from kernel.specimen.builders import a_work_order
-from kernel.specimen.domain.work_orders import WorkOrder
+from kernel.specimen.builders import a_specimen_order
+from kernel.specimen.domain.specimen_orders import SpecimenOrder
 from kernel.specimen.service import Container, UnitOfWork, create_app
 from kernel.world.builders import Team, a_session, a_team, store
 from kernel.world.documented import Contract
@@ -94,11 +94,11 @@ async def team(begin: Begin[UnitOfWork]) -> Team:
 
 
 @pytest.fixture
-async def work_order(begin: Begin[UnitOfWork], team: Team) -> WorkOrder:
-    """An open work order of the team."""
-    work_order = a_work_order(workspace_id=team.workspace.id, created_by=team.member.user_id)
-    await store(begin, work_order)
-    return work_order
+async def specimen_order(begin: Begin[UnitOfWork], team: Team) -> SpecimenOrder:
+    """An open specimen order of the team."""
+    specimen_order = a_specimen_order(workspace_id=team.workspace.id, created_by=team.member.user_id)
+    await store(begin, specimen_order)
+    return specimen_order
 
 
 @pytest.fixture

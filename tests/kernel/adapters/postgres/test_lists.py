@@ -349,8 +349,8 @@ async def test_every_list_stands_in_the_facts_of_its_resource_with_all_its_keys(
 
 def test_a_list_and_a_key_that_are_forgotten_are_named() -> None:
     path, name = (
-        "tests/kernel/specimen/resources/work_orders.py",
-        "kernel.specimen.postgres.work_orders._PAGE",
+        "tests/kernel/specimen/resources/specimen_orders.py",
+        "kernel.specimen.postgres.specimen_orders._PAGE",
     )
     [listing] = [listing for listing, home in listings().items() if home == (path, name)]
 
@@ -369,7 +369,7 @@ def test_a_list_s_table_is_filled_by_its_resource(module: ModuleType) -> None:
 # ── what they show ───────────────────────────────────────────────────────────────────────────────
 
 SIZES = [1, 2, 7, 4_000]
-ANOTHER = "kernel.specimen.resources.work_orders: work orders"
+ANOTHER = "kernel.specimen.resources.specimen_orders: specimen orders"
 
 
 @by_order
@@ -403,7 +403,9 @@ def in_order(views: Sequence[Any], listed: Listed[Any], order: Sequence[Sort[Any
 
 
 @pytest.mark.parametrize("name", [name for name in LISTS if name != ANOTHER])
-async def test_a_cursor_of_the_work_orders_is_refused_by_every_other_list(world: World, name: str) -> None:
+async def test_a_cursor_of_the_specimen_orders_is_refused_by_every_other_list(
+    world: World, name: str
+) -> None:
     listed, another = LISTS[name], LISTS[ANOTHER]
     cursor = (await another.ask(world, another.orders[-1], PageRequest(limit=1))).next
     with refused(InvalidCursor, "It belongs to another list, filter or sort; start at the first page."):

@@ -193,7 +193,7 @@ async def test_a_row_that_the_database_changes_by_itself_has_its_version_raised(
     )
     aggregates = {kind.table.name for kind in repositories()}
     found = [row for row in changed_by_themselves if row["name"] in aggregates]
-    assert "work_orders" in {row["name"] for row in found}
+    assert "specimen_orders" in {row["name"] for row in found}
     for row in found:
         assert any("NEW.version := OLD.version + 1" in source for source in row["triggers"]), row["name"]
 

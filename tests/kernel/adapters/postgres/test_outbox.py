@@ -35,8 +35,8 @@ from domain.kernel.errors import Stale
 from domain.kernel.users import User, UserEdited
 from domain.kernel.workspaces import SlugTaken, Workspace, WorkspaceDeleted, WorkspaceId, WorkspaceRenamed
 from kernel.servers.backends import PATIENCE, ByHand, backends, eventually, terminate
-from kernel.specimen.commands.work_orders import create_work_order
-from kernel.specimen.domain.work_orders import WorkOrderAssigned, WorkOrderCreated
+from kernel.specimen.commands.specimen_orders import create_specimen_order
+from kernel.specimen.domain.specimen_orders import SpecimenOrderAssigned, SpecimenOrderCreated
 from kernel.specimen.reactions import note_assignment
 from kernel.specimen.service import UnitOfWork
 from kernel.world.builders import NOW, Team, a_slug, a_user, a_user_id, a_workspace, a_workspace_id, store
@@ -156,12 +156,12 @@ async def test_the_events_of_one_change_keep_their_order(
     begin: Begin[UnitOfWork], team: Team, outbox: PostgresOutbox[UnitOfWork], react: Reactions
 ) -> None:
     await Runner(begin)(
-        create_work_order, team.owner, team.workspace.id, title="Spin", assignee_id=team.member.user_id
+        create_specimen_order, team.owner, team.workspace.id, title="Spin", assignee_id=team.member.user_id
     )
 
     await drain(outbox, react)
 
-    assert [type(delivery.event) for delivery in react.seen] == [WorkOrderCreated, WorkOrderAssigned]
+    assert [type(delivery.event) for delivery in react.seen] == [SpecimenOrderCreated, SpecimenOrderAssigned]
     assert len({delivery.id for delivery in react.seen}) == 2
 
 
@@ -348,21 +348,21 @@ async def test_many_relays_keep_the_order_of_each_aggregate_and_deliver_all(
 async def test_what_a_reaction_writes_is_committed_with_the_delivery(
     begin: Begin[UnitOfWork], team: Team, outbox: PostgresOutbox[UnitOfWork], by_hand: ByHand
 ) -> None:
-    work_order = await Runner(begin)(
-        create_work_order, team.owner, team.workspace.id, title="Spin", assignee_id=team.member.user_id
+    specimen_order = await Runner(begin)(
+        create_specimen_order, team.owner, team.workspace.id, title="Spin", assignee_id=team.member.user_id
     )
     ids = []
 
     async def notify(uow: UnitOfWork, delivery: Delivery[Event]) -> None:
-        if isinstance(delivery.event, WorkOrderAssigned):
+        if isinstance(delivery.event, SpecimenOrderAssigned):
             ids.append(delivery.id)
             await note_assignment(uow, Delivery(id=delivery.id, event=delivery.event))
-            assert await by_hand.fetchval("SELECT count(*) FROM notes") == 0
+            assert await by_hand.fetchval("SELECT count(*) FROM specimen_notes") == 0
 
     await drain(outbox, notify)
 
-    [row] = await by_hand.fetch("SELECT id, work_order_id, author_id FROM notes")
-    assert tuple(row) == (ids[0], work_order.id, team.owner.user_id)
+    [row] = await by_hand.fetch("SELECT id, specimen_order_id, author_id FROM specimen_notes")
+    assert tuple(row) == (ids[0], specimen_order.id, team.owner.user_id)
 
 
 async def test_the_events_that_a_reaction_causes_are_delivered_too(
@@ -924,12 +924,12 @@ def test_two_events_of_one_name_are_refused(monkeypatch: pytest.MonkeyPatch) -> 
     event_types()
     elsewhere = ModuleType("elsewhere")
     monkeypatch.setitem(sys.modules, "elsewhere", elsewhere)
-    another = type("WorkOrderCreated", (Event,), {"__module__": "elsewhere"})
-    elsewhere.WorkOrderCreated = another  # type: ignore[attr-defined]
+    another = type("SpecimenOrderCreated", (Event,), {"__module__": "elsewhere"})
+    elsewhere.SpecimenOrderCreated = another  # type: ignore[attr-defined]
     try:
-        with pytest.raises(TypeError, match="Two events are called WorkOrderCreated"):
+        with pytest.raises(TypeError, match="Two events are called SpecimenOrderCreated"):
             event_types.__wrapped__()
     finally:
-        del elsewhere.WorkOrderCreated, another
+        del elsewhere.SpecimenOrderCreated, another
         gc.collect()
     assert event_types.__wrapped__() == event_types()

@@ -25,10 +25,14 @@ from domain.kernel.memberships import Role
 from domain.kernel.users import UserId
 from domain.kernel.workspaces import WorkspaceId, WorkspaceNotFound
 from kernel.servers.backends import ByHand
-from kernel.specimen.builders import a_work_order
-from kernel.specimen.domain.work_orders import WorkOrder, WorkOrderPriority, WorkOrderStatus
-from kernel.specimen.postgres.work_orders import work_orders as work_orders_table
-from kernel.specimen.queries.work_orders import WorkOrderFilter, WorkOrderSortKey, WorkOrderView
+from kernel.specimen.builders import a_specimen_order
+from kernel.specimen.domain.specimen_orders import SpecimenOrder, SpecimenOrderPriority, SpecimenOrderStatus
+from kernel.specimen.postgres.specimen_orders import specimen_orders as specimen_orders_table
+from kernel.specimen.queries.specimen_orders import (
+    SpecimenOrderFilter,
+    SpecimenOrderSortKey,
+    SpecimenOrderView,
+)
 from kernel.specimen.service import Queries, UnitOfWork
 from kernel.world.builders import (
     NOW,
@@ -41,20 +45,20 @@ from kernel.world.builders import (
 )
 from kernel.world.refusals import refused
 
-type Order = Sequence[Sort[WorkOrderSortKey]]
+type Order = Sequence[Sort[SpecimenOrderSortKey]]
 
 ANOTHER_LIST = "It belongs to another list, filter or sort; start at the first page."
 DAMAGED = "It is damaged; start at the first page."
 FAR = datetime(9999, 12, 31, tzinfo=UTC)
-RANK = {priority: rank for rank, priority in enumerate(WorkOrderPriority)}
-KEYS: tuple[WorkOrderSortKey, ...] = ("created_at", "due_at", "priority", "title")
-VALUES: dict[WorkOrderSortKey, Callable[[WorkOrder | WorkOrderView], Any]] = {
-    "created_at": lambda work_order: work_order.created_at,
-    "due_at": lambda work_order: work_order.due_at or FAR,
-    "priority": lambda work_order: RANK[work_order.priority],
-    "title": lambda work_order: work_order.title,
+RANK = {priority: rank for rank, priority in enumerate(SpecimenOrderPriority)}
+KEYS: tuple[SpecimenOrderSortKey, ...] = ("created_at", "due_at", "priority", "title")
+VALUES: dict[SpecimenOrderSortKey, Callable[[SpecimenOrder | SpecimenOrderView], Any]] = {
+    "created_at": lambda specimen_order: specimen_order.created_at,
+    "due_at": lambda specimen_order: specimen_order.due_at or FAR,
+    "priority": lambda specimen_order: RANK[specimen_order.priority],
+    "title": lambda specimen_order: specimen_order.title,
 }
-EVERYTHING = WorkOrderFilter()
+EVERYTHING = SpecimenOrderFilter()
 
 
 class Viewed(Protocol):
@@ -67,7 +71,7 @@ few_instants = st.integers(0, 2).map(lambda days: NOW + timedelta(days=days))
 specifications = st.fixed_dictionaries(
     {
         "title": st.text("abc", min_size=1, max_size=2),
-        "priority": st.sampled_from(WorkOrderPriority),
+        "priority": st.sampled_from(SpecimenOrderPriority),
         "due_at": st.none() | few_instants | st.just(FAR),
         "created_at": few_instants,
     }
@@ -78,9 +82,11 @@ orders = st.lists(
 page_sizes = st.lists(st.integers(1, 6), min_size=1, max_size=5)
 
 
-def in_order[T: (WorkOrder, WorkOrderView)](work_orders: Sequence[T], order: Order) -> list[T]:
+def in_order[T: (SpecimenOrder, SpecimenOrderView)](specimen_orders: Sequence[T], order: Order) -> list[T]:
     """What the database should do: the sort is stable, so the last key is sorted by first."""
-    ordered = sorted(work_orders, key=lambda work_order: work_order.id, reverse=order[0].descending)
+    ordered = sorted(
+        specimen_orders, key=lambda specimen_order: specimen_order.id, reverse=order[0].descending
+    )
     for by in reversed(order):
         ordered = sorted(ordered, key=VALUES[by.key], reverse=by.descending)
     return ordered
@@ -103,14 +109,14 @@ async def walk[View](
     pytest.fail("The list has no end.")
 
 
-def work_order_pages(
+def specimen_order_pages(
     queries: Queries,
     viewer: UserId,
     workspace_id: WorkspaceId,
     order: Order,
-    where: WorkOrderFilter = EVERYTHING,
-) -> Callable[[PageRequest], Awaitable[Page[WorkOrderView]]]:
-    return lambda page: queries.work_orders.page(viewer, workspace_id, where, order, page)
+    where: SpecimenOrderFilter = EVERYTHING,
+) -> Callable[[PageRequest], Awaitable[Page[SpecimenOrderView]]]:
+    return lambda page: queries.specimen_orders.page(viewer, workspace_id, where, order, page)
 
 
 async def another_workspace(begin: Begin[UnitOfWork], team: Team) -> WorkspaceId:
@@ -123,16 +129,16 @@ async def another_workspace(begin: Begin[UnitOfWork], team: Team) -> WorkspaceId
     return workspace.id
 
 
-def work_orders_of(
+def specimen_orders_of(
     team: Team, workspace_id: WorkspaceId, specified: Sequence[dict[str, Any]]
-) -> list[WorkOrder]:
+) -> list[SpecimenOrder]:
     return [
-        a_work_order(workspace_id=workspace_id, created_by=team.owner.user_id, **values)
+        a_specimen_order(workspace_id=workspace_id, created_by=team.owner.user_id, **values)
         for values in specified
     ]
 
 
-# ── work orders, whose list has every kind of sorting ────────────────────────────────────────────────
+# ── specimen orders, whose list has every kind of sorting ────────────────────────────────────────────────
 
 
 @given(specified=st.lists(specifications, max_size=20), order=orders, sizes=page_sizes)
@@ -146,37 +152,41 @@ async def test_the_pages_of_a_list_together_are_the_sorted_list(
     sizes: list[int],
 ) -> None:
     workspace_id = await another_workspace(begin, team)
-    work_orders = work_orders_of(team, workspace_id, specified)
-    await store(begin, *work_orders)
+    specimen_orders = specimen_orders_of(team, workspace_id, specified)
+    await store(begin, *specimen_orders)
 
-    found = await walk(work_order_pages(queries, team.owner.user_id, workspace_id, order), sizes)
+    found = await walk(specimen_order_pages(queries, team.owner.user_id, workspace_id, order), sizes)
 
-    assert [view.id for view in found] == [work_order.id for work_order in in_order(work_orders, order)]
+    assert [view.id for view in found] == [
+        specimen_order.id for specimen_order in in_order(specimen_orders, order)
+    ]
 
 
 async def test_every_sort_and_every_pair_of_sorts_works_in_every_direction(
     begin: Begin[UnitOfWork], queries: Queries, team: Team
 ) -> None:
     numbers = count()
-    work_orders = work_orders_of(
+    specimen_orders = specimen_orders_of(
         team,
         team.workspace.id,
         [
             {"title": title, "priority": priority, "due_at": due_at, "created_at": NOW + timedelta(days=day)}
             for title, priority, due_at in product(
-                "ab", (WorkOrderPriority.LOW, WorkOrderPriority.URGENT), (None, NOW)
+                "ab", (SpecimenOrderPriority.LOW, SpecimenOrderPriority.URGENT), (None, NOW)
             )
             for day in (next(numbers) % 3,)
         ],
     )
-    await store(begin, *work_orders)
+    await store(begin, *specimen_orders)
     sorts = [(key,) for key in KEYS] + list(permutations(KEYS, 2))
     for keys in sorts:
         for directions in product((False, True), repeat=len(keys)):
             order = [Sort(key, down) for key, down in zip(keys, directions, strict=True)]
-            found = await walk(work_order_pages(queries, team.owner.user_id, team.workspace.id, order), [3])
+            found = await walk(
+                specimen_order_pages(queries, team.owner.user_id, team.workspace.id, order), [3]
+            )
             assert [view.id for view in found] == [
-                work_order.id for work_order in in_order(work_orders, order)
+                specimen_order.id for specimen_order in in_order(specimen_orders, order)
             ], order
 
 
@@ -197,30 +207,30 @@ async def test_rows_that_come_and_go_during_a_walk_neither_repeat_nor_hide_anoth
     changes: list[tuple[bool, int, dict[str, Any]]],
 ) -> None:
     workspace_id = await another_workspace(begin, team)
-    before = work_orders_of(team, workspace_id, specified)
+    before = specimen_orders_of(team, workspace_id, specified)
     await store(begin, *before)
-    removed: list[WorkOrder] = []
-    added: list[WorkOrder] = []
+    removed: list[SpecimenOrder] = []
+    added: list[SpecimenOrder] = []
     remaining = iter(changes)
 
-    async def then_change(page: PageRequest) -> Page[WorkOrderView]:
-        answer = await queries.work_orders.page(team.owner.user_id, workspace_id, EVERYTHING, order, page)
+    async def then_change(page: PageRequest) -> Page[SpecimenOrderView]:
+        answer = await queries.specimen_orders.page(team.owner.user_id, workspace_id, EVERYTHING, order, page)
         match next(remaining, None):
             case (True, number, _) if (gone := before[number % len(before)]) not in removed:
                 async with begin() as uow:
-                    await uow.work_orders.remove(gone)
+                    await uow.specimen_orders.remove(gone)
                 removed.append(gone)
             case (False, _, values):
-                added.extend(work_orders_of(team, workspace_id, [values]))
+                added.extend(specimen_orders_of(team, workspace_id, [values]))
                 await store(begin, added[-1])
         return answer
 
     found = [view.id for view in await walk(then_change, sizes)]
 
     assert len(found) == len(set(found))
-    assert {work_order.id for work_order in before if work_order not in removed} <= set(found)
-    known = {work_order.id: work_order for work_order in (*before, *added)}
-    assert found == [work_order.id for work_order in in_order([known[id] for id in found], order)]
+    assert {specimen_order.id for specimen_order in before if specimen_order not in removed} <= set(found)
+    known = {specimen_order.id: specimen_order for specimen_order in (*before, *added)}
+    assert found == [specimen_order.id for specimen_order in in_order([known[id] for id in found], order)]
 
 
 @given(
@@ -241,36 +251,36 @@ async def test_whatever_letters_titles_have_their_list_is_whole(
     sizes: list[int],
 ) -> None:
     workspace_id = await another_workspace(begin, team)
-    await store(begin, *work_orders_of(team, workspace_id, [{"title": title} for title in titles]))
+    await store(begin, *specimen_orders_of(team, workspace_id, [{"title": title} for title in titles]))
 
-    pages = work_order_pages(queries, team.owner.user_id, workspace_id, [Sort("title", descending)])
+    pages = specimen_order_pages(queries, team.owner.user_id, workspace_id, [Sort("title", descending)])
     found = await walk(pages, sizes)
 
     down = "DESC" if descending else "ASC"
-    in_sql = f"SELECT id FROM work_orders WHERE workspace_id = $1 ORDER BY title {down}, id {down}"  # noqa: S608
+    in_sql = f"SELECT id FROM specimen_orders WHERE workspace_id = $1 ORDER BY title {down}, id {down}"  # noqa: S608
     assert [view.id for view in found] == [row["id"] for row in await by_hand.fetch(in_sql, workspace_id)]
 
 
 async def test_a_filter_holds_on_every_page(begin: Begin[UnitOfWork], queries: Queries, team: Team) -> None:
-    work_orders = work_orders_of(
+    specimen_orders = specimen_orders_of(
         team,
         team.workspace.id,
-        [{"priority": priority, "labels": ("deep",)} for priority in WorkOrderPriority for _ in range(3)],
+        [{"priority": priority, "labels": ("deep",)} for priority in SpecimenOrderPriority for _ in range(3)],
     )
-    await store(begin, *work_orders)
-    where = WorkOrderFilter(
-        priority=[WorkOrderPriority.LOW, WorkOrderPriority.URGENT],
+    await store(begin, *specimen_orders)
+    where = SpecimenOrderFilter(
+        priority=[SpecimenOrderPriority.LOW, SpecimenOrderPriority.URGENT],
         label="deep",
-        status=[WorkOrderStatus.OPEN],
+        status=[SpecimenOrderStatus.OPEN],
     )
-    pages = work_order_pages(queries, team.owner.user_id, team.workspace.id, [Sort("created_at")], where)
+    pages = specimen_order_pages(queries, team.owner.user_id, team.workspace.id, [Sort("created_at")], where)
 
     found = await walk(pages, [2])
 
     assert [view.id for view in found] == [
-        work_order.id
-        for work_order in in_order(work_orders, [Sort("created_at")])
-        if work_order.priority in where.priority
+        specimen_order.id
+        for specimen_order in in_order(specimen_orders, [Sort("created_at")])
+        if specimen_order.priority in where.priority
     ]
 
 
@@ -278,8 +288,8 @@ async def test_a_filter_holds_on_every_page(begin: Begin[UnitOfWork], queries: Q
 async def test_there_is_a_next_page_exactly_when_something_is_left(
     begin: Begin[UnitOfWork], queries: Queries, team: Team, there: int, more: bool
 ) -> None:
-    await store(begin, *work_orders_of(team, team.workspace.id, [{}] * there))
-    pages = work_order_pages(queries, team.owner.user_id, team.workspace.id, [Sort("created_at")])
+    await store(begin, *specimen_orders_of(team, team.workspace.id, [{}] * there))
+    pages = specimen_order_pages(queries, team.owner.user_id, team.workspace.id, [Sort("created_at")])
 
     page = await pages(PageRequest(limit=3))
 
@@ -290,17 +300,17 @@ async def test_there_is_a_next_page_exactly_when_something_is_left(
 async def test_a_cursor_whose_row_has_gone_continues_where_it_was(
     begin: Begin[UnitOfWork], queries: Queries, team: Team
 ) -> None:
-    work_orders = work_orders_of(team, team.workspace.id, [{}] * 4)
-    await store(begin, *work_orders)
-    pages = work_order_pages(queries, team.owner.user_id, team.workspace.id, [Sort("created_at")])
-    first, second, *others = in_order(work_orders, [Sort("created_at")])
+    specimen_orders = specimen_orders_of(team, team.workspace.id, [{}] * 4)
+    await store(begin, *specimen_orders)
+    pages = specimen_order_pages(queries, team.owner.user_id, team.workspace.id, [Sort("created_at")])
+    first, second, *others = in_order(specimen_orders, [Sort("created_at")])
     cursor = (await pages(PageRequest(limit=2))).next
     async with begin() as uow:
-        await uow.work_orders.remove(second)
+        await uow.specimen_orders.remove(second)
 
     page = await pages(PageRequest(limit=2, cursor=cursor))
 
-    assert [view.id for view in page.items] == [work_order.id for work_order in others]
+    assert [view.id for view in page.items] == [specimen_order.id for specimen_order in others]
     assert page.next is None
     assert first.id not in {view.id for view in page.items}
 
@@ -308,12 +318,12 @@ async def test_a_cursor_whose_row_has_gone_continues_where_it_was(
 async def test_the_page_after_the_last_row_is_empty_when_the_rest_has_gone(
     begin: Begin[UnitOfWork], queries: Queries, team: Team
 ) -> None:
-    work_orders = work_orders_of(team, team.workspace.id, [{}] * 3)
-    await store(begin, *work_orders)
-    pages = work_order_pages(queries, team.owner.user_id, team.workspace.id, [Sort("created_at")])
+    specimen_orders = specimen_orders_of(team, team.workspace.id, [{}] * 3)
+    await store(begin, *specimen_orders)
+    pages = specimen_order_pages(queries, team.owner.user_id, team.workspace.id, [Sort("created_at")])
     cursor = (await pages(PageRequest(limit=2))).next
     async with begin() as uow:
-        await uow.work_orders.remove(in_order(work_orders, [Sort("created_at")])[2])
+        await uow.specimen_orders.remove(in_order(specimen_orders, [Sort("created_at")])[2])
 
     assert await pages(PageRequest(limit=2, cursor=cursor)) == Page(items=[], next=None, total=None)
 
@@ -326,14 +336,18 @@ WRITERS = 3
 FIVE_DAYS = [NOW + timedelta(days=days) for days in range(5)]
 
 
-def matches(where: WorkOrderFilter, work_order: WorkOrder | WorkOrderView) -> bool:
+def matches(where: SpecimenOrderFilter, specimen_order: SpecimenOrder | SpecimenOrderView) -> bool:
     """The filters of the test below, once more."""
-    due = work_order.due_at is not None and (where.due_before is None or work_order.due_at < where.due_before)
-    return (not where.priority or work_order.priority in where.priority) and (where.due_before is None or due)
+    due = specimen_order.due_at is not None and (
+        where.due_before is None or specimen_order.due_at < where.due_before
+    )
+    return (not where.priority or specimen_order.priority in where.priority) and (
+        where.due_before is None or due
+    )
 
 
 class Meddlers:
-    """Others who write work orders, over connections of their own, until they are told to stop."""
+    """Others who write specimen orders, over connections of their own, until they are told to stop."""
 
     def __init__(self, begin: Begin[UnitOfWork], team: Team, seed: int) -> None:
         self._begin, self._team = begin, team
@@ -347,27 +361,27 @@ class Meddlers:
         """A few values, so that many rows share them."""
         return {
             "title": self._chance.choice("abc") + self._chance.choice("ab"),
-            "priority": self._chance.choice(list(WorkOrderPriority)),
+            "priority": self._chance.choice(list(SpecimenOrderPriority)),
             "due_at": self._chance.choice([None, *FIVE_DAYS]),
             "created_at": self._chance.choice(FIVE_DAYS),
         }
 
     async def write(self) -> None:
-        mine: list[WorkOrder] = []
+        mine: list[SpecimenOrder] = []
         while not self.stopped:
             self._chance.shuffle(mine)
             deed = self._chance.choice(("add", "move", "remove"))
             async with self._begin() as uow:
                 if not mine or (deed == "add" and len(mine) < COMING_AND_GOING):
                     mine += [
-                        await uow.work_orders.add(
-                            work_orders_of(self._team, self._team.workspace.id, [self.anything()])[0]
+                        await uow.specimen_orders.add(
+                            specimen_orders_of(self._team, self._team.workspace.id, [self.anything()])[0]
                         )
                     ]
                 elif deed == "remove":
-                    await uow.work_orders.remove(mine.pop())
+                    await uow.specimen_orders.remove(mine.pop())
                 else:
-                    mine.append(await uow.work_orders.save(replace(mine.pop(), **self.anything())))
+                    mine.append(await uow.specimen_orders.save(replace(mine.pop(), **self.anything())))
                     self.moved.add(mine[-1].id)
             async with self._wrote:
                 self.writes += 1
@@ -379,19 +393,19 @@ class Meddlers:
             await self._wrote.wait()
 
 
-WALKS: dict[str, tuple[Order, WorkOrderFilter]] = {
+WALKS: dict[str, tuple[Order, SpecimenOrderFilter]] = {
     "-created_at": ([Sort("created_at", descending=True)], EVERYTHING),
     "due_at": ([Sort("due_at")], EVERYTHING),
     "-due_at, filtered": (
         [Sort("due_at", descending=True)],
-        WorkOrderFilter(priority=[WorkOrderPriority.LOW, WorkOrderPriority.URGENT]),
+        SpecimenOrderFilter(priority=[SpecimenOrderPriority.LOW, SpecimenOrderPriority.URGENT]),
     ),
-    "title, filtered": ([Sort("title")], WorkOrderFilter(due_before=FIVE_DAYS[3])),
+    "title, filtered": ([Sort("title")], SpecimenOrderFilter(due_before=FIVE_DAYS[3])),
     "priority,title": ([Sort("priority"), Sort("title")], EVERYTHING),
     "-priority,due_at": ([Sort("priority", descending=True), Sort("due_at")], EVERYTHING),
     "title,-due_at, filtered": (
         [Sort("title"), Sort("due_at", descending=True)],
-        WorkOrderFilter(priority=[WorkOrderPriority.NORMAL]),
+        SpecimenOrderFilter(priority=[SpecimenOrderPriority.NORMAL]),
     ),
     "due_at,-priority,title,created_at": (
         [Sort("due_at"), Sort("priority", descending=True), Sort("title"), Sort("created_at")],
@@ -409,11 +423,11 @@ async def test_while_others_write_a_walk_shows_once_what_stays_and_nothing_out_o
     """
     order, where = WALKS[name]
     meddlers = Meddlers(begin, team, seed=len(name))
-    staying = work_orders_of(team, team.workspace.id, [meddlers.anything() for _ in range(STAYING)])
+    staying = specimen_orders_of(team, team.workspace.id, [meddlers.anything() for _ in range(STAYING)])
     await store(begin, *staying)
-    pages = work_order_pages(queries, team.owner.user_id, team.workspace.id, order, where)
+    pages = specimen_order_pages(queries, team.owner.user_id, team.workspace.id, order, where)
 
-    async def then_let_them_write(page: PageRequest) -> Page[WorkOrderView]:
+    async def then_let_them_write(page: PageRequest) -> Page[SpecimenOrderView]:
         answer = await pages(page)
         await meddlers.await_write()
         return answer
@@ -427,7 +441,9 @@ async def test_while_others_write_a_walk_shows_once_what_stays_and_nothing_out_o
         finally:
             meddlers.stopped = True
 
-    expected = [work_order.id for work_order in in_order(staying, order) if matches(where, work_order)]
+    expected = [
+        specimen_order.id for specimen_order in in_order(staying, order) if matches(where, specimen_order)
+    ]
     for found in walked:
         assert [view.id for view in found if view.id in {*expected}] == expected
         assert found == in_order(found, order)
@@ -449,8 +465,8 @@ async def test_while_others_write_a_walk_shows_once_what_stays_and_nothing_out_o
     where=st.sampled_from(
         [
             EVERYTHING,
-            WorkOrderFilter(priority=[WorkOrderPriority.LOW]),
-            WorkOrderFilter(due_before=NOW + timedelta(days=1)),
+            SpecimenOrderFilter(priority=[SpecimenOrderPriority.LOW]),
+            SpecimenOrderFilter(due_before=NOW + timedelta(days=1)),
         ]
     ),
 )
@@ -462,15 +478,19 @@ async def test_the_total_is_of_the_whole_list_on_every_page(
     specified: list[dict[str, Any]],
     order: Order,
     limit: int,
-    where: WorkOrderFilter,
+    where: SpecimenOrderFilter,
 ) -> None:
     workspace_id = await another_workspace(begin, team)
-    work_orders = work_orders_of(team, workspace_id, specified)
-    await store(begin, *work_orders)
-    pages = work_order_pages(queries, team.owner.user_id, workspace_id, order, where)
-    matching = [work_order.id for work_order in in_order(work_orders, order) if matches(where, work_order)]
+    specimen_orders = specimen_orders_of(team, workspace_id, specified)
+    await store(begin, *specimen_orders)
+    pages = specimen_order_pages(queries, team.owner.user_id, workspace_id, order, where)
+    matching = [
+        specimen_order.id
+        for specimen_order in in_order(specimen_orders, order)
+        if matches(where, specimen_order)
+    ]
 
-    async def counted(page: PageRequest) -> Page[WorkOrderView]:
+    async def counted(page: PageRequest) -> Page[SpecimenOrderView]:
         answer = await pages(replace(page, counted=True))
         assert answer.total == len(matching)
         return answer
@@ -481,8 +501,8 @@ async def test_the_total_is_of_the_whole_list_on_every_page(
 async def test_a_total_can_be_asked_for_on_any_page_and_the_limit_can_change(
     begin: Begin[UnitOfWork], queries: Queries, team: Team
 ) -> None:
-    await store(begin, *work_orders_of(team, team.workspace.id, [{}] * 5))
-    pages = work_order_pages(queries, team.owner.user_id, team.workspace.id, [Sort("title")])
+    await store(begin, *specimen_orders_of(team, team.workspace.id, [{}] * 5))
+    pages = specimen_order_pages(queries, team.owner.user_id, team.workspace.id, [Sort("title")])
 
     first = await pages(PageRequest(limit=2))
     second = await pages(PageRequest(limit=1, cursor=first.next, counted=True))
@@ -495,12 +515,12 @@ async def test_a_total_can_be_asked_for_on_any_page_and_the_limit_can_change(
 async def test_a_page_beyond_the_end_has_a_total_and_so_has_a_list_of_nothing(
     begin: Begin[UnitOfWork], queries: Queries, team: Team
 ) -> None:
-    work_orders = work_orders_of(team, team.workspace.id, [{}] * 3)
-    await store(begin, *work_orders)
-    pages = work_order_pages(queries, team.owner.user_id, team.workspace.id, [Sort("created_at")])
+    specimen_orders = specimen_orders_of(team, team.workspace.id, [{}] * 3)
+    await store(begin, *specimen_orders)
+    pages = specimen_order_pages(queries, team.owner.user_id, team.workspace.id, [Sort("created_at")])
     cursor = (await pages(PageRequest(limit=2))).next
     async with begin() as uow:
-        await uow.work_orders.remove(in_order(work_orders, [Sort("created_at")])[2])
+        await uow.specimen_orders.remove(in_order(specimen_orders, [Sort("created_at")])[2])
 
     counted = PageRequest(limit=2, cursor=cursor, counted=True)
     assert await pages(counted) == Page(items=[], next=None, total=2)
@@ -513,7 +533,7 @@ async def test_a_page_beyond_the_end_has_a_total_and_so_has_a_list_of_nothing(
 
 
 async def test_to_a_stranger_nothing_is_counted(queries: Queries, team: Team) -> None:
-    pages = work_order_pages(queries, team.stranger.user_id, team.workspace.id, [Sort("title")])
+    pages = specimen_order_pages(queries, team.stranger.user_id, team.workspace.id, [Sort("title")])
     with refused(WorkspaceNotFound):
         await pages(PageRequest(counted=True))
 
@@ -522,7 +542,7 @@ async def test_the_total_and_the_page_are_of_the_same_instant(
     begin: Begin[UnitOfWork], queries: Queries, team: Team
 ) -> None:
     meddlers = Meddlers(begin, team, seed=0)
-    pages = work_order_pages(queries, team.owner.user_id, team.workspace.id, [Sort("title")])
+    pages = specimen_order_pages(queries, team.owner.user_id, team.workspace.id, [Sort("title")])
     async with asyncio.TaskGroup() as group:
         for _ in range(WRITERS):
             group.create_task(meddlers.write())
@@ -542,7 +562,7 @@ async def test_counting_is_part_of_the_one_statement_and_is_not_done_unasked(
 ) -> None:
     team_page = PageRequest(counted=counted)
     pages = [
-        queries.work_orders.page(
+        queries.specimen_orders.page(
             team.owner.user_id, team.workspace.id, EVERYTHING, [Sort("title")], team_page
         ),
         queries.workspaces.page(team.owner.user_id, team_page),
@@ -586,9 +606,9 @@ async def test_members_who_joined_at_one_instant_are_in_the_order_of_their_membe
 @pytest.mark.parametrize("change", ["too few", "too many"])
 @pytest.mark.parametrize("what", ["sorts", "filters"])
 def test_a_list_whose_sql_differs_from_what_is_declared_is_refused_at_once(what: str, change: str) -> None:
-    sorts: dict[str, Any] = {key: by_text(work_orders_table.c.title) for key in KEYS}
+    sorts: dict[str, Any] = {key: by_text(specimen_orders_table.c.title) for key in KEYS}
     filters: dict[str, Any] = {
-        field.name: work_orders_table.c.title == "a" for field in fields(WorkOrderFilter)
+        field.name: specimen_orders_table.c.title == "a" for field in fields(SpecimenOrderFilter)
     }
     changed = {"sorts": sorts, "filters": filters}[what]
     if change == "too few":
@@ -597,15 +617,15 @@ def test_a_list_whose_sql_differs_from_what_is_declared_is_refused_at_once(what:
         changed["colour"] = next(iter(changed.values()))
         told = "colour has SQL, and is not declared"
 
-    with pytest.raises(TypeError, match=rf"^The {what} of WorkOrderView differ: {told}\.$"):
+    with pytest.raises(TypeError, match=rf"^The {what} of SpecimenOrderView differ: {told}\.$"):
         Listing(
-            WorkOrderView,
-            select(*(work_orders_table.c[name] for name in column_names(WorkOrderView))),
-            id=work_orders_table.c.id,
+            SpecimenOrderView,
+            select(*(specimen_orders_table.c[name] for name in column_names(SpecimenOrderView))),
+            id=specimen_orders_table.c.id,
             sorts=sorts,
-            sorted_by=WorkOrderSortKey,
+            sorted_by=SpecimenOrderSortKey,
             filters=filters,
-            filtered_by=WorkOrderFilter,
+            filtered_by=SpecimenOrderFilter,
         )
 
 
@@ -617,20 +637,20 @@ BY_EVERYTHING: Order = [Sort("created_at"), Sort("due_at"), Sort("priority"), So
 @pytest.fixture
 async def pages(
     begin: Begin[UnitOfWork], queries: Queries, team: Team
-) -> Callable[[PageRequest], Awaitable[Page[WorkOrderView]]]:
-    """A list of two work orders that is sorted by every type there is."""
-    await store(begin, *work_orders_of(team, team.workspace.id, [{"title": "bébé"}, {"due_at": NOW}]))
-    return work_order_pages(queries, team.owner.user_id, team.workspace.id, BY_EVERYTHING)
+) -> Callable[[PageRequest], Awaitable[Page[SpecimenOrderView]]]:
+    """A list of two specimen orders that is sorted by every type there is."""
+    await store(begin, *specimen_orders_of(team, team.workspace.id, [{"title": "bébé"}, {"due_at": NOW}]))
+    return specimen_order_pages(queries, team.owner.user_id, team.workspace.id, BY_EVERYTHING)
 
 
 @pytest.fixture
-async def cursor(pages: Callable[[PageRequest], Awaitable[Page[WorkOrderView]]]) -> str:
+async def cursor(pages: Callable[[PageRequest], Awaitable[Page[SpecimenOrderView]]]) -> str:
     cursor = (await pages(PageRequest(limit=1))).next
     assert cursor is not None
     return cursor
 
 
-type Pages = Callable[[PageRequest], Awaitable[Page[WorkOrderView]]]
+type Pages = Callable[[PageRequest], Awaitable[Page[SpecimenOrderView]]]
 
 
 def opened(cursor: str) -> list[Any]:
@@ -803,7 +823,7 @@ async def test_a_cursor_of_another_sort_is_refused(
     ]
     for order in others:
         with refused(InvalidCursor, ANOTHER_LIST):
-            await work_order_pages(queries, team.owner.user_id, team.workspace.id, order)(
+            await specimen_order_pages(queries, team.owner.user_id, team.workspace.id, order)(
                 PageRequest(cursor=cursor)
             )
 
@@ -811,22 +831,22 @@ async def test_a_cursor_of_another_sort_is_refused(
 async def test_a_cursor_of_another_filter_is_refused(
     begin: Begin[UnitOfWork], queries: Queries, team: Team
 ) -> None:
-    await store(begin, *work_orders_of(team, team.workspace.id, [{}] * 2))
+    await store(begin, *specimen_orders_of(team, team.workspace.id, [{}] * 2))
     filters = [
         EVERYTHING,
-        WorkOrderFilter(status=[WorkOrderStatus.OPEN]),
-        WorkOrderFilter(status=[WorkOrderStatus.OPEN, WorkOrderStatus.DONE]),
-        WorkOrderFilter(priority=[WorkOrderPriority.NORMAL]),
-        WorkOrderFilter(q="patterns"),
+        SpecimenOrderFilter(status=[SpecimenOrderStatus.OPEN]),
+        SpecimenOrderFilter(status=[SpecimenOrderStatus.OPEN, SpecimenOrderStatus.DONE]),
+        SpecimenOrderFilter(priority=[SpecimenOrderPriority.NORMAL]),
+        SpecimenOrderFilter(q="patterns"),
     ]
     owner, workspace_id = team.owner.user_id, team.workspace.id
     for given_for, used_for in permutations(filters, 2):
-        page = await work_order_pages(queries, owner, workspace_id, BY_EVERYTHING, given_for)(
+        page = await specimen_order_pages(queries, owner, workspace_id, BY_EVERYTHING, given_for)(
             PageRequest(limit=1)
         )
         assert page.next is not None
         with refused(InvalidCursor, ANOTHER_LIST):
-            await work_order_pages(queries, owner, workspace_id, BY_EVERYTHING, used_for)(
+            await specimen_order_pages(queries, owner, workspace_id, BY_EVERYTHING, used_for)(
                 PageRequest(limit=1, cursor=page.next)
             )
 
@@ -834,8 +854,8 @@ async def test_a_cursor_of_another_filter_is_refused(
 async def test_a_cursor_with_a_filter_that_has_no_form_in_unicode_is_refused(
     queries: Queries, team: Team, cursor: str
 ) -> None:
-    for where in (WorkOrderFilter(q="\ud800"), WorkOrderFilter(label="a\udfff")):
-        pages = work_order_pages(queries, team.owner.user_id, team.workspace.id, BY_EVERYTHING, where)
+    for where in (SpecimenOrderFilter(q="\ud800"), SpecimenOrderFilter(label="a\udfff")):
+        pages = specimen_order_pages(queries, team.owner.user_id, team.workspace.id, BY_EVERYTHING, where)
         with pytest.raises(InvalidCursor):
             await pages(PageRequest(cursor=cursor))
 
@@ -843,13 +863,15 @@ async def test_a_cursor_with_a_filter_that_has_no_form_in_unicode_is_refused(
 async def test_values_of_a_filter_mean_the_same_in_any_order(
     begin: Begin[UnitOfWork], queries: Queries, team: Team
 ) -> None:
-    await store(begin, *work_orders_of(team, team.workspace.id, [{}] * 2))
-    one = WorkOrderFilter(status=[WorkOrderStatus.OPEN, WorkOrderStatus.DONE])
-    same = WorkOrderFilter(status=[WorkOrderStatus.DONE, WorkOrderStatus.OPEN, WorkOrderStatus.OPEN])
+    await store(begin, *specimen_orders_of(team, team.workspace.id, [{}] * 2))
+    one = SpecimenOrderFilter(status=[SpecimenOrderStatus.OPEN, SpecimenOrderStatus.DONE])
+    same = SpecimenOrderFilter(
+        status=[SpecimenOrderStatus.DONE, SpecimenOrderStatus.OPEN, SpecimenOrderStatus.OPEN]
+    )
     owner, workspace_id = team.owner.user_id, team.workspace.id
-    page = await work_order_pages(queries, owner, workspace_id, BY_EVERYTHING, one)(PageRequest(limit=1))
+    page = await specimen_order_pages(queries, owner, workspace_id, BY_EVERYTHING, one)(PageRequest(limit=1))
 
-    rest = await work_order_pages(queries, owner, workspace_id, BY_EVERYTHING, same)(
+    rest = await specimen_order_pages(queries, owner, workspace_id, BY_EVERYTHING, same)(
         PageRequest(cursor=page.next)
     )
 
@@ -861,14 +883,14 @@ async def test_a_cursor_of_another_workspace_is_refused(
 ) -> None:
     workspace_id = await another_workspace(begin, team)
     with refused(InvalidCursor, ANOTHER_LIST):
-        await work_order_pages(queries, team.owner.user_id, workspace_id, BY_EVERYTHING)(
+        await specimen_order_pages(queries, team.owner.user_id, workspace_id, BY_EVERYTHING)(
             PageRequest(cursor=cursor)
         )
 
 
 async def test_a_cursor_of_another_viewer_is_refused(queries: Queries, team: Team, cursor: str) -> None:
     with refused(InvalidCursor, ANOTHER_LIST):
-        await work_order_pages(queries, team.admin.user_id, team.workspace.id, BY_EVERYTHING)(
+        await specimen_order_pages(queries, team.admin.user_id, team.workspace.id, BY_EVERYTHING)(
             PageRequest(cursor=cursor)
         )
 
@@ -878,6 +900,6 @@ async def test_a_cursor_opens_no_list_to_a_stranger(queries: Queries, team: Team
     assert mark
     for workspace_id in (team.workspace.id, a_workspace_id()):
         with pytest.raises(InvalidCursor):
-            await work_order_pages(queries, team.stranger.user_id, workspace_id, BY_EVERYTHING)(
+            await specimen_order_pages(queries, team.stranger.user_id, workspace_id, BY_EVERYTHING)(
                 PageRequest(cursor=shut([mark, *values]))
             )

@@ -25,17 +25,21 @@ from domain.kernel.invitations import InvitationNotFound
 from domain.kernel.memberships import MemberNotFound, Role
 from domain.kernel.users import GlobalRole, UserNotFound
 from domain.kernel.workspaces import WorkspaceId, WorkspaceNotFound
-from kernel.specimen.builders import a_note, a_work_order, a_work_order_id
-from kernel.specimen.domain.notes import Note, NoteNotFound
-from kernel.specimen.domain.work_orders import (
-    WorkOrder,
-    WorkOrderId,
-    WorkOrderNotFound,
-    WorkOrderPriority,
-    WorkOrderStatus,
+from kernel.specimen.builders import a_specimen_note, a_specimen_order, a_specimen_order_id
+from kernel.specimen.domain.specimen_notes import SpecimenNote, SpecimenNoteNotFound
+from kernel.specimen.domain.specimen_orders import (
+    SpecimenOrder,
+    SpecimenOrderId,
+    SpecimenOrderNotFound,
+    SpecimenOrderPriority,
+    SpecimenOrderStatus,
 )
-from kernel.specimen.queries.notes import NoteView
-from kernel.specimen.queries.work_orders import WorkOrderFilter, WorkOrderSortKey, WorkOrderView
+from kernel.specimen.queries.specimen_notes import SpecimenNoteView
+from kernel.specimen.queries.specimen_orders import (
+    SpecimenOrderFilter,
+    SpecimenOrderSortKey,
+    SpecimenOrderView,
+)
 from kernel.specimen.service import Queries, UnitOfWork
 from kernel.world.builders import (
     NOW,
@@ -57,22 +61,22 @@ from kernel.world.builders import (
 )
 from kernel.world.refusals import refused
 
-EVERYTHING = WorkOrderFilter()
-OLDEST_FIRST: list[Sort[WorkOrderSortKey]] = [Sort("created_at")]
+EVERYTHING = SpecimenOrderFilter()
+OLDEST_FIRST: list[Sort[SpecimenOrderSortKey]] = [Sort("created_at")]
 FIRST_PAGE = PageRequest()
 LATER = NOW + timedelta(hours=5)
 
 
-def a_work_order_of(team: Team, **values: Any) -> WorkOrder:
-    return a_work_order(**{"workspace_id": team.workspace.id, "created_by": team.owner.user_id, **values})
+def a_specimen_order_of(team: Team, **values: Any) -> SpecimenOrder:
+    return a_specimen_order(**{"workspace_id": team.workspace.id, "created_by": team.owner.user_id, **values})
 
 
-def a_note_on(work_order: WorkOrder, **values: Any) -> Note:
-    return a_note(
+def a_specimen_note_on(specimen_order: SpecimenOrder, **values: Any) -> SpecimenNote:
+    return a_specimen_note(
         **{
-            "work_order_id": work_order.id,
-            "workspace_id": work_order.workspace_id,
-            "author_id": work_order.created_by,
+            "specimen_order_id": specimen_order.id,
+            "workspace_id": specimen_order.workspace_id,
+            "author_id": specimen_order.created_by,
             **values,
         }
     )
@@ -361,15 +365,15 @@ async def test_an_address_that_changes_takes_its_invitations_along(
     assert view.id == invitation.id
 
 
-async def test_a_work_order_is_shown_with_every_field(
+async def test_a_specimen_order_is_shown_with_every_field(
     begin: Begin[UnitOfWork], queries: Queries, team: Team
 ) -> None:
-    work_order = a_work_order_of(
+    specimen_order = a_specimen_order_of(
         team,
         title="Card the wool",
         description="Both\nsides",
-        status=WorkOrderStatus.DONE,
-        priority=WorkOrderPriority.URGENT,
+        status=SpecimenOrderStatus.DONE,
+        priority=SpecimenOrderPriority.URGENT,
         due_at=NOW + timedelta(days=1),
         assignee_id=team.member.user_id,
         labels=("deep", "wool"),
@@ -377,14 +381,14 @@ async def test_a_work_order_is_shown_with_every_field(
         updated_at=NOW - timedelta(days=1),
         finished_at=NOW,
     )
-    await store(begin, work_order)
-    view = WorkOrderView(
-        id=work_order.id,
+    await store(begin, specimen_order)
+    view = SpecimenOrderView(
+        id=specimen_order.id,
         workspace_id=team.workspace.id,
         title="Card the wool",
         description="Both\nsides",
-        status=WorkOrderStatus.DONE,
-        priority=WorkOrderPriority.URGENT,
+        status=SpecimenOrderStatus.DONE,
+        priority=SpecimenOrderPriority.URGENT,
         due_at=NOW + timedelta(days=1),
         assignee_id=team.member.user_id,
         labels=["deep", "wool"],
@@ -395,28 +399,28 @@ async def test_a_work_order_is_shown_with_every_field(
         version=1,
     )
 
-    assert await queries.work_orders.get(team.viewer.user_id, work_order.id) == view
-    assert await queries.work_orders.page(
+    assert await queries.specimen_orders.get(team.viewer.user_id, specimen_order.id) == view
+    assert await queries.specimen_orders.page(
         team.viewer.user_id, team.workspace.id, EVERYTHING, OLDEST_FIRST, FIRST_PAGE
     ) == Page(items=[view], next=None, total=None)
 
 
-async def test_a_work_order_without_due_date_assignee_and_labels_is_shown_without(
+async def test_a_specimen_order_without_due_date_assignee_and_labels_is_shown_without(
     begin: Begin[UnitOfWork], queries: Queries, team: Team
 ) -> None:
-    work_order = a_work_order_of(team)
-    await store(begin, work_order)
+    specimen_order = a_specimen_order_of(team)
+    await store(begin, specimen_order)
 
-    view = await queries.work_orders.get(team.viewer.user_id, work_order.id)
+    view = await queries.specimen_orders.get(team.viewer.user_id, specimen_order.id)
 
     assert (view.due_at, view.assignee_id, view.labels, view.finished_at) == (None, None, [], None)
 
 
 async def test_the_times_of_a_view_are_in_utc(begin: Begin[UnitOfWork], queries: Queries, team: Team) -> None:
-    work_order = a_work_order_of(team, due_at=NOW.astimezone(timezone(timedelta(hours=14))))
-    await store(begin, work_order)
+    specimen_order = a_specimen_order_of(team, due_at=NOW.astimezone(timezone(timedelta(hours=14))))
+    await store(begin, specimen_order)
 
-    view = await queries.work_orders.get(team.viewer.user_id, work_order.id)
+    view = await queries.specimen_orders.get(team.viewer.user_id, specimen_order.id)
 
     assert view.due_at == NOW
     assert view.due_at is not None
@@ -426,17 +430,17 @@ async def test_the_times_of_a_view_are_in_utc(begin: Begin[UnitOfWork], queries:
 async def test_a_note_is_shown_with_its_author_s_present_name(
     begin: Begin[UnitOfWork], queries: Queries, team: Team
 ) -> None:
-    work_order, another = a_work_order_of(team), a_work_order_of(team)
-    note = a_note_on(work_order, author_id=team.member.user_id, edited_at=LATER)
-    await store(begin, work_order, another, note, a_note_on(another))
+    specimen_order, another = a_specimen_order_of(team), a_specimen_order_of(team)
+    note = a_specimen_note_on(specimen_order, author_id=team.member.user_id, edited_at=LATER)
+    await store(begin, specimen_order, another, note, a_specimen_note_on(another))
     async with begin() as uow:
         await uow.users.save(team.users[Role.MEMBER].edit(at=NOW, display_name="Augusta"))
 
-    assert await queries.notes.page(team.viewer.user_id, work_order.id, FIRST_PAGE) == Page(
+    assert await queries.specimen_notes.page(team.viewer.user_id, specimen_order.id, FIRST_PAGE) == Page(
         items=[
-            NoteView(
+            SpecimenNoteView(
                 id=note.id,
-                work_order_id=work_order.id,
+                specimen_order_id=specimen_order.id,
                 author_id=team.member.user_id,
                 author_name="Augusta",
                 body=note.body,
@@ -453,78 +457,78 @@ async def test_a_note_is_shown_with_its_author_s_present_name(
 async def test_a_note_is_found_by_members_alone(
     begin: Begin[UnitOfWork], queries: Queries, team: Team
 ) -> None:
-    work_order, elsewhere = a_work_order_of(team), a_team()
-    note = a_note_on(work_order)
-    await store(begin, *elsewhere.aggregates, work_order, note)
-    [shown] = (await queries.notes.page(team.viewer.user_id, work_order.id, FIRST_PAGE)).items
+    specimen_order, elsewhere = a_specimen_order_of(team), a_team()
+    note = a_specimen_note_on(specimen_order)
+    await store(begin, *elsewhere.aggregates, specimen_order, note)
+    [shown] = (await queries.specimen_notes.page(team.viewer.user_id, specimen_order.id, FIRST_PAGE)).items
 
     for role in Role:
-        assert await queries.notes.get(team[role].user_id, note.id) == shown
+        assert await queries.specimen_notes.get(team[role].user_id, note.id) == shown
     for nobody in (team.stranger, elsewhere.owner):
-        with refused(NoteNotFound):
-            await queries.notes.get(nobody.user_id, note.id)
-    with refused(NoteNotFound):
-        await queries.notes.get(team.owner.user_id, a_note().id)
+        with refused(SpecimenNoteNotFound):
+            await queries.specimen_notes.get(nobody.user_id, note.id)
+    with refused(SpecimenNoteNotFound):
+        await queries.specimen_notes.get(team.owner.user_id, a_specimen_note().id)
 
 
 async def test_a_note_stays_when_its_author_has_left(
     begin: Begin[UnitOfWork], queries: Queries, team: Team
 ) -> None:
-    work_order = a_work_order_of(team)
-    await store(begin, work_order, a_note_on(work_order, author_id=team.member.user_id))
+    specimen_order = a_specimen_order_of(team)
+    await store(begin, specimen_order, a_specimen_note_on(specimen_order, author_id=team.member.user_id))
     await remove_from(team, Role.MEMBER, begin)
 
-    [view] = (await queries.notes.page(team.viewer.user_id, work_order.id, FIRST_PAGE)).items
+    [view] = (await queries.specimen_notes.page(team.viewer.user_id, specimen_order.id, FIRST_PAGE)).items
 
     assert view.author_name == "Member"
 
 
 # ── whom they are given ──────────────────────────────────────────────────────────────────────────
 
-type Ask = Callable[[Queries, Caller, WorkspaceId, WorkOrderId], Awaitable[Any]]
-"""A query about a workspace, or about a work order in it, as somebody."""
+type Ask = Callable[[Queries, Caller, WorkspaceId, SpecimenOrderId], Awaitable[Any]]
+"""A query about a workspace, or about a specimen order in it, as somebody."""
 
 
 async def the_workspace(
-    queries: Queries, who: Caller, workspace_id: WorkspaceId, work_order_id: WorkOrderId
+    queries: Queries, who: Caller, workspace_id: WorkspaceId, specimen_order_id: SpecimenOrderId
 ) -> Any:
     return await queries.workspaces.get(who.user_id, workspace_id)
 
 
 async def its_members(
-    queries: Queries, who: Caller, workspace_id: WorkspaceId, work_order_id: WorkOrderId
+    queries: Queries, who: Caller, workspace_id: WorkspaceId, specimen_order_id: SpecimenOrderId
 ) -> Any:
     return await queries.memberships.page(who.user_id, workspace_id, FIRST_PAGE)
 
 
 async def oneself_among_them(
-    queries: Queries, who: Caller, workspace_id: WorkspaceId, work_order_id: WorkOrderId
+    queries: Queries, who: Caller, workspace_id: WorkspaceId, specimen_order_id: SpecimenOrderId
 ) -> Any:
     return await queries.memberships.get(who.user_id, workspace_id, who.user_id)
 
 
 async def its_invitations(
-    queries: Queries, who: Caller, workspace_id: WorkspaceId, work_order_id: WorkOrderId
+    queries: Queries, who: Caller, workspace_id: WorkspaceId, specimen_order_id: SpecimenOrderId
 ) -> Any:
     return await queries.invitations.page(who.user_id, workspace_id, FIRST_PAGE)
 
 
-async def its_work_orders(
-    queries: Queries, who: Caller, workspace_id: WorkspaceId, work_order_id: WorkOrderId
+async def its_specimen_orders(
+    queries: Queries, who: Caller, workspace_id: WorkspaceId, specimen_order_id: SpecimenOrderId
 ) -> Any:
-    return await queries.work_orders.page(who.user_id, workspace_id, EVERYTHING, OLDEST_FIRST, FIRST_PAGE)
+    return await queries.specimen_orders.page(who.user_id, workspace_id, EVERYTHING, OLDEST_FIRST, FIRST_PAGE)
 
 
-async def the_work_order(
-    queries: Queries, who: Caller, workspace_id: WorkspaceId, work_order_id: WorkOrderId
+async def the_specimen_order(
+    queries: Queries, who: Caller, workspace_id: WorkspaceId, specimen_order_id: SpecimenOrderId
 ) -> Any:
-    return await queries.work_orders.get(who.user_id, work_order_id)
+    return await queries.specimen_orders.get(who.user_id, specimen_order_id)
 
 
-async def its_notes(
-    queries: Queries, who: Caller, workspace_id: WorkspaceId, work_order_id: WorkOrderId
+async def its_specimen_notes(
+    queries: Queries, who: Caller, workspace_id: WorkspaceId, specimen_order_id: SpecimenOrderId
 ) -> Any:
-    return await queries.notes.page(who.user_id, work_order_id, FIRST_PAGE)
+    return await queries.specimen_notes.page(who.user_id, specimen_order_id, FIRST_PAGE)
 
 
 ABOUT_WORKSPACES: list[Ask] = [
@@ -532,129 +536,134 @@ ABOUT_WORKSPACES: list[Ask] = [
     its_members,
     oneself_among_them,
     its_invitations,
-    its_work_orders,
+    its_specimen_orders,
 ]
-ABOUT_WORK_ORDERS: list[Ask] = [the_work_order, its_notes]
+ABOUT_SPECIMEN_ORDERS: list[Ask] = [the_specimen_order, its_specimen_notes]
 MISSING: dict[Ask, type[NotFound]] = {
     **dict.fromkeys(ABOUT_WORKSPACES, WorkspaceNotFound),
-    **dict.fromkeys(ABOUT_WORK_ORDERS, WorkOrderNotFound),
+    **dict.fromkeys(ABOUT_SPECIMEN_ORDERS, SpecimenOrderNotFound),
 }
 
 
 @pytest.fixture(params=[False, True], ids=["empty", "filled"])
-async def work_order(request: pytest.FixtureRequest, begin: Begin[UnitOfWork], team: Team) -> WorkOrder:
-    """A work order; and in a filled workspace there are more things to be seen."""
-    work_order = a_work_order_of(team)
-    await store(begin, work_order)
+async def specimen_order(
+    request: pytest.FixtureRequest, begin: Begin[UnitOfWork], team: Team
+) -> SpecimenOrder:
+    """A specimen order; and in a filled workspace there are more things to be seen."""
+    specimen_order = a_specimen_order_of(team)
+    await store(begin, specimen_order)
     if request.param:
         await store(
             begin,
-            a_work_order_of(team),
-            a_note_on(work_order),
+            a_specimen_order_of(team),
+            a_specimen_note_on(specimen_order),
             an_invitation(workspace_id=team.workspace.id, invited_by=team.owner.user_id),
         )
-    return work_order
+    return specimen_order
 
 
-@pytest.mark.parametrize("ask", [*ABOUT_WORKSPACES, *ABOUT_WORK_ORDERS])
+@pytest.mark.parametrize("ask", [*ABOUT_WORKSPACES, *ABOUT_SPECIMEN_ORDERS])
 async def test_members_are_answered_and_lesser_ones_see_no_invitations(
-    queries: Queries, team: Team, work_order: WorkOrder, ask: Ask
+    queries: Queries, team: Team, specimen_order: SpecimenOrder, ask: Ask
 ) -> None:
     for role in Role:
         if ask is its_invitations and role in {Role.VIEWER, Role.MEMBER}:
             with refused(WorkspaceNotFound):
-                await ask(queries, team[role], team.workspace.id, work_order.id)
+                await ask(queries, team[role], team.workspace.id, specimen_order.id)
         else:
-            assert await ask(queries, team[role], team.workspace.id, work_order.id)
+            assert await ask(queries, team[role], team.workspace.id, specimen_order.id)
 
 
-@pytest.mark.parametrize("ask", [*ABOUT_WORKSPACES, *ABOUT_WORK_ORDERS])
+@pytest.mark.parametrize("ask", [*ABOUT_WORKSPACES, *ABOUT_SPECIMEN_ORDERS])
 async def test_a_stranger_finds_nothing_not_even_an_owner_of_another_workspace(
-    begin: Begin[UnitOfWork], queries: Queries, team: Team, work_order: WorkOrder, ask: Ask
+    begin: Begin[UnitOfWork], queries: Queries, team: Team, specimen_order: SpecimenOrder, ask: Ask
 ) -> None:
     elsewhere = a_team()
-    await store(begin, *elsewhere.aggregates, a_work_order_of(elsewhere))
+    await store(begin, *elsewhere.aggregates, a_specimen_order_of(elsewhere))
     for stranger in (team.stranger, elsewhere.owner, a_caller()):
         with refused(MISSING[ask]):
-            await ask(queries, stranger, team.workspace.id, work_order.id)
+            await ask(queries, stranger, team.workspace.id, specimen_order.id)
 
 
-@pytest.mark.parametrize("ask", [*ABOUT_WORKSPACES, *ABOUT_WORK_ORDERS])
+@pytest.mark.parametrize("ask", [*ABOUT_WORKSPACES, *ABOUT_SPECIMEN_ORDERS])
 async def test_a_removed_member_finds_nothing_from_then_on(
-    begin: Begin[UnitOfWork], queries: Queries, team: Team, work_order: WorkOrder, ask: Ask
+    begin: Begin[UnitOfWork], queries: Queries, team: Team, specimen_order: SpecimenOrder, ask: Ask
 ) -> None:
-    assert await ask(queries, team.admin, team.workspace.id, work_order.id)
+    assert await ask(queries, team.admin, team.workspace.id, specimen_order.id)
     await remove_from(team, Role.ADMIN, begin)
 
     with refused(MISSING[ask]):
-        await ask(queries, team.admin, team.workspace.id, work_order.id)
+        await ask(queries, team.admin, team.workspace.id, specimen_order.id)
 
 
-@pytest.mark.parametrize("ask", [*ABOUT_WORKSPACES, *ABOUT_WORK_ORDERS])
+@pytest.mark.parametrize("ask", [*ABOUT_WORKSPACES, *ABOUT_SPECIMEN_ORDERS])
 async def test_what_does_not_exist_is_not_found_by_an_owner_either(
     queries: Queries, team: Team, ask: Ask
 ) -> None:
     with refused(MISSING[ask]):
-        await ask(queries, team.owner, a_workspace_id(), a_work_order_id())
+        await ask(queries, team.owner, a_workspace_id(), a_specimen_order_id())
 
 
-@pytest.mark.parametrize("ask", [*ABOUT_WORKSPACES, *ABOUT_WORK_ORDERS])
+@pytest.mark.parametrize("ask", [*ABOUT_WORKSPACES, *ABOUT_SPECIMEN_ORDERS])
 async def test_an_archived_workspace_can_be_read(
     begin: Begin[UnitOfWork], queries: Queries, ask: Ask
 ) -> None:
     team = a_team(archived=True)
-    work_order = a_work_order_of(team)
-    await store(begin, *team.aggregates, work_order)
+    specimen_order = a_specimen_order_of(team)
+    await store(begin, *team.aggregates, specimen_order)
 
-    assert await ask(queries, team.owner, team.workspace.id, work_order.id)
+    assert await ask(queries, team.owner, team.workspace.id, specimen_order.id)
 
 
 async def test_an_empty_workspace_is_empty_to_its_members(queries: Queries, team: Team) -> None:
     empty = Page[Any](items=[], next=None, total=None)
     viewer, workspace_id = team.viewer.user_id, team.workspace.id
 
-    assert await queries.work_orders.page(viewer, workspace_id, EVERYTHING, OLDEST_FIRST, FIRST_PAGE) == empty
+    assert (
+        await queries.specimen_orders.page(viewer, workspace_id, EVERYTHING, OLDEST_FIRST, FIRST_PAGE)
+        == empty
+    )
     assert await queries.invitations.page(team.admin.user_id, workspace_id, FIRST_PAGE) == empty
 
 
 async def test_a_filter_that_nothing_meets_gives_a_member_an_empty_list_and_a_stranger_none(
     begin: Begin[UnitOfWork], queries: Queries, team: Team
 ) -> None:
-    await store(begin, a_work_order_of(team))
-    nothing = WorkOrderFilter(label="no-such-label")
+    await store(begin, a_specimen_order_of(team))
+    nothing = SpecimenOrderFilter(label="no-such-label")
 
-    page = await queries.work_orders.page(
+    page = await queries.specimen_orders.page(
         team.viewer.user_id, team.workspace.id, nothing, OLDEST_FIRST, FIRST_PAGE
     )
 
     assert page == Page(items=[], next=None, total=None)
     with refused(WorkspaceNotFound):
-        await queries.work_orders.page(
+        await queries.specimen_orders.page(
             team.stranger.user_id, team.workspace.id, nothing, OLDEST_FIRST, FIRST_PAGE
         )
 
 
-async def test_work_orders_of_another_workspace_are_in_no_list(
+async def test_specimen_orders_of_another_workspace_are_in_no_list(
     begin: Begin[UnitOfWork], queries: Queries, team: Team
 ) -> None:
     elsewhere = a_team()
-    here = a_work_order_of(team)
+    here = a_specimen_order_of(team)
     joined = a_membership(workspace_id=elsewhere.workspace.id, user_id=team.owner.user_id)
-    await store(begin, *elsewhere.aggregates, joined, here, a_work_order_of(elsewhere))
+    await store(begin, *elsewhere.aggregates, joined, here, a_specimen_order_of(elsewhere))
 
-    page = await queries.work_orders.page(
+    page = await queries.specimen_orders.page(
         team.owner.user_id, team.workspace.id, EVERYTHING, OLDEST_FIRST, FIRST_PAGE
     )
 
     assert [view.id for view in page.items] == [here.id]
 
 
-# ── which work orders ────────────────────────────────────────────────────────────────────────────────
+# ── which specimen orders ────────────────────────────────────────────────────────────────────────────────
 
 
-async def titles(queries: Queries, team: Team, where: WorkOrderFilter) -> set[str]:
+async def titles(queries: Queries, team: Team, where: SpecimenOrderFilter) -> set[str]:
     viewer, workspace_id = team.viewer.user_id, team.workspace.id
-    page = await queries.work_orders.page(
+    page = await queries.specimen_orders.page(
         viewer, workspace_id, where, [Sort("title", descending=True)], PageRequest(limit=100)
     )
     assert page.next is None
@@ -664,91 +673,97 @@ async def titles(queries: Queries, team: Team, where: WorkOrderFilter) -> set[st
 @pytest.mark.parametrize(
     ("where", "found"),
     [
-        (WorkOrderFilter(status=[WorkOrderStatus.OPEN]), "plain due"),
-        (WorkOrderFilter(status=[WorkOrderStatus.DONE, WorkOrderStatus.CANCELLED]), "done cancelled"),
-        (WorkOrderFilter(status=list(WorkOrderStatus)), "plain due done cancelled"),
-        (WorkOrderFilter(priority=[WorkOrderPriority.URGENT]), "due"),
-        (WorkOrderFilter(priority=[WorkOrderPriority.LOW, WorkOrderPriority.URGENT]), "due done"),
-        (WorkOrderFilter(label="deep"), "due done"),
-        (WorkOrderFilter(label="wool"), "due"),
-        (WorkOrderFilter(label="dee"), ""),
-        (WorkOrderFilter(due_after=NOW), "due cancelled"),
-        (WorkOrderFilter(due_after=NOW + timedelta(microseconds=1)), "cancelled"),
-        (WorkOrderFilter(due_before=LATER), "due"),
-        (WorkOrderFilter(due_before=LATER + timedelta(microseconds=1)), "due cancelled"),
-        (WorkOrderFilter(due_after=NOW, due_before=LATER), "due"),
-        (WorkOrderFilter(due_after=LATER, due_before=NOW), ""),
-        (WorkOrderFilter(q="due"), "due"),
-        (WorkOrderFilter(q="DUE"), "due"),
-        (WorkOrderFilter(q="loom"), "plain done"),
-        (WorkOrderFilter(q="old loom"), "plain done"),
-        (WorkOrderFilter(q='"old loom"'), "plain"),
-        (WorkOrderFilter(q="loom -plain"), "done"),
-        (WorkOrderFilter(q="due or plain"), "due plain"),
-        (WorkOrderFilter(q="loo"), ""),
+        (SpecimenOrderFilter(status=[SpecimenOrderStatus.OPEN]), "plain due"),
         (
-            WorkOrderFilter(
-                q="loom", label="deep", status=[WorkOrderStatus.DONE], priority=[WorkOrderPriority.LOW]
+            SpecimenOrderFilter(status=[SpecimenOrderStatus.DONE, SpecimenOrderStatus.CANCELLED]),
+            "done cancelled",
+        ),
+        (SpecimenOrderFilter(status=list(SpecimenOrderStatus)), "plain due done cancelled"),
+        (SpecimenOrderFilter(priority=[SpecimenOrderPriority.URGENT]), "due"),
+        (SpecimenOrderFilter(priority=[SpecimenOrderPriority.LOW, SpecimenOrderPriority.URGENT]), "due done"),
+        (SpecimenOrderFilter(label="deep"), "due done"),
+        (SpecimenOrderFilter(label="wool"), "due"),
+        (SpecimenOrderFilter(label="dee"), ""),
+        (SpecimenOrderFilter(due_after=NOW), "due cancelled"),
+        (SpecimenOrderFilter(due_after=NOW + timedelta(microseconds=1)), "cancelled"),
+        (SpecimenOrderFilter(due_before=LATER), "due"),
+        (SpecimenOrderFilter(due_before=LATER + timedelta(microseconds=1)), "due cancelled"),
+        (SpecimenOrderFilter(due_after=NOW, due_before=LATER), "due"),
+        (SpecimenOrderFilter(due_after=LATER, due_before=NOW), ""),
+        (SpecimenOrderFilter(q="due"), "due"),
+        (SpecimenOrderFilter(q="DUE"), "due"),
+        (SpecimenOrderFilter(q="loom"), "plain done"),
+        (SpecimenOrderFilter(q="old loom"), "plain done"),
+        (SpecimenOrderFilter(q='"old loom"'), "plain"),
+        (SpecimenOrderFilter(q="loom -plain"), "done"),
+        (SpecimenOrderFilter(q="due or plain"), "due plain"),
+        (SpecimenOrderFilter(q="loo"), ""),
+        (
+            SpecimenOrderFilter(
+                q="loom",
+                label="deep",
+                status=[SpecimenOrderStatus.DONE],
+                priority=[SpecimenOrderPriority.LOW],
             ),
             "done",
         ),
-        (WorkOrderFilter(q="loom", label="wool"), ""),
-        (WorkOrderFilter(status=[WorkOrderStatus.OPEN], due_after=NOW, label="wool", q="due"), "due"),
+        (SpecimenOrderFilter(q="loom", label="wool"), ""),
+        (SpecimenOrderFilter(status=[SpecimenOrderStatus.OPEN], due_after=NOW, label="wool", q="due"), "due"),
     ],
 )
 async def test_a_filter_lets_through_what_meets_every_condition(
-    begin: Begin[UnitOfWork], queries: Queries, team: Team, where: WorkOrderFilter, found: str
+    begin: Begin[UnitOfWork], queries: Queries, team: Team, where: SpecimenOrderFilter, found: str
 ) -> None:
     await store(
         begin,
-        a_work_order_of(team, title="plain", description="the old loom"),
-        a_work_order_of(
-            team, title="due", due_at=NOW, labels=("deep", "wool"), priority=WorkOrderPriority.URGENT
+        a_specimen_order_of(team, title="plain", description="the old loom"),
+        a_specimen_order_of(
+            team, title="due", due_at=NOW, labels=("deep", "wool"), priority=SpecimenOrderPriority.URGENT
         ),
-        a_work_order_of(
+        a_specimen_order_of(
             team,
             title="done",
             description="a loom so old",
-            status=WorkOrderStatus.DONE,
+            status=SpecimenOrderStatus.DONE,
             labels=("deep",),
-            priority=WorkOrderPriority.LOW,
+            priority=SpecimenOrderPriority.LOW,
         ),
-        a_work_order_of(team, title="cancelled", status=WorkOrderStatus.CANCELLED, due_at=LATER),
+        a_specimen_order_of(team, title="cancelled", status=SpecimenOrderStatus.CANCELLED, due_at=LATER),
     )
 
     assert await titles(queries, team, where) == set(found.split())
 
 
-async def test_work_orders_are_filtered_by_assignee(
+async def test_specimen_orders_are_filtered_by_assignee(
     begin: Begin[UnitOfWork], queries: Queries, team: Team
 ) -> None:
     await store(
         begin,
-        a_work_order_of(team, title="mine", assignee_id=team.member.user_id),
-        a_work_order_of(team, title="yours", assignee_id=team.admin.user_id),
-        a_work_order_of(team, title="nobody's"),
+        a_specimen_order_of(team, title="mine", assignee_id=team.member.user_id),
+        a_specimen_order_of(team, title="yours", assignee_id=team.admin.user_id),
+        a_specimen_order_of(team, title="nobody's"),
     )
 
-    assert await titles(queries, team, WorkOrderFilter(assignee_id=team.member.user_id)) == {"mine"}
-    assert await titles(queries, team, WorkOrderFilter(assignee_id=team.stranger.user_id)) == set()
-    both = WorkOrderFilter(assignee_id=team.admin.user_id, status=[WorkOrderStatus.OPEN])
+    assert await titles(queries, team, SpecimenOrderFilter(assignee_id=team.member.user_id)) == {"mine"}
+    assert await titles(queries, team, SpecimenOrderFilter(assignee_id=team.stranger.user_id)) == set()
+    both = SpecimenOrderFilter(assignee_id=team.admin.user_id, status=[SpecimenOrderStatus.OPEN])
     assert await titles(queries, team, both) == {"yours"}
 
 
 filters = st.builds(
-    WorkOrderFilter,
-    status=st.lists(st.sampled_from(WorkOrderStatus), max_size=2),
-    priority=st.lists(st.sampled_from(WorkOrderPriority), max_size=2),
+    SpecimenOrderFilter,
+    status=st.lists(st.sampled_from(SpecimenOrderStatus), max_size=2),
+    priority=st.lists(st.sampled_from(SpecimenOrderPriority), max_size=2),
     label=st.none() | st.sampled_from(["deep", "wool"]),
     due_after=st.none() | st.sampled_from([NOW, LATER]),
     due_before=st.none() | st.sampled_from([NOW, LATER]),
     q=st.none() | st.sampled_from(["loom", "wheel", "-loom"]),
 )
-work_orders_with_anything = st.lists(
+specimen_orders_with_anything = st.lists(
     st.fixed_dictionaries(
         {
-            "status": st.sampled_from(WorkOrderStatus),
-            "priority": st.sampled_from(WorkOrderPriority),
+            "status": st.sampled_from(SpecimenOrderStatus),
+            "priority": st.sampled_from(SpecimenOrderPriority),
             "labels": st.sampled_from([(), ("deep",), ("deep", "wool")]),
             "due_at": st.sampled_from([None, NOW, LATER]),
             "description": st.sampled_from(["", "loom", "loom wheel"]),
@@ -758,35 +773,35 @@ work_orders_with_anything = st.lists(
 )
 
 
-def lets_through(where: WorkOrderFilter, work_order: WorkOrder) -> bool:
+def lets_through(where: SpecimenOrderFilter, specimen_order: SpecimenOrder) -> bool:
     """What the filter says, once more and in Python."""
-    words = work_order.description.split()
+    words = specimen_order.description.split()
     return all(
         [
-            not where.status or work_order.status in where.status,
-            not where.priority or work_order.priority in where.priority,
-            where.label is None or where.label in work_order.labels,
+            not where.status or specimen_order.status in where.status,
+            not where.priority or specimen_order.priority in where.priority,
+            where.label is None or where.label in specimen_order.labels,
             where.due_after is None
-            or (work_order.due_at is not None and work_order.due_at >= where.due_after),
+            or (specimen_order.due_at is not None and specimen_order.due_at >= where.due_after),
             where.due_before is None
-            or (work_order.due_at is not None and work_order.due_at < where.due_before),
+            or (specimen_order.due_at is not None and specimen_order.due_at < where.due_before),
             where.q is None or (where.q in words) or (where.q == "-loom" and "loom" not in words),
         ]
     )
 
 
-@given(where=filters, specified=work_orders_with_anything)
+@given(where=filters, specified=specimen_orders_with_anything)
 async def test_conditions_hold_in_every_combination(
-    begin: Begin[UnitOfWork], queries: Queries, where: WorkOrderFilter, specified: list[dict[str, Any]]
+    begin: Begin[UnitOfWork], queries: Queries, where: SpecimenOrderFilter, specified: list[dict[str, Any]]
 ) -> None:
     team = a_team()
-    work_orders = [
-        a_work_order_of(team, title=str(number), **values) for number, values in enumerate(specified)
+    specimen_orders = [
+        a_specimen_order_of(team, title=str(number), **values) for number, values in enumerate(specified)
     ]
-    await store(begin, *team.aggregates, *work_orders)
+    await store(begin, *team.aggregates, *specimen_orders)
 
     assert await titles(queries, team, where) == {
-        work_order.title for work_order in work_orders if lets_through(where, work_order)
+        specimen_order.title for specimen_order in specimen_orders if lets_through(where, specimen_order)
     }
 
 
@@ -807,7 +822,7 @@ async def test_conditions_hold_in_every_combination(
 @example(text="<->")
 @example(text="(")
 @example(text="&&!!")
-@example(text="'; DROP TABLE work_orders; --")
+@example(text="'; DROP TABLE specimen_orders; --")
 @example(text="%s $1 :text")
 @example(text="\U0001f9f6")
 @example(text="\u0301")
@@ -816,7 +831,7 @@ async def test_conditions_hold_in_every_combination(
 @example(text='"' * 2_001)
 async def test_whatever_is_searched_for_is_answered(queries: Queries, team: Team, text: str) -> None:
     try:
-        await titles(queries, team, WorkOrderFilter(q=text))
+        await titles(queries, team, SpecimenOrderFilter(q=text))
     except Invalid:
         assert "\0" in text
 
@@ -825,7 +840,7 @@ async def test_whatever_is_searched_for_is_answered(queries: Queries, team: Team
 async def test_a_text_that_cannot_be_stored_cannot_be_searched_for(
     queries: Queries, team: Team, text: str
 ) -> None:
-    for where in (WorkOrderFilter(q=text), WorkOrderFilter(label=text)):
+    for where in (SpecimenOrderFilter(q=text), SpecimenOrderFilter(label=text)):
         with pytest.raises(Invalid):
             await titles(queries, team, where)
 
@@ -840,7 +855,7 @@ async def test_a_text_that_cannot_be_stored_cannot_be_searched_for(
 async def test_an_instant_outside_of_the_calendar_is_invalid(
     queries: Queries, team: Team, instant: datetime
 ) -> None:
-    for where in (WorkOrderFilter(due_after=instant), WorkOrderFilter(due_before=instant)):
+    for where in (SpecimenOrderFilter(due_after=instant), SpecimenOrderFilter(due_before=instant)):
         with pytest.raises(Invalid):
             await titles(queries, team, where)
 
@@ -851,9 +866,9 @@ async def test_the_first_and_the_last_instant_can_be_asked_for(
     first, last = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
     await store(
         begin,
-        a_work_order_of(team, title="first", due_at=first),
-        a_work_order_of(team, title="last", due_at=last),
+        a_specimen_order_of(team, title="first", due_at=first),
+        a_specimen_order_of(team, title="last", due_at=last),
     )
 
-    assert await titles(queries, team, WorkOrderFilter(due_after=first, due_before=last)) == {"first"}
-    assert await titles(queries, team, WorkOrderFilter(due_after=last)) == {"last"}
+    assert await titles(queries, team, SpecimenOrderFilter(due_after=first, due_before=last)) == {"first"}
+    assert await titles(queries, team, SpecimenOrderFilter(due_after=last)) == {"last"}

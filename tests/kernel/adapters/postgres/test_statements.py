@@ -80,8 +80,8 @@ from domain.kernel.invitations import LIFETIME, Invitation
 from domain.kernel.memberships import Membership, Role
 from domain.kernel.users import GlobalRole
 from domain.kernel.workspaces import Workspace
-from kernel.specimen.commands.work_orders import create_work_order
-from kernel.specimen.domain.work_orders import WorkOrderAssigned
+from kernel.specimen.commands.specimen_orders import create_specimen_order
+from kernel.specimen.domain.specimen_orders import SpecimenOrderAssigned
 from kernel.specimen.reactions import note_assignment
 from kernel.specimen.service import Queries, UnitOfWork
 from kernel.world.builders import (
@@ -521,14 +521,14 @@ async def _fail(uow: UnitOfWork, delivery: Delivery[Event]) -> None:
     raise ZeroDivisionError
 
 
-async def _note(uow: UnitOfWork, delivery: Delivery[Event]) -> None:
-    if isinstance(delivery.event, WorkOrderAssigned):
+async def _specimen_note(uow: UnitOfWork, delivery: Delivery[Event]) -> None:
+    if isinstance(delivery.event, SpecimenOrderAssigned):
         await note_assignment(uow, Delivery(id=delivery.id, event=delivery.event))
 
 
 async def _assign(it: World) -> None:
     await it.run(
-        create_work_order, it.team.owner, it.workspace.id, title="Spin", assignee_id=it.team.admin.user_id
+        create_specimen_order, it.team.owner, it.workspace.id, title="Spin", assignee_id=it.team.admin.user_id
     )
 
 
@@ -539,8 +539,8 @@ OUTBOX: dict[str, tuple[int, Operation]] = {
     "deliver_next": (4, lambda it: it.outbox.deliver_next(_nothing)),
     # claim, rollback, failure
     "deliver_next, failing": (4, lambda it: it.outbox.deliver_next(_fail)),
-    # claim, work order, note, removal
-    "deliver_next, reacting": (6, lambda it: it.outbox.deliver_next(_note)),
+    # claim, specimen order, note, removal
+    "deliver_next, reacting": (6, lambda it: it.outbox.deliver_next(_specimen_note)),
     "entries": (1, lambda it: it.outbox.entries(parked_only=False, limit=100)),
     "entries, parked": (1, lambda it: it.outbox.entries(parked_only=True, limit=100)),
     "replay": (1, lambda it: it.outbox.replay(it.session.id)),

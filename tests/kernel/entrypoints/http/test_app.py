@@ -13,7 +13,7 @@ from pydantic import SecretStr
 
 from entrypoints.kernel.settings import SERVICE_NAME, SERVICE_VERSION
 from entrypoints.settings import Settings
-from kernel.specimen.builders import a_work_order_id
+from kernel.specimen.builders import a_specimen_order_id
 from kernel.specimen.service import Container, create_app
 from kernel.world.provider import ProviderServer
 
@@ -73,7 +73,7 @@ def test_every_operation_says_what_it_is_for_and_how_it_refuses(document: dict[s
 def test_operations_are_named_after_their_functions(document: dict[str, Any]) -> None:
     ids = [operation["operationId"] for _, operation in operations(document)]
     assert len(set(ids)) == len(ids)
-    assert {"create_work_order", "complete_work_order", "log_in", "get_profile"} <= set(ids)
+    assert {"create_specimen_order", "complete_specimen_order", "log_in", "get_profile"} <= set(ids)
 
 
 def test_the_document_names_every_kind_of_problem(document: dict[str, Any]) -> None:
@@ -95,9 +95,9 @@ def test_bodies_are_strict_and_documented(document: dict[str, Any]) -> None:
         schema = document["components"]["schemas"][name]
         assert schema["additionalProperties"] is False, name
         assert schema["description"], name
-    new_work_order = document["components"]["schemas"]["NewWorkOrder"]
-    assert new_work_order["required"] == ["title"]
-    assert new_work_order["properties"]["title"] == new_work_order["properties"]["title"] | {
+    new_specimen_order = document["components"]["schemas"]["NewSpecimenOrder"]
+    assert new_specimen_order["required"] == ["title"]
+    assert new_specimen_order["properties"]["title"] == new_specimen_order["properties"]["title"] | {
         "minLength": 1,
         "maxLength": 200,
     }
@@ -136,8 +136,8 @@ async def test_without_a_database_it_starts_and_says_so() -> None:
         assert (ready.status_code, ready.json()["type"]) == (503, "/problems/not-ready")
         assert ready.json()["detail"] == "Not there: database, migrations."
         for answer in (
-            await client.get(f"/v1/work_orders/{a_work_order_id()}"),
-            await client.post(f"/v1/work_orders/{a_work_order_id()}/completion"),
+            await client.get(f"/v1/specimen_orders/{a_specimen_order_id()}"),
+            await client.post(f"/v1/specimen_orders/{a_specimen_order_id()}/completion"),
             await client.post("/v1/auth/login", json={"email": "ada@example.com", "password": "x" * 20}),
         ):
             assert (answer.status_code, answer.json()["type"]) == (503, "/problems/unavailable")

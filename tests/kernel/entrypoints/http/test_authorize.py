@@ -96,13 +96,13 @@ def test_only_an_address_is_a_resource() -> None:
 @pytest.mark.parametrize(
     ("preset", "scopes"),
     [
-        ("keycloak", "openid email profile work_orders"),
+        ("keycloak", "openid email profile specimen_orders"),
         ("entra-v1", "openid https://api.example.com/.default"),
         ("entra-v2", "openid https://api.example.com/.default"),
     ],
 )
 def test_it_asks_for_the_scopes_that_are_needed(preset: str, scopes: str) -> None:
-    assert authorization(a_provider(preset, required_scope="work_orders"))["scopes"] == scopes
+    assert authorization(a_provider(preset, required_scope="specimen_orders"))["scopes"] == scopes
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 import pytest
 from httpx2 import AsyncClient
 
-from kernel.specimen.builders import a_work_order_id
-from kernel.specimen.domain.work_orders import WorkOrder
+from kernel.specimen.builders import a_specimen_order_id
+from kernel.specimen.domain.specimen_orders import SpecimenOrder
 from kernel.world.builders import Team
 
 JSON = {"content-type": "application/json"}
@@ -18,8 +18,8 @@ def text(title: str) -> bytes:
 
 
 @pytest.fixture
-def work_orders(team: Team) -> str:
-    return f"/v1/workspaces/{team.workspace.id}/work_orders"
+def specimen_orders(team: Team) -> str:
+    return f"/v1/workspaces/{team.workspace.id}/specimen_orders"
 
 
 @pytest.mark.parametrize(
@@ -67,63 +67,65 @@ def work_orders(team: Team) -> str:
     ],
 )
 async def test_a_bad_body_is_a_problem(
-    member: AsyncClient, work_orders: str, body: bytes, status: int
+    member: AsyncClient, specimen_orders: str, body: bytes, status: int
 ) -> None:
-    refused = await member.post(work_orders, content=body, headers=JSON)
+    refused = await member.post(specimen_orders, content=body, headers=JSON)
     assert refused.status_code == status
     assert len(refused.content) < 10_000
 
 
 @pytest.mark.parametrize("bracket", ["[]", "{}"])
-async def test_a_body_has_64_levels_at_most(member: AsyncClient, work_orders: str, bracket: str) -> None:
+async def test_a_body_has_64_levels_at_most(member: AsyncClient, specimen_orders: str, bracket: str) -> None:
     opening, closing = ("[", "]") if bracket == "[]" else ('{"a":', "}")
     for levels, status, said in ((64, 422, "The request is not valid"), (65, 400, "at most 64 levels")):
         body = '{"]": "\\\\", "\\"[":' + opening * (levels - 1) + "1" + closing * (levels - 1) + "}"
-        refused = await member.post(work_orders, content=body.encode(), headers=JSON)
+        refused = await member.post(specimen_orders, content=body.encode(), headers=JSON)
         assert refused.status_code == status
         assert said in refused.json()["detail"]
 
 
-async def test_a_body_has_10_000_members_and_items_at_most(member: AsyncClient, work_orders: str) -> None:
+async def test_a_body_has_10_000_members_and_items_at_most(member: AsyncClient, specimen_orders: str) -> None:
     for items, code in ((9_998, "string-type"), (9_999, "too-many")):  # beside the braces and a comma
         body = json.dumps({"title": "x", "labels": [1] * items}).encode()
-        refused = await member.post(work_orders, content=body, headers=JSON)
+        refused = await member.post(specimen_orders, content=body, headers=JSON)
         assert refused.status_code == 422
         assert {error["code"] for error in refused.json()["errors"]} == {code}
 
 
-async def test_brackets_and_commas_in_a_text_are_text(member: AsyncClient, work_orders: str) -> None:
+async def test_brackets_and_commas_in_a_text_are_text(member: AsyncClient, specimen_orders: str) -> None:
     prose = '[{",\\' * 1_900
-    created = await member.post(work_orders, json={"title": "x", "description": prose})
+    created = await member.post(specimen_orders, json={"title": "x", "description": prose})
     assert (created.status_code, created.json()["description"]) == (201, prose)
 
 
-async def test_a_query_has_1_000_parameters_at_most(member: AsyncClient, work_orders: str) -> None:
+async def test_a_query_has_1_000_parameters_at_most(member: AsyncClient, specimen_orders: str) -> None:
     for parameters, code in ((1_000, "extra-forbidden"), (1_001, "too-many")):
-        refused = await member.get(f"{work_orders}?{'&'.join(f'n{i}' for i in range(parameters))}")
+        refused = await member.get(f"{specimen_orders}?{'&'.join(f'n{i}' for i in range(parameters))}")
         assert refused.status_code == 422
         assert {error["code"] for error in refused.json()["errors"]} == {code}
 
 
 @pytest.mark.parametrize("coding", ["gzip", "br", "identity"])
-async def test_an_encoded_body_is_a_415(member: AsyncClient, work_orders: str, coding: str) -> None:
-    refused = await member.post(work_orders, content=text("x"), headers=JSON | {"content-encoding": coding})
+async def test_an_encoded_body_is_a_415(member: AsyncClient, specimen_orders: str, coding: str) -> None:
+    refused = await member.post(
+        specimen_orders, content=text("x"), headers=JSON | {"content-encoding": coding}
+    )
     assert (refused.status_code, refused.json()["type"]) == (415, "/problems/unsupported-media-type")
 
 
-async def test_an_escaped_backslash_before_u0000_is_no_nul(member: AsyncClient, work_orders: str) -> None:
-    created = await member.post(work_orders, content=text(r"a\\u0000b"), headers=JSON)
+async def test_an_escaped_backslash_before_u0000_is_no_nul(member: AsyncClient, specimen_orders: str) -> None:
+    created = await member.post(specimen_orders, content=text(r"a\\u0000b"), headers=JSON)
     assert (created.status_code, created.json()["title"]) == (201, r"a\u0000b")
 
 
-async def test_of_two_members_of_one_name_the_last_counts(member: AsyncClient, work_orders: str) -> None:
-    created = await member.post(work_orders, content=b'{"title": "first", "title": "last"}', headers=JSON)
+async def test_of_two_members_of_one_name_the_last_counts(member: AsyncClient, specimen_orders: str) -> None:
+    created = await member.post(specimen_orders, content=b'{"title": "first", "title": "last"}', headers=JSON)
     assert created.json()["title"] == "last"
 
 
 @pytest.mark.parametrize("title", ["مرحبا", "e\u0301", "שלום", "👩\u200d🔬", "' OR 1=1 --", "<script>", "\\"])
-async def test_unusual_text_is_kept(member: AsyncClient, work_orders: str, title: str) -> None:
-    created = await member.post(work_orders, json={"title": title})
+async def test_unusual_text_is_kept(member: AsyncClient, specimen_orders: str, title: str) -> None:
+    created = await member.post(specimen_orders, json={"title": title})
     assert created.status_code == 201
     found = await member.get(created.headers["location"])
     assert found.json()["title"] == title.replace("e\u0301", "\u00e9")
@@ -145,10 +147,10 @@ async def test_unusual_text_is_kept(member: AsyncClient, work_orders: str, title
     ],
 )
 async def test_another_media_type_is_a_415(
-    member: AsyncClient, work_orders: str, media_type: str | None
+    member: AsyncClient, specimen_orders: str, media_type: str | None
 ) -> None:
     headers = {} if media_type is None else {"content-type": media_type}
-    refused = await member.post(work_orders, content=text("x"), headers=headers)
+    refused = await member.post(specimen_orders, content=text("x"), headers=headers)
     assert (refused.status_code, refused.json()["type"]) == (415, "/problems/unsupported-media-type")
 
 
@@ -162,19 +164,19 @@ async def test_another_media_type_is_a_415(
     ],
 )
 async def test_json_by_its_other_names_is_read(
-    member: AsyncClient, work_orders: str, media_type: str
+    member: AsyncClient, specimen_orders: str, media_type: str
 ) -> None:
-    created = await member.post(work_orders, content=text("x"), headers={"content-type": media_type})
+    created = await member.post(specimen_orders, content=text("x"), headers={"content-type": media_type})
     assert created.status_code == 201
 
 
-async def test_a_large_body_in_pieces_is_a_413(member: AsyncClient, work_orders: str) -> None:
+async def test_a_large_body_in_pieces_is_a_413(member: AsyncClient, specimen_orders: str) -> None:
     async def pieces() -> AsyncIterator[bytes]:
         yield b'{"title": "'
         for _ in range(1024):
             yield b"x" * 1024
 
-    refused = await member.post(work_orders, content=pieces(), headers=JSON)
+    refused = await member.post(specimen_orders, content=pieces(), headers=JSON)
     assert (refused.status_code, refused.json()["type"]) == (413, "/problems/content-too-large")
 
 
@@ -190,8 +192,8 @@ async def test_a_declared_length_that_is_too_large_is_a_413(client: AsyncClient)
         "/",
         "/v1",
         "/v1/",
-        "/v2/work_orders",
-        "/v1/work_orders",
+        "/v2/specimen_orders",
+        "/v1/specimen_orders",
         "/v1/me/",
         "//v1/me",
         "/v1/me%00",
@@ -211,28 +213,28 @@ async def test_a_path_that_leads_nowhere_is_a_404(member: AsyncClient, path: str
 
 
 @pytest.mark.parametrize(
-    "id", ["1", "not-a-uuid", "%00", "0" * 32 + "0", "%F0%9F%92%A9", "{work_order_id}", "'--"]
+    "id", ["1", "not-a-uuid", "%00", "0" * 32 + "0", "%F0%9F%92%A9", "{specimen_order_id}", "'--"]
 )
 async def test_an_id_that_is_none_is_a_422(member: AsyncClient, id: str) -> None:
-    refused = await member.get(f"/v1/work_orders/{id}")
+    refused = await member.get(f"/v1/specimen_orders/{id}")
     assert refused.status_code == 422
     assert refused.json()["errors"] == [
-        {"pointer": "#/path/work_order_id", "code": "uuid-parsing", "detail": "It must be a UUID."}
+        {"pointer": "#/path/specimen_order_id", "code": "uuid-parsing", "detail": "It must be a UUID."}
     ]
 
 
 async def test_everything_that_is_wrong_is_said_at_once(member: AsyncClient) -> None:
-    refused = await member.patch("/v1/work_orders/x", json={"title": 1, "labels": [1, "a", 2]})
+    refused = await member.patch("/v1/specimen_orders/x", json={"title": 1, "labels": [1, "a", 2]})
     assert [error["pointer"] for error in refused.json()["errors"]] == [
-        "#/path/work_order_id",
+        "#/path/specimen_order_id",
         "#/title",
         "#/labels/0",
         "#/labels/2",
     ]
 
 
-async def test_a_name_in_a_pointer_is_escaped(member: AsyncClient, work_orders: str) -> None:
-    refused = await member.post(work_orders, json={"title": "x", "a/b~c d\n": 1})
+async def test_a_name_in_a_pointer_is_escaped(member: AsyncClient, specimen_orders: str) -> None:
+    refused = await member.post(specimen_orders, json={"title": "x", "a/b~c d\n": 1})
     assert refused.json()["errors"][0]["pointer"] == "#/a~1b~0c%20d%0A"
 
 
@@ -248,8 +250,8 @@ async def test_a_name_in_a_pointer_is_escaped(member: AsyncClient, work_orders: 
         "a[]=1",
     ],
 )
-async def test_a_bad_query_is_a_422(member: AsyncClient, work_orders: str, query: str) -> None:
-    refused = await member.get(f"{work_orders}?{query}")
+async def test_a_bad_query_is_a_422(member: AsyncClient, specimen_orders: str, query: str) -> None:
+    refused = await member.get(f"{specimen_orders}?{query}")
     assert refused.status_code == 422
     assert 0 < len(refused.json()["errors"]) <= 20
 
@@ -268,15 +270,15 @@ async def test_a_bad_query_is_a_422(member: AsyncClient, work_orders: str, query
         "Bearer é",
     ],
 )
-async def test_a_bad_token_is_a_401(client: AsyncClient, work_order: WorkOrder, value: str) -> None:
+async def test_a_bad_token_is_a_401(client: AsyncClient, specimen_order: SpecimenOrder, value: str) -> None:
     headers = [(b"authorization", value.encode())]
-    refused = await client.get(f"/v1/work_orders/{work_order.id}", headers=headers)
+    refused = await client.get(f"/v1/specimen_orders/{specimen_order.id}", headers=headers)
     assert refused.status_code == 401
     assert refused.headers["www-authenticate"].startswith("Bearer")
 
 
 async def test_a_good_token_is_good_under_its_own_scheme_alone(
-    client: AsyncClient, member: AsyncClient, work_order: WorkOrder
+    client: AsyncClient, member: AsyncClient, specimen_order: SpecimenOrder
 ) -> None:
     mine = await member.get("/v1/me")
     token = mine.request.headers["authorization"].removeprefix("Bearer ")
@@ -287,14 +289,18 @@ async def test_a_good_token_is_good_under_its_own_scheme_alone(
         (f"Token {token}", 401),
         (token, 401),
     ):
-        answer = await client.get(f"/v1/work_orders/{work_order.id}", headers={"authorization": value})
+        answer = await client.get(
+            f"/v1/specimen_orders/{specimen_order.id}", headers={"authorization": value}
+        )
         assert answer.status_code == status
 
 
 async def test_a_stranger_without_a_token_learns_nothing_else(client: AsyncClient) -> None:
     for answer in (
-        await client.get("/v1/work_orders/x?limit=0"),
-        await client.post(f"/v1/work_orders/{a_work_order_id()}/notes", content=b"{", headers=JSON),
+        await client.get("/v1/specimen_orders/x?limit=0"),
+        await client.post(
+            f"/v1/specimen_orders/{a_specimen_order_id()}/specimen_notes", content=b"{", headers=JSON
+        ),
     ):
         assert (answer.status_code, answer.json()["type"]) == (401, "/problems/unauthenticated")
         assert answer.headers["www-authenticate"].startswith("Bearer resource_metadata=")
@@ -306,7 +312,7 @@ async def test_a_method_that_does_not_exist_is_told_those_that_do(client: AsyncC
         ("POST", "/v1/me", "GET, HEAD, PATCH"),
         ("GET", "/v1/auth/login", "POST"),
         ("HEAD", "/v1/auth/login", "POST"),
-        ("OPTIONS", f"/v1/work_orders/{a_work_order_id()}", "DELETE, GET, HEAD, PATCH"),
+        ("OPTIONS", f"/v1/specimen_orders/{a_specimen_order_id()}", "DELETE, GET, HEAD, PATCH"),
         ("DELETE", "/health/live", "GET, HEAD"),
         ("POST", "/health/ready", "GET, HEAD"),
         ("POST", "/v1/openapi.json", "GET, HEAD"),
@@ -316,9 +322,9 @@ async def test_a_method_that_does_not_exist_is_told_those_that_do(client: AsyncC
         assert (refused.status_code, refused.headers["allow"]) == (405, allow)
 
 
-async def test_no_header_changes_the_method(member: AsyncClient, work_order: WorkOrder) -> None:
+async def test_no_header_changes_the_method(member: AsyncClient, specimen_order: SpecimenOrder) -> None:
     headers = {"x-http-method-override": "DELETE", "x-method-override": "DELETE", "x-http-method": "DELETE"}
     assert (
-        await member.get(f"/v1/work_orders/{work_order.id}?_method=DELETE", headers=headers)
+        await member.get(f"/v1/specimen_orders/{specimen_order.id}?_method=DELETE", headers=headers)
     ).status_code == 200
-    assert (await member.get(f"/v1/work_orders/{work_order.id}")).status_code == 200
+    assert (await member.get(f"/v1/specimen_orders/{specimen_order.id}")).status_code == 200

@@ -57,16 +57,16 @@ from entrypoints.http.kernel.routing.inputs import (
 from entrypoints.http.kernel.routing.routes import Router
 from entrypoints.settings import Settings
 
-BobbinId = NewType("BobbinId", UUID)
+SpecimenBobbinId = NewType("SpecimenBobbinId", UUID)
 
 
-class BobbinNotFound(NotFound, of=BobbinId):
-    """The bobbin does not exist."""
+class SpecimenBobbinNotFound(NotFound, of=SpecimenBobbinId):
+    """The specimen_bobbin does not exist."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Bobbin(Aggregate):
-    id: BobbinId
+class SpecimenBobbin(Aggregate):
+    id: SpecimenBobbinId
     price: Decimal
     weight: Decimal
     ships_on: date
@@ -82,10 +82,10 @@ class Bobbin(Aggregate):
 
 
 @dataclass(slots=True)
-class BobbinView:
-    """A bobbin."""
+class SpecimenBobbinView:
+    """A specimen_bobbin."""
 
-    id: BobbinId
+    id: SpecimenBobbinId
     price: Decimal
     weight: Decimal
     ships_on: date
@@ -102,18 +102,20 @@ class BobbinView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BobbinFilter:
+class SpecimenBobbinFilter:
     price_least: Decimal | None = None
     ships_on: date | None = None
     insured: bool | None = None
     customs: dict[str, object] | None = None
 
 
-type BobbinSortKey = Annotated[Literal["price", "weight", "ships_on", "insured", "pieces"], Sort("price")]
-KEYS: Sequence[BobbinSortKey] = ("price", "weight", "ships_on", "insured", "pieces")
+type SpecimenBobbinSortKey = Annotated[
+    Literal["price", "weight", "ships_on", "insured", "pieces"], Sort("price")
+]
+KEYS: Sequence[SpecimenBobbinSortKey] = ("price", "weight", "ships_on", "insured", "pieces")
 
-bobbins = Table(
-    "bobbins",
+specimen_bobbins = Table(
+    "specimen_bobbins",
     MetaData(naming_convention=metadata.naming_convention),
     key(),
     money("price"),
@@ -135,38 +137,38 @@ bobbins = Table(
 )
 
 
-class PostgresBobbins(PostgresRepository[Bobbin, BobbinId]):
-    table, entity, missing = bobbins, Bobbin, BobbinNotFound
+class PostgresSpecimenBobbins(PostgresRepository[SpecimenBobbin, SpecimenBobbinId]):
+    table, entity, missing = specimen_bobbins, SpecimenBobbin, SpecimenBobbinNotFound
 
 
-_LISTED = [bobbins.c[name] for name in column_names(BobbinView)]
+_LISTED = [specimen_bobbins.c[name] for name in column_names(SpecimenBobbinView)]
 LISTING = Listing(
-    BobbinView,
+    SpecimenBobbinView,
     select(*_LISTED),
-    id=bobbins.c.id,
+    id=specimen_bobbins.c.id,
     sorts={
-        "price": by_decimal(bobbins.c.price),
-        "weight": by_decimal(bobbins.c.weight),
-        "ships_on": by_date(bobbins.c.ships_on),
-        "insured": by_flag(bobbins.c.insured),
-        "pieces": by_number(bobbins.c.pieces),
+        "price": by_decimal(specimen_bobbins.c.price),
+        "weight": by_decimal(specimen_bobbins.c.weight),
+        "ships_on": by_date(specimen_bobbins.c.ships_on),
+        "insured": by_flag(specimen_bobbins.c.insured),
+        "pieces": by_number(specimen_bobbins.c.pieces),
     },
-    sorted_by=BobbinSortKey,
+    sorted_by=SpecimenBobbinSortKey,
     filters={
-        "price_least": bobbins.c.price >= bindparam("price_least", type_=Numeric),
-        "ships_on": bobbins.c.ships_on == bindparam("ships_on", type_=Date),
-        "insured": bobbins.c.insured == bindparam("insured", type_=Boolean),
-        "customs": bobbins.c.customs.contains(bindparam("customs", type_=JSONB)),
+        "price_least": specimen_bobbins.c.price >= bindparam("price_least", type_=Numeric),
+        "ships_on": specimen_bobbins.c.ships_on == bindparam("ships_on", type_=Date),
+        "insured": specimen_bobbins.c.insured == bindparam("insured", type_=Boolean),
+        "customs": specimen_bobbins.c.customs.contains(bindparam("customs", type_=JSONB)),
     },
-    filtered_by=BobbinFilter,
+    filtered_by=SpecimenBobbinFilter,
 )
 
 Weight = Annotated[Decimal, decimal_text(8, 3, least=Decimal("0.001"), most=1000)]
 
 
 @strict
-class NewBobbin(TypedDict):
-    """A bobbin to send."""
+class NewSpecimenBobbin(TypedDict):
+    """A specimen_bobbin to send."""
 
     price: Money
     weight: Weight
@@ -177,7 +179,7 @@ class NewBobbin(TypedDict):
     stops: Annotated[list[object], Field(max_length=9)]
 
 
-class BobbinQuery(PageQuery):
+class SpecimenBobbinQuery(PageQuery):
     price_least: Money | None = None
     """At this price or a higher one."""
 
@@ -187,7 +189,9 @@ class BobbinQuery(PageQuery):
     insured: bool | None = None
     """Insured or not."""
 
-    sort: Annotated[tuple[Sort[BobbinSortKey], ...], sort_by(BobbinSortKey)] = (Sort("price"),)
+    sort: Annotated[tuple[Sort[SpecimenBobbinSortKey], ...], sort_by(SpecimenBobbinSortKey)] = (
+        Sort("price"),
+    )
     """Names separated by commas."""
 
 
@@ -206,47 +210,53 @@ NEW: dict[str, Any] = {
 async def table(empty_database_url: str) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
     """The table for as long as the test lasts."""
     connection = await asyncpg.connect(empty_database_url)
-    await connection.execute("DROP TABLE IF EXISTS bobbins")
+    await connection.execute("DROP TABLE IF EXISTS specimen_bobbins")
     dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
-    await connection.execute(str(CreateTable(bobbins).compile(dialect=dialect)))
+    await connection.execute(str(CreateTable(specimen_bobbins).compile(dialect=dialect)))
     yield connection
-    await connection.execute("DROP TABLE bobbins")
+    await connection.execute("DROP TABLE specimen_bobbins")
     await connection.close()
 
 
-async def store(database: Database, *some: Bobbin) -> None:
+async def store(database: Database, *some: SpecimenBobbin) -> None:
     begin = PostgresTransactions(database, lambda: datetime.now(UTC), KernelUnitOfWork, {})
     async with begin.open() as transaction:
-        for bobbin in some:
-            await PostgresBobbins(transaction).add(bobbin)
+        for specimen_bobbin in some:
+            await PostgresSpecimenBobbins(transaction).add(specimen_bobbin)
 
 
 @pytest.fixture
 def app(app: FastAPI, database: Database) -> FastAPI:
     """The service with a resource that has a column of every type."""
-    router = Router(tag="bobbins")
-    get = Statement(select(*_LISTED).where(bobbins.c.id == bindparam("bobbin_id")))
-    load = loader(BobbinView)
+    router = Router(tag="specimen_bobbins")
+    get = Statement(select(*_LISTED).where(specimen_bobbins.c.id == bindparam("specimen_bobbin_id")))
+    load = loader(SpecimenBobbinView)
 
-    @router.post("/bobbins", response_model=BobbinView, location="/bobbins/{id}", public=True)
-    async def create_bobbin(body: Annotated[NewBobbin, Body()]) -> Bobbin:
+    @router.post(
+        "/specimen_bobbins", response_model=SpecimenBobbinView, location="/specimen_bobbins/{id}", public=True
+    )
+    async def create_specimen_bobbin(body: Annotated[NewSpecimenBobbin, Body()]) -> SpecimenBobbin:
         """Sends it."""
-        bobbin = Bobbin(id=BobbinId(new_id(datetime.now(UTC))), **body)
-        await store(database, bobbin)
-        return bobbin
+        specimen_bobbin = SpecimenBobbin(id=SpecimenBobbinId(new_id(datetime.now(UTC))), **body)
+        await store(database, specimen_bobbin)
+        return specimen_bobbin
 
-    @router.get("/bobbins/{bobbin_id}", public=True)
-    async def get_bobbin(bobbin_id: BobbinId) -> BobbinView:
+    @router.get("/specimen_bobbins/{specimen_bobbin_id}", public=True)
+    async def get_specimen_bobbin(specimen_bobbin_id: SpecimenBobbinId) -> SpecimenBobbinView:
         """Shows it."""
-        row = await database.fetchrow(get, {"bobbin_id": bobbin_id})
+        row = await database.fetchrow(get, {"specimen_bobbin_id": specimen_bobbin_id})
         if row is None:
-            raise BobbinNotFound
+            raise SpecimenBobbinNotFound
         return load(row)
 
-    @router.get("/bobbins", public=True)
-    async def list_bobbins(query: Annotated[BobbinQuery, Query()]) -> Page[BobbinView]:
+    @router.get("/specimen_bobbins", public=True)
+    async def list_specimen_bobbins(
+        query: Annotated[SpecimenBobbinQuery, Query()],
+    ) -> Page[SpecimenBobbinView]:
         """Shows them."""
-        where = BobbinFilter(price_least=query.price_least, ships_on=query.ships_on, insured=query.insured)
+        where = SpecimenBobbinFilter(
+            price_least=query.price_least, ships_on=query.ships_on, insured=query.insured
+        )
         return await LISTING.page(database, {}, query.page, sort=query.sort, where=where)
 
     app.router.routes.extend(router.routes)
@@ -261,7 +271,7 @@ def document(app: FastAPI, settings: Settings) -> dict[str, Any]:
 async def test_what_was_sent_is_answered_stored_and_shown_alike(
     client: AsyncClient, document: dict[str, Any], table: "asyncpg.Connection[asyncpg.Record]"
 ) -> None:
-    created = await client.post("/v1/bobbins", json=NEW)
+    created = await client.post("/v1/specimen_bobbins", json=NEW)
 
     assert created.status_code == 201, created.text
     body = created.json()
@@ -269,16 +279,18 @@ async def test_what_was_sent_is_answered_stored_and_shown_alike(
     assert body == {**NEW, "price": "12.50", **unset, "id": body["id"], "version": 1}
     shown = await client.get(created.headers["location"])
     assert (shown.content, shown.headers["etag"]) == (created.content, created.headers["etag"])
-    assert (await client.get("/v1/bobbins")).json()["items"] == [body]
-    row = await table.fetchrow("SELECT *, jsonb_typeof(customs) AS kind, notes IS NULL AS bare FROM bobbins")
+    assert (await client.get("/v1/specimen_bobbins")).json()["items"] == [body]
+    row = await table.fetchrow(
+        "SELECT *, jsonb_typeof(customs) AS kind, notes IS NULL AS bare FROM specimen_bobbins"
+    )
     assert row is not None
     assert (row["price"], row["ships_on"], row["insured"]) == (Decimal("12.50"), date(2026, 11, 30), True)
     assert (row["kind"], row["bare"]) == ("object", True)
 
 
 async def test_an_aggregate_comes_back_equal_and_with_the_same_types(database: Database) -> None:
-    bobbin = Bobbin(
-        id=BobbinId(new_id(datetime.now(UTC))),
+    specimen_bobbin = SpecimenBobbin(
+        id=SpecimenBobbinId(new_id(datetime.now(UTC))),
         price=Decimal("-999999999999.99"),
         weight=Decimal("0.001"),
         ships_on=date(2099, 12, 31),
@@ -292,15 +304,15 @@ async def test_an_aggregate_comes_back_equal_and_with_the_same_types(database: D
         storey=-(1 << 31),
         notes={"a text": "\U0001f9f6 \\u0041"},
     )
-    await store(database, bobbin)
+    await store(database, specimen_bobbin)
 
     begin = PostgresTransactions(database, lambda: datetime.now(UTC), KernelUnitOfWork, {})
     async with begin.open() as transaction:
-        loaded = await PostgresBobbins(transaction).get(bobbin.id)
+        loaded = await PostgresSpecimenBobbins(transaction).get(specimen_bobbin.id)
 
-    assert loaded == bobbin
-    for name in column_names(Bobbin):
-        assert isinstance(getattr(loaded, name), type(getattr(bobbin, name))), name
+    assert loaded == specimen_bobbin
+    for name in column_names(SpecimenBobbin):
+        assert isinstance(getattr(loaded, name), type(getattr(specimen_bobbin, name))), name
 
 
 @pytest.mark.parametrize(
@@ -309,11 +321,11 @@ async def test_an_aggregate_comes_back_equal_and_with_the_same_types(database: D
     ids=str,
 )
 async def test_the_table_checks_its_ranges(database: Database, change: dict[str, Any]) -> None:
-    with pytest.raises(asyncpg.CheckViolationError, match=f"ck_bobbins_{next(iter(change))}_range"):
-        await store(database, a_bobbin(**change))
+    with pytest.raises(asyncpg.CheckViolationError, match=f"ck_specimen_bobbins_{next(iter(change))}_range"):
+        await store(database, a_specimen_bobbin(**change))
 
 
-def a_bobbin(**change: Any) -> Bobbin:
+def a_specimen_bobbin(**change: Any) -> SpecimenBobbin:
     values: dict[str, Any] = {
         "price": Decimal("1.00"),
         "weight": Decimal("1.000"),
@@ -324,12 +336,12 @@ def a_bobbin(**change: Any) -> Bobbin:
         "stops": [],
         **change,
     }
-    return Bobbin(id=BobbinId(new_id(datetime.now(UTC))), **values)
+    return SpecimenBobbin(id=SpecimenBobbinId(new_id(datetime.now(UTC))), **values)
 
 
 # Two values of each column, each of them several times, in an order that is nobody's.
 CROWD = [
-    a_bobbin(
+    a_specimen_bobbin(
         price=Decimal("0.10") if n % 2 else Decimal("-3.00"),
         weight=Decimal("0.001") if n % 3 else Decimal("10.000"),
         ships_on=date(2026, 1, 31) if n % 5 else date(2026, 2, 1),
@@ -344,44 +356,46 @@ CROWD = [
 @pytest.mark.parametrize("keys", [*((key,) for key in KEYS), *permutations(KEYS, 2)], ids=str)
 @pytest.mark.parametrize("signs", [("", ""), ("-", "-"), ("-", "")], ids=str)
 async def test_a_list_is_sorted_by_each_and_continued_among_equals(
-    client: AsyncClient, database: Database, keys: Sequence[BobbinSortKey], signs: Sequence[str]
+    client: AsyncClient, database: Database, keys: Sequence[SpecimenBobbinSortKey], signs: Sequence[str]
 ) -> None:
     await store(database, *CROWD)
     sort = ",".join(sign + key for sign, key in zip(signs, keys, strict=False))
     found: list[dict[str, Any]] = []
-    following = "/v1/bobbins?limit=5&sort=" + sort
+    following = "/v1/specimen_bobbins?limit=5&sort=" + sort
     while following:
         page = await client.get(following)
         assert page.status_code == 200, page.text
         found += page.json()["items"]
         following = page.links["next"]["url"] if page.json()["next"] else ""
 
-    expected = sorted(CROWD, key=lambda bobbin: bobbin.id, reverse=signs[0] == "-")
+    expected = sorted(CROWD, key=lambda specimen_bobbin: specimen_bobbin.id, reverse=signs[0] == "-")
     for sign, name in reversed(list(zip(signs, keys, strict=False))):
         expected.sort(key=attrgetter(name), reverse=sign == "-")
-    assert [item["id"] for item in found] == [str(bobbin.id) for bobbin in expected]
+    assert [item["id"] for item in found] == [str(specimen_bobbin.id) for specimen_bobbin in expected]
 
 
 @pytest.mark.parametrize(
     ("query", "keep"),
     [
-        ("price_least=0.1", lambda bobbin: bobbin.price > 0),
-        ("price_least=-3", lambda bobbin: True),
-        ("ships_on=2026-02-01", lambda bobbin: bobbin.ships_on == date(2026, 2, 1)),
-        ("insured=true", lambda bobbin: bobbin.insured),
+        ("price_least=0.1", lambda specimen_bobbin: specimen_bobbin.price > 0),
+        ("price_least=-3", lambda specimen_bobbin: True),
+        ("ships_on=2026-02-01", lambda specimen_bobbin: specimen_bobbin.ships_on == date(2026, 2, 1)),
+        ("insured=true", lambda specimen_bobbin: specimen_bobbin.insured),
         ("insured=false&ships_on=2026-01-31", lambda one: not one.insured and one.ships_on.day == 31),
     ],
 )
 async def test_a_list_is_filtered(client: AsyncClient, database: Database, query: str, keep: Any) -> None:
     await store(database, *CROWD)
-    found = [item["id"] for item in (await client.get(f"/v1/bobbins?{query}")).json()["items"]]
-    assert sorted(found) == sorted(str(bobbin.id) for bobbin in CROWD if keep(bobbin))
+    found = [item["id"] for item in (await client.get(f"/v1/specimen_bobbins?{query}")).json()["items"]]
+    assert sorted(found) == sorted(
+        str(specimen_bobbin.id) for specimen_bobbin in CROWD if keep(specimen_bobbin)
+    )
     assert found
 
 
 async def test_a_document_is_a_bound_value_too(database: Database) -> None:
     await store(database, *CROWD)
-    where = BobbinFilter(customs={"n": 1})
+    where = SpecimenBobbinFilter(customs={"n": 1})
     page = await LISTING.page(database, {}, PageRequest(50), sort=(), where=where)
     assert {str(item.customs) for item in page.items} == {"{'n': 1}"}
 
@@ -396,13 +410,15 @@ async def test_a_document_is_a_bound_value_too(database: Database) -> None:
     ],
 )
 async def test_a_damaged_cursor_is_refused(
-    database: Database, key: BobbinSortKey, values: Sequence[object]
+    database: Database, key: SpecimenBobbinSortKey, values: Sequence[object]
 ) -> None:
     await store(database, *CROWD)
-    sort = (Sort[BobbinSortKey](key),)
+    sort = (Sort[SpecimenBobbinSortKey](key),)
 
     async def after(cursor: str | None) -> str:
-        page = await LISTING.page(database, {}, PageRequest(1, cursor), sort=sort, where=BobbinFilter())
+        page = await LISTING.page(
+            database, {}, PageRequest(1, cursor), sort=sort, where=SpecimenBobbinFilter()
+        )
         assert page.next is not None
         return page.next
 
@@ -417,7 +433,7 @@ async def test_a_damaged_cursor_is_refused(
 @pytest.mark.parametrize("text", ["0E-10", "1E-7", "1234567890123456789012345678.000000001", "-0.1", "1E+3"])
 def test_any_decimal_of_the_database_survives_in_a_cursor(text: str) -> None:
     written = msgspec.json.encode(Decimal(text)).decode()
-    assert str(by_decimal(bobbins.c.price).read(json.loads(written))) == text
+    assert str(by_decimal(specimen_bobbins.c.price).read(json.loads(written))) == text
 
 
 BAD: list[tuple[str, str]] = [
@@ -493,11 +509,11 @@ async def test_a_bad_value_is_refused_where_it_is(client: AsyncClient, member: s
     good = {name: json.dumps(value) for name, value in NEW.items()}
     raw = ",".join(f'"{name}": {value}' for name, value in {**good, member: bad}.items())
     refused = await client.post(
-        "/v1/bobbins", content=f"{{{raw}}}".encode(), headers={"content-type": "application/json"}
+        "/v1/specimen_bobbins", content=f"{{{raw}}}".encode(), headers={"content-type": "application/json"}
     )
     assert refused.status_code == 422, refused.text
     assert [error["pointer"] for error in refused.json()["errors"]] == [f"#/{member}"]
-    assert (await client.get("/v1/bobbins")).json()["items"] == []
+    assert (await client.get("/v1/specimen_bobbins")).json()["items"] == []
 
 
 @pytest.mark.parametrize(
@@ -505,7 +521,7 @@ async def test_a_bad_value_is_refused_where_it_is(client: AsyncClient, member: s
     ["price_least=1e3", "price_least=%201", "price_least=%D9%A1", "ships_on=2026-02-30", "insured=2"],
 )
 async def test_a_bad_filter_is_refused_where_it_is(client: AsyncClient, query: str) -> None:
-    refused = await client.get(f"/v1/bobbins?{query}")
+    refused = await client.get(f"/v1/specimen_bobbins?{query}")
     assert refused.status_code == 422, refused.text
     (error,) = refused.json()["errors"]
     assert error["pointer"] == f"#/query/{query.partition('=')[0]}"
@@ -513,7 +529,7 @@ async def test_a_bad_filter_is_refused_where_it_is(client: AsyncClient, query: s
 
 def test_the_document_says_what_is_read_and_what_is_shown(document: dict[str, Any]) -> None:
     schemas = document["components"]["schemas"]
-    asked, shown = schemas["NewBobbin"]["properties"], schemas["BobbinView"]["properties"]
+    asked, shown = schemas["NewSpecimenBobbin"]["properties"], schemas["SpecimenBobbinView"]["properties"]
     assert asked["price"] == {
         "type": "string",
         "format": "decimal",
@@ -528,7 +544,7 @@ def test_the_document_says_what_is_read_and_what_is_shown(document: dict[str, An
     assert asked["customs"] == {"type": "object", "additionalProperties": True, "maxProperties": 100}
     assert shown["price"] == {"type": "string"}
     assert shown["ships_on"] == {"type": "string", "format": "date"}
-    parameters = document["paths"]["/v1/bobbins"]["get"]["parameters"]
+    parameters = document["paths"]["/v1/specimen_bobbins"]["get"]["parameters"]
     found = {parameter["name"]: parameter["schema"] for parameter in parameters}
     assert (found["price_least"], found["ships_on"]) == (asked["price"], asked["ships_on"])
 
@@ -536,7 +552,7 @@ def test_the_document_says_what_is_read_and_what_is_shown(document: dict[str, An
 def test_an_amount_fits_into_its_column() -> None:
     schema = TypeAdapter(Money).json_schema()
     most = Decimal(schema["x-maximum"])
-    assert str(bobbins.c.price.type) == "NUMERIC(14, 2)"
+    assert str(specimen_bobbins.c.price.type) == "NUMERIC(14, 2)"
     assert most == Decimal("999999999999.99") == -Decimal(schema["x-minimum"])
 
 
@@ -551,5 +567,5 @@ def test_a_scale_that_python_writes_with_an_exponent_is_refused(places: int) -> 
 
 
 def test_a_list_whose_source_selects_other_columns_than_its_view_shows_is_refused_at_once() -> None:
-    with pytest.raises(TypeError, match=r"BobbinView has the fields .* and its source selects .*"):
-        Listing(BobbinView, select(*reversed(_LISTED)), id=bobbins.c.id, sorts={})
+    with pytest.raises(TypeError, match=r"SpecimenBobbinView has the fields .* and its source selects .*"):
+        Listing(SpecimenBobbinView, select(*reversed(_LISTED)), id=specimen_bobbins.c.id, sorts={})

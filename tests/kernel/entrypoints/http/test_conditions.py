@@ -9,15 +9,15 @@ from httpx2 import AsyncClient
 from application.kernel.unit_of_work import Begin
 from entrypoints.http.kernel.routing.dependencies import Actor, Run
 from entrypoints.http.kernel.routing.routes import Router
-from kernel.specimen.builders import a_work_order
-from kernel.specimen.domain.work_orders import WorkOrder, WorkOrderId
+from kernel.specimen.builders import a_specimen_order
+from kernel.specimen.domain.specimen_orders import SpecimenOrder, SpecimenOrderId
 from kernel.specimen.service import UnitOfWork
 from kernel.world.builders import Team, store
 
 
 @pytest.fixture
-def path(work_order: WorkOrder) -> str:
-    return f"/v1/work_orders/{work_order.id}"
+def path(specimen_order: SpecimenOrder) -> str:
+    return f"/v1/specimen_orders/{specimen_order.id}"
 
 
 async def test_a_tag_tells_the_version(member: AsyncClient, path: str) -> None:
@@ -105,9 +105,9 @@ async def test_without_a_condition_a_lost_race_is_a_conflict(member: AsyncClient
 
 
 async def test_even_a_change_that_changes_nothing_is_held_against_the_version(
-    member: AsyncClient, path: str, work_order: WorkOrder
+    member: AsyncClient, path: str, specimen_order: SpecimenOrder
 ) -> None:
-    same = {"title": work_order.title}
+    same = {"title": specimen_order.title}
     assert (await member.patch(path, json=same, headers={"if-match": '"9"'})).status_code == 412
     assert (await member.patch(path, json=same, headers={"if-match": '"1"'})).json()["version"] == 1
 
@@ -115,9 +115,9 @@ async def test_even_a_change_that_changes_nothing_is_held_against_the_version(
 async def test_a_condition_is_about_this_one_and_no_other(
     begin: Begin[UnitOfWork], member: AsyncClient, path: str, team: Team
 ) -> None:
-    other = a_work_order(workspace_id=team.workspace.id, created_by=team.member.user_id)
+    other = a_specimen_order(workspace_id=team.workspace.id, created_by=team.member.user_id)
     await store(begin, other)
-    await member.patch(f"/v1/work_orders/{other.id}", json={"title": "Spin"})
+    await member.patch(f"/v1/specimen_orders/{other.id}", json={"title": "Spin"})
     assert (await member.delete(path, headers={"if-match": '"2"'})).status_code == 412
     assert (await member.delete(path, headers={"if-match": '"1"'})).status_code == 204
     gone = await member.delete(path, headers={"if-match": "*"})
@@ -125,19 +125,19 @@ async def test_a_condition_is_about_this_one_and_no_other(
 
 
 async def test_a_condition_on_what_has_no_version_does_not_hold(member: AsyncClient, team: Team) -> None:
-    path = f"/v1/workspaces/{team.workspace.id}/work_orders"
+    path = f"/v1/workspaces/{team.workspace.id}/specimen_orders"
     refused = await member.post(path, json={"title": "Spin"}, headers={"if-match": '"1"'})
     assert (refused.status_code, (await member.get(path)).json()["items"]) == (412, [])
 
 
-async def test_a_route_can_insist(app: FastAPI, member: AsyncClient, work_order: WorkOrder) -> None:
+async def test_a_route_can_insist(app: FastAPI, member: AsyncClient, specimen_order: SpecimenOrder) -> None:
     router = Router(tag="test", prefix="/test")
 
-    @router.delete("/work_orders/{work_order_id}", changes=WorkOrder, must_match=True)
-    async def delete(work_order_id: WorkOrderId, actor: Actor, run: Run) -> None: ...
+    @router.delete("/specimen_orders/{specimen_order_id}", changes=SpecimenOrder, must_match=True)
+    async def delete(specimen_order_id: SpecimenOrderId, actor: Actor, run: Run) -> None: ...
 
     app.router.routes.extend(router.routes)
-    refused = await member.delete(f"/test/work_orders/{work_order.id}")
+    refused = await member.delete(f"/test/specimen_orders/{specimen_order.id}")
     assert (refused.status_code, refused.json()["type"]) == (428, "/problems/precondition-required")
     (documented,) = router.routes[0].openapi_extra["parameters"]  # type: ignore[index]
     assert (documented["name"], documented["required"]) == ("If-Match", True)

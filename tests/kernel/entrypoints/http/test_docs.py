@@ -59,10 +59,15 @@ async def test_every_problem_has_a_page_and_the_list_leads_to_it(client: AsyncCl
 async def test_the_page_of_a_problem_leads_to_the_operations_that_answer_it(
     client: AsyncClient, document: dict[str, Any]
 ) -> None:
-    page = await client.get("/problems/transition-not-allowed")
-    found = re.findall(r'href="../v1/docs#/work_orders/([^"]+)"', page.text)
-    assert found == ["cancel_work_order", "complete_work_order", "reopen_work_order", "start_work_order"]
-    assert "POST /v1/work_orders/{work_order_id}/completion" in page.text
+    page = await client.get("/problems/specimen-order-transition-not-allowed")
+    found = re.findall(r'href="../v1/docs#/specimen_orders/([^"]+)"', page.text)
+    assert found == [
+        "cancel_specimen_order",
+        "complete_specimen_order",
+        "reopen_specimen_order",
+        "start_specimen_order",
+    ]
+    assert "POST /v1/specimen_orders/{specimen_order_id}/completion" in page.text
     assert "<h2>Where</h2>" not in (await client.get("/problems/key-in-use")).text  # of the commands
 
 

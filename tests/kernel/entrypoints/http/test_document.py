@@ -12,7 +12,7 @@ from entrypoints.http.kernel.document.examples import BY_NAME, example_id
 from entrypoints.http.kernel.routing.problems import kinds
 from entrypoints.kernel.settings import defaults_of
 from entrypoints.settings import Settings
-from kernel.specimen.domain.work_orders import WorkOrder
+from kernel.specimen.domain.specimen_orders import SpecimenOrder
 from kernel.specimen.service import Container, create_app
 
 type Operation = tuple[str, dict[str, Any]]
@@ -66,18 +66,18 @@ def test_every_operation_has_examples_that_fit(document: dict[str, Any]) -> None
 
 def test_examples_are_of_one_world(document: dict[str, Any]) -> None:
     paths = document["paths"]
-    (work_order_id,) = [
+    (specimen_order_id,) = [
         p["example"]
-        for p in paths["/v1/work_orders/{work_order_id}"]["get"]["parameters"]
+        for p in paths["/v1/specimen_orders/{specimen_order_id}"]["get"]["parameters"]
         if p["in"] == "path"
     ]
-    create = paths["/v1/workspaces/{workspace_id}/work_orders"]["post"]
+    create = paths["/v1/workspaces/{workspace_id}/specimen_orders"]["post"]
     created = create["responses"]["201"]
     shown = created["content"]["application/json"]["example"]
-    assert shown["id"] == work_order_id == example_id("work_order")
+    assert shown["id"] == specimen_order_id == example_id("specimen_order")
     assert shown["title"] == create["requestBody"]["content"]["application/json"]["example"]["title"]
     assert shown["created_by"] == shown["assignee_id"] == example_id("user")
-    assert created["headers"]["Location"]["example"] == f"/v1/work_orders/{work_order_id}"
+    assert created["headers"]["Location"]["example"] == f"/v1/specimen_orders/{specimen_order_id}"
 
 
 def test_the_table_of_examples_has_no_name_that_nothing_has(document: dict[str, Any]) -> None:
@@ -114,7 +114,9 @@ def test_everything_in_it_is_described(document: dict[str, Any]) -> None:
     used = {tag for _, operation in operations(document) for tag in operation["tags"]}
     assert {tag["name"] for tag in document["tags"] if tag["description"]} == used
     assert (
-        document["components"]["schemas"].keys().isdisjoint({"Page_WorkOrderView_", "Sort_WorkOrderSortKey_"})
+        document["components"]["schemas"]
+        .keys()
+        .isdisjoint({"Page_SpecimenOrderView_", "Sort_SpecimenOrderSortKey_"})
     )
 
 
@@ -127,7 +129,9 @@ def test_a_parameter_is_as_it_is_written_in_an_address(document: dict[str, Any])
                 assert wrong(document, schema["default"], schema) == [], f"{name}: {parameter['name']}"
     (sort,) = [
         parameter["schema"]["default"]
-        for parameter in document["paths"]["/v1/workspaces/{workspace_id}/work_orders"]["get"]["parameters"]
+        for parameter in document["paths"]["/v1/workspaces/{workspace_id}/specimen_orders"]["get"][
+            "parameters"
+        ]
         if parameter["name"] == "sort"
     ]
     assert sort == "-created_at"
@@ -150,15 +154,17 @@ def test_what_creates_something_links_to_all_that_can_be_done_with_it(document: 
             for expression in link["parameters"].values():
                 assert expression.removeprefix("$response.body#/") in shown, name
     assert linking >= 6
-    work_orders = found["create_work_order"][1]["responses"]["201"]["links"]
+    specimen_orders = found["create_specimen_order"][1]["responses"]["201"]["links"]
     assert {
-        "get_work_order",
-        "edit_work_order",
-        "delete_work_order",
-        "complete_work_order",
-        "list_notes",
-    } <= work_orders.keys()
-    assert work_orders["complete_work_order"]["parameters"] == {"work_order_id": "$response.body#/id"}
+        "get_specimen_order",
+        "edit_specimen_order",
+        "delete_specimen_order",
+        "complete_specimen_order",
+        "list_specimen_notes",
+    } <= specimen_orders.keys()
+    assert specimen_orders["complete_specimen_order"]["parameters"] == {
+        "specimen_order_id": "$response.body#/id"
+    }
     members = found["accept_invitation"][1]["responses"]["201"]["links"]["change_role"]["parameters"]
     assert members == {
         "workspace_id": "$response.body#/workspace_id",
@@ -199,7 +205,9 @@ def test_the_stored_document_knows_nothing_of_this_machine(monkeypatch: pytest.M
 
 
 async def test_a_body_that_nobody_asked_for_can_be_too_large(
-    member: AsyncClient, work_order: WorkOrder
+    member: AsyncClient, specimen_order: SpecimenOrder
 ) -> None:
-    refused = await member.post(f"/v1/work_orders/{work_order.id}/start", content=b"x" * (1024**2 + 1))
+    refused = await member.post(
+        f"/v1/specimen_orders/{specimen_order.id}/start", content=b"x" * (1024**2 + 1)
+    )
     assert (refused.status_code, refused.json()["type"]) == (413, "/problems/content-too-large")

@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
 from entrypoints.http.kernel.server.edge import Edge
-from kernel.specimen.domain.work_orders import WorkOrder
+from kernel.specimen.domain.specimen_orders import SpecimenOrder
 from kernel.world.builders import Team
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
@@ -24,8 +24,10 @@ def the_line(logs: list[EventDict]) -> EventDict:
     return line
 
 
-async def test_every_answer_carries_the_same_headers(member: AsyncClient, work_order: WorkOrder) -> None:
-    for path in (f"/v1/work_orders/{work_order.id}", "/health/live", "/nowhere"):
+async def test_every_answer_carries_the_same_headers(
+    member: AsyncClient, specimen_order: SpecimenOrder
+) -> None:
+    for path in (f"/v1/specimen_orders/{specimen_order.id}", "/health/live", "/nowhere"):
         headers = (await member.get(path)).headers
         assert headers["cache-control"] == "no-store"
         assert headers["content-security-policy"] == "default-src 'none'; frame-ancestors 'none'"
@@ -78,10 +80,12 @@ async def test_a_broken_trace_is_not_continued(client: AsyncClient, parent: str)
 
 
 async def test_a_request_is_one_line_in_the_log(
-    member: AsyncClient, work_order: WorkOrder, team: Team
+    member: AsyncClient, specimen_order: SpecimenOrder, team: Team
 ) -> None:
     with capture_logs(processors=[_merge]) as logs:
-        answer = await member.get(f"/v1/work_orders/{work_order.id}?x=1", headers={"x-request-id": "r1"})
+        answer = await member.get(
+            f"/v1/specimen_orders/{specimen_order.id}?x=1", headers={"x-request-id": "r1"}
+        )
     line = the_line(logs)
     assert line.pop("duration_ms") > 0
     assert re.fullmatch("[0-9a-f]{32}", line.pop("trace_id"))
@@ -89,7 +93,7 @@ async def test_a_request_is_one_line_in_the_log(
         "event": "request",
         "log_level": "info",
         "method": "GET",
-        "route": "/v1/work_orders/{work_order_id}",
+        "route": "/v1/specimen_orders/{specimen_order_id}",
         "status": 200,
         "bytes": len(answer.content),
         "request_id": "r1",
@@ -171,9 +175,9 @@ async def test_an_error_from_another_layer_becomes_a_problem(
     assert "secret" not in answer.text
 
 
-async def test_a_head_is_a_get_without_its_body(member: AsyncClient, work_order: WorkOrder) -> None:
+async def test_a_head_is_a_get_without_its_body(member: AsyncClient, specimen_order: SpecimenOrder) -> None:
     for path in (
-        f"/v1/work_orders/{work_order.id}",
+        f"/v1/specimen_orders/{specimen_order.id}",
         "/health/live",
         "/v1/docs",
         "/v1/openapi.json",

@@ -13,19 +13,19 @@ from application.kernel.ports.world import Contention
 from application.kernel.unit_of_work import KernelUnitOfWork
 from entrypoints.http.kernel.routing.dependencies import Actor, Run
 from entrypoints.http.kernel.routing.routes import Router
-from kernel.specimen.domain.work_orders import WorkOrder
+from kernel.specimen.domain.specimen_orders import SpecimenOrder
 from kernel.world.builders import Team
 
 KEY = {"idempotency-key": "8e03978e-40d5-43e8-bc93-6894a57f9324"}
 
 
 @pytest.fixture
-def work_orders(team: Team) -> str:
-    return f"/v1/workspaces/{team.workspace.id}/work_orders"
+def specimen_orders(team: Team) -> str:
+    return f"/v1/workspaces/{team.workspace.id}/specimen_orders"
 
 
-async def titles(client: AsyncClient, work_orders: str) -> list[str]:
-    return sorted(item["title"] for item in (await client.get(work_orders)).json()["items"])
+async def titles(client: AsyncClient, specimen_orders: str) -> list[str]:
+    return sorted(item["title"] for item in (await client.get(specimen_orders)).json()["items"])
 
 
 def replayed(answer: Response) -> bool:
@@ -33,13 +33,13 @@ def replayed(answer: Response) -> bool:
 
 
 async def test_the_answer_comes_again_even_if_the_thing_has_changed(
-    member: AsyncClient, work_orders: str
+    member: AsyncClient, specimen_orders: str
 ) -> None:
-    first = await member.post(work_orders, json={"title": "Spin"}, headers=KEY)
+    first = await member.post(specimen_orders, json={"title": "Spin"}, headers=KEY)
     await member.patch(first.headers["location"], json={"title": "Weave"})
-    again = await member.post(work_orders, json={"title": "Spin"}, headers=KEY)
+    again = await member.post(specimen_orders, json={"title": "Spin"}, headers=KEY)
     assert (again.status_code, again.content, replayed(again)) == (201, first.content, True)
-    assert await titles(member, work_orders) == ["Weave"]
+    assert await titles(member, specimen_orders) == ["Weave"]
 
 
 @pytest.mark.parametrize(
@@ -51,56 +51,56 @@ async def test_the_answer_comes_again_even_if_the_thing_has_changed(
     ],
 )
 async def test_another_request_under_the_key_is_refused(
-    member: AsyncClient, work_orders: str, other: Mapping[str, object]
+    member: AsyncClient, specimen_orders: str, other: Mapping[str, object]
 ) -> None:
     headers = KEY | {"content-type": "application/json"}
-    await member.post(work_orders, content=b'{"title": "Spin"}', headers=headers)
-    refused = await member.post(work_orders, headers=headers, **other)  # type: ignore[arg-type]
+    await member.post(specimen_orders, content=b'{"title": "Spin"}', headers=headers)
+    refused = await member.post(specimen_orders, headers=headers, **other)  # type: ignore[arg-type]
     assert (refused.status_code, refused.json()["type"]) == (422, "/problems/idempotency-key-reused")
-    assert await titles(member, work_orders) == ["Spin"]
+    assert await titles(member, specimen_orders) == ["Spin"]
 
 
 async def test_the_path_is_part_of_the_request_and_the_route_of_the_key(
-    member: AsyncClient, work_orders: str
+    member: AsyncClient, specimen_orders: str
 ) -> None:
     one, two = [
-        (await member.post(work_orders, json={"title": name})).json()["id"] for name in ("one", "two")
+        (await member.post(specimen_orders, json={"title": name})).json()["id"] for name in ("one", "two")
     ]
-    assert (await member.post(f"/v1/work_orders/{one}/completion", headers=KEY)).status_code == 200
-    assert (await member.post(f"/v1/work_orders/{two}/completion", headers=KEY)).status_code == 422
-    assert (await member.post(f"/v1/work_orders/{two}/start", headers=KEY)).status_code == 200
+    assert (await member.post(f"/v1/specimen_orders/{one}/completion", headers=KEY)).status_code == 200
+    assert (await member.post(f"/v1/specimen_orders/{two}/completion", headers=KEY)).status_code == 422
+    assert (await member.post(f"/v1/specimen_orders/{two}/start", headers=KEY)).status_code == 200
 
 
 async def test_each_user_has_keys_of_their_own(
-    member: AsyncClient, admin: AsyncClient, work_orders: str
+    member: AsyncClient, admin: AsyncClient, specimen_orders: str
 ) -> None:
     for client in (member, admin):
-        answer = await client.post(work_orders, json={"title": "Spin"}, headers=KEY)
+        answer = await client.post(specimen_orders, json={"title": "Spin"}, headers=KEY)
         assert (answer.status_code, replayed(answer)) == (201, False)
-    assert await titles(member, work_orders) == ["Spin", "Spin"]
+    assert await titles(member, specimen_orders) == ["Spin", "Spin"]
 
 
 async def test_what_was_refused_may_be_tried_again(
-    member: AsyncClient, viewer: AsyncClient, work_orders: str
+    member: AsyncClient, viewer: AsyncClient, specimen_orders: str
 ) -> None:
     for wrong in (b"{", b"{}", b'{"title": ""}'):
         headers = KEY | {"content-type": "application/json"}
-        assert (await member.post(work_orders, content=wrong, headers=headers)).status_code in {400, 422}
-    assert (await viewer.post(work_orders, json={"title": "Spin"}, headers=KEY)).status_code == 403
-    created = await member.post(work_orders, json={"title": "Spin"}, headers=KEY)
+        assert (await member.post(specimen_orders, content=wrong, headers=headers)).status_code in {400, 422}
+    assert (await viewer.post(specimen_orders, json={"title": "Spin"}, headers=KEY)).status_code == 403
+    created = await member.post(specimen_orders, json={"title": "Spin"}, headers=KEY)
     assert (created.status_code, replayed(created)) == (201, False)
 
 
-async def test_a_conflict_is_no_answer_to_keep(member: AsyncClient, work_order: WorkOrder) -> None:
-    path = f"/v1/work_orders/{work_order.id}/reopening"
+async def test_a_conflict_is_no_answer_to_keep(member: AsyncClient, specimen_order: SpecimenOrder) -> None:
+    path = f"/v1/specimen_orders/{specimen_order.id}/reopening"
     assert (await member.post(path, headers=KEY)).status_code == 409
-    await member.post(f"/v1/work_orders/{work_order.id}/completion")
+    await member.post(f"/v1/specimen_orders/{specimen_order.id}/completion")
     assert (await member.post(path, headers=KEY)).status_code == 200
 
 
-async def test_of_twenty_at_once_one_does_it(member: AsyncClient, work_orders: str) -> None:
+async def test_of_twenty_at_once_one_does_it(member: AsyncClient, specimen_orders: str) -> None:
     answers = await asyncio.gather(
-        *(member.post(work_orders, json={"title": "Spin"}, headers=KEY) for _ in range(20))
+        *(member.post(specimen_orders, json={"title": "Spin"}, headers=KEY) for _ in range(20))
     )
     made = [answer for answer in answers if answer.status_code == 201]
     assert {answer.status_code for answer in answers} <= {201, 409}
@@ -109,11 +109,11 @@ async def test_of_twenty_at_once_one_does_it(member: AsyncClient, work_orders: s
     assert {answer.json()["type"] for answer in answers if answer.status_code == 409} <= {
         "/problems/idempotency-key-in-use"
     }
-    assert await titles(member, work_orders) == ["Spin"]
+    assert await titles(member, specimen_orders) == ["Spin"]
 
 
-async def test_a_condition_is_checked_once_too(member: AsyncClient, work_order: WorkOrder) -> None:
-    path, headers = f"/v1/work_orders/{work_order.id}/start", KEY | {"if-match": '"1"'}
+async def test_a_condition_is_checked_once_too(member: AsyncClient, specimen_order: SpecimenOrder) -> None:
+    path, headers = f"/v1/specimen_orders/{specimen_order.id}/start", KEY | {"if-match": '"1"'}
     assert (await member.post(path, headers=KEY | {"if-match": '"2"'})).status_code == 412
     first = await member.post(path, headers=headers)
     again = await member.post(path, headers=headers)
@@ -156,22 +156,22 @@ async def test_under_a_key_contention_begins_the_whole_request_anew(
     assert (await member.post("/test/things", headers=KEY)).json() == {"tried": 3}
 
 
-async def test_several_keys_are_no_key(member: AsyncClient, work_orders: str) -> None:
+async def test_several_keys_are_no_key(member: AsyncClient, specimen_orders: str) -> None:
     headers = [("idempotency-key", "one"), ("idempotency-key", "two")]
-    refused = await member.post(work_orders, json={"title": "Spin"}, headers=headers)
+    refused = await member.post(specimen_orders, json={"title": "Spin"}, headers=headers)
     assert (refused.status_code, refused.json()["type"]) == (400, "/problems/invalid-idempotency-key")
 
 
 async def test_a_key_costs_its_own_statements_and_a_request_without_one_none(
-    member: AsyncClient, work_orders: str, statements: list[str]
+    member: AsyncClient, specimen_orders: str, statements: list[str]
 ) -> None:
-    await member.post(work_orders, json={"title": "Warp"})
+    await member.post(specimen_orders, json={"title": "Warp"})
     statements.clear()
-    await member.post(work_orders, json={"title": "Spin"})
+    await member.post(specimen_orders, json={"title": "Spin"})
     assert len(statements) == 2
     statements.clear()
-    await member.post(work_orders, json={"title": "Spin"}, headers=KEY)
+    await member.post(specimen_orders, json={"title": "Spin"}, headers=KEY)
     assert len(statements) == 7  # and BEGIN, the claim, the look, the answer, COMMIT
     statements.clear()
-    await member.post(work_orders, json={"title": "Spin"}, headers=KEY)
+    await member.post(specimen_orders, json={"title": "Spin"}, headers=KEY)
     assert len(statements) == 4  # BEGIN, the claim, the look, COMMIT

@@ -15,7 +15,7 @@ from kernel.servers.serving import environment_of, serving
 from kernel.specimen.service import Container
 from kernel.world.builders import Team, a_session, store
 
-WORK_ORDER = {"title": "Spin"}
+SPECIMEN_ORDER = {"title": "Spin"}
 KEY = {"idempotency-key": "8e03978e-40d5-43e8-bc93-6894a57f9324"}
 
 
@@ -27,8 +27,8 @@ async def by_hand(empty_database_url: str) -> AsyncIterator[ByHand]:
 
 
 @pytest.fixture
-def work_orders(team: Team) -> str:
-    return f"/v1/workspaces/{team.workspace.id}/work_orders"
+def specimen_orders(team: Team) -> str:
+    return f"/v1/workspaces/{team.workspace.id}/specimen_orders"
 
 
 def replayed(answer: Response) -> bool:
@@ -36,15 +36,15 @@ def replayed(answer: Response) -> bool:
 
 
 async def counts(by_hand: ByHand) -> dict[str, int]:
-    """How often it was done: the work orders, the events, and the answers that are kept."""
+    """How often it was done: the specimen orders, the events, and the answers that are kept."""
     return {
         table: await by_hand.fetchval(f"SELECT count(*) FROM {table}")  # noqa: S608
-        for table in ("work_orders", "outbox", "idempotency_keys")
+        for table in ("specimen_orders", "outbox", "idempotency_keys")
     }
 
 
-ONCE = {"work_orders": 1, "outbox": 1, "idempotency_keys": 1}
-NEVER = {"work_orders": 0, "outbox": 0, "idempotency_keys": 0}
+ONCE = {"specimen_orders": 1, "outbox": 1, "idempotency_keys": 1}
+NEVER = {"specimen_orders": 0, "outbox": 0, "idempotency_keys": 0}
 
 
 # ── processes that die ───────────────────────────────────────────────────────────────────────────
@@ -82,35 +82,37 @@ async def crash(
 
 
 async def test_what_was_committed_and_never_answered_is_answered_when_the_request_comes_again(
-    environment: dict[str, str], headers: dict[str, str], work_orders: str, by_hand: ByHand
+    environment: dict[str, str], headers: dict[str, str], specimen_orders: str, by_hand: ByHand
 ) -> None:
-    await crash(environment, "before-answer", work_orders, headers, json=WORK_ORDER)
+    await crash(environment, "before-answer", specimen_orders, headers, json=SPECIMEN_ORDER)
     assert await counts(by_hand) == ONCE
 
     async with serving(environment) as (client, _):
-        first, again = [await client.post(work_orders, json=WORK_ORDER, headers=headers) for _ in range(2)]
-        other = await client.post(work_orders, json={"title": "Weave"}, headers=headers)
+        first, again = [
+            await client.post(specimen_orders, json=SPECIMEN_ORDER, headers=headers) for _ in range(2)
+        ]
+        other = await client.post(specimen_orders, json={"title": "Weave"}, headers=headers)
         shown = await client.get(first.headers["location"], headers=headers)
     assert [(answer.status_code, replayed(answer)) for answer in (first, again)] == [(201, True)] * 2
     assert first.content == again.content == shown.content
     assert first.headers["etag"] == again.headers["etag"] == shown.headers["etag"]
     assert other.status_code == 422
     assert await counts(by_hand) == ONCE
-    assert await by_hand.fetchval("SELECT id FROM work_orders") == await by_hand.fetchval(
+    assert await by_hand.fetchval("SELECT id FROM specimen_orders") == await by_hand.fetchval(
         "SELECT aggregate_id FROM outbox"
     )
-    assert first.json()["id"] == str(await by_hand.fetchval("SELECT id FROM work_orders"))
+    assert first.json()["id"] == str(await by_hand.fetchval("SELECT id FROM specimen_orders"))
 
 
 async def test_what_was_never_committed_is_done_when_the_request_comes_again(
-    environment: dict[str, str], headers: dict[str, str], work_orders: str, by_hand: ByHand
+    environment: dict[str, str], headers: dict[str, str], specimen_orders: str, by_hand: ByHand
 ) -> None:
-    await crash(environment, "before-commit", work_orders, headers, json=WORK_ORDER)
+    await crash(environment, "before-commit", specimen_orders, headers, json=SPECIMEN_ORDER)
     assert await counts(by_hand) == NEVER
 
     async with serving(environment) as (client, _):
-        first = await when_free(client, work_orders, headers)
-        again = await client.post(work_orders, json=WORK_ORDER, headers=headers)
+        first = await when_free(client, specimen_orders, headers)
+        again = await client.post(specimen_orders, json=SPECIMEN_ORDER, headers=headers)
     assert (first.status_code, replayed(first)) == (201, False)
     assert (again.status_code, replayed(again), again.content) == (201, True, first.content)
     assert await counts(by_hand) == ONCE
@@ -120,20 +122,20 @@ async def when_free(client: AsyncClient, path: str, headers: Mapping[str, str] =
     """The answer, once the database has seen that the connection with the key has gone."""
     async with asyncio.timeout(PATIENCE):
         while True:
-            answer = await client.post(path, json=WORK_ORDER, headers=headers)
+            answer = await client.post(path, json=SPECIMEN_ORDER, headers=headers)
             if answer.status_code not in {409, 503}:
                 return answer
             await asyncio.sleep(0.02)
 
 
 async def test_of_twenty_at_once_in_two_processes_one_does_it(
-    environment: dict[str, str], headers: dict[str, str], work_orders: str, by_hand: ByHand
+    environment: dict[str, str], headers: dict[str, str], specimen_orders: str, by_hand: ByHand
 ) -> None:
     async with serving({**environment, "WORKERS": "2"}) as (client, _):
         answers = await asyncio.gather(
-            *(client.post(work_orders, json=WORK_ORDER, headers=headers) for _ in range(20))
+            *(client.post(specimen_orders, json=SPECIMEN_ORDER, headers=headers) for _ in range(20))
         )
-        last = await client.post(work_orders, json=WORK_ORDER, headers=headers)
+        last = await client.post(specimen_orders, json=SPECIMEN_ORDER, headers=headers)
     made = [answer for answer in answers if answer.status_code == 201]
     in_use = [answer for answer in answers if answer.status_code == 409]
     assert len(made) + len(in_use) == 20
@@ -165,34 +167,35 @@ class TestBehindANetworkThatFails:
         await database.close()
 
     @pytest.mark.parametrize(
-        "statement", ["pg_try_advisory_xact_lock", "INSERT INTO work_orders", "INSERT INTO idempotency_keys"]
+        "statement",
+        ["pg_try_advisory_xact_lock", "INSERT INTO specimen_orders", "INSERT INTO idempotency_keys"],
     )
     async def test_a_connection_that_is_lost_between_claim_and_commit_leaves_nothing(
-        self, member: AsyncClient, work_orders: str, proxy: Proxy, by_hand: ByHand, statement: str
+        self, member: AsyncClient, specimen_orders: str, proxy: Proxy, by_hand: ByHand, statement: str
     ) -> None:
-        await member.get(work_orders)
+        await member.get(specimen_orders)
         await by_hand.execute("DELETE FROM outbox")
         proxy.lost_answer_to = statement.encode()
-        lost = await member.post(work_orders, json=WORK_ORDER, headers=KEY)
+        lost = await member.post(specimen_orders, json=SPECIMEN_ORDER, headers=KEY)
         assert (lost.status_code, lost.json()["type"]) == (503, "/problems/unavailable")
         assert lost.headers["retry-after"]
         proxy.lost_answer_to = None
 
-        first = await when_free(member, work_orders)
-        again = await member.post(work_orders, json=WORK_ORDER, headers=KEY)
+        first = await when_free(member, specimen_orders)
+        again = await member.post(specimen_orders, json=SPECIMEN_ORDER, headers=KEY)
         assert (first.status_code, replayed(first), replayed(again)) == (201, False, True)
         assert await counts(by_hand) == ONCE
 
     async def test_a_commit_whose_outcome_nobody_learnt_is_cleared_up_by_the_next_request(
-        self, member: AsyncClient, work_orders: str, proxy: Proxy, by_hand: ByHand
+        self, member: AsyncClient, specimen_orders: str, proxy: Proxy, by_hand: ByHand
     ) -> None:
-        await member.get(work_orders)
+        await member.get(specimen_orders)
         await by_hand.execute("DELETE FROM outbox")
         proxy.lost_answer_to = b"COMMIT"
-        lost = await member.post(work_orders, json=WORK_ORDER, headers=KEY)
+        lost = await member.post(specimen_orders, json=SPECIMEN_ORDER, headers=KEY)
         assert (lost.status_code, lost.json()["type"]) == (503, "/problems/unavailable")
         proxy.lost_answer_to = None
 
-        again = await when_free(member, work_orders)
+        again = await when_free(member, specimen_orders)
         assert (again.status_code, replayed(again)) == (201, True)
         assert await counts(by_hand) == ONCE

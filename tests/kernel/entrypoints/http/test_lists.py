@@ -23,8 +23,8 @@ from entrypoints.http.kernel.routing.inputs import PageQuery
 from entrypoints.http.kernel.routing.lists import ListQuery
 from entrypoints.http.kernel.routing.routes import Route
 from entrypoints.settings import Settings
-from kernel.specimen.builders import a_work_order
-from kernel.specimen.domain.work_orders import WorkOrderPriority, WorkOrderStatus
+from kernel.specimen.builders import a_specimen_order
+from kernel.specimen.domain.specimen_orders import SpecimenOrderPriority, SpecimenOrderStatus
 from kernel.specimen.service import Container, UnitOfWork, create_app
 from kernel.world.builders import Team, a_workspace_id, store
 
@@ -228,22 +228,25 @@ async def test_whoever_follows_the_links_sees_all_pages_of_what_they_asked_for(
 ) -> None:
     about: dict[str, Any] = {"workspace_id": team.workspace.id, "created_by": team.owner.user_id}
     wanted = [
-        a_work_order(**about, title=f"wool & loom {number}", labels=("a-b",), status=status)
-        for number, status in enumerate([WorkOrderStatus.OPEN, WorkOrderStatus.DONE] * 3)
+        a_specimen_order(**about, title=f"wool & loom {number}", labels=("a-b",), status=status)
+        for number, status in enumerate([SpecimenOrderStatus.OPEN, SpecimenOrderStatus.DONE] * 3)
     ]
-    others = [a_work_order(**about, title="wool & spinning wheel", labels=("a-b",)), a_work_order(**about)]
+    others = [
+        a_specimen_order(**about, title="wool & spinning wheel", labels=("a-b",)),
+        a_specimen_order(**about),
+    ]
     await store(begin, *wanted, *others)
     asked: list[tuple[str, str | int | float | bool | None]] = [
         ("sort", "-title"),
         ("q", '"wool loom" -"spinning wheel" or grün+50% &#?/<>'),
         ("status", "open"),
         ("status", "done"),
-        ("priority", WorkOrderPriority.NORMAL),
+        ("priority", SpecimenOrderPriority.NORMAL),
         ("label", "a-b"),
         ("count", "exact"),
         ("limit", "2"),
     ]
-    address, seen, pages = f"/v1/workspaces/{team.workspace.id}/work_orders", [], 0
+    address, seen, pages = f"/v1/workspaces/{team.workspace.id}/specimen_orders", [], 0
     page = await member.get(address, params=asked)
     while True:
         assert page.status_code == 200
@@ -258,18 +261,18 @@ async def test_whoever_follows_the_links_sees_all_pages_of_what_they_asked_for(
         assert parse_qsl(urlsplit(following).query) == [*asked, ("cursor", page.json()["next"])]
         page = await member.get(following)
     assert page.json()["next"] is None
-    assert seen == sorted((work_order.title for work_order in wanted), reverse=True)
+    assert seen == sorted((specimen_order.title for specimen_order in wanted), reverse=True)
     assert pages == 3
 
 
 async def test_a_link_has_one_cursor_however_the_one_before_was_written(
     member: AsyncClient, begin: Begin[UnitOfWork], team: Team
 ) -> None:
-    work_orders = [
-        a_work_order(workspace_id=team.workspace.id, created_by=team.owner.user_id) for _ in range(4)
+    specimen_orders = [
+        a_specimen_order(workspace_id=team.workspace.id, created_by=team.owner.user_id) for _ in range(4)
     ]
-    await store(begin, *work_orders)
-    address = f"/v1/workspaces/{team.workspace.id}/work_orders?limit=1"
+    await store(begin, *specimen_orders)
+    address = f"/v1/workspaces/{team.workspace.id}/specimen_orders?limit=1"
     first = await member.get(address)
     for name in ("cursor", "%63ursor", "cur%73%6Fr"):
         second = await member.get(f"{address}&{name}={first.json()['next']}")
@@ -280,11 +283,11 @@ async def test_a_link_has_one_cursor_however_the_one_before_was_written(
 async def test_a_list_is_counted_when_it_is_asked_to_be(
     member: AsyncClient, begin: Begin[UnitOfWork], team: Team
 ) -> None:
-    work_orders = [
-        a_work_order(workspace_id=team.workspace.id, created_by=team.owner.user_id) for _ in range(3)
+    specimen_orders = [
+        a_specimen_order(workspace_id=team.workspace.id, created_by=team.owner.user_id) for _ in range(3)
     ]
-    await store(begin, *work_orders)
-    address = f"/v1/workspaces/{team.workspace.id}/work_orders"
+    await store(begin, *specimen_orders)
+    address = f"/v1/workspaces/{team.workspace.id}/specimen_orders"
     plain = await member.get(address, params={"limit": 2})
     assert plain.json()["total"] is None
     counted = await member.get(address, params={"limit": 1, "count": "exact", "cursor": plain.json()["next"]})

@@ -25,7 +25,7 @@ from domain.kernel.errors import (
 )
 from entrypoints.http.kernel.routing.field_errors import field_errors, pointer
 from entrypoints.http.kernel.routing.problems import RequestError, kind_of, kinds
-from kernel.specimen.domain.work_orders import WorkOrderNotFound
+from kernel.specimen.domain.specimen_orders import SpecimenOrderNotFound
 
 type Answer = Callable[[Exception], Awaitable[tuple[int, dict[str, str], dict[str, object]]]]
 
@@ -55,7 +55,7 @@ def raised(app: FastAPI, client: AsyncClient) -> Answer:
         (Unauthenticated("no"), 401, "unauthenticated"),
         (Forbidden("no"), 403, "forbidden"),
         (NotFound("no"), 404, "not-found"),
-        (WorkOrderNotFound("no"), 404, "work-order-not-found"),
+        (SpecimenOrderNotFound("no"), 404, "specimen-order-not-found"),
         (Conflict("no"), 409, "conflict"),
         (Stale("no"), 409, "stale"),
         (Limited("no", retry_after=7), 429, "limited"),
@@ -93,8 +93,8 @@ async def test_what_the_world_did_is_logged_with_its_cause(raised: Answer) -> No
 
 
 async def test_an_error_without_a_detail_repeats_its_title(raised: Answer) -> None:
-    _, _, body = await raised(WorkOrderNotFound())
-    assert body["detail"] == body["title"] == inspect.getdoc(WorkOrderNotFound)
+    _, _, body = await raised(SpecimenOrderNotFound())
+    assert body["detail"] == body["title"] == inspect.getdoc(SpecimenOrderNotFound)
 
 
 @pytest.mark.parametrize("error", [DomainError("secret"), WorldError("secret"), ValueError("secret")])
@@ -142,7 +142,7 @@ def test_every_error_class_has_a_title_and_a_code_of_its_own() -> None:
 def test_the_kinds_are_those_of_every_layer() -> None:
     codes = {kind.code for kind in kinds()}
     assert codes >= {
-        "work-order-not-found",
+        "specimen-order-not-found",
         "invalid-cursor",
         "not-permitted",
         "unavailable",

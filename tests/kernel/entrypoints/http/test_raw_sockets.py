@@ -135,7 +135,7 @@ async def database_of_ours(postgres: Server, template_database: str, worker_id: 
 
 @pytest.fixture(scope="module")
 def service(database_of_ours: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """The server, with somebody who has logged in and has a work order."""
+    """The server, with somebody who has logged in and has a specimen order."""
     with serving(
         database_of_ours, tmp_path_factory.mktemp("raw"), "-m", "kernel.servers.specimen"
     ) as service:
@@ -151,12 +151,12 @@ def service(database_of_ours: str, tmp_path_factory: pytest.TempPathFactory) -> 
         authorization = f"Authorization: Bearer {token}"
         key = 'Idempotency-Key: "{}"'
         workspace = made("/v1/workspaces", {"name": "Looms"}, authorization, key.format(1))
-        work_orders = f"/v1/workspaces/{workspace['id']}/work_orders"
-        work_order = made(work_orders, {"title": "Weave"}, authorization, key.format(2))
+        specimen_orders = f"/v1/workspaces/{workspace['id']}/specimen_orders"
+        specimen_order = made(specimen_orders, {"title": "Weave"}, authorization, key.format(2))
         names = {
             b"@TOKEN@": authorization.encode(),
-            b"@WORK_ORDERS@": work_orders.encode(),
-            b"@WORK_ORDER@": f"/v1/work_orders/{work_order['id']}".encode(),
+            b"@SPECIMEN_ORDERS@": specimen_orders.encode(),
+            b"@SPECIMEN_ORDER@": f"/v1/specimen_orders/{specimen_order['id']}".encode(),
         }
         yield replace(service, names=names)
 
@@ -185,8 +185,8 @@ def post(target: str, body: bytes, *headers: str | bytes) -> bytes:
 
 
 def create(body: bytes, *headers: str | bytes) -> bytes:
-    """A new work order, or it would be one."""
-    return post("@WORK_ORDERS@", body, "@TOKEN@", *headers)
+    """A new specimen order, or it would be one."""
+    return post("@SPECIMEN_ORDERS@", body, "@TOKEN@", *headers)
 
 
 def titled(title: str) -> bytes:
@@ -217,7 +217,7 @@ def chunked(*chunks: bytes, end: bytes = b"0\r\n\r\n") -> bytes:
 
 
 def unended(*headers: str | bytes) -> bytes:
-    return sent("POST", "@WORK_ORDERS@", "@TOKEN@", "Content-Type: application/json", *headers)
+    return sent("POST", "@SPECIMEN_ORDERS@", "@TOKEN@", "Content-Type: application/json", *headers)
 
 
 class Bytes(io.RawIOBase):
@@ -349,10 +349,10 @@ BODIES: list[Case] = [
     ("right to left", titled("\u05e9\u05dc\u05d5\u05dd \u0645\u0631\u062d\u0628\u0627"), 201),
     ("text that turns the rest round", titled("\u202egnp.exe"), 422),
     ("combining text", titled("e\u0301 n\u0303"), 201),
-    ("no media type", sent("POST", "@WORK_ORDERS@", "@TOKEN@", "Content-Length: 2", body=b"{}"), 415),
+    ("no media type", sent("POST", "@SPECIMEN_ORDERS@", "@TOKEN@", "Content-Length: 2", body=b"{}"), 415),
     (
         "another media type",
-        sent("POST", "@WORK_ORDERS@", "@TOKEN@", FORM, "Content-Length: 2", body=b"{}"),
+        sent("POST", "@SPECIMEN_ORDERS@", "@TOKEN@", FORM, "Content-Length: 2", body=b"{}"),
         415,
     ),
     ("a gzipped body", create(b"\x1f\x8b\x08\x00", "Content-Encoding: gzip"), 415),
@@ -380,42 +380,46 @@ SIZES: list[Case] = [
     ("a path of 64 KB", mine("/" + "a" * 65_536), 414),
     ("a path of 30 KB", mine("/" + "%ff" * 10_000), 404),
     ("30,000 slashes", mine("/" * 30_000), 404),
-    ("a query of 64 KB", mine("@WORK_ORDERS@?q=" + "a" * 65_536), 414),
-    ("10,000 query parameters", mine("@WORK_ORDERS@?" + "a&" * 10_000), 422),
-    ("10,000 query parameters with values", mine("@WORK_ORDERS@?" + "a=1&" * 10_000), 414),
-    ("900 query parameters", mine("@WORK_ORDERS@?" + "a=1&" * 900), 422),
-    ("900 times a filter", mine("@WORK_ORDERS@?" + "status=open&" * 900), 422),
-    ("a cursor of 10 KB", mine("@WORK_ORDERS@?cursor=" + "a" * 10_000), 422),
+    ("a query of 64 KB", mine("@SPECIMEN_ORDERS@?q=" + "a" * 65_536), 414),
+    ("10,000 query parameters", mine("@SPECIMEN_ORDERS@?" + "a&" * 10_000), 422),
+    ("10,000 query parameters with values", mine("@SPECIMEN_ORDERS@?" + "a=1&" * 10_000), 414),
+    ("900 query parameters", mine("@SPECIMEN_ORDERS@?" + "a=1&" * 900), 422),
+    ("900 times a filter", mine("@SPECIMEN_ORDERS@?" + "status=open&" * 900), 422),
+    ("a cursor of 10 KB", mine("@SPECIMEN_ORDERS@?cursor=" + "a" * 10_000), 422),
     ("a method of 100 KB", b"A" * 100_000 + b" / HTTP/1.1\r\nHost: x\r\n\r\n", 400),
     ("a version of 100 KB", b"GET / HTTP/1." + b"1" * 100_000 + b"\r\nHost: x\r\n\r\n", 400),
     ("100 KB of empty lines", b"\r\n" * 50_000, 431),
 ]
 
 TARGETS: list[Case] = [
-    ("NUL in a path", mine("/v1/work_orders/%00"), 422),
+    ("NUL in a path", mine("/v1/specimen_orders/%00"), 422),
     ("a raw NUL in a path", mine("/v1/me\0"), 400),
-    ("NUL in a query", mine("@WORK_ORDERS@?q=a%00b"), 422),
-    ("NUL in the name of a parameter", mine("@WORK_ORDERS@?q%00=a"), 422),
-    ("a raw NUL in a query", mine("@WORK_ORDERS@?q=a\0"), 400),
-    ("NUL in a cursor", mine("@WORK_ORDERS@?cursor=%00"), 422),
-    ("NUL within a cursor", mine("@WORK_ORDERS@?cursor=AAAA"), 400),
-    ("rubbish in a cursor", mine("@WORK_ORDERS@?cursor=%ff%fe.."), 400),
-    ("a duplicate parameter", mine("@WORK_ORDERS@?limit=1&limit=2"), 422),
-    ("duplicate cursors", mine("@WORK_ORDERS@?cursor=a&cursor=b"), 422),
-    ("CR and LF in a query", mine("@WORK_ORDERS@?q=a%0d%0aX-Injected:%20b"), 200),
-    ("CR and LF in a cursor", mine("@WORK_ORDERS@?cursor=a%0d%0aX-Injected:%20b"), 400),
-    ("CR and LF in a path", mine("/v1/work_orders/a%0d%0aX-Injected:%20b"), 422),
+    ("NUL in a query", mine("@SPECIMEN_ORDERS@?q=a%00b"), 422),
+    ("NUL in the name of a parameter", mine("@SPECIMEN_ORDERS@?q%00=a"), 422),
+    ("a raw NUL in a query", mine("@SPECIMEN_ORDERS@?q=a\0"), 400),
+    ("NUL in a cursor", mine("@SPECIMEN_ORDERS@?cursor=%00"), 422),
+    ("NUL within a cursor", mine("@SPECIMEN_ORDERS@?cursor=AAAA"), 400),
+    ("rubbish in a cursor", mine("@SPECIMEN_ORDERS@?cursor=%ff%fe.."), 400),
+    ("a duplicate parameter", mine("@SPECIMEN_ORDERS@?limit=1&limit=2"), 422),
+    ("duplicate cursors", mine("@SPECIMEN_ORDERS@?cursor=a&cursor=b"), 422),
+    ("CR and LF in a query", mine("@SPECIMEN_ORDERS@?q=a%0d%0aX-Injected:%20b"), 200),
+    ("CR and LF in a cursor", mine("@SPECIMEN_ORDERS@?cursor=a%0d%0aX-Injected:%20b"), 400),
+    ("CR and LF in a path", mine("/v1/specimen_orders/a%0d%0aX-Injected:%20b"), 422),
     ("CR and LF in a path that is none", mine("/a%0d%0aX-Injected:%20b"), 404),
-    ("no UTF-8 in a query", mine("@WORK_ORDERS@?q=%ff%fe"), 200),
-    ("a lone surrogate in a query", mine("@WORK_ORDERS@?q=%ed%a0%80"), 200),
-    ("right to left in a query", mine("@WORK_ORDERS@?q=%d7%a9%d7%9c%e2%80%ae"), 200),
-    ("half an escape in a query", mine("@WORK_ORDERS@?q=%"), 200),
-    ("raw bytes in a query", mine("@WORK_ORDERS@?q=\u00e9"), 400),
-    ("a number of 5,000 digits in a query", mine("@WORK_ORDERS@?limit=" + "9" * 5_000), 422),
-    ("the digits of another script", mine("@WORK_ORDERS@?limit=%d9%a1"), 422),
-    ("an instant that is none", mine("@WORK_ORDERS@?due_after=9999-12-31T23:59:59-23:59"), 422),
-    ("SQL in a sort", mine("@WORK_ORDERS@?sort=id;drop%20table%20work_orders"), 422),
-    ("a search of nothing but operators", mine("@WORK_ORDERS@?q=%22%22%20-%20or%20%26%7c!:*()%27%5c"), 200),
+    ("no UTF-8 in a query", mine("@SPECIMEN_ORDERS@?q=%ff%fe"), 200),
+    ("a lone surrogate in a query", mine("@SPECIMEN_ORDERS@?q=%ed%a0%80"), 200),
+    ("right to left in a query", mine("@SPECIMEN_ORDERS@?q=%d7%a9%d7%9c%e2%80%ae"), 200),
+    ("half an escape in a query", mine("@SPECIMEN_ORDERS@?q=%"), 200),
+    ("raw bytes in a query", mine("@SPECIMEN_ORDERS@?q=\u00e9"), 400),
+    ("a number of 5,000 digits in a query", mine("@SPECIMEN_ORDERS@?limit=" + "9" * 5_000), 422),
+    ("the digits of another script", mine("@SPECIMEN_ORDERS@?limit=%d9%a1"), 422),
+    ("an instant that is none", mine("@SPECIMEN_ORDERS@?due_after=9999-12-31T23:59:59-23:59"), 422),
+    ("SQL in a sort", mine("@SPECIMEN_ORDERS@?sort=id;drop%20table%20specimen_orders"), 422),
+    (
+        "a search of nothing but operators",
+        mine("@SPECIMEN_ORDERS@?q=%22%22%20-%20or%20%26%7c!:*()%27%5c"),
+        200,
+    ),
     ("the way up", mine("/v1/../../etc/passwd"), 404),
     ("the way up, escaped", mine("/v1/%2e%2e/%2e%2e/etc/passwd"), 404),
     ("the way up, escaped twice", mine("/v1/%252e%252e/etc/passwd"), 404),
@@ -446,7 +450,7 @@ METHODS: list[Case] = [
     ("TRACE", sent("TRACE", "/v1/me"), 405),
     ("a method in small letters", sent("get", "/v1/me"), 400),
     ("no method", b" /v1/me HTTP/1.1\r\nHost: x\r\n\r\n", 400),
-    ("method override", mine("@WORK_ORDER@?_method=DELETE", "X-HTTP-Method-Override: DELETE"), 200),
+    ("method override", mine("@SPECIMEN_ORDER@?_method=DELETE", "X-HTTP-Method-Override: DELETE"), 200),
     ("method override of a POST", create(b'{"title": "x"}', "X-HTTP-Method-Override: DELETE"), 201),
     ("HEAD of what there is not", sent("HEAD", "/nothing"), 404),
     ("GET with a body", mine("/v1/me", "Content-Length: 4") + b"body", 200),
@@ -509,13 +513,13 @@ HEADERS: list[Case] = [
     ("nothing but XML is accepted", mine("/v1/me", "Accept: application/xml"), 200),
     ("nothing is accepted", mine("/v1/me", "Accept: */*;q=0"), 200),
     ("a rubbish Accept", mine("/v1/me", "Accept: ;;;,=\xff"), 200),
-    ("a rubbish tag for a GET", mine("@WORK_ORDER@", "If-None-Match: rubbish, \", W/"), 200),
+    ("a rubbish tag for a GET", mine("@SPECIMEN_ORDER@", "If-None-Match: rubbish, \", W/"), 200),
     (
         "a rubbish tag for a change",
-        sent("DELETE", "@WORK_ORDER@", "@TOKEN@", 'If-Match: W/"", rubbish "'),
+        sent("DELETE", "@SPECIMEN_ORDER@", "@TOKEN@", 'If-Match: W/"", rubbish "'),
         400,
     ),
-    ("a tag of another version", sent("DELETE", "@WORK_ORDER@", "@TOKEN@", 'If-Match: "999"'), 412),
+    ("a tag of another version", sent("DELETE", "@SPECIMEN_ORDER@", "@TOKEN@", 'If-Match: "999"'), 412),
     ("a rubbish key", create(b'{"title": "x"}', 'Idempotency-Key: "unended'), 400),
     ("an empty key", create(b'{"title": "x"}', 'Idempotency-Key: ""'), 400),
     ("a key of 10 KB", create(b'{"title": "x"}', "Idempotency-Key: " + "a" * 10_000), 400),
@@ -523,7 +527,7 @@ HEADERS: list[Case] = [
     ("two keys", create(b'{"title": "x"}', "Idempotency-Key: a", "Idempotency-Key: b"), 400),
     ("a range", mine("/v1/docs", "Range: bytes=9-1,a"), 200),
     ("a language", mine("/v1/me", "Accept-Language: " + "x-" * 5_000), 200),
-    ("no token", get("@WORK_ORDERS@"), 401),
+    ("no token", get("@SPECIMEN_ORDERS@"), 401),
     ("a token that is none", get("/v1/me", "Authorization: Bearer " + "." * 1_000), 401),
     ("a token beyond ASCII", get("/v1/me", "Authorization: Bearer \u00e9"), 401),
     ("two tokens", mine("/v1/me", "Authorization: Bearer other"), 200),
@@ -673,8 +677,8 @@ process.serve("kernel.servers.specimen:create_app", Settings, [])
 
 def test_the_body_of_a_request_is_no_request(service: Service) -> None:
     """Where another protocol is asked for, the parser does not read the body (request smuggling)."""
-    inner = service.filled_in(mine("@WORK_ORDER@"))
-    asks = sent("GET", "@WORK_ORDERS@", "@TOKEN@", "Connection: Upgrade", "Upgrade: h2c")
+    inner = service.filled_in(mine("@SPECIMEN_ORDER@"))
+    asks = sent("GET", "@SPECIMEN_ORDERS@", "@TOKEN@", "Connection: Upgrade", "Upgrade: h2c")
     outer = service.filled_in(asks[:-2] + f"Content-Length: {len(inner)}\r\n\r\n".encode())
     with service.connection() as connection:
         connection.sendall(outer)
@@ -687,9 +691,9 @@ def test_the_body_of_a_request_is_no_request(service: Service) -> None:
 
 
 def test_a_head_is_bounded_behind_another_request_too(service: Service) -> None:
-    long = mine("@WORK_ORDERS@", *(f"X-{number}: {'a' * 10_000}" for number in range(10)))
+    long = mine("@SPECIMEN_ORDERS@", *(f"X-{number}: {'a' * 10_000}" for number in range(10)))
     with service.connection() as connection:
-        connection.sendall(service.filled_in(mine("@WORK_ORDERS@") + long[:-10]))
+        connection.sendall(service.filled_in(mine("@SPECIMEN_ORDERS@") + long[:-10]))
         sleep(0.05)
         with suppress(ConnectionError):
             connection.sendall(long[-10:])

@@ -10,9 +10,9 @@ from domain.kernel.errors import NotFound
 from entrypoints.http.kernel.routing.routes import Deprecation, Router
 from entrypoints.http.kernel.server.app import Service, versioned_routes, with_kernel
 from kernel.specimen import v2
-from kernel.specimen.domain.work_orders import WorkOrder
+from kernel.specimen.domain.specimen_orders import SpecimenOrder
 from kernel.specimen.service import Container, versions
-from kernel.specimen.v2 import work_orders as second_work_orders
+from kernel.specimen.v2 import specimen_orders as second_specimen_orders
 from kernel.world.builders import Team
 
 BOTH = {**versions(), "v2": (v2,)}
@@ -24,34 +24,36 @@ async def app(container: Container) -> FastAPI:
 
 
 async def test_a_later_version_has_its_own_route_and_the_first_keeps_its(
-    member: AsyncClient, work_order: WorkOrder
+    member: AsyncClient, specimen_order: SpecimenOrder
 ) -> None:
-    first = (await member.get(f"/v1/work_orders/{work_order.id}")).json()
-    second = (await member.get(f"/v2/work_orders/{work_order.id}")).json()
-    assert second == {"id": str(work_order.id), "heading": first["title"], "status": "open", "version": 1}
+    first = (await member.get(f"/v1/specimen_orders/{specimen_order.id}")).json()
+    second = (await member.get(f"/v2/specimen_orders/{specimen_order.id}")).json()
+    assert second == {"id": str(specimen_order.id), "heading": first["title"], "status": "open", "version": 1}
 
 
 async def test_a_later_version_inherits_what_it_does_not_override(member: AsyncClient, team: Team) -> None:
-    created = await member.post(f"/v2/workspaces/{team.workspace.id}/work_orders", json={"title": "Spin"})
+    created = await member.post(f"/v2/workspaces/{team.workspace.id}/specimen_orders", json={"title": "Spin"})
     assert (created.status_code, created.headers["location"]) == (
         201,
-        f"/v2/work_orders/{created.json()['id']}",
+        f"/v2/specimen_orders/{created.json()['id']}",
     )
     assert (await member.get(created.headers["location"])).json()["heading"] == "Spin"
-    page = await member.get(f"/v2/workspaces/{team.workspace.id}/work_orders", params={"limit": 1})
+    page = await member.get(f"/v2/workspaces/{team.workspace.id}/specimen_orders", params={"limit": 1})
     assert [item["title"] for item in page.json()["items"]] == ["Spin"]
 
 
 def test_what_differs_may_call_what_is_in_its_path_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
-    router = Router(tag="work_orders", prefix="/v2")
+    router = Router(tag="specimen_orders", prefix="/v2")
 
-    @router.get("/work_orders/{id}", public=True, missing=NotFound)
-    async def get_work_order(id: str) -> dict[str, str]:
+    @router.get("/specimen_orders/{id}", public=True, missing=NotFound)
+    async def get_specimen_order(id: str) -> dict[str, str]:
         return {"id": id}
 
-    monkeypatch.setattr(second_work_orders, "router", router)
-    routes = [route.path for route in versioned_routes(with_kernel(BOTH)) if route.name == "get_work_order"]
-    assert routes == ["/v1/work_orders/{work_order_id}", "/v2/work_orders/{id}"]
+    monkeypatch.setattr(second_specimen_orders, "router", router)
+    routes = [
+        route.path for route in versioned_routes(with_kernel(BOTH)) if route.name == "get_specimen_order"
+    ]
+    assert routes == ["/v1/specimen_orders/{specimen_order_id}", "/v2/specimen_orders/{id}"]
 
 
 def test_versions_have_the_same_operations_and_documents_of_their_own(app: Service) -> None:
@@ -60,11 +62,11 @@ def test_versions_have_the_same_operations_and_documents_of_their_own(app: Servi
         path.replace("/v1/", "/v2/") for path, item in first["paths"].items() if "oauth" not in str(item)
     }
     assert set(second["paths"]) == moved
-    shown = second["paths"]["/v2/work_orders/{work_order_id}"]["get"]["responses"]["200"]["content"][
+    shown = second["paths"]["/v2/specimen_orders/{specimen_order_id}"]["get"]["responses"]["200"]["content"][
         "application/json"
     ]
-    assert shown["schema"] == {"$ref": "#/components/schemas/WorkOrderSummary"}
-    assert "WorkOrderSummary" not in first["components"]["schemas"]
+    assert shown["schema"] == {"$ref": "#/components/schemas/SpecimenOrderSummary"}
+    assert "SpecimenOrderSummary" not in first["components"]["schemas"]
 
 
 async def test_each_version_has_its_page(client: AsyncClient) -> None:
@@ -77,9 +79,9 @@ async def test_each_version_has_its_page(client: AsyncClient) -> None:
 
 
 def test_a_router_that_forgot_its_version_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(second_work_orders, "router", Router(tag="work_orders"))
+    monkeypatch.setattr(second_specimen_orders, "router", Router(tag="specimen_orders"))
     versions = with_kernel(BOTH)
-    with pytest.raises(TypeError, match=r"prefix /v1 \(tag work_orders\) is in the package of v2"):
+    with pytest.raises(TypeError, match=r"prefix /v1 \(tag specimen_orders\) is in the package of v2"):
         list(versioned_routes(versions))
 
 

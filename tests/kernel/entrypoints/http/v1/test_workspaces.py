@@ -74,10 +74,10 @@ async def test_an_archived_workspace_is_read_only_until_it_is_restored(
     assert archived.status_code == 200
     assert archived.json()["archived_at"] is not None
     assert (await member.get(address)).status_code == 200
-    refused = await member.post(f"{address}/work_orders", json={"title": "x"})
+    refused = await member.post(f"{address}/specimen_orders", json={"title": "x"})
     assert (refused.status_code, refused.json()["type"]) == (409, "/problems/workspace-archived")
     assert (await admin.delete(f"{address}/archival")).status_code == 204
-    assert (await member.post(f"{address}/work_orders", json={"title": "x"})).status_code == 201
+    assert (await member.post(f"{address}/specimen_orders", json={"title": "x"})).status_code == 201
     again = await admin.delete(f"{address}/archival")
     assert (again.status_code, again.json()["type"]) == (409, "/problems/workspace-not-archived")
 

@@ -1,4 +1,4 @@
-"""Notes on a work order."""
+"""SpecimenNotes on a specimen order."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -10,46 +10,46 @@ from domain.kernel.errors import Conflict, Forbidden, NotFound
 from domain.kernel.text import prose
 from domain.kernel.users import UserId
 from domain.kernel.workspaces import WorkspaceId
-from kernel.specimen.domain.work_orders import WorkOrderId
+from kernel.specimen.domain.specimen_orders import SpecimenOrderId
 
-NoteId = NewType("NoteId", UUID)
+SpecimenNoteId = NewType("SpecimenNoteId", UUID)
 
 BODY_MOST = 5_000
 EDIT_WINDOW = timedelta(minutes=15)
 
 
-class NoteNotFound(NotFound, of=NoteId):
+class SpecimenNoteNotFound(NotFound, of=SpecimenNoteId):
     """There is no such note, or it is not in a workspace of yours."""
 
 
-class NoteAuthorOnly(Forbidden):
+class SpecimenNoteAuthorOnly(Forbidden):
     """Only its author may do this to a note."""
 
 
-class NoteEditClosed(Conflict):
+class SpecimenNoteEditClosed(Conflict):
     """A note can be edited for 15 minutes only."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NoteAdded(Event):
-    note_id: NoteId
-    work_order_id: WorkOrderId
+class SpecimenNoteAdded(Event):
+    specimen_note_id: SpecimenNoteId
+    specimen_order_id: SpecimenOrderId
     workspace_id: WorkspaceId
     by: UserId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NoteEdited(Event):
-    note_id: NoteId
-    work_order_id: WorkOrderId
+class SpecimenNoteEdited(Event):
+    specimen_note_id: SpecimenNoteId
+    specimen_order_id: SpecimenOrderId
     workspace_id: WorkspaceId
     by: UserId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NoteDeleted(Event):
-    note_id: NoteId
-    work_order_id: WorkOrderId
+class SpecimenNoteDeleted(Event):
+    specimen_note_id: SpecimenNoteId
+    specimen_order_id: SpecimenOrderId
     workspace_id: WorkspaceId
     by: UserId
 
@@ -59,11 +59,11 @@ def _valid_body(body: str) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Note(Aggregate):
-    """What somebody said about a work order. It stays when its author leaves the workspace."""
+class SpecimenNote(Aggregate):
+    """What somebody said about a specimen order. It stays when its author leaves the workspace."""
 
-    id: NoteId
-    work_order_id: WorkOrderId
+    id: SpecimenNoteId
+    specimen_order_id: SpecimenOrderId
     workspace_id: WorkspaceId
     author_id: UserId
     body: str
@@ -74,8 +74,8 @@ class Note(Aggregate):
     def add(
         cls,
         *,
-        id: NoteId,
-        work_order_id: WorkOrderId,
+        id: SpecimenNoteId,
+        specimen_order_id: SpecimenOrderId,
         workspace_id: WorkspaceId,
         body: str,
         by: UserId,
@@ -83,27 +83,33 @@ class Note(Aggregate):
     ) -> Self:
         return cls(
             id=id,
-            work_order_id=work_order_id,
+            specimen_order_id=specimen_order_id,
             workspace_id=workspace_id,
             author_id=by,
             body=_valid_body(body),
             created_at=at,
             events=(
-                NoteAdded(at=at, note_id=id, work_order_id=work_order_id, workspace_id=workspace_id, by=by),
+                SpecimenNoteAdded(
+                    at=at,
+                    specimen_note_id=id,
+                    specimen_order_id=specimen_order_id,
+                    workspace_id=workspace_id,
+                    by=by,
+                ),
             ),
         )
 
     def edit(self, *, body: str, by: UserId, at: datetime) -> Self:
         if by != self.author_id:
-            raise NoteAuthorOnly("Write a note of your own.")
+            raise SpecimenNoteAuthorOnly("Write a note of your own.")
         if at - self.created_at > EDIT_WINDOW:
-            raise NoteEditClosed("Write another one.")
+            raise SpecimenNoteEditClosed("Write another one.")
         edited = replace(self, body=_valid_body(body), edited_at=at)
         return edited.recording(
-            NoteEdited(
+            SpecimenNoteEdited(
                 at=at,
-                note_id=self.id,
-                work_order_id=self.work_order_id,
+                specimen_note_id=self.id,
+                specimen_order_id=self.specimen_order_id,
                 workspace_id=self.workspace_id,
                 by=by,
             )
@@ -112,12 +118,12 @@ class Note(Aggregate):
     def delete(self, *, by: UserId, moderator: bool, at: datetime) -> Self:
         """By its author, or by a `moderator` of the workspace."""
         if by != self.author_id and not moderator:
-            raise NoteAuthorOnly("An admin of the workspace can delete it too.")
+            raise SpecimenNoteAuthorOnly("An admin of the workspace can delete it too.")
         return self.recording(
-            NoteDeleted(
+            SpecimenNoteDeleted(
                 at=at,
-                note_id=self.id,
-                work_order_id=self.work_order_id,
+                specimen_note_id=self.id,
+                specimen_order_id=self.specimen_order_id,
                 workspace_id=self.workspace_id,
                 by=by,
             )

@@ -6,12 +6,16 @@ from datetime import timedelta
 
 from application.kernel.paging import PageRequest, Sort
 from domain.kernel.aggregate import Aggregate
-from kernel.specimen.builders import a_note, a_work_order
-from kernel.specimen.commands.notes import add_note, delete_note, edit_note
-from kernel.specimen.domain.notes import Note, NoteId, NoteNotFound
-from kernel.specimen.queries.notes import NoteView
-from kernel.specimen.resources import work_orders
-from kernel.specimen.resources.work_orders import FILLED
+from kernel.specimen.builders import a_specimen_note, a_specimen_order
+from kernel.specimen.commands.specimen_notes import (
+    add_specimen_note,
+    delete_specimen_note,
+    edit_specimen_note,
+)
+from kernel.specimen.domain.specimen_notes import SpecimenNote, SpecimenNoteId, SpecimenNoteNotFound
+from kernel.specimen.queries.specimen_notes import SpecimenNoteView
+from kernel.specimen.resources import specimen_orders
+from kernel.specimen.resources.specimen_orders import FILLED
 from kernel.world.builders import NOW, a_user, a_workspace
 from kernel.world.resources import Example, Listed, Matrix, Places, Statements, World, in_a_workspace, json
 
@@ -21,21 +25,21 @@ LATER = NOW + timedelta(days=1, hours=2, minutes=3, seconds=4, microseconds=5)
 # ── contracts ────────────────────────────────────────────────────────────────────────────────────
 
 
-def note_example() -> Example:
+def specimen_note_example() -> Example:
     user, workspace = a_user(), a_workspace()
-    work_order = a_work_order(workspace_id=workspace.id, created_by=user.id)
-    note = a_note(
-        work_order_id=work_order.id,
+    specimen_order = a_specimen_order(workspace_id=workspace.id, created_by=user.id)
+    note = a_specimen_note(
+        specimen_order_id=specimen_order.id,
         workspace_id=workspace.id,
         author_id=user.id,
         body="Well\nwoven.",
         edited_at=LATER,
     )
     changed = replace(note, body="Better.", edited_at=LATER + timedelta(minutes=1))
-    return Example((user, workspace, work_order), note, changed, NoteNotFound)
+    return Example((user, workspace, specimen_order), note, changed, SpecimenNoteNotFound)
 
 
-EXAMPLES = [note_example]
+EXAMPLES = [specimen_note_example]
 
 
 # ── the world ────────────────────────────────────────────────────────────────────────────────────
@@ -43,17 +47,17 @@ EXAMPLES = [note_example]
 
 @dataclass(frozen=True)
 class Made:
-    note: Note
+    note: SpecimenNote
 
 
 def of(world: World) -> Made:
-    """A note of the member's on the work order."""
+    """A note of the member's on the specimen order."""
     return world.once(
         Made,
         lambda: Made(
-            a_note(
-                id=NoteId(world.id("note")),
-                work_order_id=work_orders.of(world).work_order.id,
+            a_specimen_note(
+                id=SpecimenNoteId(world.id("note")),
+                specimen_order_id=specimen_orders.of(world).specimen_order.id,
                 workspace_id=world.workspace_id,
                 author_id=world.member,
                 created_at=world.at,
@@ -67,54 +71,64 @@ def stored(world: World) -> Sequence[Aggregate]:
 
 
 def crowd(world: World, count: int) -> Sequence[Aggregate]:
-    work_order_id = work_orders.of(world).work_order.id
+    specimen_order_id = specimen_orders.of(world).specimen_order.id
     return [
-        a_note(work_order_id=work_order_id, workspace_id=world.workspace_id, author_id=world.owner)
+        a_specimen_note(
+            specimen_order_id=specimen_order_id, workspace_id=world.workspace_id, author_id=world.owner
+        )
         for _ in range(count)
     ]
 
 
 def places(world: World) -> Places:
-    return {"note_id": of(world).note.id}
+    return {"specimen_note_id": of(world).note.id}
 
 
 PEOPLE: list[str] = []
 
 MATRIX: Matrix = {
-    "POST /v1/work_orders/{work_order_id}/notes": in_a_workspace(
+    "POST /v1/specimen_orders/{specimen_order_id}/specimen_notes": in_a_workspace(
         "member", 201, weak=("viewer", 403), send=json(body="Which wool?")
     ),
-    "GET /v1/work_orders/{work_order_id}/notes": in_a_workspace("viewer", weak=None),
-    "GET /v1/notes/{note_id}": in_a_workspace("viewer", weak=None),
-    "PATCH /v1/notes/{note_id}": in_a_workspace("member", weak=("owner", 403), send=json(body="Whose wool?")),
-    "DELETE /v1/notes/{note_id}": in_a_workspace("member", 204, weak=("viewer", 403)),
+    "GET /v1/specimen_orders/{specimen_order_id}/specimen_notes": in_a_workspace("viewer", weak=None),
+    "GET /v1/specimen_notes/{specimen_note_id}": in_a_workspace("viewer", weak=None),
+    "PATCH /v1/specimen_notes/{specimen_note_id}": in_a_workspace(
+        "member", weak=("owner", 403), send=json(body="Whose wool?")
+    ),
+    "DELETE /v1/specimen_notes/{specimen_note_id}": in_a_workspace("member", 204, weak=("viewer", 403)),
 }
 
 
 # ── statements ───────────────────────────────────────────────────────────────────────────────────
 
 COMMANDS: Statements = {
-    # work order, standing, change
-    "add_note": (
+    # specimen order, standing, change
+    "add_specimen_note": (
         3,
         lambda it: it.run(
-            add_note, it.team.member, work_orders.of(it.world).work_order.id, body="Which wool?"
+            add_specimen_note,
+            it.team.member,
+            specimen_orders.of(it.world).specimen_order.id,
+            body="Which wool?",
         ),
     ),
     # note, standing, change
-    "edit_note": (
+    "edit_specimen_note": (
         3,
-        lambda it: it.run(edit_note, it.team.member, of(it.world).note.id, body="Whose wool?"),
+        lambda it: it.run(edit_specimen_note, it.team.member, of(it.world).note.id, body="Whose wool?"),
     ),
-    "delete_note": (3, lambda it: it.run(delete_note, it.team.admin, of(it.world).note.id)),
+    "delete_specimen_note": (3, lambda it: it.run(delete_specimen_note, it.team.admin, of(it.world).note.id)),
 }
 
 QUERIES: Statements = {
-    "notes.get": (1, lambda it: it.ask.notes.get(it.team.viewer.user_id, of(it.world).note.id)),
-    "notes.page": (
+    "specimen_notes.get": (
         1,
-        lambda it: it.ask.notes.page(
-            it.team.viewer.user_id, work_orders.of(it.world).work_order.id, PageRequest(limit=20)
+        lambda it: it.ask.specimen_notes.get(it.team.viewer.user_id, of(it.world).note.id),
+    ),
+    "specimen_notes.page": (
+        1,
+        lambda it: it.ask.specimen_notes.page(
+            it.team.viewer.user_id, specimen_orders.of(it.world).specimen_order.id, PageRequest(limit=20)
         ),
     ),
 }
@@ -125,16 +139,16 @@ FILLINGS: Mapping[str, str] = {}
 # ── lists ────────────────────────────────────────────────────────────────────────────────────────
 
 FILL = {
-    "notes": """
-        INSERT INTO notes (id, work_order_id, workspace_id, author_id, body, created_at, version)
+    "specimen_notes": """
+        INSERT INTO specimen_notes (id, specimen_order_id, workspace_id, author_id, body, created_at, version)
         SELECT gen_random_uuid(), '00000000-0000-0000-0000-000000000001', :workspace, :owner, 'loom', :at, 1
         FROM generate_series(1, 10000) AS n
     """,
 }
-LISTS: dict[str, Listed[NoteView]] = {
-    "notes": Listed(
-        table="notes",
-        ask=lambda world, _, page: world.ask.notes.page(world.team.viewer.user_id, FILLED, page),
+LISTS: dict[str, Listed[SpecimenNoteView]] = {
+    "specimen_notes": Listed(
+        table="specimen_notes",
+        ask=lambda world, _, page: world.ask.specimen_notes.page(world.team.viewer.user_id, FILLED, page),
         sorts={"created_at": lambda view: view.created_at},
         fixed=Sort("created_at"),
     ),

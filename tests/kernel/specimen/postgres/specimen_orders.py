@@ -1,4 +1,4 @@
-"""WorkOrders in PostgreSQL: the table, the repository, the queries."""
+"""SpecimenOrders in PostgreSQL: the table, the repository, the queries."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -38,22 +38,22 @@ from adapters.postgres.kernel.workspaces import workspaces
 from application.kernel.paging import Page, PageRequest, Sort
 from domain.kernel.users import UserId
 from domain.kernel.workspaces import WorkspaceId, WorkspaceNotFound
-from kernel.specimen.domain.work_orders import (
+from kernel.specimen.domain.specimen_orders import (
     DESCRIPTION_MOST,
     LABELS_MOST,
     TITLE_MOST,
-    WorkOrder,
-    WorkOrderAssigneeNotMember,
-    WorkOrderId,
-    WorkOrderNotFound,
-    WorkOrderPriority,
-    WorkOrderStatus,
+    SpecimenOrder,
+    SpecimenOrderAssigneeNotMember,
+    SpecimenOrderId,
+    SpecimenOrderNotFound,
+    SpecimenOrderPriority,
+    SpecimenOrderStatus,
 )
-from kernel.specimen.queries.work_orders import (
-    WorkOrderFilter,
-    WorkOrderQueries,
-    WorkOrderSortKey,
-    WorkOrderView,
+from kernel.specimen.queries.specimen_orders import (
+    SpecimenOrderFilter,
+    SpecimenOrderQueries,
+    SpecimenOrderSortKey,
+    SpecimenOrderView,
 )
 
 # Expressions that are indexed, so they have to be written the same wherever they stand. A far day stands for
@@ -61,15 +61,15 @@ from kernel.specimen.queries.work_orders import (
 _DUE: ColumnElement[datetime] = literal_column("coalesce(due_at, '9999-12-31 00:00:00+00'::timestamptz)")
 _INSTANT = DateTime(timezone=True)
 _RANK = literal_column(
-    f"array_position(ARRAY[{', '.join(f"'{priority}'" for priority in WorkOrderPriority)}], priority)",
+    f"array_position(ARRAY[{', '.join(f"'{priority}'" for priority in SpecimenOrderPriority)}], priority)",
     Integer,
 )
 _WORDS: ColumnElement[Any] = literal_column(
     "to_tsvector('simple'::regconfig, (title || ' '::text) || description)"
 )
 
-work_orders = Table(
-    "work_orders",
+specimen_orders = Table(
+    "specimen_orders",
     metadata,
     key(),
     Column("workspace_id", Uuid, ForeignKey(workspaces.c.id, ondelete="CASCADE"), nullable=False),
@@ -85,16 +85,16 @@ work_orders = Table(
     instant("updated_at"),
     instant("finished_at", nullable=True),
     version(),
-    # An assignee is a member, and whoever leaves is taken off their work_orders; a trigger raises the
+    # An assignee is a member, and whoever leaves is taken off their specimen_orders; a trigger raises the
     # version then, so that no save is lost (see `setup.py`).
     ForeignKeyConstraint(
         ["workspace_id", "assignee_id"],
         ["memberships.workspace_id", "memberships.user_id"],
-        name="fk_work_orders_assignee_memberships",
+        name="fk_specimen_orders_assignee_memberships",
         ondelete="SET NULL (assignee_id)",
     ),
-    one_of("status", WorkOrderStatus),
-    one_of("priority", WorkOrderPriority),
+    one_of("status", SpecimenOrderStatus),
+    one_of("priority", SpecimenOrderPriority),
     between("title", 1, TITLE_MOST),
     between("description", 0, DESCRIPTION_MOST),
     CheckConstraint(f"cardinality(labels) <= {LABELS_MOST}", name="labels_count"),
@@ -103,72 +103,76 @@ work_orders = Table(
     Index(None, "created_by"),
     Index(None, "workspace_id", "created_at", "id"),
     Index(None, "workspace_id", "title", "id"),
-    Index("ix_work_orders_workspace_id_due", "workspace_id", _DUE, "id"),
-    Index("ix_work_orders_workspace_id_rank", "workspace_id", _RANK, "id"),
-    # What was done lately; work orders that are not done do not enter it.
+    Index("ix_specimen_orders_workspace_id_due", "workspace_id", _DUE, "id"),
+    Index("ix_specimen_orders_workspace_id_rank", "workspace_id", _RANK, "id"),
+    # What was done lately; specimen orders that are not done do not enter it.
     Index(
-        "ix_work_orders_workspace_id_finished_at",
+        "ix_specimen_orders_workspace_id_finished_at",
         "workspace_id",
         "finished_at",
         postgresql_where=literal_column("finished_at IS NOT NULL"),
     ),
-    Index("ix_work_orders_labels", "labels", postgresql_using="gin"),
-    Index("ix_work_orders_words", _WORDS, postgresql_using="gin"),
+    Index("ix_specimen_orders_labels", "labels", postgresql_using="gin"),
+    Index("ix_specimen_orders_words", _WORDS, postgresql_using="gin"),
     info={"migrated": False},  # made for the tests by `statements`, not by a migration
 )
 
 
-class PostgresWorkOrders(PostgresRepository[WorkOrder, WorkOrderId]):
-    table, entity, missing = work_orders, WorkOrder, WorkOrderNotFound
+class PostgresSpecimenOrders(PostgresRepository[SpecimenOrder, SpecimenOrderId]):
+    table, entity, missing = specimen_orders, SpecimenOrder, SpecimenOrderNotFound
     conflicts: ClassVar[Conflicts] = {
-        "fk_work_orders_assignee_memberships": lambda: WorkOrderAssigneeNotMember(
+        "fk_specimen_orders_assignee_memberships": lambda: SpecimenOrderAssigneeNotMember(
             "Invite them first.", field="assignee_id"
         ),
-        "fk_work_orders_workspace_id_workspaces": WorkspaceNotFound,
+        "fk_specimen_orders_workspace_id_workspaces": WorkspaceNotFound,
     }
 
 
-_VIEW = select(*(work_orders.c[name] for name in column_names(WorkOrderView)))
+_VIEW = select(*(specimen_orders.c[name] for name in column_names(SpecimenOrderView)))
 _GET = Statement(
     _VIEW.where(
-        work_orders.c.id == bindparam("work_order_id"), seen_by_viewer(work_orders.c.workspace_id).exists()
+        specimen_orders.c.id == bindparam("specimen_order_id"),
+        seen_by_viewer(specimen_orders.c.workspace_id).exists(),
     )
 )
 _PAGE = Listing(
-    WorkOrderView,
-    _VIEW.where(work_orders.c.workspace_id == bindparam("workspace_id")),
-    id=work_orders.c.id,
+    SpecimenOrderView,
+    _VIEW.where(specimen_orders.c.workspace_id == bindparam("workspace_id")),
+    id=specimen_orders.c.id,
     sorts={
-        "created_at": by_time(work_orders.c.created_at),
+        "created_at": by_time(specimen_orders.c.created_at),
         "due_at": by_time(_DUE),
         "priority": by_number(_RANK),
-        "title": by_text(work_orders.c.title),
+        "title": by_text(specimen_orders.c.title),
     },
-    sorted_by=WorkOrderSortKey,
+    sorted_by=SpecimenOrderSortKey,
     filters={
-        "status": work_orders.c.status == any_(bindparam("status", type_=ARRAY(Text))),
-        "priority": work_orders.c.priority == any_(bindparam("priority", type_=ARRAY(Text))),
-        "assignee_id": work_orders.c.assignee_id == bindparam("assignee_id"),
-        "label": work_orders.c.labels.contains(cast(array([bindparam("label", type_=Text)]), ARRAY(Text))),
+        "status": specimen_orders.c.status == any_(bindparam("status", type_=ARRAY(Text))),
+        "priority": specimen_orders.c.priority == any_(bindparam("priority", type_=ARRAY(Text))),
+        "assignee_id": specimen_orders.c.assignee_id == bindparam("assignee_id"),
+        "label": specimen_orders.c.labels.contains(
+            cast(array([bindparam("label", type_=Text)]), ARRAY(Text))
+        ),
         # Said of the indexed expression too, or a window of time could not be read from the index.
-        "due_after": (bindparam("due_after", type_=_INSTANT) <= _DUE) & work_orders.c.due_at.is_not(None),
-        "due_before": (bindparam("due_before", type_=_INSTANT) > _DUE) & work_orders.c.due_at.is_not(None),
+        "due_after": (bindparam("due_after", type_=_INSTANT) <= _DUE) & specimen_orders.c.due_at.is_not(None),
+        "due_before": (bindparam("due_before", type_=_INSTANT) > _DUE)
+        & specimen_orders.c.due_at.is_not(None),
         "q": _WORDS.op("@@")(
             func.websearch_to_tsquery(literal_column("'simple'::regconfig"), bindparam("q", type_=Text))
         ),
     },
-    filtered_by=WorkOrderFilter,
+    filtered_by=SpecimenOrderFilter,
     gate=seen_by_viewer(bindparam("workspace_id", type_=Uuid)),
     missing=WorkspaceNotFound,
 )
-_view = loader(WorkOrderView)
+_view = loader(SpecimenOrderView)
 
 
-class PostgresWorkOrderQueries(PostgresQueries, WorkOrderQueries):
+class PostgresSpecimenOrderQueries(PostgresQueries, SpecimenOrderQueries):
     @override
-    async def get(self, viewer: UserId, work_order_id: WorkOrderId, /) -> WorkOrderView:
+    async def get(self, viewer: UserId, specimen_order_id: SpecimenOrderId, /) -> SpecimenOrderView:
         return await self._one(
-            _GET, {"viewer": viewer, "work_order_id": work_order_id}, _view, WorkOrderNotFound
+            _GET, {"viewer": viewer, "specimen_order_id": specimen_order_id}, _view, SpecimenOrderNotFound
         )
 
     @override
@@ -176,10 +180,10 @@ class PostgresWorkOrderQueries(PostgresQueries, WorkOrderQueries):
         self,
         viewer: UserId,
         workspace_id: WorkspaceId,
-        where: WorkOrderFilter,
-        sort: Sequence[Sort[WorkOrderSortKey]],
+        where: SpecimenOrderFilter,
+        sort: Sequence[Sort[SpecimenOrderSortKey]],
         page: PageRequest,
         /,
-    ) -> Page[WorkOrderView]:
+    ) -> Page[SpecimenOrderView]:
         scope = {"viewer": viewer, "workspace_id": workspace_id}
         return await _PAGE.page(self._source, scope, page, sort=sort, where=where)

@@ -1,4 +1,4 @@
-"""What a member can ask about work orders."""
+"""What a member can ask about specimen orders."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,19 +9,24 @@ from application.kernel.example import Example
 from application.kernel.paging import Length, Page, PageRequest, Sort
 from domain.kernel.users import UserId
 from domain.kernel.workspaces import WorkspaceId
-from kernel.specimen.domain.work_orders import LABEL_MOST, WorkOrderId, WorkOrderPriority, WorkOrderStatus
+from kernel.specimen.domain.specimen_orders import (
+    LABEL_MOST,
+    SpecimenOrderId,
+    SpecimenOrderPriority,
+    SpecimenOrderStatus,
+)
 
 
 @dataclass(slots=True)
-class WorkOrderView:
-    """A work order. Times are UTC; `finished_at` is set exactly while it is done."""
+class SpecimenOrderView:
+    """A specimen order. Times are UTC; `finished_at` is set exactly while it is done."""
 
-    id: WorkOrderId
+    id: SpecimenOrderId
     workspace_id: WorkspaceId
     title: Annotated[str, Example("Weave algebraic patterns")]
     description: str
-    status: WorkOrderStatus
-    priority: WorkOrderPriority
+    status: SpecimenOrderStatus
+    priority: SpecimenOrderPriority
     due_at: datetime | None
     assignee_id: UserId | None
     labels: list[str]
@@ -33,13 +38,13 @@ class WorkOrderView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WorkOrderFilter:
-    """Which work orders. All filters that are given have to hold; of several values any will do."""
+class SpecimenOrderFilter:
+    """Which specimen orders. All filters that are given have to hold; of several values any will do."""
 
-    status: Annotated[Sequence[WorkOrderStatus], Length(20)] = ()
+    status: Annotated[Sequence[SpecimenOrderStatus], Length(20)] = ()
     """In any of these statuses."""
 
-    priority: Annotated[Sequence[WorkOrderPriority], Length(20)] = ()
+    priority: Annotated[Sequence[SpecimenOrderPriority], Length(20)] = ()
     """Of any of these priorities."""
 
     assignee_id: UserId | None = None
@@ -58,23 +63,23 @@ class WorkOrderFilter:
     """Words in title or description, in the manner of a web search: `"exact words"`, `-without`, `or`."""
 
 
-type WorkOrderSortKey = Annotated[
+type SpecimenOrderSortKey = Annotated[
     Literal["created_at", "due_at", "priority", "title"], Sort("created_at", descending=True)
 ]
-"""WorkOrders without a due date come last when sorted by it upwards."""
+"""SpecimenOrders without a due date come last when sorted by it upwards."""
 
 
-class WorkOrderQueries(Protocol):
-    async def get(self, viewer: UserId, work_order_id: WorkOrderId, /) -> WorkOrderView:
-        """Raises WorkOrderNotFound, also for somebody who is no member of the workspace."""
+class SpecimenOrderQueries(Protocol):
+    async def get(self, viewer: UserId, specimen_order_id: SpecimenOrderId, /) -> SpecimenOrderView:
+        """Raises SpecimenOrderNotFound, also for somebody who is no member of the workspace."""
 
     async def page(
         self,
         viewer: UserId,
         workspace_id: WorkspaceId,
-        where: WorkOrderFilter,
-        sort: Sequence[Sort[WorkOrderSortKey]],
+        where: SpecimenOrderFilter,
+        sort: Sequence[Sort[SpecimenOrderSortKey]],
         page: PageRequest,
         /,
-    ) -> Page[WorkOrderView]:
+    ) -> Page[SpecimenOrderView]:
         """Sorted by `sort` and then by id; raises WorkspaceNotFound, InvalidCursor."""

@@ -1,4 +1,4 @@
-"""WorkOrders: what the members of a workspace have to do."""
+"""SpecimenOrders: what the members of a workspace have to do."""
 
 import re
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from domain.kernel.text import line, prose
 from domain.kernel.users import UserId
 from domain.kernel.workspaces import WorkspaceId
 
-WorkOrderId = NewType("WorkOrderId", UUID)
+SpecimenOrderId = NewType("SpecimenOrderId", UUID)
 
 TITLE_MOST = 200
 DESCRIPTION_MOST = 10_000
@@ -24,14 +24,14 @@ LABEL_PATTERN = r"[a-z0-9]+(-[a-z0-9]+)*"
 LABEL_MOST = 30
 
 
-class WorkOrderStatus(StrEnum):
+class SpecimenOrderStatus(StrEnum):
     OPEN = "open"
     IN_PROGRESS = "in_progress"
     DONE = "done"
     CANCELLED = "cancelled"
 
 
-class WorkOrderPriority(StrEnum):
+class SpecimenOrderPriority(StrEnum):
     """From the least to the most; a list sorted by priority follows this order."""
 
     LOW = "low"
@@ -40,79 +40,79 @@ class WorkOrderPriority(StrEnum):
     URGENT = "urgent"
 
 
-# Where a work order may go from where it is. What is finished can only be reopened.
-MOVES: Mapping[WorkOrderStatus, frozenset[WorkOrderStatus]] = MappingProxyType(
+# Where a specimen order may go from where it is. What is finished can only be reopened.
+MOVES: Mapping[SpecimenOrderStatus, frozenset[SpecimenOrderStatus]] = MappingProxyType(
     {
-        WorkOrderStatus.OPEN: frozenset(
-            {WorkOrderStatus.IN_PROGRESS, WorkOrderStatus.DONE, WorkOrderStatus.CANCELLED}
+        SpecimenOrderStatus.OPEN: frozenset(
+            {SpecimenOrderStatus.IN_PROGRESS, SpecimenOrderStatus.DONE, SpecimenOrderStatus.CANCELLED}
         ),
-        WorkOrderStatus.IN_PROGRESS: frozenset(
-            {WorkOrderStatus.OPEN, WorkOrderStatus.DONE, WorkOrderStatus.CANCELLED}
+        SpecimenOrderStatus.IN_PROGRESS: frozenset(
+            {SpecimenOrderStatus.OPEN, SpecimenOrderStatus.DONE, SpecimenOrderStatus.CANCELLED}
         ),
-        WorkOrderStatus.DONE: frozenset({WorkOrderStatus.OPEN}),
-        WorkOrderStatus.CANCELLED: frozenset({WorkOrderStatus.OPEN}),
+        SpecimenOrderStatus.DONE: frozenset({SpecimenOrderStatus.OPEN}),
+        SpecimenOrderStatus.CANCELLED: frozenset({SpecimenOrderStatus.OPEN}),
     }
 )
 
 
-class WorkOrderNotFound(NotFound, of=WorkOrderId):
-    """There is no such work order, or it is not in a workspace of yours."""
+class SpecimenOrderNotFound(NotFound, of=SpecimenOrderId):
+    """There is no such specimen order, or it is not in a workspace of yours."""
 
 
-class TransitionNotAllowed(Conflict):
-    """The work order cannot go from its status to that one."""
+class SpecimenOrderTransitionNotAllowed(Conflict):
+    """The specimen order cannot go from its status to that one."""
 
 
-class WorkOrderAssigneeNotMember(Invalid):
-    """A work order can only be assigned to a member of its workspace."""
+class SpecimenOrderAssigneeNotMember(Invalid):
+    """A specimen order can only be assigned to a member of its workspace."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WorkOrderCreated(Event):
-    work_order_id: WorkOrderId
+class SpecimenOrderCreated(Event):
+    specimen_order_id: SpecimenOrderId
     workspace_id: WorkspaceId
     by: UserId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WorkOrderEdited(Event):
-    work_order_id: WorkOrderId
+class SpecimenOrderEdited(Event):
+    specimen_order_id: SpecimenOrderId
     workspace_id: WorkspaceId
     by: UserId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WorkOrderAssigned(Event):
-    """The assignee is new; nobody is told when a work order is taken away from them."""
+class SpecimenOrderAssigned(Event):
+    """The assignee is new; nobody is told when a specimen order is taken away from them."""
 
-    work_order_id: WorkOrderId
+    specimen_order_id: SpecimenOrderId
     workspace_id: WorkspaceId
     assignee_id: UserId
     by: UserId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WorkOrderMoved(Event):
-    work_order_id: WorkOrderId
+class SpecimenOrderMoved(Event):
+    specimen_order_id: SpecimenOrderId
     workspace_id: WorkspaceId
-    origin: WorkOrderStatus
-    destination: WorkOrderStatus
+    origin: SpecimenOrderStatus
+    destination: SpecimenOrderStatus
     by: UserId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WorkOrderDeleted(Event):
-    work_order_id: WorkOrderId
+class SpecimenOrderDeleted(Event):
+    specimen_order_id: SpecimenOrderId
     workspace_id: WorkspaceId
     by: UserId
 
 
-class WorkOrderChanges(TypedDict, total=False):
-    """What of a work order can be edited; what is absent stays, and `None` takes the value away."""
+class SpecimenOrderChanges(TypedDict, total=False):
+    """What of a specimen order can be edited; what is absent stays, and `None` takes the value away."""
 
     title: str
     description: str
-    priority: WorkOrderPriority
+    priority: SpecimenOrderPriority
     due_at: datetime | None
     assignee_id: UserId | None
     labels: tuple[str, ...]
@@ -138,15 +138,15 @@ def _valid_labels(labels: tuple[str, ...]) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WorkOrder(Aggregate):
+class SpecimenOrder(Aggregate):
     """Something to do. `labels` are sorted and unique; `finished_at` is set exactly while it is done."""
 
-    id: WorkOrderId
+    id: SpecimenOrderId
     workspace_id: WorkspaceId
     title: str
     description: str = ""
-    status: WorkOrderStatus = WorkOrderStatus.OPEN
-    priority: WorkOrderPriority = WorkOrderPriority.NORMAL
+    status: SpecimenOrderStatus = SpecimenOrderStatus.OPEN
+    priority: SpecimenOrderPriority = SpecimenOrderPriority.NORMAL
     due_at: datetime | None = None
     assignee_id: UserId | None = None
     labels: tuple[str, ...] = ()
@@ -159,19 +159,19 @@ class WorkOrder(Aggregate):
     def create(
         cls,
         *,
-        id: WorkOrderId,
+        id: SpecimenOrderId,
         workspace_id: WorkspaceId,
         title: str,
         description: str = "",
-        priority: WorkOrderPriority = WorkOrderPriority.NORMAL,
+        priority: SpecimenOrderPriority = SpecimenOrderPriority.NORMAL,
         due_at: datetime | None = None,
         assignee_id: UserId | None = None,
         labels: tuple[str, ...] = (),
         by: UserId,
         at: datetime,
     ) -> Self:
-        """An open work order; the repository refuses an assignee who is no member."""
-        work_order = cls(
+        """An open specimen order; the repository refuses an assignee who is no member."""
+        specimen_order = cls(
             id=id,
             workspace_id=workspace_id,
             title=_valid_title(title),
@@ -183,16 +183,16 @@ class WorkOrder(Aggregate):
             created_by=by,
             created_at=at,
             updated_at=at,
-            events=(WorkOrderCreated(at=at, work_order_id=id, workspace_id=workspace_id, by=by),),
+            events=(SpecimenOrderCreated(at=at, specimen_order_id=id, workspace_id=workspace_id, by=by),),
         )
         return (
-            work_order
+            specimen_order
             if assignee_id is None
-            else work_order.recording(_assigned(work_order, assignee_id, by, at))
+            else specimen_order.recording(_assigned(specimen_order, assignee_id, by, at))
         )
 
-    def edit(self, *, by: UserId, at: datetime, **changes: Unpack[WorkOrderChanges]) -> Self:
-        """The work order with its changes; unchanged, and without an event, where they change nothing."""
+    def edit(self, *, by: UserId, at: datetime, **changes: Unpack[SpecimenOrderChanges]) -> Self:
+        """The specimen order with its changes; unchanged, and without an event, where they change nothing."""
         if "title" in changes:
             changes["title"] = _valid_title(changes["title"])
         if "description" in changes:
@@ -203,38 +203,42 @@ class WorkOrder(Aggregate):
         if edited == self:
             return self
         edited = replace(edited, updated_at=at).recording(
-            WorkOrderEdited(at=at, work_order_id=self.id, workspace_id=self.workspace_id, by=by)
+            SpecimenOrderEdited(at=at, specimen_order_id=self.id, workspace_id=self.workspace_id, by=by)
         )
         if edited.assignee_id is None or edited.assignee_id == self.assignee_id:
             return edited
         return edited.recording(_assigned(edited, edited.assignee_id, by, at))
 
-    def move(self, destination: WorkOrderStatus, *, by: UserId, at: datetime) -> Self:
-        """The work order in another status, if `MOVES` has the way there."""
+    def move(self, destination: SpecimenOrderStatus, *, by: UserId, at: datetime) -> Self:
+        """The specimen order in another status, if `MOVES` has the way there."""
         if destination not in MOVES[self.status]:
-            raise TransitionNotAllowed(f"It is {self.status}, and from there it cannot become {destination}.")
-        moved = WorkOrderMoved(
+            raise SpecimenOrderTransitionNotAllowed(
+                f"It is {self.status}, and from there it cannot become {destination}."
+            )
+        moved = SpecimenOrderMoved(
             at=at,
-            work_order_id=self.id,
+            specimen_order_id=self.id,
             workspace_id=self.workspace_id,
             origin=self.status,
             destination=destination,
             by=by,
         )
-        finished_at = at if destination is WorkOrderStatus.DONE else None
+        finished_at = at if destination is SpecimenOrderStatus.DONE else None
         return replace(self, status=destination, finished_at=finished_at, updated_at=at).recording(moved)
 
     def delete(self, *, by: UserId, at: datetime) -> Self:
         return self.recording(
-            WorkOrderDeleted(at=at, work_order_id=self.id, workspace_id=self.workspace_id, by=by)
+            SpecimenOrderDeleted(at=at, specimen_order_id=self.id, workspace_id=self.workspace_id, by=by)
         )
 
 
-def _assigned(work_order: WorkOrder, assignee_id: UserId, by: UserId, at: datetime) -> WorkOrderAssigned:
-    return WorkOrderAssigned(
+def _assigned(
+    specimen_order: SpecimenOrder, assignee_id: UserId, by: UserId, at: datetime
+) -> SpecimenOrderAssigned:
+    return SpecimenOrderAssigned(
         at=at,
-        work_order_id=work_order.id,
-        workspace_id=work_order.workspace_id,
+        specimen_order_id=specimen_order.id,
+        workspace_id=specimen_order.workspace_id,
         assignee_id=assignee_id,
         by=by,
     )
