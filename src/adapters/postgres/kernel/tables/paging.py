@@ -136,6 +136,7 @@ class Listing[View]:
         shown, selected = column_names(view), [column.key for column in source.selected_columns]
         if shown != selected:
             raise TypeError(f"{view.__name__} has the fields {shown}, and its source selects {selected}.")
+        self._name = view.__name__
         self._load = loader(view)
         self._width = len(column_names(view))
         self._source = source
@@ -164,7 +165,7 @@ class Listing[View]:
         order = tuple((key.key, key.descending) for key in sort)
         after = None
         if request.cursor is not None:
-            after = self._read_cursor(request.cursor, order, _mark(scope, given, order))
+            after = self._read_cursor(request.cursor, order, self._mark(scope, given, order))
         shape = self._shape(tuple(given), order, after is not None, request.limit, request.counted)
         rows = await source.fetch(shape.statement, {**scope, **given, **(after or {})})
         total = None
@@ -183,7 +184,17 @@ class Listing[View]:
         if not more:
             return Page(items=items, next=None, total=total)
         values = [rows[-1][place] for place in shape.places]
-        return Page(items=items, next=_write_cursor(values, _mark(scope, given, order)), total=total)
+        return Page(items=items, next=_write_cursor(values, self._mark(scope, given, order)), total=total)
+
+    def _mark(
+        self, scope: Mapping[str, Any], where: Mapping[str, Any], order: Sequence[tuple[str, bool]]
+    ) -> str:
+        """Tells lists, filters and sorts apart; no secret, since the SQL itself checks who may see."""
+        try:
+            said = msgspec.json.encode((self._name, scope, where, order))
+        except UnicodeEncodeError as error:  # half a surrogate pair, which no page before could have matched
+            raise InvalidCursor("It belongs to another filter; start at the first page.") from error
+        return hashlib.blake2b(said, digest_size=8).hexdigest()
 
     def _given(self, where: object) -> dict[str, Any]:
         """The filters that are in use, with the values that they bind; several have no order and no twins."""
@@ -286,15 +297,6 @@ def _ensure_all(what: str, meant: Mapping[str, object], declared: Sequence[str])
     ]
     if differences:
         raise TypeError(f"{what} differ: {'; '.join(differences)}.")
-
-
-def _mark(scope: Mapping[str, Any], where: Mapping[str, Any], order: Sequence[tuple[str, bool]]) -> str:
-    """Tells one list, filter and sort from another; no secret, since the SQL itself checks who may see."""
-    try:
-        said = msgspec.json.encode((scope, where, order))
-    except UnicodeEncodeError as error:  # half a surrogate pair, which no page before could have matched
-        raise InvalidCursor("It belongs to another filter; start at the first page.") from error
-    return hashlib.blake2b(said, digest_size=8).hexdigest()
 
 
 def _write_cursor(values: Sequence[Any], mark: str) -> str:
