@@ -44,7 +44,7 @@ class Probes(msgspec.Struct):
 
 
 class Report(msgspec.Struct):
-    """All of it, with what somebody has to know of the machine."""
+    """All of it, with the facts of the machine that matter."""
 
     at: datetime
     python: str

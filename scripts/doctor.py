@@ -339,7 +339,7 @@ def _docker(*arguments: str) -> str:
 
 
 def check_account(steps: list[str], report: Report) -> None:
-    """PostgreSQL runs as somebody with a name who is not root."""
+    """PostgreSQL runs as a named user other than root."""
     if sys.platform == "win32":
         return
     uid = os.geteuid()

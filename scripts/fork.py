@@ -260,7 +260,7 @@ class Resource:
         copy.write(f"{folder}/{self.plural}.py", self._renamed(text))
 
     def _add_to_lists(self, copy: Copy) -> None:
-        """The lines that a developer writes in the lists of whoever owns the resource."""
+        """The lines that a developer writes in the lists of the side that owns the resource."""
         dots, ring, entity, plural = self._dots, f"src/application/{self._folder}", self.entity, self.plural
         text = copy.read(f"{ring}unit_of_work.py")
         last = "    kept_answers: KeptAnswers\n" if self.kernel else "    ask: Queries\n"

@@ -11,7 +11,7 @@ from domain.tasks import TaskAssigned, TaskNotFound
 
 
 async def notify_assignee(uow: UnitOfWork, delivery: Delivery[TaskAssigned]) -> None:
-    """Whoever was assigned a task by somebody else is told, unless the task is gone already."""
+    """Notifies a user to whom another user assigned a task, unless the task has been deleted since."""
     event = delivery.event
     if event.assignee_id == event.by:
         return

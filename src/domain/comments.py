@@ -60,7 +60,7 @@ def _valid_body(body: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comment(Aggregate):
-    """What somebody said about a task. It stays when its author leaves the workspace."""
+    """A remark on a task. It stays when its author leaves the workspace."""
 
     id: CommentId
     task_id: TaskId

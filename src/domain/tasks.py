@@ -79,7 +79,7 @@ class TaskEdited(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskAssigned(Event):
-    """The assignee is new; nobody is told when a task is taken away from them."""
+    """There is a new assignee. The one before is not notified."""
 
     task_id: TaskId
     workspace_id: WorkspaceId

@@ -27,7 +27,7 @@ export interface TokenStore {
     get(): Tokens | null | Promise<Tokens | null>;
     set(tokens: Tokens | null): void | Promise<void>;
 
-    /** Runs `work` while nobody else who shares the store does: needed where several do, such as tabs. */
+    /** Runs `work` exclusively among all that share the store: needed where several do, such as tabs. */
     exclusively?<Result>(work: () => Promise<Result>): Promise<Result>;
 }
 
@@ -76,7 +76,7 @@ export function browserStore(name = "tokens"): TokenStore {
 export interface PasswordSessionOptions {
     /** Default: `memoryStore()`. */
     readonly store?: TokenStore;
-    /** Called when the session is over and nobody logged out: time to show the log-in. */
+    /** Called when the session has ended without a log-out: time to show the log-in. */
     readonly onEnd?: () => void;
 }
 
@@ -151,7 +151,7 @@ export class PasswordSession implements Auth {
 
     async #refresh(stale: Tokens): Promise<string | null> {
         const tokens = await this.#store.get();
-        // Another tab was first, or somebody has logged out or in meanwhile.
+        // Another tab was first, or the user has logged out or in meanwhile.
         if (tokens?.refreshToken !== stale.refreshToken) return tokens?.accessToken ?? null;
         const { data, error, response } = await this.#service.POST("/v1/auth/refresh", {
             body: { refresh_token: stale.refreshToken },
@@ -232,7 +232,7 @@ export class CookieSession implements Auth {
         return sent;
     }
 
-    /** `null` where nobody is logged in: then it is asked for anew next time. */
+    /** `null` where no user is logged in: then it is asked for anew next time. */
     #csrfToken(): Promise<string | null> {
         this.#token ??= this.#ask().catch((error: unknown) => {
             this.#token = null;
@@ -255,7 +255,7 @@ const WITH_COOKIES = { credentials: "include" } as const;
 const SAFE: ReadonlySet<string> = new Set(["GET", "HEAD", "OPTIONS"]);
 
 /**
- * Access tokens of an OpenID provider, from whoever manages them: its own library, or a server's session.
+ * Access tokens of an OpenID provider, managed elsewhere: by the provider's library, or in a server's session.
  *
  * @param getAccessToken called for each request, also for several at once. When a token was refused it is called
  *   once more, with that token, and should return a newer one; `null` for none.
@@ -275,7 +275,7 @@ export function accessTokens(
     });
 }
 
-/** Nobody in particular, or whoever the client's own `headers` speak for. */
+/** Anonymous, or whom the client's own `headers` identify. */
 export function anonymous(): AuthFor<Auth> {
     return () => ({ refusals: [], authorize: async (request) => request });
 }

@@ -62,7 +62,7 @@ export interface Versioned {
     readonly version: number;
 }
 
-/** All items of a list, asked for page by page as they are needed; whoever stops early asks for no more. */
+/** All items of a list, requested page by page as they are needed; a loop that stops early requests no more. */
 export interface Items<Of extends Page> extends AsyncIterable<Of["items"][number]> {
     /** The same by the page. */
     pages(): AsyncIterable<Of>;
@@ -81,7 +81,7 @@ export interface ApiClient<A extends Auth = Auth> {
     list<P extends ListPath>(path: P, ...init: Arguments<Init<P, "get">>): Items<Shown<P, "get"> & Page>;
 
     /**
-     * Changes what may be changed by others at the same time, and loses nobody's change: reads it, sends what
+     * Changes what may be changed by others at the same time, and loses no change: reads it, sends what
      * `change` makes of it for that version only, and begins anew where it has another one by then.
      *
      * @param change what of it is to change; `null` for nothing. It may be called several times.
@@ -101,7 +101,7 @@ export interface ApiClient<A extends Auth = Auth> {
 export interface ClientOptions<A extends Auth> {
     /** Where the service is, without `/v1`; in a browser, empty for the page's own origin. */
     readonly baseUrl: string;
-    /** `passwordSession()`, `cookieSession()`, `accessTokens(…)`; by default nobody in particular. */
+    /** `passwordSession()`, `cookieSession()`, `accessTokens(…)`; by default anonymous. */
     readonly auth?: AuthFor<A>;
     /** Headers of every request. */
     readonly headers?: Record<string, string>;

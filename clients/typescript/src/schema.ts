@@ -1197,7 +1197,7 @@ export interface components {
             created_at: string;
             version: number;
         };
-        /** @description How much somebody has to do: their open and started tasks. `null` stands for nobody. */
+        /** @description The open and started tasks of one assignee; `null` for those without an assignee. */
         Load: {
             assignee_id: string | null;
             display_name: string | null;

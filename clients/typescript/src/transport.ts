@@ -1,7 +1,7 @@
 /**
  * What lies between openapi-fetch and the network, a function each, from the inside out: `reading` the whole
  * answer, `repeating` what may be repeated, `authorized` by whoever is logged in, `remembering` entity tags.
- * Whoever logs in between two attempts is nobody to repeat another one's request.
+ * A request is not repeated in the name of another user who logs in between two attempts.
  */
 
 import { ConnectionError, type ProblemCode, ProblemError, failure, retryAfter } from "./problems.js";
@@ -69,7 +69,7 @@ export function authorized(send: Send, auth: Auth): Send {
  *
  * That is after failures of the connection, while an earlier attempt is still being worked on, and when the
  * service asks for patience in a measure that is granted. A PATCH is never repeated: what may have been done
- * by the lost attempt would look like somebody else's change.
+ * by the lost attempt would look like another user's change.
  */
 export function repeating(send: Send, { attempts = 4, longestWait = 10_000 }: Retry = {}): Send {
     return async (request) => {
@@ -92,7 +92,7 @@ export function repeating(send: Send, { attempts = 4, longestWait = 10_000 }: Re
 
 /**
  * Keeps the last answers that carry an entity tag, and asks whether they are still so: a 304 becomes the answer
- * that was kept. The service is asked each time, so nobody sees what is outdated, or not meant for them.
+ * that was kept. The service is asked each time, so no stale answer is shown, nor one meant for another user.
  */
 export function remembering(send: Send): Send {
     const kept = new Map<string, { tag: string; response: Response; body: string }>();

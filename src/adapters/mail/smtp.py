@@ -71,7 +71,7 @@ class SmtpMailer:
             if codes[0] < PERMANENT:
                 raise Unavailable("The mail server does not take the mail now.") from error
             # Neither the address nor what the server said of it: the log is no list of people.
-            log.warning("mail refused for good", subject=mail.subject, codes=codes)
+            log.warning("mail refused permanently", subject=mail.subject, codes=codes)
         except (SMTPException, OSError, ssl.SSLError) as error:
             raise Unavailable("The mail server does not take the mail.") from error
 

@@ -64,7 +64,7 @@ _VIEW = (
     )
     .join(tasks, tasks.c.id == notifications.c.task_id)
     .join(users, users.c.id == notifications.c.caused_by)
-    # Whoever has left a workspace sees nothing of it any more.
+    # A former member sees nothing of a workspace.
     .join(
         memberships,
         (memberships.c.workspace_id == notifications.c.workspace_id)

@@ -79,8 +79,8 @@ tasks = Table(
     instant("updated_at"),
     instant("finished_at", nullable=True),
     version(),
-    # An assignee is a member, and whoever leaves is taken off their tasks; a trigger raises the
-    # version then, so that nobody saves over it (see the migration).
+    # An assignee is a member, and a member who leaves is no assignee any more; a trigger raises the
+    # version then, so that a concurrent save fails (see the migration).
     ForeignKeyConstraint(
         ["workspace_id", "assignee_id"],
         ["memberships.workspace_id", "memberships.user_id"],

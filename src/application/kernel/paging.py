@@ -22,7 +22,7 @@ class Sort[Key: str]:
 
 
 def sorts_of(declared: TypeAliasType) -> tuple[tuple[str, ...], tuple[Sort[Any], ...]]:
-    """The names of a whitelist, and the order of a list that nobody has sorted.
+    """The names of a whitelist, and its order where a request asks for none.
 
     It is declared as `type BookSortKey = Annotated[Literal["created_at", …], Sort("created_at")]`, in which
     one Sort or more are the order. Raises TypeError for any other.

@@ -64,7 +64,7 @@ class Asking[Q: KernelQueries](Protocol):
 
 
 type Seen = Callable[[Aggregate], None]
-"""Is called with each aggregate that a transaction reads, before whoever asked for it has it."""
+"""Is called with each aggregate that a transaction reads, before the use case receives it."""
 
 
 class Begin[U: Asking[KernelQueries]](Protocol):

@@ -27,7 +27,7 @@ class CommentView:
 
 class CommentQueries(Protocol):
     async def get(self, viewer: UserId, comment_id: CommentId, /) -> CommentView:
-        """Raises CommentNotFound, also for somebody who is no member of the workspace."""
+        """Raises CommentNotFound, also for a viewer who is not a member of the workspace."""
 
     async def page(self, viewer: UserId, task_id: TaskId, page: PageRequest, /) -> Page[CommentView]:
         """The oldest first; raises TaskNotFound, InvalidCursor."""

@@ -23,7 +23,7 @@ class FinishedOn:
 
 @dataclass(slots=True)
 class Load:
-    """How much somebody has to do: their open and started tasks. `null` stands for nobody."""
+    """The open and started tasks of one assignee; `null` for those without an assignee."""
 
     assignee_id: UserId | None
     display_name: Annotated[str | None, Example("Ada Lovelace")]
@@ -49,4 +49,4 @@ class Dashboard:
 
 class DashboardQueries(Protocol):
     async def of(self, viewer: UserId, workspace_id: WorkspaceId, now: datetime, /) -> Dashboard:
-        """Raises WorkspaceNotFound, also for somebody who is no member."""
+        """Raises WorkspaceNotFound, also for a viewer who is not a member."""

@@ -66,7 +66,7 @@ type TaskSortKey = Annotated[
 
 class TaskQueries(Protocol):
     async def get(self, viewer: UserId, task_id: TaskId, /) -> TaskView:
-        """Raises TaskNotFound, also for somebody who is no member of the workspace."""
+        """Raises TaskNotFound, also for a viewer who is not a member of the workspace."""
 
     async def page(
         self,

@@ -117,4 +117,4 @@ class Membership(Aggregate):
             return
         ensure_may_grant(doer, Role.OWNER)
         if {owner.id for owner in owners} <= {self.id}:
-            raise LastOwner("Make somebody else an owner first, or delete the workspace.")
+            raise LastOwner("Make another member an owner first, or delete the workspace.")

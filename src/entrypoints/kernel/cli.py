@@ -131,7 +131,7 @@ def seed_() -> None:
 
 @user.command("create")
 def create_user(email: str, display_name: Annotated[str, typer.Option()]) -> None:
-    """Register somebody; the password is asked for, or read from standard input."""
+    """Register a user; the password is asked for, or read from standard input."""
     if sys.stdin.isatty():
         password = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
     else:
@@ -147,25 +147,25 @@ def create_user(email: str, display_name: Annotated[str, typer.Option()]) -> Non
 
 @user.command("grant")
 def grant_role(email: str, role: GlobalRole) -> None:
-    """Give somebody a role in the whole service, beside those that they have."""
+    """Give a user a role in the whole service, in addition to those that they have."""
     _operate(commands.grant_role, email=email, role=role)
 
 
 @user.command("revoke")
 def revoke_role(email: str, role: GlobalRole) -> None:
-    """Take a role in the whole service from somebody."""
+    """Take a role in the whole service from a user."""
     _operate(commands.revoke_role, email=email, role=role)
 
 
 @user.command("suspend")
 def suspend_user(email: str) -> None:
-    """Let somebody in no more: their sessions end, and their tokens fail within seconds."""
+    """Suspend a user: their sessions end, and their tokens are refused within seconds."""
     _operate(commands.suspend_address, email=email)
 
 
 @user.command("restore")
 def restore_user(email: str) -> None:
-    """Let somebody in again who was suspended."""
+    """End the suspension of a user."""
     _operate(commands.restore_address, email=email)
 
 
@@ -199,7 +199,7 @@ def list_keys() -> None:
 def rotate_keys(
     *,
     at_once: Annotated[
-        bool, typer.Option("--now", help="It signs at once: somebody may have the present one.")
+        bool, typer.Option("--now", help="It signs at once: for when the present one may have leaked.")
     ] = False,
     lost_secret: Annotated[
         bool, typer.Option("--lost-secret", help="It replaces those that AUTH_SECRET no longer opens.")
@@ -290,7 +290,7 @@ def openapi(
     except stored.Broken as broken:
         sys.exit(
             f"Clients would break:\n\n{broken}\n\nMake it a new version's, or an addition; "
-            "where nobody relies on it: make openapi BREAKING=allowed"
+            "where no client relies on it: make openapi BREAKING=allowed"
         )
     except stored.Outdated as outdated:
         sys.exit(f"Not as it is served: {outdated}. Nothing breaks: run make openapi.")

@@ -74,7 +74,7 @@ def openid_issuers(settings: KernelSettings) -> Mapping[str, OidcIssuer]:
 def _described(provider: ProviderSettings, *, longest_token: int) -> Provider:
     """The provider as its adapter wants it described; what is empty is the preset's.
 
-    One that people only log in through, whose access tokens nobody here accepts, needs no audience.
+    A provider that is only used for log-ins, whose access tokens are not accepted, needs no audience.
     """
     longest = max(longest_token, PRESETS[provider.preset].longest_token)
     log_in_only = not provider.audience and not provider.allowed_clients
@@ -128,7 +128,7 @@ def metadata_of(
 def readiness_of(
     settings: KernelSettings, issuers: Mapping[str, OidcIssuer]
 ) -> Mapping[str, Callable[[], Awaitable[bool]]]:
-    """Whether there are keys of each external provider whose tokens are good: without them nobody gets in."""
+    """For each external provider whose tokens are accepted, whether its keys are there."""
     if settings.auth_provider == "local":
         return {}
     return {name: issuer.discovery.ready for name, issuer in issuers.items()}
@@ -163,7 +163,7 @@ async def close(container: "KernelContainer") -> None:
 
 
 class KernelContainer(containers.DeclarativeContainer):
-    """One of each for the process, made when first asked for. Whoever makes one calls `close`."""
+    """One of each for the process, made when first asked for. Its maker calls `close`."""
 
     settings = providers.Dependency(instance_of=KernelSettings)
     unit_of_work: providers.Provider[type[KernelUnitOfWork]] = providers.Object(KernelUnitOfWork)

@@ -33,7 +33,7 @@ log = structlog.get_logger("worker")
 
 LONGEST_PAUSE_SECONDS = 30.0
 STOP_SECONDS = 5.0
-ROWS_AT_A_TIME = 1000  # gone in some ten milliseconds, so that nobody waits for long
+ROWS_AT_A_TIME = 1000  # deleted in some ten milliseconds, so that no lock is held for long
 
 type Row = tuple[type[Event], Sequence[Reaction[Any, Event]]]
 """An event and what it causes, in this order."""

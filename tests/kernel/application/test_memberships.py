@@ -23,7 +23,7 @@ from kernel.world.builders import Team, a_caller, a_membership, a_team, a_user, 
 from kernel.world.fakes import FakeClock, MemoryTransactions
 from kernel.world.refusals import refused
 
-LAST_OWNER = "Make somebody else an owner first, or delete the workspace."
+LAST_OWNER = "Make another member an owner first, or delete the workspace."
 OWNERS_ONLY = "Ask an owner of this workspace."
 
 

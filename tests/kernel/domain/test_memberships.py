@@ -26,7 +26,7 @@ from kernel.world.refusals import refused
 
 LATER = NOW + timedelta(hours=1)
 ADA = a_user_id()
-LAST_OWNER = "Make somebody else an owner first, or delete the workspace."
+LAST_OWNER = "Make another member an owner first, or delete the workspace."
 OWNERS_ONLY = "Ask an owner of this workspace."
 
 

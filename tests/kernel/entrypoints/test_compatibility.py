@@ -96,21 +96,21 @@ BREAKING: dict[str, tuple[tuple[str | int, ...], object, str]] = {
     "a path is gone": (("paths", "/looms/{id}"), {}, "it is gone."),
     "an operation is gone": (PATCH, ABSENT, "it is gone."),
     "an operation is renamed": ((*PATCH, "operationId"), "patch_loom", "operationId was 'edit_loom'"),
-    "one way in is gone": ((*PATCH, "security"), [{"bearer": []}], "cookie lets nobody in any more."),
+    "one way in is gone": ((*PATCH, "security"), [{"bearer": []}], "cookie is not accepted any more."),
     "a way in asks for more": (
         (*PATCH, "security"),
         [{"bearer": [], "csrf": []}, {"cookie": []}],
-        "bearer lets nobody in any more.",
+        "bearer is not accepted any more.",
     ),
     "a way in asks for a scope": (
         (*PATCH, "security"),
         [{"bearer": ["write"]}, {"cookie": []}],
-        "bearer lets nobody in any more.",
+        "bearer is not accepted any more.",
     ),
     "what was open is closed": (
         ("paths", "/looms/{id}", "get", "security"),
         [{"bearer": []}],
-        "nothing lets nobody in any more.",
+        "nothing is not accepted any more.",
     ),
     "a way in is of another type": (
         ("components", "securitySchemes", "bearer", "type"),

@@ -1,4 +1,4 @@
-"""Deleting what nobody can use any more, a few rows at a time."""
+"""Deletes what has expired, a few rows at a time."""
 
 from datetime import datetime, timedelta
 from typing import Final
@@ -14,7 +14,7 @@ SESSIONS_KEPT: Final = timedelta(days=30)
 
 
 def _deleting(table: Table, over: ColumnElement[datetime]) -> Statement:
-    """Rows that somebody else has locked, perhaps to delete them, are left to them."""
+    """Rows that another transaction has locked, perhaps to delete them, are skipped."""
     (key,) = table.primary_key.columns
     chosen = (
         select(key)

@@ -37,7 +37,7 @@ def migrate(connection: Connection) -> None:
 
 
 def is_migrated(_: object, name: str | None, kind: str, *__: object) -> bool:
-    """Whether migrations make it: a table with `info={"migrated": False}` is made by whoever declares it."""
+    """Whether migrations make it: a table with `info={"migrated": False}` is made by its own code."""
     table = metadata.tables.get(name or "") if kind == "table" else None
     return table is None or table.info.get("migrated", True)
 

@@ -9,9 +9,9 @@ from domain.kernel.users import GlobalRole, UserId
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claims:
-    """What a good token says of its bearer, in the words of whoever issued it.
+    """What a good token says of its bearer, in the issuer's words.
 
-    `issuer` and `subject` together name a person for good. `roles` are the provider's own (roles, groups,
+    `issuer` and `subject` together identify a person. `roles` are the provider's own (roles, groups,
     permissions), `scopes` what the client was given. Nothing but an `email` with `email_verified` was checked
     by the provider. `session_id` is there in the built-in provider's tokens alone. Times are Unix seconds.
     """

@@ -11,7 +11,7 @@ from domain.kernel.aggregate import Aggregate
 class Repository[A: Aggregate, Id](Protocol):
     """A collection of aggregates that outlives the process. What it stores, it stores with its events.
 
-    Whoever changes something may learn of a conflict at once, or only when the transaction ends; it is not
+    A conflict is raised at once, or only when the transaction ends; it is not
     for a use case to catch.
     """
 
@@ -40,7 +40,7 @@ class KeptAnswers(Protocol):
     """The answers to requests that came with an idempotency key, each until it expires."""
 
     async def claim(self, key: bytes, /) -> KeptAnswer | None:
-        """What is kept under the key, which nobody else can claim before this transaction ends.
+        """What is kept under the key, which no other transaction can claim before this one ends.
 
         Raises IdempotencyKeyInUse, without waiting, where another transaction has claimed it.
         """
@@ -50,7 +50,7 @@ class KeptAnswers(Protocol):
 
 
 class Expiry(Protocol):
-    """What nobody can use any more, to be deleted: at most so many at a time, and how many there were.
+    """Deletes what has expired, at most so many rows at a time; each method returns how many there were.
 
     Any number of processes may delete side by side. None waits for another, and they share what there is.
     """
@@ -62,7 +62,7 @@ class Expiry(Protocol):
         """Those that have expired."""
 
     async def delete_sessions(self, most: int, /) -> int:
-        """Those that ended or expired 30 days ago: until then they tell whoever looks into a misuse."""
+        """Those that ended or expired 30 days ago: until then they help to investigate a misuse."""
 
 
 type Clock = Callable[[], datetime]

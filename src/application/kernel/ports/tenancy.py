@@ -17,7 +17,7 @@ class Users(Repository[User, UserId], Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What somebody is in a workspace at this moment, and whether the workspace is archived."""
+    """A user's role in a workspace at this moment, and whether the workspace is archived."""
 
     role: Role
     archived: bool
@@ -25,7 +25,7 @@ class Standing:
 
 class Memberships(Repository[Membership, MembershipId], Protocol):
     async def standing(self, workspace_id: WorkspaceId, user_id: UserId, /) -> Standing | None:
-        """`None` for somebody who is no member."""
+        """`None` for a user who is not a member."""
 
     async def of(self, workspace_id: WorkspaceId, user_id: UserId, /) -> Membership:
         """The membership of one person; raises MemberNotFound."""

@@ -25,7 +25,7 @@ class MemberView:
 
 class MembershipQueries(Protocol):
     async def get(self, viewer: UserId, workspace_id: WorkspaceId, user_id: UserId, /) -> MemberView:
-        """Raises MemberNotFound, and to somebody who is no member themselves WorkspaceNotFound."""
+        """Raises MemberNotFound, and WorkspaceNotFound where the viewer is not a member."""
 
     async def page(self, viewer: UserId, workspace_id: WorkspaceId, page: PageRequest, /) -> Page[MemberView]:
         """The members, in the order they joined; raises WorkspaceNotFound, InvalidCursor."""

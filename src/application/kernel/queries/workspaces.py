@@ -25,7 +25,7 @@ class WorkspaceView:
 
 class WorkspaceQueries(Protocol):
     async def get(self, viewer: UserId, workspace_id: WorkspaceId, /) -> WorkspaceView:
-        """Raises WorkspaceNotFound, also for somebody who is no member."""
+        """Raises WorkspaceNotFound, also for a viewer who is not a member."""
 
     async def page(self, viewer: UserId, page: PageRequest, /) -> Page[WorkspaceView]:
         """The viewer's workspaces, archived ones too, the newest first; raises InvalidCursor."""

@@ -111,7 +111,7 @@ def _of_operation(old: Json, new: Json) -> Iterator[str]:
     ways = [*_ways_in(new)]
     for way in _ways_in(old):
         if not any(other <= way for other in ways):
-            yield f"{' with '.join(sorted(way)) or 'nothing'} lets nobody in any more."
+            yield f"{' with '.join(sorted(way)) or 'nothing'} is not accepted any more."
     yield from _of_parameters(old, new)
     yield from _of_body(old.get("requestBody"), new.get("requestBody"))
     answers = new.get("responses", {})

@@ -35,7 +35,7 @@ LONGEST_SOCKET_PATH = 100
 START_TIMEOUT = 60.0
 STOP_TIMEOUT = 60.0
 
-# For data that is thrown away: a crash of the machine loses it, and nobody minds.
+# For data that is thrown away: a crash of the machine may lose it.
 THROW_AWAY = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_connections=200")
 
 # Ends the server when its owner ends: the other end of standard input closes at the end of the `with` block
@@ -203,7 +203,7 @@ def _create(programs: Path, sockets: Path, database: str) -> str:
 
 
 def _taken(lock: IO[str], data: Path) -> Path | None:
-    """Takes the lock, which ends with the process; or else the sockets of the server of whoever has it."""
+    """Takes the lock, which ends with the process; or else the sockets of its holder's server."""
     deadline = time.monotonic() + START_TIMEOUT
     while time.monotonic() < deadline:
         try:
@@ -261,7 +261,7 @@ def _pid_file(data: Path) -> list[str]:
 def _alive(pid: int) -> bool:
     try:
         os.kill(pid, 0)
-    except (ProcessLookupError, PermissionError):  # gone, or somebody else's
+    except (ProcessLookupError, PermissionError):  # gone, or another user's
         return False
     return True
 
@@ -301,7 +301,7 @@ def _folder_for_sockets(data: Path, user: int | None) -> Path:
     if user is not None and short.lstat().st_uid == os.geteuid():
         os.chown(short, user, -1, follow_symlinks=False)
     if short.is_symlink() or short.stat().st_uid != (os.geteuid() if user is None else user):
-        raise EmbeddedPostgresError(f"{short} belongs to somebody else. Move the project to a shorter path.")
+        raise EmbeddedPostgresError(f"{short} belongs to another user. Move the project to a shorter path.")
     return short
 
 

@@ -47,11 +47,11 @@ class CannotServeError(Exception):
 
 
 class StopRequested(Exception):
-    """Ctrl-C, or a signal from whoever started this."""
+    """Ctrl-C, or a signal from the parent process."""
 
 
 async def serve(kind: type[KernelSettings], *, reload: bool) -> None:
-    """Serves until somebody asks for the end, or a part ends by itself.
+    """Serves until it is stopped, or a part ends by itself.
 
     Raises `CannotServeError`, `EmbeddedPostgresError`, `StopRequested`.
     """

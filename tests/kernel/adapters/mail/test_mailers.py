@@ -359,7 +359,7 @@ async def test_an_address_that_is_refused_for_good_is_a_line_in_the_log_without_
         with capture_logs() as logs:
             await a_mailer(port).send(MAIL)
     assert logs == [
-        {"event": "mail refused for good", "log_level": "warning", "subject": MAIL.subject, "codes": [550]}
+        {"event": "mail refused permanently", "log_level": "warning", "subject": MAIL.subject, "codes": [550]}
     ]
 
 

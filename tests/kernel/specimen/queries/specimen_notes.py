@@ -26,7 +26,7 @@ class SpecimenNoteView:
 
 class SpecimenNoteQueries(Protocol):
     async def get(self, viewer: UserId, specimen_note_id: SpecimenNoteId, /) -> SpecimenNoteView:
-        """Raises SpecimenNoteNotFound, also for somebody who is no member of the workspace."""
+        """Raises SpecimenNoteNotFound, also for a viewer who is not a member of the workspace."""
 
     async def page(
         self, viewer: UserId, specimen_order_id: SpecimenOrderId, page: PageRequest, /

@@ -71,7 +71,7 @@ type SpecimenOrderSortKey = Annotated[
 
 class SpecimenOrderQueries(Protocol):
     async def get(self, viewer: UserId, specimen_order_id: SpecimenOrderId, /) -> SpecimenOrderView:
-        """Raises SpecimenOrderNotFound, also for somebody who is no member of the workspace."""
+        """Raises SpecimenOrderNotFound, also for a viewer who is not a member of the workspace."""
 
     async def page(
         self,

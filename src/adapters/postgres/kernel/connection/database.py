@@ -95,7 +95,7 @@ class Connection:
             raise self._translated(error, NO_CONFLICTS) from error
 
     async def listen(self, channel: str, heard: Callable[[], None]) -> None:
-        """Calls `heard` whenever somebody sends NOTIFY on the channel, and when the connection ends."""
+        """Calls `heard` for each NOTIFY on the channel, and when the connection ends."""
         try:
             await self._raw.add_listener(channel, lambda *_: heard())
             self._raw.add_termination_listener(lambda *_: heard())
@@ -117,8 +117,8 @@ class Database:
     """A PostgreSQL database behind a bounded pool of connections.
 
     A connection is made when one is needed, so a service starts without its database, and recovers by
-    itself. Whoever waits for one is served in order, and refused with Unavailable after `wait_seconds`.
-    Nobody may take a second connection while holding one.
+    itself. Those that wait for one are served in order, and refused with Unavailable after `wait_seconds`.
+    No task may take a second connection while it holds one.
 
     The pool is ours because asyncpg's spends a task, a timer and a proxy on each loan, more than the
     statement itself costs, and serves those who wait in no order (docs/decisions/0001).
@@ -195,7 +195,7 @@ class Database:
         return True
 
     async def close(self) -> None:
-        """Ends all connections that nobody is using; the others end when they are given back."""
+        """Closes all idle connections; the others are closed when they are returned."""
         self._closed = True
         closing, self._idle = [*self._idle, *self._listeners.values()], []
         self._listeners.clear()

@@ -127,7 +127,7 @@ class Transaction:
         # PostgreSQL answers the COMMIT of a failed transaction with a ROLLBACK, and calls that no error.
         if self._begun and await self._connection.execute("COMMIT") != "COMMIT":
             raise RuntimeError(
-                "Nothing was committed: somebody caught an error that had ended the transaction."
+                "Nothing was committed: an error that had ended the transaction was caught inside of it."
             )
 
     async def roll_back(self) -> None:

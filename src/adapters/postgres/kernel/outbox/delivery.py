@@ -1,6 +1,6 @@
 """Delivering what is in the outbox: in order for each aggregate, at least once, by any number of workers.
 
-Only the oldest event of an aggregate is ever due. While somebody delivers it, it is locked, and its
+Only the oldest event of an aggregate is ever due. While a worker delivers it, it is locked, and its
 successors are not the oldest; so workers can pass each other with SKIP LOCKED and the order holds.
 """
 
@@ -50,7 +50,7 @@ _DELIVERED = Statement(
 )
 _FAILED = Statement(
     update(outbox)
-    # Guarded, so that a failure counts once even if somebody else tried in the meantime.
+    # Guarded, so that a failure counts once even if another worker tried in the meantime.
     .where(outbox.c.position == bindparam("position"), outbox.c.attempts == bindparam("seen"))
     .values(
         attempts=outbox.c.attempts + 1,

@@ -74,14 +74,14 @@ async def get_documentation(request: Request, metadata: ProviderMetadata) -> HTM
             async with timeout(_METADATA_SECONDS):
                 origins.update(origins_of(provider, await metadata(provider.issuer)))
     page.headers["content-security-policy"] = _policy(bytes(page.body).decode(), talks_to=sorted(origins))
-    # The window in which somebody logs in hands the code to this one.
+    # The window of the log-in hands the code to this one.
     page.headers["cross-origin-opener-policy"] = "same-origin-allow-popups"
     return page
 
 
 @router.get(_RETURN, openapi_extra=PUBLIC)
 async def get_return_page() -> HTMLResponse:
-    """Where a provider sends the window back in which somebody has logged in."""
+    """Where a provider redirects the window of the log-in to."""
     page = get_swagger_ui_oauth2_redirect_html()
     page.headers["content-security-policy"] = _policy(bytes(page.body).decode())
     page.headers["cross-origin-opener-policy"] = "unsafe-none"

@@ -30,7 +30,7 @@ from entrypoints.http.kernel.routing.problems import (
     kind_of,
 )
 
-# Who may call a route stands in its dependencies or else here: nobody can leave it open by forgetting.
+# A route is authenticated by its dependencies or declared public here: none is left open by omission.
 PUBLIC: dict[str, Any] = {"security": []}
 
 COOKIE_SCHEME = "cookie"
@@ -188,7 +188,7 @@ def _errors(route: APIRoute, shape: Shape) -> Iterator[type[Exception]]:
         (shape.runs, [PreconditionFailed, InvalidPrecondition]),
         (shape.must_match, [PreconditionRequired]),
         (shape.keyed, [IdempotencyKeyReused, IdempotencyKeyInUse, AnswerLost, InvalidIdempotencyKey]),
-        (changes, [Contention, ContentTooLarge]),  # a body is counted that nobody asked for, too
+        (changes, [Contention, ContentTooLarge]),  # a body that the operation does not read is counted, too
     )
     for holds, errors in cases:
         if holds:
@@ -215,7 +215,7 @@ def _missing(route: APIRoute, shape: Shape) -> type[NotFound]:
 
 
 def successes(route: APIRoute, shape: Shape) -> dict[int | str, dict[str, Any]]:
-    """The headers that a route's own answer carries, and its answer to whoever has that already."""
+    """The headers that a route's own answer carries, and its answer to a client that has it already."""
     headers: dict[str, Any] = {}
     if shape.location is not None:
         headers["Location"] = {

@@ -40,7 +40,7 @@ when you report one. Beside what an operation names, any request can end in 405,
 filters and sort; or follow `Link: <…>; rel="next"`. A cursor is opaque.
 
 **Changes.** What has a `version` comes with an `ETag`. Send it back as `If-Match`, and the change is refused
-with 412 if somebody else was faster; as `If-None-Match`, and a read is answered with 304 if nothing changed.
+with 412 if it was changed since; as `If-None-Match`, and a read is answered with 304 if nothing changed.
 
 **Trying again.** `GET`, `DELETE`, and `PATCH` with `If-Match` may be sent again, and a `POST` that carries an
 `Idempotency-Key`: it is then done once, and answered alike. After 429 and 503 wait for the seconds of

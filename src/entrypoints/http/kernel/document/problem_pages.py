@@ -34,8 +34,8 @@ _REMEDIES: Mapping[int, str] = MappingProxyType(
     {
         400: "Correct what the detail names, and send it again. To repeat it as it is does not help.",
         401: "Log in, or get the next access token, and send it again.",
-        403: "To repeat it does not help: somebody else may do it, or it has to come with more.",
-        404: "Check the path. Somebody else may see what you do not: nothing tells you which it is.",
+        403: "Repeating it does not help: another user may be allowed to, or the request lacks something.",
+        404: "Check the path. It may also exist and not be visible to you: the answer is the same.",
         405: "Use one of the methods that Allow names.",
         408: "Send it again, and at once.",
         409: "Read the thing again and decide whether your change still makes sense. If it is about an "

@@ -187,10 +187,10 @@ async def _now(request: Request) -> datetime:
 
 
 Actor = Annotated[Caller, Depends(Bearer())]
-"""Whoever the bearer token speaks for, or the session cookie; without a good one the answer is 401."""
+"""The caller whom the bearer token or the session cookie identifies; 401 without a valid one."""
 
 ByCookie = Annotated[Caller, Depends(CookieBearer())]
-"""Whoever the session cookie speaks for; without a good one the answer is 401."""
+"""The caller whom the session cookie identifies; 401 without a valid one."""
 
 Run = Annotated[Runner[KernelUnitOfWork], Depends(given("run"))]
 """Runs a use case of the kernel in a transaction; a service's own `Run` runs its use cases as well."""

@@ -34,7 +34,7 @@ _NUL = re.compile(rb"(?<!\\)(\\\\)*\\u0000")
 _STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
 _NO_STEPS = bytes(set(range(256)) - set(b"[{]}"))
 
-# PostgreSQL cannot store this character, and nobody types it.
+# PostgreSQL cannot store this character, and no keyboard types it.
 _NUL_REFUSED = "It must not contain the character NUL."
 
 

@@ -19,7 +19,7 @@ class NotReady(Unavailable):
 
 
 class Readiness:
-    """Several checks at once. An answer counts for `keep_seconds`, and whoever asks meanwhile shares it."""
+    """Several checks at once. An answer counts for `keep_seconds`, and is shared by all who ask meanwhile."""
 
     def __init__(
         self, checks: Mapping[str, Check], *, timeout_seconds: float = 2.0, keep_seconds: float = 1.0
@@ -34,7 +34,7 @@ class Readiness:
         """The names of all checks, when all hold; raises NotReady with the names of those that do not."""
         if self._answer is None or (self._answer.done() and monotonic() >= self._good_until):
             self._answer = asyncio.create_task(self._check_all())
-        failed = await asyncio.shield(self._answer)  # whoever leaves early must not end it for the others
+        failed = await asyncio.shield(self._answer)  # cancelled for one, not for all
         if failed:
             raise NotReady(f"Not there: {', '.join(failed)}.")
         return list(self._checks)
