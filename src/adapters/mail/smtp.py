@@ -2,6 +2,7 @@
 
 import asyncio
 import ssl
+from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime, make_msgid
@@ -16,9 +17,11 @@ from aiosmtplib import (
     SMTPTimeoutError,
 )
 
-from application.kernel.ports.mail import Mail
+from application.kernel.ports.mail import Mail, sender_address
 from application.kernel.ports.storing import Clock
 from application.kernel.ports.world import TimedOut, Unavailable
+from domain.kernel.errors import Invalid
+from domain.kernel.users import email_address
 
 log = structlog.get_logger(__name__)
 
@@ -47,22 +50,35 @@ class SmtpMailer:
         seconds: float = 5.0,
         trusted: ssl.SSLContext | None = None,
     ) -> None:
-        """`trusted` says whose certificates are good, by default those of the machine's authorities."""
+        """`trusted` says whose certificates are good, by default those of the machine's authorities.
+
+        Raises ValueError for a `sender` that `sender_address` refuses.
+        """
         self._host = host
         self._port = port
         self._security = security
         self._username = username
         self._password = password
-        self._sender = sender
+        self._sender = sender_address(sender)
         self._clock = clock
         self._seconds = seconds
         self._trusted = trusted
 
     async def send(self, mail: Mail, /) -> None:
-        """Raises Unavailable and TimedOut. A mail that this server will never take is logged and dropped."""
+        """Raises Unavailable and TimedOut. A mail that this server will never take is logged and dropped.
+
+        So is one to an address that was accepted once and no longer would be: what it says to us and to mail
+        software may differ.
+        """
+        message = self._message(mail)
+        try:
+            email_address(mail.to)
+        except Invalid:
+            log.warning("mail not sent, as its address is no longer accepted", subject=mail.subject)
+            return
         try:
             async with asyncio.timeout(self._seconds):
-                await self._hand_over(self._message(mail))
+                await self._hand_over(message, mail.to)
         except (TimeoutError, SMTPTimeoutError) as error:
             raise TimedOut("The mail server took too long.") from error
         except (SMTPRecipientsRefused, SMTPDataError) as error:
@@ -75,7 +91,7 @@ class SmtpMailer:
         except (SMTPException, OSError, ssl.SSLError) as error:
             raise Unavailable("The mail server does not take the mail.") from error
 
-    async def _hand_over(self, message: EmailMessage) -> None:
+    async def _hand_over(self, message: EmailMessage, to: str) -> None:
         client = aiosmtplib.SMTP(
             hostname=self._host,
             port=self._port,
@@ -87,16 +103,30 @@ class SmtpMailer:
             timeout=self._seconds,
         )
         async with client:
-            await client.send_message(message)
+            # Told whom it is for, the library does not look for that in the headers, by a grammar of its own.
+            await client.send_message(message, sender=self._sender.addr_spec, recipients=[to])
 
     def _message(self, mail: Mail) -> EmailMessage:
-        """The policy refuses line breaks in headers, so no value can add a header."""
+        """Line breaks in headers are a ValueError, so no value can add a header."""
         message = EmailMessage(policy=SMTP)
         message["From"] = self._sender
-        message["To"] = mail.to
-        message["Subject"] = mail.subject
+        message["To"] = _address(mail.to)
+        message["Subject"] = _undecodable(mail.subject)
         message["Date"] = format_datetime(self._clock())
-        message["Message-ID"] = make_msgid(domain=self._sender.rpartition("@")[2].rstrip("> "))
+        message["Message-ID"] = make_msgid(domain=self._sender.domain)
         message["Auto-Submitted"] = "auto-generated"  # RFC 3834: no automatic replies, please
         message.set_content(mail.text)
         return message
+
+
+def _address(text: str) -> Address:
+    """The address made of its two parts; as one text the library would parse it anew."""
+    if "\r" in text or "\n" in text:
+        raise ValueError("An address may not contain linefeed or carriage return characters.")
+    local, _, host = text.rpartition("@")
+    return Address(username=local, domain=host)
+
+
+def _undecodable(text: str) -> str:
+    """The text with nothing in it that would be read as an encoded word (RFC 2047 §2)."""
+    return text.replace("=?", "= ?")

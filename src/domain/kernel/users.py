@@ -28,9 +28,12 @@ DISPLAY_NAME_MOST = 80
 EMAIL_MOST = 254  # RFC 5321 §4.5.3.1.3: 256 octets of path, less its angle brackets
 
 # What a browser's <input type="email"> accepts, with a dot in the host. Not all that RFC 5322 permits: no
-# quoted local parts, no address literals, no internationalised addresses (RFC 6531).
-_HOST = r"[a-z0-9]([a-z0-9-]*[a-z0-9])?"
-_EMAIL = re.compile(rf"[a-z0-9.!#$%&'*+/=?^_`{{|}}~-]{{1,64}}@{_HOST}(\.{_HOST})+")
+# quoted local parts, no address literals, no internationalised addresses (RFC 6531). A local part has at most
+# 64 octets (RFC 5321 §4.5.3.1.1), a label of the host 63 (RFC 1035 §2.3.4).
+_LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
+_EMAIL = re.compile(rf"[a-z0-9.!#$%&'*+/=?^_`{{|}}~-]{{1,64}}@{_LABEL}(\.{_LABEL})+")
+# Where an encoded word begins (RFC 2047 §2). Mail software decodes one, and then reads another address.
+_ENCODED_WORD = "=?"
 
 
 class UserNotFound(NotFound, of=UserId):
@@ -108,9 +111,14 @@ class ProfileChanges(TypedDict, total=False):
 
 
 def email_address(text: str, *, field: str = "email") -> Email:
-    """The address in lower case, as it is stored and compared; raises Invalid."""
+    """The address in lower case, as it is stored and compared; raises Invalid.
+
+    Nothing else is made of what was typed, and nothing that reads it again finds another address in it.
+    """
+    # Before it is folded: NFC turns the Kelvin sign (U+212A) into a K, and U+037E into a semicolon.
+    is_ascii = text.strip().isascii()
     text = line(text, field=field, most=EMAIL_MOST).lower()
-    if not _EMAIL.fullmatch(text):
+    if not (is_ascii and _EMAIL.fullmatch(text)) or _ENCODED_WORD in text:
         raise Invalid("It must be an e-mail address such as ada@example.com.", field=field)
     return Email(text)
 

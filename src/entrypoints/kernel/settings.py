@@ -11,6 +11,7 @@ from urllib.parse import SplitResult, urlsplit
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from application.kernel.ports.mail import sender_address
 from entrypoints.kernel.providers import (
     Preset,
     ProviderSettings,
@@ -439,6 +440,11 @@ class KernelSettings(BaseSettings):
             for name in ("smtp_host", "mail_from"):
                 if not getattr(self, name):
                     yield f"{name.upper()} is missing, and MAILER=smtp needs it. Set it."
+            if self.mail_from:
+                try:
+                    sender_address(self.mail_from)
+                except ValueError as refused:
+                    yield f"MAIL_FROM: {refused}"
             if self.smtp_security == "none" and production and not is_loopback(self.smtp_host):
                 yield "SMTP_SECURITY is none. In production that is for a mail server on this machine only."
             if bool(self.smtp_username) != bool(self.smtp_password.get_secret_value()):

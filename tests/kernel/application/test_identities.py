@@ -63,6 +63,21 @@ async def test_a_stranger_becomes_a_user_with_a_link(
     ]
 
 
+@pytest.mark.parametrize(
+    "claimed", ["=?utf-8?q?x=40evil=2eexample=3e?=a@victim.example", "\u212aate@example.com", "kate@example"]
+)
+async def test_a_providers_word_for_what_is_no_address_is_not_taken(
+    claimed: str, run: Runner[UnitOfWork], transactions: MemoryTransactions[UnitOfWork]
+) -> None:
+    """Nor does it become the address of somebody whose own only looks like it."""
+    kate = a_user(email=Email("kate@example.com"), email_verified_at=NOW)
+    await store(transactions, kate)
+    proof = a_proof(email=claimed, email_verified=True)
+    user = await run(admit_stranger, proof, email_trusted=True)
+    assert (user.email, user.email_verified) == (None, False)
+    assert user.id != kate.id
+
+
 async def test_a_pair_is_admitted_once(
     run: Runner[UnitOfWork], transactions: MemoryTransactions[UnitOfWork]
 ) -> None:

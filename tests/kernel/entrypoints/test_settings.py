@@ -502,6 +502,14 @@ REFUSED: dict[str, tuple[dict[str, str], str]] = {
         SMTP | {"MAIL_FROM": ""},
         "MAIL_FROM is missing, and MAILER=smtp needs it. Set it.",
     ),
+    "a sender who is nobody": (
+        SMTP | {"MAIL_FROM": "Shop"},
+        "MAIL_FROM: It must be one address such as no-reply@example.com, or Shop <no-reply@example.com>.",
+    ),
+    "two senders": (
+        SMTP | {"MAIL_FROM": "a@example.com, b@example.com"},
+        "MAIL_FROM: It must be one address such as no-reply@example.com, or Shop <no-reply@example.com>.",
+    ),
     "production with mail in the clear": (
         PRODUCTION | {"SMTP_SECURITY": "none"},
         "SMTP_SECURITY is none. In production that is for a mail server on this machine only.",

@@ -63,6 +63,8 @@ BEYOND_SCHEMAS = {
     "It must not change the direction of the text around it.",
     "It must have a visible character.",
     "It must not be empty.",
+    # which addresses mail software would read as others
+    "It must be an e-mail address such as ada@example.com.",
     # how easily a password is guessed
     "It must not repeat the same few characters over and over.",
     "It must not be one that everybody knows.",

@@ -4,12 +4,13 @@ import asyncio
 import email
 import ssl
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
 from email.policy import default
 from pathlib import Path
+from string import ascii_lowercase, digits
 from typing import Any, override
 
 import pytest
@@ -17,13 +18,16 @@ from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from adapters.mail.console import ConsoleMailer
 from adapters.mail.smtp import Security, SmtpMailer
 from application.kernel.ports.mail import Mail
 from application.kernel.ports.world import TimedOut, Unavailable
-from domain.kernel.users import Email
+from domain.kernel.errors import Invalid
+from domain.kernel.users import Email, email_address
 from kernel.world.builders import NOW
 
 MAIL = Mail(
@@ -162,6 +166,81 @@ async def test_no_value_can_add_a_header(break_: str, postbox: Postbox) -> None:
             with pytest.raises(ValueError, match=r"(?i)linefeed|carriage return|newline"):
                 await a_mailer(port).send(mail)
     assert postbox.taken == []
+
+
+# ── what mail software reads in it ───────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "=?utf-8?q?x=40evil=2eexample=3e?=a@victim.example",
+        "=?utf-8?b?eEBldmlsLmV4YW1wbGU+?=@victim.example",
+        "x@evil.example,ada@victim.example",
+        "<x@evil.example>ada@victim.example",
+        "ada",
+    ],
+)
+async def test_an_address_that_reads_as_another_gets_no_mail_and_nobody_else_does(
+    address: str, postbox: Postbox
+) -> None:
+    """Such as one that was registered before it was refused."""
+    async with serving(lambda: SMTP(postbox)) as port:
+        with capture_logs() as logs:
+            await a_mailer(port).send(replace(MAIL, to=Email(address)))
+    assert postbox.envelopes == []
+    assert logs == [
+        {
+            "event": "mail not sent, as its address is no longer accepted",
+            "log_level": "warning",
+            "subject": MAIL.subject,
+        }
+    ]
+
+
+@given(local=st.text(ascii_lowercase + digits + ".!#$%&'*+/=?^_`{|}~-", min_size=1, max_size=64))
+@settings(max_examples=50, deadline=None)
+async def test_every_address_that_is_accepted_is_the_recipient_inside_and_outside(local: str) -> None:
+    with suppress(Invalid):
+        address = email_address(f"{local}@{'x' * 63}.{'y' * 57}.example")
+        postbox = Postbox()
+        async with serving(lambda: SMTP(postbox)) as port:
+            await a_mailer(port).send(replace(MAIL, to=address))
+        assert [recipients for _, recipients in postbox.envelopes] == [[address]]
+        assert [one.addr_spec for one in postbox.taken[0]["To"].addresses] == [address]
+
+
+async def test_the_recipient_is_not_read_from_the_headers(
+    postbox: Postbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though the library reads other people in them."""
+    monkeypatch.setattr("aiosmtplib.smtp.extract_recipients", lambda _: ["x@evil.example"])
+    monkeypatch.setattr("aiosmtplib.smtp.extract_sender", lambda _: "y@evil.example")
+    async with serving(lambda: SMTP(postbox)) as port:
+        await a_mailer(port).send(MAIL)
+    assert postbox.envelopes == [("no-reply@loomworks.example", ["ada@example.com"])]
+
+
+@pytest.mark.parametrize(
+    ("subject", "shown"),
+    [
+        ("=?utf-8?q?Buy_now?=", "= ?utf-8?q?Buy_now?="),
+        ("Größe =?utf-8?b?eA==?= " * 5 + ".", "Größe = ?utf-8?b?eA== ?= " * 5 + "."),
+        ("a=b? c", "a=b? c"),
+    ],
+)
+async def test_nothing_in_a_subject_is_decoded(subject: str, shown: str, postbox: Postbox) -> None:
+    async with serving(lambda: SMTP(postbox)) as port:
+        await a_mailer(port).send(replace(MAIL, subject=subject))
+    assert postbox.taken[0]["Subject"] == shown
+
+
+@pytest.mark.parametrize(
+    "sender", ["", "Loomworks", "a@example.com, b@example.com", "a@example.com\nBcc: b@example.com", "a@b@c"]
+)
+def test_a_sender_is_one_address(sender: str) -> None:
+    with pytest.raises(ValueError, match="one address such as"):
+        a_mailer(25, sender=sender)
 
 
 # ── who the server is, and who we are ────────────────────────────────────────────────────────────

@@ -223,6 +223,28 @@ async def test_an_id_that_is_none_is_a_422(member: AsyncClient, id: str) -> None
     ]
 
 
+@pytest.mark.parametrize(
+    "address",
+    [
+        "=?utf-8?q?x=40evil=2eexample=3e?=a@victim.example",
+        "\u212aate@example.com",
+        f"kate@{'x' * 64}.example",
+    ],
+)
+async def test_what_mail_software_reads_as_another_address_enters_nowhere(
+    owner: AsyncClient, team: Team, address: str
+) -> None:
+    person = {"password": "nine mossy lanterns drift", "display_name": "Kate"}
+    for path, body in (
+        ("/v1/auth/register", person),
+        ("/v1/auth/password-reset", {}),
+        (f"/v1/workspaces/{team.workspace.id}/invitations", {"role": "member"}),
+    ):
+        refused = await owner.post(path, json=body | {"email": address})
+        assert refused.status_code == 422
+        assert [error["pointer"] for error in refused.json()["errors"]] == ["#/email"]
+
+
 async def test_everything_that_is_wrong_is_said_at_once(member: AsyncClient) -> None:
     refused = await member.patch("/v1/specimen_orders/x", json={"title": 1, "labels": [1, "a", 2]})
     assert [error["pointer"] for error in refused.json()["errors"]] == [
