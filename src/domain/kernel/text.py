@@ -14,6 +14,12 @@ _SURROGATE = re.compile(r"[\ud800-\udfff]")
 # The controls of the bidirectional algorithm (UAX #9 §2); letters that run right to left are welcome.
 _TURNING = re.compile(r"[\u202a-\u202e\u2066-\u2069]")
 
+# Letters and symbols that fonts leave blank. Those of Hangul are Default_Ignorable_Code_Point (Unicode Standard
+# §5.21), which the other categories below have nothing of; then Braille, music and Egyptian hieroglyphs.
+_BLANK = frozenset("\u115f\u1160\u3164\uffa0\u2800\U0001d159\U00013441\U00013442")
+# Letters, numbers, punctuation, symbols. A mark is seen on one of them, and alone it is none.
+_SEEN = frozenset("LNPS")
+
 # Normalising sorts the marks on a letter in time that grows with the square of their number: 100,000 on one
 # take minutes. The Stream-Safe Text Format (UAX #15 §13) has 30 at most, what languages need far fewer.
 _MARKS_MOST = 30
@@ -29,8 +35,7 @@ def line(text: str, *, field: str, most: int) -> str:
     if _NOT_IN_A_LINE.search(text):
         raise Invalid("It must be one line without control characters.", field=field)
     # A line is often a name: it must be seen, and must not turn round what is written beside it.
-    if not any(character.isprintable() and not character.isspace() for character in text):
-        raise Invalid("It must have a visible character.", field=field)
+    _ensure_visible(text, field)
     if _TURNING.search(text):
         raise Invalid("It must not change the direction of the text around it.", field=field)
     return text
@@ -46,12 +51,17 @@ def tidied(text: str, *, most: int) -> str:
 
 
 def prose(text: str, *, field: str, most: int, least: int = 0) -> str:
-    """Text of `least` to `most` code points in which line breaks and tabs are welcome."""
+    """Text of `least` to `most` code points in which line breaks and tabs are welcome.
+
+    Where it must not be empty, it must be seen, too.
+    """
     text = _normalised(text.replace("\r\n", "\n"), field=field, most=most)
     if len(text) < least:
         raise Invalid("It must not be empty.", field=field)
     if _NOT_IN_PROSE.search(text):
         raise Invalid("It must not contain control characters.", field=field)
+    if least:
+        _ensure_visible(text, field)
     return text
 
 
@@ -69,6 +79,11 @@ def _normalised(text: str, *, field: str, most: int) -> str:
     if _SURROGATE.search(text):
         raise Invalid("It must be valid Unicode text.", field=field)
     return text
+
+
+def _ensure_visible(text: str, field: str) -> None:
+    if not any(unicodedata.category(each)[0] in _SEEN and each not in _BLANK for each in text):
+        raise Invalid("It must have a visible character.", field=field)
 
 
 def _is_stacked(text: str) -> bool:

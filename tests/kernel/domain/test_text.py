@@ -141,10 +141,48 @@ def test_a_lone_surrogate_is_no_text() -> None:
         prose("a\udfffb", field="body", most=10)
 
 
-@pytest.mark.parametrize("text", ["\u200b", "\u200d \u200b", "\u2060"])
+# Default_Ignorable_Code_Point, as far as it is of category L, N, P or S, and letters that are not drawn; a sample
+# of the rest; marks that stand on nothing; and what has no character at all.
+INVISIBLE = [
+    *("\u115f", "\u1160", "\u3164", "\uffa0", "\u2800", "\U0001d159", "\U00013441", "\U00013442"),
+    *(
+        "\u200b",
+        "\u200d \u200b",
+        "\u2060",
+        "\u00ad",
+        "\u034f",
+        "\u061c",
+        "\u17b4",
+        "\u180e",
+        "\u200e",
+        "\u2065",
+    ),
+    *("\ufe0f", "\ufeff", "\ufff0", "\U0001bca0", "\U0001d173", "\U000e0001", "\U000e0100", "\U000e0fff"),
+    *("\u0301", " \u0301 ", "\u20dd", "\u093e", "\u3164\u0301", "\u200b\u0316"),
+    *("\ue000", "\u0378", "\ufdd0"),
+]
+
+
+@pytest.mark.parametrize("text", INVISIBLE)
 def test_a_line_can_be_seen(text: str) -> None:
     with refused(Invalid, "It must have a visible character.", field="name"):
         line(text, field="name", most=20)
+    assert line(f"a{text}", field="name", most=20)
+
+
+@pytest.mark.parametrize("text", INVISIBLE)
+def test_prose_that_has_to_say_something_can_be_seen(text: str) -> None:
+    with refused(Invalid, "It must have a visible character.", field="body"):
+        prose(text, field="body", most=20, least=1)
+    assert prose(text, field="body", most=20) == text.strip()
+
+
+@pytest.mark.parametrize(
+    "text", ["-", "1", "€", "…", "e\u0301", "\u2801", "\u1100", "กำ", "𓀀", "😀", "❤\ufe0f"]
+)
+def test_whatever_is_drawn_can_be_seen(text: str) -> None:
+    assert line(text, field="name", most=20)
+    assert prose(text, field="body", most=20, least=1)
 
 
 @pytest.mark.parametrize(

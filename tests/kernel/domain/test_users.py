@@ -129,6 +129,15 @@ def test_whoever_registers_has_a_clean_name_and_address() -> None:
     )
 
 
+@pytest.mark.parametrize("name", ["\u3164", "\u2800", "\u0301"])
+def test_a_name_can_be_seen(name: str) -> None:
+    with refused(Invalid, "It must have a visible character.", field="display_name"):
+        User.register(id=a_user_id(), email="ada@example.com", display_name=name, at=NOW)
+    with refused(Invalid, "It must have a visible character.", field="display_name"):
+        a_user().edit(at=LATER, display_name=name)
+    assert display_name_from(name, "Ada") == "Ada"
+
+
 def test_nobody_registers_without_a_name() -> None:
     with refused(Invalid, "It must not be empty.", field="display_name"):
         User.register(id=a_user_id(), email="ada@example.com", display_name=" ", at=NOW)
