@@ -14,8 +14,8 @@ _SURROGATE = re.compile(r"[\ud800-\udfff]")
 # The controls of the bidirectional algorithm (UAX #9 §2); letters that run right to left are welcome.
 _TURNING = re.compile(r"[\u202a-\u202e\u2066-\u2069]")
 
-# Letters and symbols that fonts leave blank. Those of Hangul are Default_Ignorable_Code_Point (Unicode Standard
-# §5.21), which the other categories below have nothing of; then Braille, music and Egyptian hieroglyphs.
+# Letters and symbols that fonts leave blank. Those of Hangul are Default_Ignorable_Code_Point (Unicode
+# Standard §5.21), the only ones in the categories below; then Braille, music and Egyptian hieroglyphs.
 _BLANK = frozenset("\u115f\u1160\u3164\uffa0\u2800\U0001d159\U00013441\U00013442")
 # Letters, numbers, punctuation, symbols. A mark is seen on one of them, and alone it is none.
 _SEEN = frozenset("LNPS")

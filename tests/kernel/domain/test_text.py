@@ -141,8 +141,8 @@ def test_a_lone_surrogate_is_no_text() -> None:
         prose("a\udfffb", field="body", most=10)
 
 
-# Default_Ignorable_Code_Point, as far as it is of category L, N, P or S, and letters that are not drawn; a sample
-# of the rest; marks that stand on nothing; and what has no character at all.
+# Default_Ignorable_Code_Point, as far as it is of category L, N, P or S, and letters that are not drawn; a
+# sample of the rest; marks that stand on nothing; and what has no character at all.
 INVISIBLE = [
     *("\u115f", "\u1160", "\u3164", "\uffa0", "\u2800", "\U0001d159", "\U00013441", "\U00013442"),
     *(

@@ -245,6 +245,29 @@ async def test_what_mail_software_reads_as_another_address_enters_nowhere(
         assert [error["pointer"] for error in refused.json()["errors"]] == ["#/email"]
 
 
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [
+        ("2026-11-30T17:00:00.123456789Z", "2026-11-30T17:00:00.123456Z"),
+        ("2016-12-31T23:59:60Z", "2017-01-01T00:00:00Z"),
+        ("2026-11-30T17:00:00+01:60", None),
+        ("2026-11-30T17:00:60Z", None),
+        ("2026-11-30 17:00:00Z", None),
+    ],
+)
+async def test_an_instant_is_read_alike_in_a_body_and_in_a_query(
+    member: AsyncClient, specimen_orders: str, sent: str, kept: str | None
+) -> None:
+    created = await member.post(specimen_orders, json={"title": "x", "due_at": sent})
+    listed = await member.get(specimen_orders, params={"due_after": sent})
+    if kept is None:
+        assert (created.status_code, created.json()["errors"][0]["code"]) == (422, "instant")
+        assert (listed.status_code, listed.json()["errors"][0]["code"]) == (422, "instant")
+    else:
+        assert (created.status_code, created.json()["due_at"]) == (201, kept)
+        assert [each["due_at"] for each in listed.json()["items"]] == [kept]
+
+
 async def test_everything_that_is_wrong_is_said_at_once(member: AsyncClient) -> None:
     refused = await member.patch("/v1/specimen_orders/x", json={"title": 1, "labels": [1, "a", 2]})
     assert [error["pointer"] for error in refused.json()["errors"]] == [

@@ -149,6 +149,8 @@ def test_a_query_is_made_of_what_is_declared() -> None:
         ({"shelf": ["1", "2", "3"]}, "too_long"),
         ({"lent_before": "2026-11-30"}, "instant"),
         ({"lent_before": "1796058000"}, "instant"),
+        ({"lent_before": "2026-11-30T17:00:00+01:60"}, "instant"),
+        ({"lent_before": "2026-11-30T17:00:60Z"}, "instant"),
         ({"colour": "red"}, "extra_forbidden"),
         ({"sort": ["colour"]}, "sort"),
     ],

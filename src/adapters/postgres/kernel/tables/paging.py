@@ -16,7 +16,7 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any, TypeAliasType
@@ -48,6 +48,7 @@ from adapters.postgres.kernel.tables.mapping import column_names, loader
 from adapters.postgres.kernel.tables.queries import Source
 from application.kernel.paging import InvalidCursor, Page, PageRequest, Sort, sorts_of
 from domain.kernel.errors import NotFound
+from domain.kernel.instants import read_instant
 
 # What a Decimal's own text looks like, with an exponent where it is very small.
 _DECIMAL = re.compile(r"-?[0-9]{1,200}(\.[0-9]{1,200})?(E[+-][0-9]{1,3})?")
@@ -304,10 +305,7 @@ def _write_cursor(values: Sequence[Any], mark: str) -> str:
 
 
 def _read_time(value: object) -> datetime:
-    time = datetime.fromisoformat(_read_text(value))
-    if time.tzinfo is None:
-        raise ValueError("an instant without a zone")
-    return time.astimezone(UTC)  # before the year 1 and after 9999, which cannot be bound, an OverflowError
+    return read_instant(_read_text(value))
 
 
 def _read_text(value: object) -> str:

@@ -8,7 +8,8 @@ here: the domain does, after it has trimmed and normalised the text.
 import json
 import re
 from collections.abc import Sequence
-from datetime import UTC, date, datetime
+from contextlib import suppress
+from datetime import date, datetime
 from decimal import Context, Decimal
 from typing import Annotated, Literal, TypeAliasType
 
@@ -26,27 +27,24 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
 from application.kernel.paging import LIMIT_MOST, PageRequest, Sort, sorts_of
+from domain.kernel.instants import read_instant
 
 strict = with_config(
     ConfigDict(strict=True, extra="forbid", hide_input_in_errors=True, use_attribute_docstrings=True)
 )
 """For the TypedDict of a body: no conversions, no unknown members."""
 
-_INSTANT = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
-
 
 def _read_instant(value: object) -> datetime:
-    try:
-        if isinstance(value, str) and _INSTANT.fullmatch(value):
-            return datetime.fromisoformat(value.upper()).astimezone(UTC)
-    except (ValueError, OverflowError):  # no such day, or in UTC a year before 1 or after 9999
-        pass
+    if isinstance(value, str):
+        with suppress(ValueError):
+            return read_instant(value)
     raise PydanticCustomError("instant", "It must be an instant such as 2026-11-30T17:00:00Z.")
 
 
 _InstantText = Annotated[str, WithJsonSchema({"type": "string", "format": "date-time"})]
 Instant = Annotated[datetime, PlainValidator(_read_instant, json_schema_input_type=_InstantText)]
-"""RFC 3339, to the microsecond at most, always with an offset; an aware datetime in UTC here."""
+"""RFC 3339, always with an offset; an aware datetime in UTC here, to the microsecond."""
 
 _DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 
