@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, ClassVar, override
+from typing import ClassVar, override
 
 from sqlalchemy import (
     CheckConstraint,
@@ -19,7 +19,6 @@ from sqlalchemy import (
     any_,
     bindparam,
     cast,
-    func,
     literal_column,
     select,
 )
@@ -33,6 +32,7 @@ from adapters.postgres.kernel.tables.paging import Listing, by_number, by_text, 
 from adapters.postgres.kernel.tables.queries import PostgresQueries
 from adapters.postgres.kernel.tables.repository import PostgresRepository
 from adapters.postgres.kernel.tables.schema import between, instant, key, metadata, one_of, text, version
+from adapters.postgres.kernel.tables.searching import have_words, words_of
 from adapters.postgres.kernel.users import users
 from adapters.postgres.kernel.workspaces import workspaces
 from application.kernel.paging import Page, PageRequest, Sort
@@ -58,9 +58,7 @@ _INSTANT = DateTime(timezone=True)
 _RANK = literal_column(
     f"array_position(ARRAY[{', '.join(f"'{priority}'" for priority in Priority)}], priority)", Integer
 )
-_WORDS: ColumnElement[Any] = literal_column(
-    "to_tsvector('simple'::regconfig, (title || ' '::text) || description)"
-)
+_WORDS = words_of("title", "description")
 
 tasks = Table(
     "tasks",
@@ -142,9 +140,7 @@ _PAGE = Listing(
         # Said of the indexed expression too, or a window of time could not be read from the index.
         "due_after": (bindparam("due_after", type_=_INSTANT) <= _DUE) & tasks.c.due_at.is_not(None),
         "due_before": (bindparam("due_before", type_=_INSTANT) > _DUE) & tasks.c.due_at.is_not(None),
-        "q": _WORDS.op("@@")(
-            func.websearch_to_tsquery(literal_column("'simple'::regconfig"), bindparam("q", type_=Text))
-        ),
+        "q": have_words(_WORDS, bindparam("q", type_=Text)),
     },
     filtered_by=TaskFilter,
     gate=seen_by_viewer(bindparam("workspace_id", type_=Uuid)),

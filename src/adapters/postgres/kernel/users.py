@@ -1,6 +1,7 @@
 """Users in PostgreSQL: the table, the repository, the queries."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import ClassVar, override
 
 from sqlalchemy import (
@@ -14,7 +15,6 @@ from sqlalchemy import (
     UniqueConstraint,
     any_,
     bindparam,
-    func,
     literal_column,
     or_,
     select,
@@ -28,6 +28,7 @@ from adapters.postgres.kernel.tables.paging import Listing, by_text, by_time
 from adapters.postgres.kernel.tables.queries import PostgresQueries
 from adapters.postgres.kernel.tables.repository import PostgresRepository
 from adapters.postgres.kernel.tables.schema import between, instant, key, metadata, text, version
+from adapters.postgres.kernel.tables.searching import beginning
 from application.kernel.admission import require
 from application.kernel.paging import Page, PageRequest, Sort
 from application.kernel.permissions import READ_USERS
@@ -93,7 +94,7 @@ _VIEW = select(
     users.c.version,
 )
 _GET = Statement(_VIEW.where(users.c.id == bindparam("id")))
-_begins = bindparam("q", type_=Text)
+_begins: ColumnElement[str] = bindparam("q", type_=Text)  # what `beginning` makes of it
 _PAGE = Listing(
     UserView,
     _VIEW,
@@ -101,10 +102,7 @@ _PAGE = Listing(
     sorts={"created_at": by_time(users.c.created_at), "email": by_text(_ADDRESS)},
     sorted_by=UserSortKey,
     filters={
-        "q": or_(
-            func.starts_with(users.c.email, func.lower(_begins)),
-            func.starts_with(func.lower(users.c.display_name), func.lower(_begins)),
-        ),
+        "q": or_(users.c.email.op("~")(_begins), users.c.display_name.op("~")(_begins)),
         "suspended": users.c.suspended_at.is_not(None) == bindparam("suspended", type_=Boolean),
         "role": bindparam("role", type_=Text) == any_(users.c.roles),
     },
@@ -130,4 +128,6 @@ class PostgresUserQueries(PostgresQueries, UserQueries):
         self, actor: Caller, where: UserFilter, sort: Sequence[Sort[UserSortKey]], page: PageRequest, /
     ) -> Page[UserView]:
         require(actor, READ_USERS)
+        if where.q is not None:
+            where = replace(where, q=beginning(where.q))
         return await _PAGE.page(self._source, {}, page, sort=sort, where=where)

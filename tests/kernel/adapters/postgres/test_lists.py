@@ -15,6 +15,7 @@ from uuid import UUID
 
 import asyncpg
 import pytest
+from sqlalchemy import select
 
 from adapters.postgres.kernel.connection.database import Database, Statement
 from adapters.postgres.kernel.connection.transactions import PostgresTransactions
@@ -458,3 +459,24 @@ async def test_a_page_reads_as_much_at_the_end_of_a_list_as_at_its_beginning(
         assert plan.read[listed.table] <= read_most
         assert plan.sorted <= read_most
         assert plan.blocks <= blocks_most
+
+
+@pytest.mark.parametrize("mode", ["force_custom_plan", "force_generic_plan"])
+async def test_words_are_looked_for_in_an_index(world: World, mode: str) -> None:
+    """As far as the planner may choose it: the index has the very expression that is searched."""
+    searched = set[str]()
+    for listing in listings():
+        conditions = vars(listing)["_filters"]
+        if "q" not in conditions or " @@ " not in str(conditions["q"]):
+            continue
+        table = vars(listing)["_id"].expression.table
+        searched.add(table.name)
+        statement = Statement(select(table.c.id).where(conditions["q"]))
+        connection = await asyncpg.connect(world.url)
+        await connection.execute(
+            f"SET plan_cache_mode = {mode}; SET enable_seqscan = off; PREPARE search AS {statement.sql}"
+        )
+        plan = await connection.fetch("EXPLAIN EXECUTE search ('\"wool/loom\" -wheel')")
+        await connection.close()
+        assert any(f"Bitmap Index Scan on ix_{table.name}_words" in line for (line,) in plan), plan
+    assert "specimen_orders" in searched

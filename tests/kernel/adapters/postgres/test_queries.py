@@ -5,10 +5,12 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
+import asyncpg
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from adapters.postgres.kernel.tables.searching import beginning
 from application.kernel.admission import NotPermitted
 from application.kernel.paging import Page, PageRequest, Sort
 from application.kernel.ports.callers import Caller
@@ -658,6 +660,54 @@ async def test_specimen_orders_of_another_workspace_are_in_no_list(
     assert [view.id for view in page.items] == [here.id]
 
 
+@pytest.mark.parametrize(
+    ("name", "asked", "is_found"),
+    [
+        ("Ägidius", "äg", True),
+        ("ägidius", "ÄG", True),
+        ("Straßer", "STRASS", True),
+        ("Strasser", "straß", True),
+        ("IRIS", "iri", True),
+        ("İnci", "İN", True),
+        ("Ώρα", "ώρ", True),
+        ("ΣΙΓΜΑΣ", "σιγμας", True),
+        ("Жанна", "жан", True),
+        ("ﬁn", "FI", True),
+        ("\U00010400x", "\U00010428", True),
+        ("a.b", "a.", True),
+        ("axb", "a.", False),
+        ("[x]", "[X", True),
+        ("(?i)x", "(?", True),
+        ("a\\d", "A\\", True),
+        ("Ana", "Aña", False),
+        ("Anna", "nna", False),
+    ],
+)
+async def test_names_are_found_in_capital_and_small_letters_whatever_the_locale(  # noqa: PLR0917 (as above)
+    name: str, asked: str, is_found: bool, begin: Begin[UnitOfWork], queries: Queries, database_url: str
+) -> None:
+    user = a_user(display_name=name)
+    await store(begin, user)
+    actor = a_caller(roles=frozenset({GlobalRole.ADMIN}))
+    page = await queries.users.page(actor, UserFilter(q=asked), [Sort("created_at")], FIRST_PAGE)
+    assert [found.id for found in page.items] == ([user.id] if is_found else [])
+    connection = await asyncpg.connect(database_url)
+    try:
+        found = await connection.fetchval('SELECT $1 COLLATE "C" ~ $2', name, beginning(asked))
+    finally:
+        await connection.close()
+    assert found is is_found
+
+
+async def test_a_long_name_can_be_asked_for(begin: Begin[UnitOfWork], queries: Queries) -> None:
+    """Each letter of which is written in several ways."""
+    await store(begin, a_user(display_name="ß" * 80))
+    actor = a_caller(roles=frozenset({GlobalRole.ADMIN}))
+    for asked, found in (("ß" * 254, 0), ("S" * 160, 1), ("ΐ" * 254, 0)):
+        page = await queries.users.page(actor, UserFilter(q=asked), [Sort("created_at")], FIRST_PAGE)
+        assert len(page.items) == found
+
+
 # ── which specimen orders ────────────────────────────────────────────────────────────────────────────────
 
 
@@ -834,6 +884,47 @@ async def test_whatever_is_searched_for_is_answered(queries: Queries, team: Team
         await titles(queries, team, SpecimenOrderFilter(q=text))
     except Invalid:
         assert "\0" in text
+
+
+@pytest.mark.parametrize(
+    ("title", "asked", "is_found"),
+    [
+        ("frontend/backend split", "backend", True),
+        ("frontend/backend split", "frontend/backend", True),
+        ("frontend/backend split", "end", False),
+        ("TCP/IP", "tcp", True),
+        ("TCP/IP", '"tcp/ip"', True),
+        ("TCP/IP", '"ip tcp"', False),
+        ("see https://example.com/a/looms?size=2#x", "looms", True),
+        ("see https://example.com/a/looms?size=2#x", "example", True),
+        ("ask ada@example.com", "ada", True),
+        ("ask ada@example.com", "ask -example", False),
+        ("<b>loom</b> &amp; wheel", "amp", True),
+        ("version 1.2.3", "2", True),
+        ("covid-19", "19", True),
+        ("covid-19", "covid-19", True),
+        ("well-known", "known", True),
+        ("well known", "well-known", True),
+        ("well-known", "well -known", False),
+        ("snake_case", "case", True),
+        ("don\u2019t", "don't", True),
+        ("C++", "c++", True),
+        ("a\u2013b", "b", True),
+        ("front\u2011end", "front-end", True),
+        ("\u201cquoted\u201d\u2026", "quoted", True),
+        ("one\u00b7two\u2022three\u2192four", "three", True),
+        ("one\u3000two", "two", True),
+        ("日本語/テスト・語", "テスト", True),
+        ("क\u0964हिन्दी", "हिन्दी", True),
+        ("Grüße", "grüße", True),
+        ("wool \U0001f9f6", "\U0001f9f6", True),
+    ],
+)
+async def test_words_are_found_where_people_see_them(  # noqa: PLR0917 (fixtures come by position)
+    begin: Begin[UnitOfWork], queries: Queries, team: Team, title: str, asked: str, is_found: bool
+) -> None:
+    await store(begin, a_specimen_order_of(team, title=title), a_specimen_order_of(team, title="another"))
+    assert await titles(queries, team, SpecimenOrderFilter(q=asked)) == ({title} if is_found else set())
 
 
 @pytest.mark.parametrize("text", ["\0", "loom\0", "\ud800", "loom \udfff"])

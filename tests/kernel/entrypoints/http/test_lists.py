@@ -162,6 +162,47 @@ def test_what_is_out_of_bounds_is_refused(given: dict[str, Any], code: str) -> N
     assert [error["type"] for error in refused.value.errors()] == [code]
 
 
+@pytest.mark.parametrize(
+    ("sent", "read"),
+    [
+        ("cafe\u0301", "café"),
+        (" loom\u00a0", "loom"),
+        ("\u212b\r\n", "\u00c5"),
+        (" \t", None),
+        ("\u3000", None),
+    ],
+)
+def test_a_text_is_read_as_in_a_body(sent: str, read: str | None) -> None:
+    query: Any = ListQuery[BookFilter, BookSortKey]
+    assert query.model_validate({"title": sent}).where == BookFilter(title=read)
+
+
+@pytest.mark.parametrize(
+    ("sent", "detail"),
+    [
+        ("\x1b[31", "It must not contain control characters."),
+        ("x" + "\u0316" * 31, "It must have at most 30 marks on one letter."),
+    ],
+)
+def test_a_text_that_no_body_could_have_is_refused(sent: str, detail: str) -> None:
+    query: Any = ListQuery[BookFilter, BookSortKey]
+    with pytest.raises(ValidationError) as refused:
+        query.model_validate({"title": sent})
+    assert [(error["type"], error["msg"]) for error in refused.value.errors()] == [("invalid", detail)]
+
+
+async def test_what_is_looked_for_need_not_be_spelled_with_the_same_code_points(
+    member: AsyncClient, begin: Begin[UnitOfWork], team: Team
+) -> None:
+    await store(
+        begin,
+        a_specimen_order(workspace_id=team.workspace.id, created_by=team.owner.user_id, title="Café/Bar"),
+    )
+    for asked in ("cafe\u0301", "CAFE\u0301", " bar "):
+        found = await member.get(f"/v1/workspaces/{team.workspace.id}/specimen_orders", params={"q": asked})
+        assert [each["title"] for each in found.json()["items"]] == ["Café/Bar"]
+
+
 def test_a_list_can_have_filters_alone_or_sorts_alone() -> None:
     filters: Any = ListQuery[BookFilter, Never]
     assert filters.model_fields.keys() == SHARED | {"title", "shelf", "lent_before"}

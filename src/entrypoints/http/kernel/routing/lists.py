@@ -30,13 +30,18 @@ from typing import (
     get_type_hints,
 )
 
-from pydantic import AfterValidator, Field, create_model
+from pydantic import AfterValidator, BeforeValidator, Field, create_model
+from pydantic_core import PydanticCustomError
 
 from application.kernel.paging import Sort, sorts_of
+from domain.kernel.errors import Invalid
+from domain.kernel.text import prose
 from entrypoints.http.kernel.routing.inputs import Day, Instant, PageQuery, sort_by
 
 _AS_SENT: Mapping[object, Any] = {datetime: Instant, date: Day}
 """What is read strictly, where pydantic would take more than one way of writing it."""
+
+_NORMALISED_MOST = 1 << 20  # code points, more than a request line has; each filter says how many it takes
 
 
 class ListQuery[Filter, Key: str](PageQuery):
@@ -94,8 +99,8 @@ def _filters(declared: type[Any]) -> dict[str, Any]:
         if field.default is MISSING or field.name not in sentences:
             raise TypeError(f"{declared.__name__}.{field.name} needs a default, and a docstring below it.")
         sent, (plain, *_) = _as_sent(types[field.name]), _annotated(types[field.name])
-        if str in get_args(plain):
-            sent = Annotated[sent, AfterValidator(_none_for_empty)]  # after the bounds, which None has not
+        if str in get_args(plain):  # read before it is measured, and None has no length
+            sent = Annotated[sent, BeforeValidator(_read_texts), AfterValidator(_none_for_empty)]
         found[field.name] = sent, Field(default=field.default, description=sentences[field.name])
     return found
 
@@ -116,6 +121,18 @@ def _as_sent(declared: Any) -> Any:  # noqa: ANN401 (a type, or what stands for 
 def _annotated(declared: Any) -> Sequence[Any]:  # noqa: ANN401 (a type, or what stands for one)
     """A type, and then what `Annotated` says of it."""
     return get_args(declared) if get_origin(declared) is Annotated else (declared,)
+
+
+def _read_texts(given: object) -> object:
+    """The text, or each of several, as the texts of bodies are read, which it is looked for in."""
+    if isinstance(given, list):
+        return [_read_texts(each) for each in given]
+    if not isinstance(given, str) or "\0" in given:  # which is refused in every text, by other words
+        return given
+    try:
+        return prose(given, field="", most=_NORMALISED_MOST)
+    except Invalid as refused:
+        raise PydanticCustomError("invalid", "{detail}", {"detail": refused.detail}) from refused
 
 
 def _none_for_empty(text: str | None) -> str | None:
