@@ -78,6 +78,7 @@ def _as_in_production(url: str, secret: str) -> dict[str, str]:
         "DATABASE_URL": url,
         "ENVIRONMENT": "production",
         "AUTH_SECRET": secret,
+        "TRUSTED_PROXIES": "none",
         "AUTH_ACCESS_TOKEN_SECONDS": "7200",
         "MAILER": "smtp",  # nothing is sent: no worker runs
         "SMTP_HOST": "localhost",

@@ -12,6 +12,7 @@ from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_va
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from application.kernel.ports.mail import sender_address
+from entrypoints.kernel.networks import Network, read_network
 from entrypoints.kernel.providers import (
     Preset,
     ProviderSettings,
@@ -86,6 +87,12 @@ class KernelSettings(BaseSettings):
     public_url: str = ""
     """Where clients reach the service, without a slash at the end; tokens name it as their issuer.
     Default: http://localhost:PORT."""
+
+    trusted_proxies: Annotated[tuple[str, ...], NoDecode] = ()
+    """The proxies in front of the service, as addresses and networks with commas in between: 10.0.0.0/8,::1.
+    What they say of a client's address and scheme is believed (`Forwarded`, `X-Forwarded-For`,
+    `X-Forwarded-Proto`), and what anybody else says is not. `none` where clients connect directly, which is
+    the default. Required in production."""
 
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
     """Origins whose scripts may call the API, separated by commas: https://app.example.com. Default: none."""
@@ -259,6 +266,11 @@ class KernelSettings(BaseSettings):
         return (first, *self.oidc_more_providers)
 
     @property
+    def proxy_networks(self) -> tuple[Network, ...]:
+        """Where the proxies are whose word on the client's address and scheme is taken."""
+        return tuple(read_network(proxy) for proxy in self.trusted_proxies if proxy != "none")
+
+    @property
     def mail_seconds(self) -> float:
         """The longest that a mail may take to leave: the worker holds a transaction open meanwhile."""
         return min(5.0, self.database_statement_seconds / 2)
@@ -330,12 +342,27 @@ class KernelSettings(BaseSettings):
             raise ValueError("is not https. Its links carry secrets: in production write https://….")
         return value.rstrip("/")
 
-    @field_validator("cors_origins", "oidc_allowed_clients", mode="before")
+    @field_validator("cors_origins", "oidc_allowed_clients", "trusted_proxies", mode="before")
     @classmethod
     def _split_at_commas(cls, value: object) -> object:
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_proxies(cls, proxies: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if not proxies and _in_production(info):
+            raise ValueError(
+                "is missing, and production needs to be told. List the addresses and networks of the proxies "
+                "in front, such as 10.0.0.0/8, or write none where clients connect directly."
+            )
+        if "none" in proxies and len(proxies) > 1:
+            raise ValueError("is none and something else. Write none alone, or list the proxies.")
+        for proxy in proxies:
+            if proxy != "none":
+                read_network(proxy)
+        return proxies
 
     @field_validator("cors_origins")
     @classmethod

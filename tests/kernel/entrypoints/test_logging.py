@@ -16,6 +16,7 @@ from entrypoints.settings import Settings
 
 PRODUCTION = {
     "auth_secret": "x" * 43,
+    "trusted_proxies": "none",
     "mailer": "smtp",
     "smtp_host": "localhost",
     "mail_from": "noreply@example.com",

@@ -116,6 +116,7 @@ def test_production_accepts_what_is_good_for_production() -> None:
         database_url=DATABASE_URL,
         public_url=HTTPS,
         auth_secret=SECRET,
+        trusted_proxies="10.0.0.0/8",
         cors_origins="https://app.example.com",
         mailer="smtp",
         smtp_host="mail.example.com",
@@ -131,6 +132,7 @@ def test_production_on_this_machine_may_do_without_https(url: str) -> None:
         database_url=DATABASE_URL,
         public_url=url,
         auth_secret=SECRET,
+        trusted_proxies="none",
         mailer="smtp",
         smtp_host="localhost",
         smtp_security="none",
@@ -208,6 +210,20 @@ def test_a_browser_may_come_from_here_from_the_front_end_and_from_the_origins_th
     assert settings.browser_origins == {HTTPS, "http://localhost:3000", "https://b.example.com"}
 
 
+@pytest.mark.parametrize(
+    ("said", "networks"),
+    [
+        ("none", []),
+        ("10.0.0.1, 192.168.0.0/16", ["10.0.0.1/32", "192.168.0.0/16"]),
+        ("::1,2001:DB8::/32", ["::1/128", "2001:db8::/32"]),
+        ("::ffff:10.0.0.0/104", ["10.0.0.0/8"]),
+    ],
+)
+def test_proxies_are_addresses_and_networks(said: str, networks: list[str]) -> None:
+    settings = Settings(database_url=DATABASE_URL, trusted_proxies=said)
+    assert [str(network) for network in settings.proxy_networks] == networks
+
+
 def test_services_that_introspect_have_a_secret_each() -> None:
     settings = Settings(database_url=DATABASE_URL, auth_introspection_clients=f"a:{SECRET}, b:{SECRET}:x")
     assert settings.introspection_clients == {"a": SECRET, "b": f"{SECRET}:x"}
@@ -278,7 +294,7 @@ def test_a_word_that_is_no_choice_is_refused_with_the_choices(
 
 def test_every_number_and_every_choice_is_in_the_tables_above() -> None:
     free = {
-        *("DATABASE_URL", "HOST", "PUBLIC_URL", "CORS_ORIGINS", "APP_URL"),
+        *("DATABASE_URL", "HOST", "PUBLIC_URL", "TRUSTED_PROXIES", "CORS_ORIGINS", "APP_URL"),
         *("AUTH_SECRET", "AUTH_AUDIENCE", "AUTH_INTROSPECTION_CLIENTS"),
         *("OIDC_ISSUER", "OIDC_AUDIENCE", "OIDC_ROLES", "OIDC_ROLE_CLAIM", "OIDC_SCOPE_CLAIM"),
         *("OIDC_REQUIRED_SCOPE", "OIDC_ALLOWED_CLIENTS", "OIDC_CLIENT_ID", "OIDC_CLIENT_SECRET"),
@@ -295,8 +311,18 @@ UNREADABLE_URL = (
     "in a password write / ? # [ ] @ : as %2F %3F %23 %5B %5D %40 %3A."
 )
 SMTP = {"MAILER": "smtp", "SMTP_HOST": "mail.example.com", "MAIL_FROM": "noreply@example.com"}
-PRODUCTION = {"ENVIRONMENT": "production", "PUBLIC_URL": HTTPS, "AUTH_SECRET": SECRET} | SMTP
+PRODUCTION = {
+    "ENVIRONMENT": "production",
+    "PUBLIC_URL": HTTPS,
+    "AUTH_SECRET": SECRET,
+    "TRUSTED_PROXIES": "none",
+    **SMTP,
+}
 OIDC = {"AUTH_PROVIDER": "oidc", "OIDC_ISSUER": "https://id.example.com", "OIDC_AUDIENCE": "shop"}
+EVERYBODY = (
+    "then everybody could claim any address. List the proxies alone; where they have no fixed addresses, "
+    "their private networks, such as 10.0.0.0/8."
+)
 GIVEN_TWICE = "is given twice, or is PUBLIC_URL. Each issuer has one description."
 
 REFUSED: dict[str, tuple[dict[str, str], str]] = {
@@ -522,6 +548,37 @@ REFUSED: dict[str, tuple[dict[str, str], str]] = {
         PRODUCTION | {"CORS_ORIGINS": "*"},
         "CORS_ORIGINS is *. In production list the origins, such as https://app.example.com.",
     ),
+    "production that does not say what is in front": (
+        PRODUCTION | {"TRUSTED_PROXIES": ""},
+        (
+            "TRUSTED_PROXIES is missing, and production needs to be told. List the addresses and networks of "
+            "the proxies in front, such as 10.0.0.0/8, or write none where clients connect directly."
+        ),
+    ),
+    "no proxies, and one": (
+        {"TRUSTED_PROXIES": "none,10.0.0.1"},
+        "TRUSTED_PROXIES is none and something else. Write none alone, or list the proxies.",
+    ),
+    "a proxy by its name": (
+        {"TRUSTED_PROXIES": "10.0.0.1,nginx"},
+        (
+            "TRUSTED_PROXIES has 'nginx', which is no address and no network. Write them like 192.0.2.7, "
+            "10.0.0.0/8 or 2001:db8::/32; names of hosts do not count."
+        ),
+    ),
+    "any proxy": ({"TRUSTED_PROXIES": "*"}, f"TRUSTED_PROXIES has '*': {EVERYBODY}"),
+    "any proxy, as a network": (
+        {"TRUSTED_PROXIES": "0.0.0.0/0"},
+        f"TRUSTED_PROXIES has '0.0.0.0/0': {EVERYBODY}",
+    ),
+    "any proxy, as a network of IPv6": (
+        {"TRUSTED_PROXIES": "::/0"},
+        f"TRUSTED_PROXIES has '::/0': {EVERYBODY}",
+    ),
+    "an address where a network is meant": (
+        {"TRUSTED_PROXIES": "10.1.2.3/8"},
+        "TRUSTED_PROXIES has '10.1.2.3/8', with bits of a host in it. Write the network as 10.0.0.0/8.",
+    ),
     "production without https": (
         PRODUCTION | {"PUBLIC_URL": "http://api.example.com"},
         "PUBLIC_URL is not https. In production write https://…; only localhost may do without.",
@@ -570,7 +627,10 @@ def test_everything_that_is_wrong_is_said_at_once(
         LOG_LEVEL="loud",
     )
     named = [complaint.split()[0] for complaint in complaints(capsys)]
-    assert named == ["DATABASE_URL", "PORT", "PUBLIC_URL", "CORS_ORIGINS", "AUTH_SECRET", "LOG_LEVEL"]
+    assert named == [
+        *("DATABASE_URL", "PORT", "PUBLIC_URL", "TRUSTED_PROXIES", "CORS_ORIGINS", "AUTH_SECRET"),
+        "LOG_LEVEL",
+    ]
 
 
 def test_a_file_that_is_no_text_is_said_to_be_none(

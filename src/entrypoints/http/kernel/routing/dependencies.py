@@ -177,7 +177,7 @@ async def _same_site(request: Request) -> str:
 
 
 async def _peer(request: Request) -> Peer:
-    # The server has put the address there that a proxy it trusts has named.
+    # Where a proxy of TRUSTED_PROXIES was in between, the outermost layer has put its client's address there.
     address = request.client.host if request.client else ""
     return Peer(address=address, agent=request.headers.get("user-agent", ""))
 

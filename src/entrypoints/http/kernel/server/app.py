@@ -23,6 +23,7 @@ from entrypoints.http.kernel.routing.handlers import HANDLERS
 from entrypoints.http.kernel.routing.routes import Index, Route, Router
 from entrypoints.http.kernel.server import health
 from entrypoints.http.kernel.server.edge import Edge
+from entrypoints.http.kernel.server.proxies import Proxies
 from entrypoints.kernel.container import KernelContainer, close
 from entrypoints.kernel.settings import SERVICE_NAME, SERVICE_VERSION
 
@@ -79,6 +80,7 @@ class Service(FastAPI):
             lifespan=lambda _: _lifespan(container),
         )
         self._origins = settings.cors_origins
+        self._proxies = Proxies(settings.proxy_networks) if settings.proxy_networks else None
         provide(self, container)
         self.router.routes.extend(_routes(self.versions))
         self._documents: dict[str, dict[str, Any]] = {}
@@ -97,7 +99,7 @@ class Service(FastAPI):
                 allow_credentials="*" not in self._origins,
                 expose_headers=EXPOSED_TO_SCRIPTS,
             )
-        return Edge(stack)
+        return Edge(stack, proxies=self._proxies)
 
     @override
     def openapi(self, version: str = "v1") -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """The outermost layer, one for all: what every request and every answer needs.
 
 A request gets its identifiers and its line in the log, an answer its headers, and whatever went wrong in the
-layers below becomes a problem. `/health/live` is answered here, since it asks for nothing else.
+layers below becomes a problem. `/health/live` is answered here, since it asks for nothing else, and so is
+what the server has refused by itself: `REFUSED` in a scope says why.
 """
 
 import os
@@ -19,12 +20,15 @@ from entrypoints.http.kernel.routing.problems import (
     MEDIA_TYPE,
     InternalError,
     MethodNotAllowed,
+    RequestError,
     problem,
     problem_of_status,
 )
+from entrypoints.http.kernel.server.proxies import Proxies
 
 log = structlog.get_logger("http")
 
+REFUSED = "portico.refused"  # in a scope: the RequestError that is all there is to answer
 LIVE = "/health/live"
 _NONE: Mapping[str, str] = {}
 _UUID = 36  # a path can have anything in its place
@@ -57,20 +61,23 @@ _TRACE_PARENT = re.compile(
 class Edge:
     """Pure ASGI: one `BaseHTTPMiddleware` would cost each request more than all of this."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, *, proxies: Proxies | None = None) -> None:
         self.app = app
+        self._proxies = proxies
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
         started = perf_counter()
+        if self._proxies is not None:
+            self._proxies.apply(scope)
         method = scope["method"]
         if method == "HEAD":
             scope = {**scope, "method": "GET"}
         exchange = _Exchange(scope, send, with_body=method != "HEAD")
         try:
-            await (_alive if scope["path"] == LIVE else self.app)(scope, receive, exchange.send)
+            await self._answer(scope, receive, exchange.send)
         except ClientDisconnect:
             exchange.status = CLIENT_LEFT
         except Exception:
@@ -91,6 +98,15 @@ class Edge:
                     bytes=exchange.size,
                     workspace_id=scope.get("path_params", _NONE).get("workspace_id", "")[:_UUID] or None,
                 )
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        refused: RequestError | None = scope.get(REFUSED)
+        if refused is not None:
+            await problem(scope, type(refused), refused.detail)(scope, receive, send)
+        elif scope["path"] == LIVE:
+            await _alive(scope, receive, send)
+        else:
+            await self.app(scope, receive, send)
 
 
 class _Exchange:

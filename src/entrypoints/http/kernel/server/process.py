@@ -37,6 +37,7 @@ def serve(app: str, kind: type[KernelSettings], arguments: list[str]) -> None:
         log_config=None,  # its loggers go the way of all logs
         access_log=False,  # our own layer writes a better line
         server_header=False,
+        proxy_headers=False,  # TRUSTED_PROXIES says whom to believe, and no variable of the server's own
         reset_contextvars=True,  # no request inherits what an earlier one put into the log
         timeout_graceful_shutdown=settings.shutdown_seconds,
     )

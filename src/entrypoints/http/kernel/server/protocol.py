@@ -9,7 +9,7 @@ import asyncio
 from asyncio import TimerHandle
 from typing import Any, override
 
-from starlette.types import Receive, Scope, Send
+from starlette.types import Scope
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from entrypoints.http.kernel.routing.answers import Header
@@ -19,9 +19,8 @@ from entrypoints.http.kernel.routing.problems import (
     RequestError,
     RequestTimedOut,
     UriTooLong,
-    problem,
 )
-from entrypoints.http.kernel.server.edge import Edge
+from entrypoints.http.kernel.server.edge import REFUSED
 
 # Bytes of the request line and the headers; nginx and most clouds stop at 8 or 16 KiB for each part.
 HEAD_MOST = 32 * 1024
@@ -35,7 +34,7 @@ REQUEST_SECONDS = 30.0
 
 _LINE_END = len(": \r\n")
 
-_WITHOUT_HEAD: Scope = {"type": "http", "method": "", "path": "", "scheme": "http", "query_string": b""}
+_WITHOUT_HEAD: Scope = {"type": "http", "method": "", "path": "", "query_string": b""}
 
 
 class Protocol(HttpToolsProtocol):
@@ -182,13 +181,11 @@ class Protocol(HttpToolsProtocol):
                 self.pipeline.popleft()
         else:
             headers: list[Header] | None = self.headers  # there are none before the first request
-            scope = {**_WITHOUT_HEAD, "headers": headers or []}
-
-        async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
-            await problem(scope, type(error), error.detail)(scope, receive, send)
-
-        # Through the outermost layer, so that it is like every other answer, and has its line in the log.
-        app: Any = Edge(refuse)
+            told = {"client": self.client, "scheme": self.scheme, "headers": headers or []}
+            scope = {**_WITHOUT_HEAD, **told}
+        # The application answers, so that it is like every other answer, and has its line in the log.
+        scope = {**scope, REFUSED: error}
+        app: Any = self.app
         self.cycle = RequestResponseCycle(
             scope=scope,
             transport=self.transport,
