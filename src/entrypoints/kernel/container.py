@@ -7,7 +7,7 @@ There is no wiring: an entry point asks the container by name, once, when it sta
 adapter fits its port, but not its arguments: a test builds all of them under every choice of the Selectors.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
@@ -50,6 +50,7 @@ from application.kernel.queries import KernelQueries
 from application.kernel.run import Runner
 from application.kernel.unit_of_work import Begin, KernelUnitOfWork
 from domain.kernel.users import GlobalRole
+from entrypoints.kernel.origins import origin_of
 from entrypoints.kernel.providers import ProviderSettings, claim_path
 from entrypoints.kernel.settings import SERVICE_NAME, KernelSettings
 
@@ -82,12 +83,18 @@ def _described(provider: ProviderSettings, *, longest_token: int) -> Provider:
         issuer=provider.issuer,
         preset=provider.preset,
         audiences=frozenset({provider.client_id if log_in_only else provider.audience} - {""}),
-        clients=frozenset(provider.allowed_clients),
+        clients=frozenset(_clients(provider)),
         required_scopes=frozenset({provider.required_scope} - {""}),
         role_claims=(claim_path(provider.role_claim),) if provider.role_claim else None,
         longest_token=longest,
         scope_claim=claim_path(provider.scope_claim) if provider.scope_claim else None,
     )
+
+
+def _clients(provider: ProviderSettings) -> Iterator[str]:
+    """The clients as tokens name them: Clerk's by their origins, as browsers spell those."""
+    for client in provider.allowed_clients:
+        yield (provider.preset == "clerk" and origin_of(client)) or client
 
 
 def trusted_issuers(
@@ -336,6 +343,7 @@ class KernelContainer(containers.DeclarativeContainer):
         seal=providers.Singleton(JweSeal, _secret, LOGINS),
         clock=clock,
         origins=settings.provided.browser_origins,
+        read_origin=providers.Object(origin_of),
     )
 
 

@@ -6,13 +6,14 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal, Self, override
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, quote, urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from application.kernel.ports.mail import sender_address
 from entrypoints.kernel.networks import Network, read_network
+from entrypoints.kernel.origins import origin_of, split_address
 from entrypoints.kernel.providers import (
     Preset,
     ProviderSettings,
@@ -288,9 +289,9 @@ class KernelSettings(BaseSettings):
     @property
     def browser_origins(self) -> frozenset[str]:
         """The origins whose pages may act for a user who is logged in by cookie, and be returned to."""
-        own = (urlsplit(url) for url in (self.public_url, self.app_url) if url)
+        own = (split_address(url) for url in (self.public_url, self.app_url) if url)
         named = (origin for origin in self.cors_origins if origin != "*")
-        return frozenset({*named, *(f"{url.scheme}://{url.netloc}" for url in own)})
+        return frozenset({*named, *(address[0] for address in own if address)})
 
     @property
     def introspection_clients(self) -> dict[str, str]:
@@ -328,6 +329,7 @@ class KernelSettings(BaseSettings):
         url = _web_address(value)
         if url is None:
             raise ValueError("is not a plain web address. Write it like https://api.example.com.")
+        value = value if value.isascii() else url.geturl()
         if _in_production(info) and url.scheme != "https" and url.hostname not in _LOOPBACK:
             raise ValueError("is not https. In production write https://…; only localhost may do without.")
         return value.rstrip("/")
@@ -338,6 +340,7 @@ class KernelSettings(BaseSettings):
         url = _web_address(value) if value else None
         if value and url is None:
             raise ValueError("is not a plain web address. Write it like https://app.example.com.")
+        value = url.geturl() if url and not value.isascii() else value
         if url and _in_production(info) and url.scheme != "https" and url.hostname not in _LOOPBACK:
             raise ValueError("is not https. Its links carry secrets: in production write https://….")
         return value.rstrip("/")
@@ -370,12 +373,11 @@ class KernelSettings(BaseSettings):
         if "*" in origins and _in_production(info):
             raise ValueError("is *. In production list the origins, such as https://app.example.com.")
         for origin in origins:
-            url = _web_address(origin)
-            if origin != "*" and (url is None or url.path):
+            if origin != "*" and origin_of(origin) is None:
                 raise ValueError(
                     f"has {origin[:60]!r}. An origin is https://app.example.com, without a path."
                 )
-        return origins
+        return tuple(origin_of(origin) or origin for origin in origins)
 
     @field_validator("auth_trust_local")
     @classmethod
@@ -483,15 +485,15 @@ def _in_production(info: ValidationInfo) -> bool:
 
 
 def _web_address(text: str) -> SplitResult | None:
-    """The parts of scheme://host[:port][/path]; `None` for whatever is not just that."""
-    try:
-        url = urlsplit(text)
-        plain = url.scheme in {"http", "https"} and url.hostname and url.port != 0
-    except ValueError:
+    """The parts of scheme://host[:port][/path]; `None` for whatever is not just that.
+
+    As it is written, since tokens name it to the letter; but with a host in ASCII.
+    """
+    address = split_address(text)
+    if address is None or not address[1].isprintable() or {" ", "?", "#"} & {*address[1]}:
         return None
-    if not plain or url.query or url.fragment or "@" in url.netloc or not text.isprintable() or " " in text:
-        return None
-    return url
+    origin, path = address
+    return urlsplit(text if text.isascii() else f"{origin}{quote(path, safe="/:@!$&'()*+,;=~%")}")
 
 
 def defaults_of[S: KernelSettings](kind: type[S]) -> type[S]:

@@ -142,6 +142,18 @@ def test_an_external_provider_is_described_as_the_settings_say() -> None:
     assert described.token_limit == 20_000
 
 
+def test_origins_for_clients_are_spelt_as_browsers_do_with_clerk_alone() -> None:
+    written = "HTTPS://App.Example.com:443"
+    for preset, client in (("clerk", "https://app.example.com"), ("cognito", written)):
+        oidc = {
+            "oidc_preset": preset,
+            "oidc_issuer": "https://id.example.com",
+            "oidc_allowed_clients": written,
+        }
+        (issuer,) = openid_issuers(settings(auth_provider="oidc", **oidc)).values()
+        assert issuer.provider.clients == {client}
+
+
 def test_a_claim_whose_name_has_dots_is_named_by_a_list() -> None:
     named = settings(**an_external_provider(oidc_role_claim='["https://example.com/app", "roles"]'))
     described = openid_issuers(named)["entra-v2"].provider

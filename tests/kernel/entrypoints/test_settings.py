@@ -224,6 +224,35 @@ def test_proxies_are_addresses_and_networks(said: str, networks: list[str]) -> N
     assert [str(network) for network in settings.proxy_networks] == networks
 
 
+def test_origins_are_spelt_as_browsers_do_and_addresses_as_they_are_written() -> None:
+    settings = Settings(
+        database_url=DATABASE_URL,
+        public_url="HTTPS://API.Example.com:443/Shop",
+        app_url="https://Bücher.example/läden",
+        cors_origins="https://B.example.com:443,HTTP://localhost:80,http://[0::1]:3000",
+    )
+    cors = ("https://b.example.com", "http://localhost", "http://[::1]:3000")
+    assert settings.cors_origins == cors
+    assert settings.browser_origins == {"https://api.example.com", "https://xn--bcher-kva.example", *cors}
+    assert settings.public_url == "HTTPS://API.Example.com:443/Shop"
+    assert settings.app_url == "https://xn--bcher-kva.example/l%C3%A4den"
+
+
+@pytest.mark.parametrize(
+    "origin", ["null", "https://*.example.com", "https://127.1", "https://a..b", "https://a:65536", "ftp://a"]
+)
+def test_what_cannot_be_an_origin_is_refused(
+    origin: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with_environment(monkeypatch, CORS_ORIGINS=origin, APP_URL=origin, PUBLIC_URL=f"{origin}/shop")
+    plain = "is not a plain web address. Write it like https://"
+    assert complaints(capsys) == [
+        f"PUBLIC_URL {plain}api.example.com.",
+        f"CORS_ORIGINS has {origin!r}. An origin is https://app.example.com, without a path.",
+        f"APP_URL {plain}app.example.com.",
+    ]
+
+
 def test_services_that_introspect_have_a_secret_each() -> None:
     settings = Settings(database_url=DATABASE_URL, auth_introspection_clients=f"a:{SECRET}, b:{SECRET}:x")
     assert settings.introspection_clients == {"a": SECRET, "b": f"{SECRET}:x"}

@@ -3,7 +3,7 @@
 import json
 import re
 from base64 import urlsafe_b64encode
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -42,9 +42,16 @@ RETURN_MOST = 1000  # with the rest of what a browser keeps of a log-in, below t
 
 # RFC 3986 without user information and fragments: neither has a place in an address to return to, and no
 # browser reads what is left in another way than we do (no backslashes, no control characters, no spaces).
-_ADDRESS = re.compile(r"(?P<origin>https?://[A-Za-z0-9.:\[\]-]+)([/?][A-Za-z0-9._~:/?\[\]@!$&'()*+,;=%-]*)?")
+# The origin is whatever a ReadOrigin can read, and the browser is sent to what it has read.
+_ADDRESS = re.compile(
+    r"(?P<origin>(?i:https?)://[^\x00-\x20\x7f/?#@\\]+)(?P<rest>([/?][A-Za-z0-9._~:/?\[\]@!$&'()*+,;=%-]*)?)"
+)
 _CHALLENGE = re.compile("[A-Za-z0-9_-]{43,128}")
 _VERIFIER = re.compile("[A-Za-z0-9._~-]{43,128}")  # RFC 7636 §4.1
+
+
+type ReadOrigin = Callable[[str], str | None]
+"""The one spelling of an origin (RFC 6454), and `None` for what is none."""
 
 
 class Mode(StrEnum):
@@ -166,7 +173,9 @@ class ProviderLogin:
         seal: Seal,
         clock: Clock,
         origins: Collection[str],
+        read_origin: ReadOrigin = str,
     ) -> None:
+        """`origins` are in the spelling of `read_origin`; by default any other spelling is another origin."""
         self._run = run
         self._providers = providers
         self._accounts = accounts
@@ -175,6 +184,7 @@ class ProviderLogin:
         self._seal = seal
         self._clock = clock
         self._origins = frozenset(origins)
+        self._read_origin = read_origin
 
     @property
     def providers(self) -> Mapping[str, LoginProvider]:
@@ -194,7 +204,7 @@ class ProviderLogin:
         With tokens, `challenge` is the S256 of a secret that the application keeps (RFC 7636 §4.2).
         """
         provider = self._provider(name)
-        self._check_return(return_to)
+        return_to = self._checked(return_to)
         _check_challenge(mode, challenge)
         secrets = LoginSecrets(state=new_secret(), nonce=new_secret(), verifier=new_secret())
         attempt = Attempt(
@@ -261,16 +271,18 @@ class ProviderLogin:
             raise LoginNotBegun("")
         return attempt
 
-    def _check_return(self, address: str) -> None:
+    def _checked(self, address: str) -> str:
+        """The address, with its origin as the settings spell it: so a browser goes where we have looked."""
         read = _ADDRESS.fullmatch(address)
         if read is None or len(address) > RETURN_MOST:
             raise Invalid(
                 "It must be a whole address such as https://app.example.com/welcome, without a fragment.",
                 field="return_to",
             )
-        # Compared as text: an origin that differs from the settings in the least is another one.
-        if read["origin"] not in self._origins:
+        origin = self._read_origin(read["origin"])
+        if origin is None or origin not in self._origins:
             raise Invalid("It must be on one of the origins that the settings allow.", field="return_to")
+        return origin + read["rest"]
 
 
 def _check_challenge(mode: Mode, challenge: str | None) -> None:

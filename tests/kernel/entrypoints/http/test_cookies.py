@@ -140,7 +140,16 @@ async def test_a_wrong_password_gets_no_cookie(browser: Browser) -> None:
 
 
 @pytest.mark.parametrize(
-    "origin", ["https://evil.example", "null", "", f"{APP}.evil.example", "http://app.example.com"]
+    "origin",
+    [
+        "https://evil.example",
+        "null",
+        "",
+        f"{APP}.evil.example",
+        "http://app.example.com",
+        f"{APP}/",
+        f"{APP} {APP}",
+    ],
 )
 async def test_a_page_of_another_origin_logs_nobody_in(browser: Browser, origin: str) -> None:
     credentials = await register(browser)
@@ -307,7 +316,9 @@ async def change(browser: Browser, forged: Forged | None = None, method: str = "
     return await page.send(method, "/v1/auth/cookie", headers=sent)
 
 
-@pytest.mark.parametrize("origin", [APP, OWN, "https://www.example.com"])
+@pytest.mark.parametrize(
+    "origin", [APP, OWN, "https://www.example.com", "HTTPS://WWW.Example.com", "https://www.example.com:443"]
+)
 async def test_pages_of_our_origins_make_changes_with_the_token(logged_in: Browser, origin: str) -> None:
     logged_in.origin = origin
     answer = await change(logged_in)

@@ -12,6 +12,7 @@ from fastapi import Request
 from application.kernel.identity.cookie_sessions import is_csrf_token
 from domain.kernel.errors import Forbidden
 from entrypoints.http.kernel.routing.answers import Header
+from entrypoints.kernel.origins import is_among
 
 SESSION = "__Host-session"
 LOG_IN = "__Host-login-"  # one for each log-in under way: a browser has several tabs
@@ -62,7 +63,7 @@ def log_ins_too_many(cookies: Mapping[str, str]) -> Iterator[str]:
 def check_origin(request: Request, origins: Collection[str]) -> None:
     """Raises ForeignOrigin for what a page of another origin sends; what is no browser names none."""
     origin = request.headers.get("origin")
-    if origin is not None and origin not in origins:
+    if origin is not None and not is_among(origin, origins):
         raise ForeignOrigin
 
 
@@ -74,7 +75,7 @@ def check_forgery(request: Request, cookie: str, origins: Collection[str]) -> No
     """
     if request.method in _SAFE:
         return
-    if request.headers.get("origin") not in origins:
+    if not is_among(request.headers.get("origin"), origins):
         raise ForeignOrigin
     token = request.headers.get(CSRF_HEADER)
     if not token:
