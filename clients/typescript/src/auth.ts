@@ -16,7 +16,7 @@ export type AuthFor<A extends Auth> = (service: Service) => A;
 
 export interface Tokens {
     readonly accessToken: string;
-    /** Good for one use: a second one ends the session for everybody who has it. */
+    /** Good for one use, which may be repeated for some seconds; a later one ends the session for everybody. */
     readonly refreshToken: string;
     /** From this moment on, in milliseconds since 1970, the access token is replaced before it is used. */
     readonly refreshAt: number;
@@ -158,7 +158,12 @@ export class PasswordSession implements Auth {
         });
         if (data) return this.#keep(data);
         const problem = failure(response, error);
-        if (problem.name === "ConnectionError" || problem.status !== 401) throw problem;
+        if (problem.name === "ConnectionError") throw problem;
+        if (problem.code === "refreshed-elsewhere") {
+            // Whoever was faster may share the store without taking turns.
+            const theirs = await this.#store.get();
+            if (theirs?.refreshToken !== stale.refreshToken) return theirs?.accessToken ?? null;
+        } else if (problem.status !== 401) throw problem;
         await this.#store.set(null);
         this.#onEnd?.();
         return null;

@@ -118,6 +118,8 @@ export const PROBLEM_CODES = [
     "no-session",
     /** 409: There is no address to verify, or it is already verified. */
     "nothing-to-verify",
+    /** 409: Another request was faster with this refresh token; go on with the tokens that it was given. */
+    "refreshed-elsewhere",
     /** 409: Another workspace has this slug. */
     "slug-taken",
     /** 409: The resource was changed by another request in the meantime. */

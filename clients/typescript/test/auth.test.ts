@@ -36,7 +36,12 @@ let ada: Credentials;
 
 before(async () => {
     const issuer = { PUBLIC_URL: "http://localhost:8000" };
-    const strict = { ...issuer, APP_URL: PAGE, AUTH_ACCESS_TOKEN_SECONDS: String(LIFETIME) };
+    const strict = {
+        ...issuer,
+        APP_URL: PAGE,
+        AUTH_ACCESS_TOKEN_SECONDS: String(LIFETIME),
+        AUTH_REFRESH_GRACE_SECONDS: "0",
+    };
     [service, instance] = await Promise.all([startService(strict), startService(issuer)]);
     network = await Network.before(service);
     lenient = createClient({ baseUrl: instance.url }); // its tokens live longer than the other instance allows
@@ -174,6 +179,24 @@ describe("a session", () => {
         await store.set({ ...stolen, refreshAt: Date.now() });
         assert.equal(await codeOf(api.get("/v1/me")), "unauthenticated");
         assert.deepEqual([ends, await api.auth.isLoggedIn(), refreshes()], [1, false, 1]);
+    });
+
+    test("goes on with the tokens of whoever was faster, and is over where there are none", async () => {
+        let ends = 0;
+        const { api, store, kept } = await inStore(memoryStore(), () => (ends += 1));
+        const theirs = await kept();
+        const tardy = (): TokenStore => {
+            let reads = 0;
+            const mine = { ...theirs, refreshToken: "mine", refreshAt: 0 };
+            return { ...store, get: () => ((reads += 1) <= 2 ? mine : theirs) };
+        };
+        const slower = createClient({ baseUrl: network.url, auth: passwordSession({ store: tardy() }) });
+        network.mishaps.push(refusal(409, "refreshed-elsewhere"));
+        assert.equal((await slower.get("/v1/me")).email, ada.email);
+        await store.set({ ...theirs, refreshAt: Date.now() });
+        network.mishaps.push(refusal(409, "refreshed-elsewhere"));
+        assert.equal(await codeOf(api.get("/v1/me")), "unauthenticated");
+        assert.deepEqual([ends, await store.get()], [1, null]);
     });
 
     test("is not over because the network is", async () => {

@@ -1,17 +1,26 @@
 """Whose session a cookie opens."""
 
 import hmac
+from contextlib import suppress
+from datetime import datetime, timedelta
+from typing import Final
 from uuid import UUID
 
 import structlog
 
 from adapters.tokens.verified import VerifiedTokens
 from application.kernel.identity.secret_tokens import fingerprint
+from application.kernel.identity.sessions import use_session
 from application.kernel.ports.callers import Caller
 from application.kernel.ports.storing import Clock
+from application.kernel.ports.world import WorldError
 from application.kernel.queries.auth import AuthQueries, KnownCookie
-from domain.kernel.errors import Unauthenticated
-from domain.kernel.identity.auth import SessionId
+from application.kernel.run import Runner
+from application.kernel.unit_of_work import KernelUnitOfWork
+from domain.kernel.errors import Stale, Unauthenticated
+from domain.kernel.identity.auth import SessionId, SessionNotFound
+
+USES_RECORDED: Final = 20  # in the time after which an idle session ends: so much later, at most, is its end
 
 log = structlog.get_logger(__name__)
 
@@ -20,19 +29,26 @@ class StoredCookieVerifier:
     """A CookieVerifier that asks the database once for each cookie.
 
     What it said is remembered for `recheck_seconds`, as with tokens. `issuer` names the built-in provider;
-    where its sessions are not `trusted` any more, no cookie is good.
+    where its sessions are not `trusted` any more, no cookie is good. Where `idle` sessions end, their uses
+    are recorded, a few of them.
     """
 
     def __init__(
         self,
+        run: Runner[KernelUnitOfWork],
         queries: AuthQueries,
         *,
+        lifetime: timedelta,
+        idle: timedelta | None = None,
         issuer: str,
         cached: int,
         recheck_seconds: float,
         clock: Clock,
         trusted: bool = True,
     ) -> None:
+        self._run = run
+        self._lifetime = lifetime
+        self._idle = idle
         self._trusted = trusted
         self._queries = queries
         self._issuer = issuer
@@ -56,10 +72,19 @@ class StoredCookieVerifier:
                 raise _refused("its session has ended")
             if known.suspended_at is not None:
                 raise _refused("its user is suspended")
+            await self._record(known, now)
             identity = self._identity(known)
             until = min(known.expires_at.timestamp(), now.timestamp() + self._recheck_seconds)
             self._verified.put(key, identity, expires=until)
         return identity
+
+    async def _record(self, known: KnownCookie, now: datetime) -> None:
+        idle = self._idle
+        if idle is None or now - known.used_at < idle / USES_RECORDED:
+            return
+        # Whoever was first has recorded it, and the next request tries again.
+        with suppress(Stale, SessionNotFound, WorldError):
+            await self._run(use_session, known.session_id, lifetime=self._lifetime, idle=idle)
 
     def _identity(self, known: KnownCookie) -> Caller:
         return Caller(

@@ -274,12 +274,17 @@ class KernelContainer(containers.DeclarativeContainer):
         Argon2Passwords, hashers=settings.provided.password_hashers, queue=settings.provided.password_queue
     )
     attempts: providers.Provider[Attempts] = providers.Singleton(PostgresAttempts, database, clock)
-    _session_lifetime = providers.Singleton(timedelta, days=settings.provided.auth_session_days)
+    _sessions: ClassVar = {
+        "lifetime": providers.Singleton(timedelta, days=settings.provided.auth_session_days),
+        "idle": settings.provided.session_idle,
+        "most": settings.provided.auth_sessions_most,
+    }
     token_sessions = providers.Singleton(
         TokenSessions,
         run,
         token_issuer,
-        lifetime=_session_lifetime,
+        grace=providers.Singleton(timedelta, seconds=settings.provided.auth_refresh_grace_seconds),
+        **_sessions,
         trusted=settings.provided.local_tokens_trusted,
     )
     password_login = providers.Singleton(
@@ -322,10 +327,13 @@ class KernelContainer(containers.DeclarativeContainer):
     )
 
     # ── browsers: session cookies, and logging in through a provider ─────────────────────────────
-    cookie_sessions = providers.Singleton(CookieSessions, run, password_login, lifetime=_session_lifetime)
+    cookie_sessions = providers.Singleton(CookieSessions, run, password_login, **_sessions)
     cookie_verifier: providers.Provider[CookieVerifier] = providers.Singleton(
         StoredCookieVerifier,
+        run,
         queries.provided.auth,
+        lifetime=_sessions["lifetime"],
+        idle=_sessions["idle"],
         issuer=settings.provided.public_url,
         cached=settings.provided.auth_cached_tokens,
         recheck_seconds=settings.provided.auth_recheck_seconds,

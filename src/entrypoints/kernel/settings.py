@@ -4,6 +4,7 @@ import re
 import sys
 import tomllib
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal, Self, override
 from urllib.parse import SplitResult, quote, urlsplit
@@ -129,6 +130,16 @@ class KernelSettings(BaseSettings):
 
     auth_session_days: Annotated[int, Field(ge=1, le=400)] = 30
     """Lifetime of a session, however often it is refreshed."""
+
+    auth_session_idle_hours: Annotated[float, Field(ge=0, le=9600, allow_inf_nan=False)] = 0
+    """A session ends where nobody uses it for so long; 0 for never before its lifetime."""
+
+    auth_sessions_most: Annotated[int, Field(ge=1, le=1000)] = 50
+    """Open sessions of a user; a log-in beyond ends the oldest."""
+
+    auth_refresh_grace_seconds: Annotated[float, Field(ge=0, le=120, allow_inf_nan=False)] = 10
+    """How long the use of a refresh token may be repeated, with the same answer: for answers that are lost,
+    and tabs that do it at once. After that a second use ends the session."""
 
     auth_key_days: Annotated[int, Field(ge=1, le=3650)] = 90
     """Age at which the signing key of the built-in provider is followed by the next."""
@@ -272,6 +283,11 @@ class KernelSettings(BaseSettings):
         return tuple(read_network(proxy) for proxy in self.trusted_proxies if proxy != "none")
 
     @property
+    def session_idle(self) -> timedelta | None:
+        """How long a session may go unused; `None` for as long as it lasts."""
+        return timedelta(hours=self.auth_session_idle_hours) or None
+
+    @property
     def mail_seconds(self) -> float:
         """The longest that a mail may take to leave: the worker holds a transaction open meanwhile."""
         return min(5.0, self.database_statement_seconds / 2)
@@ -395,6 +411,17 @@ class KernelSettings(BaseSettings):
                 raise ValueError(f"is missing, and production needs one that nobody else knows. {remedy}")
         elif len(value.get_secret_value()) < 32:
             raise ValueError(f"has fewer than 32 characters. {remedy}")
+        return value
+
+    @field_validator("auth_session_idle_hours")
+    @classmethod
+    def _outlasts_access_tokens(cls, value: float, info: ValidationInfo) -> float:
+        least = info.data.get("auth_access_token_seconds", 0)
+        if 0 < value * 3600 <= least:
+            raise ValueError(
+                f"is not longer than AUTH_ACCESS_TOKEN_SECONDS ({least}): clients use a session when they "
+                "refresh it. Set a longer time, or 0."
+            )
         return value
 
     @field_validator("auth_introspection_clients")

@@ -18,7 +18,7 @@ from application.kernel.identity.attempts import (
     MAILS_TO_ADDRESS,
 )
 from application.kernel.identity.password_login import PasswordLogin, change_password, replace_hash
-from application.kernel.identity.secret_tokens import fingerprint
+from application.kernel.identity.secret_tokens import fingerprint, is_marked
 from application.kernel.identity.sessions import TokenPair, TokenSessions
 from application.kernel.ports.attempts import Peer
 from application.kernel.run import Runner
@@ -127,7 +127,7 @@ async def test_nobody_registers_without_an_address(
 async def test_whoever_logs_in_gets_a_pair_of_tokens(login: PasswordLogin, ada: User) -> None:
     pair = await login.log_in(CLIENT, email=EMAIL, password=PASSWORD)
     assert (pair.token_type, pair.expires_in) == ("Bearer", 600)
-    assert re.fullmatch(r"[0-9a-f]{32}\.[A-Za-z0-9_-]{43}", pair.refresh_token)
+    assert re.fullmatch(r"[0-9a-f]{32}\.[A-Za-z0-9_-]{65}", pair.refresh_token)
     identity = await FakeTokenVerifier().verify(pair.access_token)
     assert identity.user_id == ada.id
 
@@ -142,6 +142,7 @@ async def test_a_log_in_opens_a_session_that_keeps_a_fingerprint_only(
         id=session.id,
         user_id=ada.id,
         token_hash=fingerprint(pair.refresh_token.split(".")[1]),
+        family_key=session.family_key,
         agent="Loom/1.0",
         created_at=clock.now,
         used_at=clock.now,
@@ -149,6 +150,7 @@ async def test_a_log_in_opens_a_session_that_keeps_a_fingerprint_only(
         ended_at=None,
     )
     assert session.id.version == 7
+    assert is_marked(pair.refresh_token.split(".")[1], session.family_key)
     assert transactions.events[1:] == [SessionOpened(at=clock.now, session_id=session.id, user_id=ada.id)]
 
 

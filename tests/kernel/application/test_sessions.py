@@ -6,8 +6,10 @@ from uuid import UUID
 
 import pytest
 
+from adapters.tokens.cookies import StoredCookieVerifier
+from application.kernel.identity.cookie_sessions import CookieSessions
 from application.kernel.identity.password_login import PasswordLogin
-from application.kernel.identity.secret_tokens import fingerprint
+from application.kernel.identity.secret_tokens import fingerprint, marked_secret
 from application.kernel.identity.sessions import (
     TokenPair,
     TokenSessions,
@@ -17,10 +19,13 @@ from application.kernel.identity.sessions import (
     open_session,
 )
 from application.kernel.ports.callers import Caller
+from application.kernel.ports.world import Contention
 from application.kernel.run import Runner
 from domain.kernel.aggregate import new_id
+from domain.kernel.errors import Stale, Unauthenticated
 from domain.kernel.identity.auth import (
     NoSession,
+    RefreshedElsewhere,
     RefreshTokenReused,
     Session,
     SessionClosed,
@@ -33,11 +38,18 @@ from domain.kernel.identity.auth import (
 from domain.kernel.users import User
 from kernel.specimen.service import UnitOfWork
 from kernel.world.builders import NOW, a_caller, a_session, a_user, store
-from kernel.world.fakes import FakeClock, FakeTokenVerifier, MemoryTransactions
+from kernel.world.fakes import (
+    FakeAuthQueries,
+    FakeClock,
+    FakeTokenIssuer,
+    FakeTokenVerifier,
+    MemoryTransactions,
+)
 from kernel.world.people import CLIENT, EMAIL, PASSWORD
 from kernel.world.refusals import refused
 
 LIFETIME = timedelta(days=30)
+GRACE = timedelta(seconds=10)
 UNKNOWN = "019a4d3e0c4c7e1f9a5b3c2d1e0f9a8b"
 
 
@@ -132,13 +144,242 @@ async def test_what_is_no_refresh_token_is_refused_as_if_the_session_had_ended(
         await sessions.refresh(refresh_token=forged)
 
 
-async def test_a_guessed_secret_ends_the_session(
+def forgeries(refresh_token: str) -> dict[str, str]:
+    """What somebody can write who knows a session's id, or has seen a part of its token."""
+    session_id, _, secret = refresh_token.partition(".")
+    first, last = ("B" if letter == "A" else "A" for letter in (secret[0], secret[-1]))
+    return {
+        "a guess": f"{session_id}.garbage",
+        "nothing": f"{session_id}.",
+        "the id alone": session_id,
+        "the id as access tokens write it": f"{UUID(hex=session_id)}.garbage",
+        "the last character altered": f"{session_id}.{secret[:-1]}{last}",
+        "the first character altered": f"{session_id}.{first}{secret[1:]}",
+        "a part": f"{session_id}.{secret[:-1]}",
+        "more than it": f"{session_id}.{secret}x",
+        "another's mark": f"{session_id}.{marked_secret('another key')}",
+        "no text": f"{session_id}.\ud800",
+    }
+
+
+@pytest.mark.parametrize("forgery", forgeries(f"{UNKNOWN}.x"))
+async def test_a_token_that_never_was_good_ends_nothing_and_nobody_is_told_of_a_theft(
+    forgery: str,
+    sessions: TokenSessions,
+    pair: TokenPair,
+    transactions: MemoryTransactions[UnitOfWork],
+) -> None:
+    before, told = await session_of(pair, transactions), list(transactions.events)
+    forged = forgeries(pair.refresh_token)[forgery]
+    with refused(SessionEnded):
+        await sessions.refresh(refresh_token=forged)
+    await sessions.revoke(refresh_token=forged)
+    assert (await session_of(pair, transactions), transactions.events) == (before, told)
+    successor = await sessions.refresh(refresh_token=pair.refresh_token)
+    with refused(SessionEnded):  # and not after a refresh either
+        await sessions.refresh(refresh_token=forgeries(pair.refresh_token)[forgery])
+    await sessions.refresh(refresh_token=successor.refresh_token)
+
+
+async def test_a_token_of_long_ago_ends_the_session(
+    sessions: TokenSessions, pair: TokenPair, transactions: MemoryTransactions[UnitOfWork], clock: FakeClock
+) -> None:
+    newest = pair
+    for _ in range(20):
+        clock.advance(timedelta(minutes=10))
+        newest = await sessions.refresh(refresh_token=newest.refresh_token)
+    with refused(SessionEnded):
+        await sessions.refresh(refresh_token=pair.refresh_token)
+    assert (await session_of(pair, transactions)).ended_at == clock.now
+
+
+# ── the grace ────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def patient(run: Runner[UnitOfWork]) -> TokenSessions:
+    return TokenSessions(run, FakeTokenIssuer(), lifetime=LIFETIME, grace=GRACE)
+
+
+async def test_a_refresh_whose_answer_was_lost_has_the_same_answer_again(
+    patient: TokenSessions, pair: TokenPair, transactions: MemoryTransactions[UnitOfWork], clock: FakeClock
+) -> None:
+    lost = await patient.refresh(refresh_token=pair.refresh_token)
+    stored, told = await session_of(pair, transactions), list(transactions.events)
+    clock.advance(GRACE - timedelta(microseconds=1))
+    again = await patient.refresh(refresh_token=pair.refresh_token)
+    assert again == lost
+    assert (await session_of(pair, transactions), transactions.events) == (stored, told)
+    successor = await patient.refresh(refresh_token=again.refresh_token)
+    assert successor.refresh_token != again.refresh_token
+    assert await patient.refresh(refresh_token=again.refresh_token) == successor
+
+
+async def test_after_the_grace_a_second_use_ends_the_session(
+    patient: TokenSessions, pair: TokenPair, transactions: MemoryTransactions[UnitOfWork], clock: FakeClock
+) -> None:
+    successor = await patient.refresh(refresh_token=pair.refresh_token)
+    clock.advance(GRACE)
+    for token in (pair.refresh_token, successor.refresh_token):
+        with refused(SessionEnded):
+            await patient.refresh(refresh_token=token)
+    session = await session_of(pair, transactions)
+    assert transactions.events[-1] == RefreshTokenReused(
+        at=clock.now, session_id=session.id, user_id=session.user_id
+    )
+
+
+async def test_whoever_was_overtaken_is_told_so_and_the_session_goes_on(
+    patient: TokenSessions, pair: TokenPair, clock: FakeClock
+) -> None:
+    second = await patient.refresh(refresh_token=pair.refresh_token)
+    third = await patient.refresh(refresh_token=second.refresh_token)
+    with refused(RefreshedElsewhere):
+        await patient.refresh(refresh_token=pair.refresh_token)
+    clock.advance(GRACE)
+    await patient.refresh(refresh_token=third.refresh_token)
+
+
+async def test_whoever_was_slower_at_the_same_instant_is_told_so_without_a_grace(
     sessions: TokenSessions, pair: TokenPair, transactions: MemoryTransactions[UnitOfWork]
 ) -> None:
-    session_id, _, _ = pair.refresh_token.partition(".")
+    transactions.failures.append(Stale())
+    with refused(RefreshedElsewhere):
+        await sessions.refresh(refresh_token=pair.refresh_token)
+    assert (await session_of(pair, transactions)).ended_at is None
+
+
+async def test_whoever_was_slower_twice_is_told_so(
+    patient: TokenSessions, pair: TokenPair, transactions: MemoryTransactions[UnitOfWork]
+) -> None:
+    transactions.failures += [Stale(), Stale()]
+    with refused(RefreshedElsewhere):
+        await patient.refresh(refresh_token=pair.refresh_token)
+    await patient.refresh(refresh_token=pair.refresh_token)
+
+
+async def test_within_the_grace_a_suspended_user_gets_nothing(
+    patient: TokenSessions, ada: User, pair: TokenPair, transactions: MemoryTransactions[UnitOfWork]
+) -> None:
+    await patient.refresh(refresh_token=pair.refresh_token)
+    async with transactions() as uow:
+        await uow.users.save(ada.suspend(by=None, at=uow.now))
     with refused(SessionEnded):
-        await sessions.refresh(refresh_token=f"{session_id}.guess")
-    assert (await session_of(pair, transactions)).ended_at is not None
+        await patient.refresh(refresh_token=pair.refresh_token)
+
+
+async def test_what_is_stored_does_not_tell_the_tokens(
+    patient: TokenSessions, pair: TokenPair, transactions: MemoryTransactions[UnitOfWork]
+) -> None:
+    pairs = [pair]
+    for _ in range(3):
+        pairs.append(await patient.refresh(refresh_token=pairs[-1].refresh_token))
+    stored = repr(await session_of(pair, transactions))
+    assert not any(each.refresh_token.partition(".")[2][:20] in stored for each in pairs)
+
+
+async def test_a_session_of_an_earlier_version_goes_on(
+    patient: TokenSessions, transactions: MemoryTransactions[UnitOfWork]
+) -> None:
+    old = a_session(token_hash=fingerprint("unmarked"))
+    await store(transactions, old)
+    with refused(SessionEnded):
+        await patient.refresh(refresh_token=f"{old.id.hex}.guess")
+    pair = await patient.refresh(refresh_token=f"{old.id.hex}.unmarked")
+    assert await patient.refresh(refresh_token=f"{old.id.hex}.unmarked") == pair
+    await patient.refresh(refresh_token=pair.refresh_token)
+
+
+# ── idle, and too many ───────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_session_that_nobody_uses_ends(run: Runner[UnitOfWork], ada: User, clock: FakeClock) -> None:
+    idle = timedelta(days=2)
+    sessions = TokenSessions(run, FakeTokenIssuer(), lifetime=LIFETIME, idle=idle)
+    pair = await sessions.open(ada.id)
+    for _ in range(3):
+        clock.advance(idle - timedelta(microseconds=1))
+        pair = await sessions.refresh(refresh_token=pair.refresh_token)
+    clock.advance(idle)
+    with refused(SessionEnded):
+        await sessions.refresh(refresh_token=pair.refresh_token)
+
+
+async def test_a_cookie_that_nobody_shows_ends_its_session(
+    run: Runner[UnitOfWork],
+    login: PasswordLogin,
+    ada: User,
+    transactions: MemoryTransactions[UnitOfWork],
+    clock: FakeClock,
+) -> None:
+    idle = timedelta(days=2)
+    sessions = CookieSessions(run, login, lifetime=LIFETIME, idle=idle)
+    verifier = StoredCookieVerifier(
+        run,
+        FakeAuthQueries(transactions),
+        lifetime=LIFETIME,
+        idle=idle,
+        issuer="https://issuer.example",
+        cached=10,
+        recheck_seconds=0,
+        clock=clock,
+    )
+    cookie = (await sessions.open(CLIENT, ada.id)).value
+    (session_id,) = transactions.committed.of(Session)
+    clock.advance(idle / 21)
+    await verifier.verify(cookie)
+    assert transactions.committed.of(Session)[session_id].version == 1  # not every use is worth a statement
+    for _ in range(3):
+        clock.advance(idle * 0.9)
+        await verifier.verify(cookie)
+    clock.advance(idle)
+    with pytest.raises(Unauthenticated):
+        await verifier.verify(cookie)
+
+
+@pytest.mark.parametrize("failure", [Stale(), Contention(""), SessionNotFound()])
+async def test_a_use_that_cannot_be_recorded_refuses_nobody(
+    failure: Exception,
+    run: Runner[UnitOfWork],
+    login: PasswordLogin,
+    ada: User,
+    transactions: MemoryTransactions[UnitOfWork],
+    *,
+    clock: FakeClock,
+) -> None:
+    sessions = CookieSessions(run, login, lifetime=LIFETIME, idle=timedelta(days=2))
+    verifier = StoredCookieVerifier(
+        run,
+        FakeAuthQueries(transactions),
+        lifetime=LIFETIME,
+        idle=timedelta(days=2),
+        issuer="https://issuer.example",
+        cached=10,
+        recheck_seconds=0,
+        clock=clock,
+    )
+    cookie = (await sessions.open(CLIENT, ada.id)).value
+    clock.advance(timedelta(days=1))
+    transactions.failures += [failure] * 4
+    assert (await verifier.verify(cookie)).user_id == ada.id
+
+
+async def test_a_log_in_beyond_the_bound_ends_the_oldest_session(
+    run: Runner[UnitOfWork], login: PasswordLogin, ada: User, clock: FakeClock
+) -> None:
+    sessions = TokenSessions(run, FakeTokenIssuer(), lifetime=LIFETIME, most=2)
+    cookies = CookieSessions(run, login, lifetime=LIFETIME, most=2)
+    pairs = []
+    for _ in range(2):
+        pairs.append(await sessions.open(ada.id))
+        clock.advance(timedelta(hours=1))
+    await cookies.open(CLIENT, ada.id)
+    with refused(SessionEnded):
+        await sessions.refresh(refresh_token=pairs[0].refresh_token)
+    await sessions.refresh(refresh_token=pairs[1].refresh_token)
+
+
+# ── who else ─────────────────────────────────────────────────────────────────────────────────────
 
 
 async def test_a_suspended_user_cannot_refresh(
@@ -299,7 +540,17 @@ async def test_a_refresh_token_may_be_revoked(
     assert transactions.events == facts
 
 
-async def test_what_is_no_refresh_token_of_today_revokes_nothing(
+async def test_an_earlier_refresh_token_may_be_revoked(
+    sessions: TokenSessions, pair: TokenPair, transactions: MemoryTransactions[UnitOfWork], clock: FakeClock
+) -> None:
+    newest = pair
+    for _ in range(3):
+        newest = await sessions.refresh(refresh_token=newest.refresh_token)
+    await sessions.revoke(refresh_token=pair.refresh_token)
+    assert (await session_of(pair, transactions)).ended_at == clock.now
+
+
+async def test_what_never_was_a_refresh_token_revokes_nothing(
     sessions: TokenSessions, pair: TokenPair, transactions: MemoryTransactions[UnitOfWork]
 ) -> None:
     session_id, _, _ = pair.refresh_token.partition(".")

@@ -11,6 +11,7 @@ from enum import Enum
 from operator import attrgetter
 from types import UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
+from uuid import UUID
 
 import pytest
 from sqlalchemy import Table
@@ -23,14 +24,15 @@ from adapters.postgres.kernel.outbox.delivery import PostgresOutbox
 from adapters.postgres.kernel.users import PostgresUsers
 from adapters.postgres.kernel.workspaces import PostgresWorkspaces
 from application.kernel.commands.memberships import remove_member
-from application.kernel.identity.sessions import refresh_session
+from application.kernel.identity.secret_tokens import fingerprint
+from application.kernel.identity.sessions import TokenSessions, refresh_session
 from application.kernel.ports.events import Delivery
 from application.kernel.ports.tenancy import Standing
 from application.kernel.run import Runner
 from application.kernel.unit_of_work import Begin, KernelUnitOfWork
 from domain.kernel.aggregate import Aggregate, Event, new_id
 from domain.kernel.errors import DomainError, NotFound, Stale
-from domain.kernel.identity.auth import OneTimeTokenNotFound, Purpose, Session, SessionKind, SessionNotFound
+from domain.kernel.identity.auth import OneTimeTokenNotFound, Purpose, SessionId, SessionKind, SessionNotFound
 from domain.kernel.identity.identities import Link, LinkedElsewhere, LinkNotFound
 from domain.kernel.identity.signing_keys import KeysRotated, SigningKeyNotFound
 from domain.kernel.invitations import AlreadyInvited, InvitationNotFound
@@ -62,7 +64,7 @@ from kernel.world.builders import (
     repository_of,
     store,
 )
-from kernel.world.fakes import FakeClock, MemoryTransactions, kinds_by_table
+from kernel.world.fakes import FakeClock, FakeTokenIssuer, MemoryTransactions, kinds_by_table
 from kernel.world.resources import Example, parts
 
 LATER = NOW + timedelta(days=1, hours=2, minutes=3, seconds=4, microseconds=5)
@@ -132,15 +134,26 @@ def credential_example() -> Example:
 
 def session_example() -> Example:
     user = a_user()
-    session = a_session(
+    opened = a_session(
         user_id=user.id,
         kind=SessionKind.COOKIE,
+        family_key="key",
         agent="Lynx",
         used_at=LATER,
         expires_at=LATER,
         ended_at=LATER,
     )
-    changed = replace(session, token_hash=a_token_hash(), used_at=NOW, ended_at=None)
+    session = replace(opened, successor_salt="salt", replaced=("one", "another"), replaced_at=(LATER, NOW))
+    changed = replace(
+        session,
+        token_hash=a_token_hash(),
+        family_key=None,
+        successor_salt=None,
+        replaced=(),
+        replaced_at=(),
+        used_at=NOW,
+        ended_at=None,
+    )
     return Example((user,), session, changed, SessionNotFound)
 
 
@@ -782,19 +795,66 @@ async def test_of_many_uses_of_one_refresh_token_at_the_same_instant_one_succeed
     begin: Begin[UnitOfWork],
 ) -> None:
     user = a_user()
-    session = a_session(user_id=user.id, token_hash="first")
+    session = a_session(user_id=user.id, token_hash=fingerprint("first"))
     await store(begin, user, session)
-    run = Runner(begin)
+    run, month = Runner(begin), timedelta(days=30)
     outcomes = await asyncio.gather(
-        *(
-            run(refresh_session, session.id, presented="first", successor=f"successor-{number}")
-            for number in range(20)
-        ),
+        *(run(refresh_session, session.id, secret="first", lifetime=month) for _ in range(20)),
         return_exceptions=True,
     )
-    successes = [outcome for outcome in outcomes if isinstance(outcome, Session) and outcome.ended_at is None]
-    assert len(successes) == 1
-    assert all(isinstance(outcome, Session | DomainError) for outcome in outcomes)
+    assert all(isinstance(outcome, tuple | DomainError) for outcome in outcomes)
+    assert len([one for one in outcomes if isinstance(one, tuple) and one[0].ended_at is None]) == 1
+
+
+async def test_many_uses_at_the_same_instant_have_the_same_answer_within_the_grace(
+    begin: Begin[UnitOfWork],
+) -> None:
+    user = a_user()
+    session = a_session(user_id=user.id, token_hash=fingerprint("first"))
+    await store(begin, user, session)
+    sessions = TokenSessions(
+        Runner(begin), FakeTokenIssuer(), lifetime=timedelta(days=30), grace=timedelta(hours=1)
+    )
+    pairs = await asyncio.gather(
+        *(sessions.refresh(refresh_token=f"{session.id.hex}.first") for _ in range(20))
+    )
+    assert len({pair.refresh_token for pair in pairs}) == 1
+    async with begin() as uow:
+        stored = await uow.sessions.get(session.id)
+    assert (stored.version, stored.ended_at) == (2, None)
+    assert stored.token_hash == fingerprint(pairs[0].refresh_token.partition(".")[2])
+    assert stored.replaced == (fingerprint("first"),)
+
+
+async def test_the_oldest_of_too_many_sessions_end(begin: Begin[UnitOfWork]) -> None:
+    user, other = a_user(), a_user()
+    hours = [timedelta(hours=number) for number in range(4)]
+    oldest, old, new, newest = (a_session(user_id=user.id, created_at=NOW + hour) for hour in hours)
+    ended = a_session(user_id=user.id, created_at=NOW + hours[3], ended_at=NOW + hours[3])
+    expired = a_session(user_id=user.id, created_at=NOW, expires_at=NOW + hours[1])
+    others = a_session(user_id=other.id)
+    await store(begin, user, other, new, oldest, newest, old, ended, expired, others)
+    async with begin() as uow:
+        await uow.sessions.end_oldest(user.id, keeping=3, at=NOW + hours[3])
+        await uow.sessions.end_oldest(other.id, keeping=1, at=NOW + hours[3])
+    async with begin() as uow:
+        ends = [(await uow.sessions.get(each.id)).ended_at for each in (oldest, old, new, newest)]
+        assert ends == [NOW + hours[3], None, None, None]
+        assert await uow.sessions.get(expired.id) == replace(expired, version=1)
+        assert (await uow.sessions.get(others.id)).ended_at is None
+
+
+async def test_log_ins_at_the_same_instant_leave_no_more_sessions_than_the_bound(
+    begin: Begin[UnitOfWork],
+) -> None:
+    user = a_user()
+    await store(begin, user)
+    sessions = TokenSessions(Runner(begin), FakeTokenIssuer(), lifetime=timedelta(days=30), most=3)
+    pairs = await asyncio.gather(*(sessions.open(user.id) for _ in range(12)))
+    ids = [SessionId(UUID(hex=pair.refresh_token.partition(".")[0])) for pair in pairs]
+    async with begin() as uow:
+        ends = [(await uow.sessions.get(session_id)).ended_at for session_id in ids]
+    assert ends.count(None) == 3
 
 
 async def test_all_open_sessions_of_a_user_end_at_once(begin: Begin[UnitOfWork]) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from domain.kernel.aggregate import new_id
 from domain.kernel.identity.auth import (
+    REPLACED_MOST,
     OneTimeTokenNotFound,
     Purpose,
     RefreshTokenReused,
@@ -15,6 +16,7 @@ from domain.kernel.identity.auth import (
     SessionId,
     SessionKind,
     SessionOpened,
+    Standing,
 )
 from domain.kernel.users import Email
 from kernel.world.builders import NOW, a_one_time_token, a_session, a_user_id
@@ -23,6 +25,7 @@ from kernel.world.refusals import refused
 MONTH = timedelta(days=30)
 INSTANT = timedelta(microseconds=1)
 LATER = NOW + timedelta(hours=1)
+GRACE = timedelta(seconds=10)
 
 # ── sessions ─────────────────────────────────────────────────────────────────────────────────────
 
@@ -42,36 +45,111 @@ def test_a_session_is_open_for_its_lifetime() -> None:
     )
 
 
+def refreshed(session: Session, successor: str, at: datetime, idle: timedelta | None = None) -> Session:
+    """The session after one more use of its current token."""
+    return session.refresh(
+        successor=successor,
+        salt="salt",
+        family_key="key",
+        grace=GRACE,
+        lifetime=MONTH,
+        idle=idle,
+        at=at,
+    )
+
+
+def standing(session: Session, presented: str, at: datetime, *, marked: bool = True) -> Standing:
+    return session.standing_of(presented, marked=marked, grace=GRACE, at=at)
+
+
 def test_the_current_token_gives_its_successor_and_the_session_ends_no_later() -> None:
     session = a_session(token_hash="first", expires_at=NOW + MONTH)
-    refreshed = session.refresh(presented="first", successor="second", at=NOW + MONTH - INSTANT)
-    assert refreshed == replace(session, token_hash="second", used_at=NOW + MONTH - INSTANT)
+    at = NOW + MONTH - INSTANT
+    assert standing(session, "first", at) is Standing.CURRENT
+    assert refreshed(session, "second", at) == replace(
+        session,
+        token_hash="second",
+        family_key="key",
+        successor_salt="salt",
+        replaced=("first",),
+        replaced_at=(at,),
+        used_at=at,
+    )
 
 
 def test_an_expired_session_cannot_be_refreshed() -> None:
     session = a_session(token_hash="first", expires_at=NOW + MONTH)
     with refused(SessionEnded):
-        session.refresh(presented="first", successor="second", at=NOW + MONTH)
+        standing(session, "first", NOW + MONTH)
 
 
-def test_an_older_token_ends_the_session() -> None:
-    session = a_session(token_hash="first").refresh(presented="first", successor="second", at=NOW)
-    ended = session.refresh(presented="first", successor="third", at=LATER)
+def test_a_token_that_was_replaced_is_good_again_within_the_grace_and_reused_after_it() -> None:
+    session = refreshed(a_session(token_hash="first"), "second", NOW)
+    assert standing(session, "first", NOW + GRACE - INSTANT) is Standing.REPLACED
+    assert standing(session, "first", NOW + GRACE) is Standing.REUSED
+    assert standing(session, "second", NOW + GRACE) is Standing.CURRENT
+
+
+def test_each_replaced_token_has_a_grace_of_its_own() -> None:
+    session = refreshed(a_session(token_hash="first"), "second", NOW)
+    session = refreshed(session, "third", NOW + GRACE / 2)
+    assert standing(session, "first", NOW + GRACE - INSTANT) is Standing.OVERTAKEN
+    assert standing(session, "first", NOW + GRACE) is Standing.REUSED
+    assert standing(session, "second", NOW + GRACE) is Standing.REPLACED
+
+
+def test_a_token_of_long_ago_is_reused_and_one_that_never_was_is_nothing() -> None:
+    session = refreshed(a_session(token_hash="first"), "second", NOW)
+    session = refreshed(session, "third", NOW + GRACE)
+    assert session.replaced == ("second",)
+    assert standing(session, "first", LATER, marked=True) is Standing.REUSED
+    assert standing(session, "guess", LATER, marked=False) is Standing.NEVER_GOOD
+
+
+def test_a_session_remembers_the_token_before_the_current_one_however_long_ago() -> None:
+    """It has no mark where an earlier version of the service made it."""
+    session = refreshed(a_session(token_hash="first"), "second", NOW)
+    assert standing(session, "first", LATER, marked=False) is Standing.REUSED
+
+
+def test_no_more_replaced_tokens_are_remembered_than_a_session_has_room_for() -> None:
+    session = a_session(token_hash="0")
+    for number in range(REPLACED_MOST + 1):
+        session = refreshed(session, str(number + 1), NOW)
+    assert session.replaced == tuple(str(number) for number in range(REPLACED_MOST, 0, -1))
+    assert len(session.replaced_at) == REPLACED_MOST
+    assert standing(session, "0", NOW) is Standing.REUSED
+
+
+def test_a_reused_token_ends_the_session() -> None:
+    session = a_session()
     fact = RefreshTokenReused(at=LATER, session_id=session.id, user_id=session.user_id)
-    assert ended == replace(session, ended_at=LATER, events=(fact,))
+    assert session.end_for_reuse(at=LATER) == replace(session, ended_at=LATER, events=(fact,))
 
 
 @pytest.mark.parametrize("presented", ["first", "second"])
 def test_an_ended_session_cannot_be_refreshed_by_any_token(presented: str) -> None:
-    session = a_session(token_hash="second", ended_at=NOW)
+    session = replace(refreshed(a_session(token_hash="first"), "second", NOW), ended_at=NOW)
     with refused(SessionEnded):
-        session.refresh(presented=presented, successor="third", at=LATER)
+        standing(session, presented, LATER)
 
 
 def test_a_cookie_cannot_be_refreshed() -> None:
     session = a_session(token_hash="first", kind=SessionKind.COOKIE)
     with refused(SessionEnded):
-        session.refresh(presented="first", successor="second", at=LATER)
+        standing(session, "first", LATER)
+
+
+def test_an_idle_session_ends_before_its_time_and_a_used_one_at_its_time() -> None:
+    session_id, idle = SessionId(new_id(NOW)), timedelta(days=2)
+    session = Session.open(
+        id=session_id, user_id=a_user_id(), token_hash="first", at=NOW, lifetime=MONTH, idle=idle
+    )
+    assert session.expires_at == NOW + idle
+    session = refreshed(session, "second", NOW + idle - INSTANT, idle)
+    assert session.expires_at == NOW + 2 * idle - INSTANT
+    session = session.use(lifetime=MONTH, idle=idle, at=NOW + MONTH - INSTANT)
+    assert (session.used_at, session.expires_at) == (NOW + MONTH - INSTANT, NOW + MONTH)
 
 
 @pytest.mark.parametrize(

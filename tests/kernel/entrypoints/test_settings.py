@@ -278,6 +278,9 @@ NUMBERS = {
     "SHUTDOWN_SECONDS": "a whole number from 0 to 600, such as 20",
     "AUTH_ACCESS_TOKEN_SECONDS": "a whole number from 10 to 86400, such as 600",
     "AUTH_SESSION_DAYS": "a whole number from 1 to 400, such as 30",
+    "AUTH_SESSION_IDLE_HOURS": "a number from 0 to 9600, such as 0",
+    "AUTH_SESSIONS_MOST": "a whole number from 1 to 1000, such as 50",
+    "AUTH_REFRESH_GRACE_SECONDS": "a number from 0 to 120, such as 10",
     "AUTH_KEY_DAYS": "a whole number from 1 to 3650, such as 90",
     "AUTH_CACHED_TOKENS": "a whole number from 1 to 1000000, such as 10000",
     "AUTH_RECHECK_SECONDS": "a number from 0 to 300, such as 5.0",
@@ -426,6 +429,13 @@ REFUSED: dict[str, tuple[dict[str, str], str]] = {
     "two clients of one name": (
         {"AUTH_INTROSPECTION_CLIENTS": f"orders:{SECRET},orders:{SECRET}"},
         "AUTH_INTROSPECTION_CLIENTS names a client twice. Give each its own name.",
+    ),
+    "an idle time that a client's refreshes would not keep": (
+        {"AUTH_SESSION_IDLE_HOURS": "0.1", "AUTH_ACCESS_TOKEN_SECONDS": "600"},
+        (
+            "AUTH_SESSION_IDLE_HOURS is not longer than AUTH_ACCESS_TOKEN_SECONDS (600): clients use a "
+            "session when they refresh it. Set a longer time, or 0."
+        ),
     ),
     "an OpenID provider without an issuer": (
         OIDC | {"OIDC_ISSUER": ""},

@@ -244,6 +244,14 @@ class MemorySessions(MemoryRepository[Session, SessionId], Sessions):
             if session.user_id == user_id and session.ended_at is None and session.id != but:
                 await self.save(replace(session, ended_at=at))
 
+    @override
+    async def end_oldest(self, user_id: UserId, /, *, keeping: int, at: datetime) -> None:
+        """Nothing to lock: transactions take turns."""
+        theirs = [row for row in self._rows.values() if row.user_id == user_id and row.is_open(at)]
+        newest = sorted(theirs, key=lambda row: (row.created_at, row.id), reverse=True)
+        for session in newest[keeping:]:
+            await self.save(replace(session, ended_at=at))
+
 
 class MemoryOneTimeTokens(MemoryRepository[OneTimeToken, OneTimeTokenId], OneTimeTokens):
     @override
@@ -491,6 +499,7 @@ class FakeAuthQueries:
         return KnownCookie(
             session.id,
             session.token_hash,
+            session.used_at,
             session.expires_at,
             session.ended_at,
             user.id,

@@ -28,11 +28,19 @@ class CookieSessions:
     """Opens the sessions that a `CookieVerifier` knows again."""
 
     def __init__(
-        self, run: Runner[KernelUnitOfWork], passwords: PasswordLogin, *, lifetime: timedelta
+        self,
+        run: Runner[KernelUnitOfWork],
+        passwords: PasswordLogin,
+        *,
+        lifetime: timedelta,
+        idle: timedelta | None = None,
+        most: int | None = None,
     ) -> None:
         self._run = run
         self._passwords = passwords
         self._lifetime = lifetime
+        self._idle = idle
+        self._most = most
 
     async def log_in(self, client: Peer, /, *, email: str, password: str) -> SessionCookie:
         """As the built-in provider's log-in, with the same refusals, for a browser."""
@@ -47,6 +55,8 @@ class CookieSessions:
             user_id,
             token_hash=fingerprint(secret),
             lifetime=self._lifetime,
+            idle=self._idle,
+            most=self._most,
             kind=SessionKind.COOKIE,
             agent=client.agent,
             password_hash=password_hash,

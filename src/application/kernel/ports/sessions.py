@@ -18,6 +18,9 @@ class Sessions(Repository[Session, SessionId], Protocol):
     async def end_all(self, user_id: UserId, /, *, at: datetime, but: SessionId | None = None) -> None:
         """Ends the user's open sessions, all or all but one; a refresh at the same time fails."""
 
+    async def end_oldest(self, user_id: UserId, /, *, keeping: int, at: datetime) -> None:
+        """Ends the user's open sessions but the newest `keeping`; log-ins at the same time take turns."""
+
 
 class OneTimeTokens(Repository[OneTimeToken, OneTimeTokenId], Protocol):
     async def with_token(self, token_hash: str, /) -> OneTimeToken:

@@ -32,7 +32,8 @@ class PasswordOwner:
 class SessionView:
     """A log-in that goes on: with `agent`, what the client called itself. `current` is the one that asks.
 
-    `used_at` is the log-in or the latest refresh.
+    `used_at` is the log-in or the latest use that was recorded: a refresh, and with a cookie, where idle
+    sessions end, now and then a request.
     """
 
     id: SessionId
@@ -51,6 +52,7 @@ class KnownCookie:
 
     session_id: SessionId
     token_hash: str
+    used_at: datetime
     expires_at: datetime
     ended_at: datetime | None
     user_id: UserId

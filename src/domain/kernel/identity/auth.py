@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from enum import StrEnum
+from enum import Enum, StrEnum, auto
 from typing import NewType, Self
 from uuid import UUID
 
@@ -36,6 +36,10 @@ class TooManyAttempts(Limited):
 
 class SessionEnded(Unauthenticated):
     """The session has ended; log in again."""
+
+
+class RefreshedElsewhere(Conflict):
+    """Another request was faster with this refresh token; go on with the tokens that it was given."""
 
 
 class SessionNotFound(NotFound, of=SessionId):
@@ -90,7 +94,7 @@ class SessionClosed(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RefreshTokenReused(Event):
-    """A token that had been used before came back: a client retried, or somebody stole it."""
+    """A token that was replaced came back after the grace: a client kept it, or somebody stole it."""
 
     session_id: SessionId
     user_id: UserId
@@ -124,18 +128,45 @@ class SessionKind(StrEnum):
     """One secret in a cookie, which stays."""
 
 
+class Standing(Enum):
+    """What a refresh token is to its session (docs/decisions/0027)."""
+
+    CURRENT = auto()
+    REPLACED = auto()
+    """By the current one, within the grace: its bearer may have the current one again."""
+    OVERTAKEN = auto()
+    """Replaced within the grace as well, but its successor has been used since."""
+    REUSED = auto()
+    """Replaced before the grace."""
+    NEVER_GOOD = auto()
+
+
+REPLACED_MOST = 8
+"""Replaced tokens that a session remembers; one that was replaced earlier counts as out of the grace."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session(Aggregate):
     """A log-in: the family of refresh tokens that follow one another (RFC 9700 §4.14.2), or one cookie.
 
-    Only the hash of the one secret that is valid now is kept. `agent` is what the client called itself, for
-    the person who looks through their sessions; `used_at` is the log-in or the latest refresh.
+    Of secrets only hashes are kept: of the one that is valid now, and of the tokens that it `replaced` a
+    moment ago, the newest first, with the instants in `replaced_at`. The token before the current one and
+    `successor_salt` together make the current one. `family_key` marks the tokens of this session, so that one
+    of long ago is told from one that never was; a cookie has none, nor has a session that an earlier version
+    of the service opened until it is refreshed.
+
+    `agent` is what the client called itself, for the person who looks through their sessions; `used_at` is
+    the log-in or the latest use that was recorded. `expires_at` moves with it where idle sessions end.
     """
 
     id: SessionId
     user_id: UserId
     kind: SessionKind = SessionKind.TOKENS
     token_hash: str
+    family_key: str | None = None
+    successor_salt: str | None = None
+    replaced: tuple[str, ...] = ()
+    replaced_at: tuple[datetime, ...] = ()
     agent: str = ""
     created_at: datetime
     used_at: datetime
@@ -151,18 +182,22 @@ class Session(Aggregate):
         token_hash: str,
         at: datetime,
         lifetime: timedelta,
+        idle: timedelta | None = None,
         kind: SessionKind = SessionKind.TOKENS,
+        family_key: str | None = None,
         agent: str = "",
     ) -> Self:
+        """It lasts for `lifetime`, and ends where nobody uses it for as long as `idle`."""
         return cls(
             id=id,
             user_id=user_id,
             kind=kind,
             token_hash=token_hash,
+            family_key=family_key,
             agent=agent[:AGENT_MOST],
             created_at=at,
             used_at=at,
-            expires_at=at + lifetime,
+            expires_at=at + (lifetime if idle is None else min(lifetime, idle)),
             events=(SessionOpened(at=at, session_id=id, user_id=user_id),),
         )
 
@@ -173,17 +208,53 @@ class Session(Aggregate):
         closed = SessionClosed(at=at, session_id=self.id, user_id=self.user_id)
         return replace(self, ended_at=at).recording(closed)
 
-    def refresh(self, *, presented: str, successor: str, at: datetime) -> Self:
-        """The session with its next token, or ended because `presented` was not the current one.
+    def standing_of(self, presented: str, *, marked: bool, grace: timedelta, at: datetime) -> Standing:
+        """What the token with the hash `presented` is; `marked` is whether it bears the family's mark.
 
         Raises SessionEnded where there is nothing left to refresh, and for a cookie, which stays as it is.
         """
         if self.kind is not SessionKind.TOKENS or not self.is_open(at):
             raise SessionEnded
-        if presented != self.token_hash:
-            reused = RefreshTokenReused(at=at, session_id=self.id, user_id=self.user_id)
-            return replace(self, ended_at=at).recording(reused)
-        return replace(self, token_hash=successor, used_at=at)
+        if presented == self.token_hash:
+            return Standing.CURRENT
+        if presented in self.replaced:
+            position = self.replaced.index(presented)
+            if at >= self.replaced_at[position] + grace:
+                return Standing.REUSED
+            return Standing.OVERTAKEN if position else Standing.REPLACED
+        return Standing.REUSED if marked else Standing.NEVER_GOOD
+
+    def refresh(
+        self,
+        *,
+        successor: str,
+        salt: str,
+        family_key: str,
+        grace: timedelta,
+        lifetime: timedelta,
+        idle: timedelta | None,
+        at: datetime,
+    ) -> Self:
+        """The session with the hash of the token that replaces the current one."""
+        still = sum(at < then + grace for then in self.replaced_at)  # the newest come first
+        return replace(
+            self.use(lifetime=lifetime, idle=idle, at=at),
+            token_hash=successor,
+            family_key=family_key,
+            successor_salt=salt,
+            replaced=(self.token_hash, *self.replaced[:still])[:REPLACED_MOST],
+            replaced_at=(at, *self.replaced_at[:still])[:REPLACED_MOST],
+        )
+
+    def use(self, *, lifetime: timedelta, idle: timedelta | None, at: datetime) -> Self:
+        """The session, which somebody has used: so it is not idle, but ends at its time all the same."""
+        end = self.created_at + lifetime
+        return replace(self, used_at=at, expires_at=end if idle is None else min(end, at + idle))
+
+    def end_for_reuse(self, *, at: datetime) -> Self:
+        """Whoever has one of its tokens, owner or thief, has to log in again (RFC 9700 §4.14.2)."""
+        reused = RefreshTokenReused(at=at, session_id=self.id, user_id=self.user_id)
+        return replace(self, ended_at=at).recording(reused)
 
 
 class Purpose(StrEnum):
@@ -193,6 +264,8 @@ class Purpose(StrEnum):
     RESET_PASSWORD = "reset_password"  # noqa: S105 (the name of a purpose)
     EXCHANGE = "exchange"
     """Log in: a browser brings it back from a provider, and its application trades it for a session."""
+    LOG_IN = "log_in"
+    """Nothing: it is the state of a log-in through a provider that is used up (RFC 9700 §4.7)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

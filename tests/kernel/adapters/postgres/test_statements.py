@@ -56,7 +56,7 @@ from application.kernel.identity.password_login import (
     reset_password,
 )
 from application.kernel.identity.provider_login import make_exchange_code, redeem_exchange_code
-from application.kernel.identity.secret_tokens import fingerprint
+from application.kernel.identity.secret_tokens import fingerprint, marked_secret
 from application.kernel.identity.sessions import (
     end_session,
     log_out,
@@ -64,6 +64,7 @@ from application.kernel.identity.sessions import (
     open_session,
     refresh_session,
     revoke_session,
+    use_session,
 )
 from application.kernel.identity.signing_keys import add_signing_key, remove_signing_key
 from application.kernel.paging import PageRequest, Sort
@@ -171,7 +172,7 @@ async def world(
         token_hash=fingerprint("secret"),
     )
     expired = an_invitation(workspace_id=workspace_id, invited_by=owner, created_at=NOW - 2 * LIFETIME)
-    session = a_session(user_id=owner, token_hash="current")
+    session = a_session(user_id=owner, token_hash=fingerprint("current"), family_key="key")
     unlinked = a_user()
     link, shell = a_link(user_id=owner), a_link(user_id=unlinked.id)
     users = [a_user() for _ in range(many)]
@@ -270,6 +271,13 @@ COMMANDS: dict[str, tuple[int, Operation]] = {
         1,
         lambda it: it.run(open_session, it.team.owner.user_id, token_hash="1", lifetime=timedelta(days=1)),
     ),
+    # begin, session, turn, those beyond, commit
+    "open_session, of a bounded number": (
+        5,
+        lambda it: it.run(
+            open_session, it.team.owner.user_id, token_hash="1", lifetime=timedelta(days=1), most=1
+        ),
+    ),
     "open_session, by password": (
         1,
         lambda it: it.run(
@@ -283,14 +291,20 @@ COMMANDS: dict[str, tuple[int, Operation]] = {
     # session, user, change
     "refresh_session": (
         3,
-        lambda it: it.run(refresh_session, it.session.id, presented="current", successor="next"),
+        lambda it: it.run(refresh_session, it.session.id, secret="current", lifetime=timedelta(days=1)),
     ),
     # session, change
     "refresh_session, reused": (
         2,
-        lambda it: it.run(refresh_session, it.session.id, presented="earlier", successor="next"),
+        lambda it: it.run(
+            refresh_session, it.session.id, secret=marked_secret("key"), lifetime=timedelta(days=1)
+        ),
     ),
-    "revoke_session": (2, lambda it: it.run(revoke_session, it.session.id, presented="current")),
+    "use_session": (
+        2,
+        lambda it: it.run(use_session, it.session.id, lifetime=timedelta(days=1), idle=timedelta(hours=1)),
+    ),
+    "revoke_session": (2, lambda it: it.run(revoke_session, it.session.id, secret="current")),
     "end_session": (2, lambda it: it.run(end_session, it.team.owner, it.session.id)),
     "log_out": (
         2,

@@ -64,6 +64,7 @@ async def test_a_password_gives_tokens_and_a_refresh_token_the_next(
     assert await me(client, tokens) == 200
     successor = await ok(client, grant_type="refresh_token", refresh_token=tokens["refresh_token"])
     assert await me(client, successor) == 200
+    await ok(client, grant_type="refresh_token", refresh_token=successor["refresh_token"])
     again = {"grant_type": "refresh_token", "refresh_token": tokens["refresh_token"]}
     assert error_of(await client.post("/v1/auth/token", data=again)) == (400, "invalid_grant")
 

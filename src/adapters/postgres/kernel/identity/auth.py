@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import ClassVar, override
 
 from sqlalchemy import (
+    ARRAY,
     CheckConstraint,
     Column,
     DateTime,
@@ -16,6 +17,7 @@ from sqlalchemy import (
     UniqueConstraint,
     Uuid,
     bindparam,
+    cast,
     delete,
     func,
     insert,
@@ -71,6 +73,10 @@ sessions = Table(
     Column("user_id", Uuid, ForeignKey(users.c.id, ondelete="CASCADE"), nullable=False),
     Column("kind", Text, nullable=False, server_default=SessionKind.TOKENS),
     text("token_hash"),
+    text("family_key", nullable=True),
+    text("successor_salt", nullable=True),
+    Column("replaced", ARRAY(Text), nullable=False, server_default="{}"),
+    Column("replaced_at", ARRAY(DateTime(timezone=True)), nullable=False, server_default="{}"),
     Column("agent", Text, nullable=False, server_default=""),
     instant("created_at"),
     Column("used_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
@@ -142,6 +148,13 @@ class PostgresSessions(PostgresRepository[Session, SessionId], Sessions):
     async def end_all(self, user_id: UserId, /, *, at: datetime, but: SessionId | None = None) -> None:
         await self._transaction.change(_END_ALL, {"user": user_id, "at": at, "but": but})
 
+    @override
+    async def end_oldest(self, user_id: UserId, /, *, keeping: int, at: datetime) -> None:
+        # By itself, so that the next statement sees what whoever had it before has committed. Not the user's
+        # row: those who change that row have locked sessions before.
+        await self._transaction.lock(_TAKE_TURNS, {"user": user_id})
+        await self._transaction.change(_END_OLDEST, {"user": user_id, "at": at, "keeping": keeping})
+
 
 # Locked: a change of the password at the same time either is seen here, or sees the session and ends it.
 _unchanged = (
@@ -176,6 +189,29 @@ _ended = (
     .cte("ended")
 )
 _END_ALL = Statement(select(func.count()).select_from(_ended))  # a row also where none was open
+
+_TAKE_TURNS = Statement(
+    select(func.pg_advisory_xact_lock(func.hashtextextended(cast(bindparam("user", type_=Uuid), Text), 0)))
+)
+_oldest = (
+    select(sessions.c.id)
+    .where(
+        sessions.c.user_id == bindparam("user"),
+        sessions.c.ended_at.is_(None),
+        sessions.c.expires_at > bindparam("at", type_=DateTime(timezone=True)),
+    )
+    .order_by(sessions.c.created_at.desc(), sessions.c.id.desc())
+    .offset(bindparam("keeping", type_=Integer))
+    .cte("oldest")
+)
+_ended_oldest = (
+    update(sessions)
+    .where(sessions.c.id.in_(select(_oldest.c.id)), sessions.c.ended_at.is_(None))
+    .values(ended_at=bindparam("at", type_=DateTime(timezone=True)), version=sessions.c.version + 1)
+    .returning(sessions.c.id)
+    .cte("ended_oldest")
+)
+_END_OLDEST = Statement(select(func.count()).select_from(_ended_oldest))
 
 
 class PostgresOneTimeTokens(PostgresRepository[OneTimeToken, OneTimeTokenId], OneTimeTokens):
@@ -269,6 +305,7 @@ _COOKIE = Statement(
     select(
         sessions.c.id,
         sessions.c.token_hash,
+        sessions.c.used_at,
         sessions.c.expires_at,
         sessions.c.ended_at,
         users.c.id,

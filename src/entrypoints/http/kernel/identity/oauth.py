@@ -33,6 +33,7 @@ from application.kernel.ports.callers import Claims
 from domain.kernel.errors import Stale, Unauthenticated
 from domain.kernel.identity.auth import (
     PasswordsDisabled,
+    RefreshedElsewhere,
     SessionEnded,
     SessionNotFound,
     TooManyAttempts,
@@ -132,7 +133,7 @@ async def issue_token(request: Request, login: Login, sessions: Tokens, peer: Fr
                 pair = await sessions.refresh(refresh_token=_required(form, "refresh_token"))
             case _:
                 raise UnsupportedGrantType("There are `password` and `refresh_token`.")
-    except (WrongCredentials, SessionEnded) as refused:
+    except (WrongCredentials, SessionEnded, RefreshedElsewhere) as refused:
         raise InvalidGrant(_told(refused)) from refused
     except PasswordsDisabled as refused:
         raise UnsupportedGrantType(_told(refused)) from refused

@@ -15,6 +15,7 @@ from domain.kernel.identity.auth import (
     NothingToVerify,
     OneTimeTokenNotFound,
     PasswordsDisabled,
+    RefreshedElsewhere,
     Session,
     SessionEnded,
     SessionId,
@@ -124,7 +125,7 @@ async def log_in(login: Login, peer: FromPeer, body: Annotated[Credentials, Body
     use_case=TokenSessions.refresh,
     public=True,
     unkeyed=SHOWS_TOKENS,
-    refuses=(SessionEnded,),
+    refuses=(SessionEnded, RefreshedElsewhere),
 )
 async def refresh_tokens(sessions: Tokens, body: Annotated[Refreshing, Body()]) -> TokenPair:
     return await sessions.refresh(**body)

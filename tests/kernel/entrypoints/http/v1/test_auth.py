@@ -106,23 +106,6 @@ async def test_a_wrong_password_and_an_unknown_address_look_the_same(
     assert wrong.json()["type"] == "/problems/wrong-credentials"
 
 
-async def test_a_refresh_token_is_good_for_one_use(
-    client: AsyncClient, person: dict[str, str], credentials: dict[str, str]
-) -> None:
-    await client.post("/v1/auth/register", json=person)
-    first = (await client.post("/v1/auth/login", json=credentials)).json()
-    used = {"refresh_token": first["refresh_token"]}
-    second = await client.post("/v1/auth/refresh", json=used)
-    assert second.status_code == 200
-    assert second.json()["refresh_token"] != first["refresh_token"]
-    again = await client.post("/v1/auth/refresh", json=used)
-    assert (again.status_code, again.json()["type"]) == (401, "/problems/session-ended")
-    after_reuse = await client.post(
-        "/v1/auth/refresh", json={"refresh_token": second.json()["refresh_token"]}
-    )
-    assert after_reuse.status_code == 401
-
-
 @pytest.mark.parametrize(
     "token", ["", ".", "nonsense", "\u0007.x", "0" * 32 + ".x", "é" * 32 + "." + "é" * 43]
 )
@@ -215,12 +198,83 @@ def refreshing(tokens: dict[str, Any]) -> dict[str, str]:
     return {"refresh_token": tokens["refresh_token"]}
 
 
-async def test_of_twenty_refreshes_at_once_one_succeeds(client: AsyncClient, log_in: LogIn) -> None:
+async def test_of_twenty_refreshes_at_once_all_have_the_same_successor(
+    client: AsyncClient, log_in: LogIn
+) -> None:
     tokens = await log_in()
     answers = await asyncio.gather(
         *(client.post("/v1/auth/refresh", json=refreshing(tokens)) for _ in range(20))
     )
-    assert sorted(answer.status_code for answer in answers) == [200] + [401] * 19
+    assert [answer.status_code for answer in answers] == [200] * 20
+    (successor,) = {answer.json()["refresh_token"] for answer in answers}
+    assert successor != tokens["refresh_token"]
+    for answer in answers:
+        assert (await client.get("/v1/me", headers=bearing(answer.json()))).status_code == 200
+
+
+async def test_whoever_was_overtaken_is_told_so_and_nobody_is_logged_out(
+    client: AsyncClient, log_in: LogIn
+) -> None:
+    first = await log_in()
+    second = (await client.post("/v1/auth/refresh", json=refreshing(first))).json()
+    third = (await client.post("/v1/auth/refresh", json=refreshing(second))).json()
+    refused = await client.post("/v1/auth/refresh", json=refreshing(first))
+    assert (refused.status_code, refused.json()["type"]) == (409, "/problems/refreshed-elsewhere")
+    assert (await client.post("/v1/auth/refresh", json=refreshing(third))).status_code == 200
+
+
+async def test_whoever_knows_a_sessions_id_ends_nothing_by_it(client: AsyncClient, log_in: LogIn) -> None:
+    tokens = await log_in()
+    session_id = tokens["refresh_token"].partition(".")[0]
+    guess = f"{session_id}.garbage"
+    refused = await client.post("/v1/auth/refresh", json={"refresh_token": guess})
+    assert (refused.status_code, refused.json()["type"]) == (401, "/problems/session-ended")
+    form = {"grant_type": "refresh_token", "refresh_token": guess}
+    assert (await client.post("/v1/auth/token", data=form)).status_code == 400
+    assert (await client.post("/v1/auth/revoke", data={"token": guess})).status_code == 200
+    cookie = {"cookie": f"__Host-session={guess}"}
+    assert (await client.get("/v1/me", headers=cookie)).status_code == 401
+    assert (await client.get("/v1/me", headers=bearing(tokens))).status_code == 200
+    assert (await client.post("/v1/auth/refresh", json=refreshing(tokens))).status_code == 200
+
+
+class TestWithoutAGrace:
+    @pytest.fixture
+    def settings(self, settings: Settings) -> Settings:
+        return settings.model_copy(update={"auth_refresh_grace_seconds": 0})
+
+    async def test_a_refresh_token_is_good_for_one_use(self, client: AsyncClient, log_in: LogIn) -> None:
+        first = await log_in()
+        second = (await client.post("/v1/auth/refresh", json=refreshing(first))).json()
+        for token in (first, second):
+            refused = await client.post("/v1/auth/refresh", json=refreshing(token))
+            assert (refused.status_code, refused.json()["type"]) == (401, "/problems/session-ended")
+
+    async def test_of_twenty_refreshes_at_once_one_succeeds(self, client: AsyncClient, log_in: LogIn) -> None:
+        tokens = await log_in()
+        answers = await asyncio.gather(
+            *(client.post("/v1/auth/refresh", json=refreshing(tokens)) for _ in range(20))
+        )
+        statuses = [answer.status_code for answer in answers]
+        assert statuses.count(200) == 1
+        assert {*statuses} <= {200, 401, 409}
+
+
+class TestWithFewSessions:
+    @pytest.fixture
+    def settings(self, settings: Settings) -> Settings:
+        return settings.model_copy(update={"auth_sessions_most": 2})
+
+    async def test_one_more_log_in_ends_the_oldest(
+        self, client: AsyncClient, log_in: LogIn, credentials: dict[str, str]
+    ) -> None:
+        first, second = await log_in(), await log_in()
+        cookie = await client.post(
+            "/v1/auth/cookie", json=credentials, headers={"origin": "https://app.example"}
+        )
+        assert cookie.status_code == 204
+        assert (await client.get("/v1/me", headers=bearing(first))).status_code == 401
+        assert (await client.get("/v1/me", headers=bearing(second))).status_code == 200
 
 
 # ── passwords ────────────────────────────────────────────────────────────────────────────────────
