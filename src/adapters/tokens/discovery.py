@@ -23,12 +23,15 @@ from httpx2 import AsyncClient, Limits, Timeout, create_ssl_context
 from adapters.tokens.fetching import ProviderError, Published, fetch_published
 from adapters.tokens.key_sets import KeySet
 from adapters.tokens.providers import Provider, check_address
+from adapters.tokens.unknown_keys import UnknownKeys
 from application.kernel.ports.world import Unavailable
 
 FETCH_SECONDS: Final = 5.0  # for all of the documents together
 SHORTEST_CACHE_SECONDS: Final = 5 * 60.0  # whatever the server says: some say no-cache
 LONGEST_CACHE_SECONDS: Final = 24 * 3600.0
-UNKNOWN_KEY_SECONDS: Final = 30.0  # between two fetches that tokens with unknown keys cause
+UNKNOWN_KEY_SECONDS: Final = 10.0  # between two fetches for one key that the provider does not have
+UNKNOWN_KEYS_BURST: Final = 5  # fetches in a row for keys that are not known,
+UNKNOWN_KEYS_SECONDS: Final = 5.0  # and then between two of them
 RETRY_SECONDS: Final = 5.0  # after a fetch that failed
 
 log = structlog.get_logger(__name__)
@@ -72,7 +75,13 @@ class Discovery:
             trust_env=False,  # no proxy and no password file that a stranger to these settings may have set
         )
         self._published: Published | None = None
-        self._fetched_at = self._stale_at = self._retry_at = self._unknown_key_at = float("-inf")
+        self._fetched_at = self._stale_at = self._retry_at = float("-inf")
+        self._unknown = UnknownKeys(
+            refused_seconds=UNKNOWN_KEY_SECONDS,
+            burst=UNKNOWN_KEYS_BURST,
+            refill_seconds=UNKNOWN_KEYS_SECONDS,
+            monotonic=monotonic,
+        )
         self._fetch: asyncio.Task[None] | None = None
         self._closed = False
         self._refreshes: Counter[str] = Counter(changed=0, unchanged=0, failed=0)
@@ -80,13 +89,27 @@ class Discovery:
     async def keys(self, *, wanted: str | None = None) -> KeySet:
         """The provider's keys, with the one named `wanted` where it has it; raises Unavailable."""
         published = await self._current()
-        if wanted is not None and not published.keys.has(wanted):
-            if self._fetch is None and self._monotonic() >= self._unknown_key_at:
-                self._unknown_key_at = self._monotonic() + UNKNOWN_KEY_SECONDS
-                self._start()
-            await self._finish()
+        if wanted is not None and not published.keys.has(wanted) and not self._unknown.is_refused(wanted):
+            await self._search(wanted)
             published = self._published or published
         return published.keys
+
+    async def _search(self, key_id: str) -> None:
+        """Has a fetch that begins now see whether the key is there; whoever comes meanwhile shares it."""
+        await self._finish()  # the one that began before this token came, perhaps before its key was there
+        if self._has(key_id):
+            return
+        if self._fetch is None:
+            if not self._unknown.may_search(key_id):
+                return
+            self._start()
+        before = self._published
+        await self._finish()
+        if self._published is not before and not self._has(key_id):  # a fetch that failed tells nothing
+            self._unknown.refuse(key_id)
+
+    def _has(self, key_id: str) -> bool:
+        return self._published is not None and self._published.keys.has(key_id)
 
     async def metadata(self) -> Mapping[str, Any]:
         """The discovery document (OpenID Connect Discovery §3, RFC 8414 §2); raises Unavailable."""

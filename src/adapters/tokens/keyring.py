@@ -19,6 +19,7 @@ from joserfc.jwk import ECKey
 
 from adapters.tokens.claims import LEEWAY_SECONDS
 from adapters.tokens.key_sets import VerificationKey
+from adapters.tokens.unknown_keys import UnknownKeys
 from application.kernel.identity.signing_keys import add_signing_key, remove_signing_key
 from application.kernel.ports.logins import Seal
 from application.kernel.ports.storing import Clock
@@ -42,7 +43,9 @@ ALGORITHM: Final = "ES256"
 
 RELOAD_SECONDS: Final = 60.0  # so long, at most, is a key that was removed or added elsewhere not noticed
 RETRY_SECONDS: Final = 5.0  # after the database has failed
-COOL_DOWN_SECONDS: Final = 3.0  # after a token named a key that nobody has: anybody can write such tokens
+COOL_DOWN_SECONDS: Final = 3.0  # between two readings for one key that nobody has
+SEARCHES_BURST: Final = 5  # readings in a row for keys that are not known,
+SEARCHES_SECONDS: Final = 1.0  # and then between two of them
 
 log = structlog.get_logger(__name__)
 
@@ -109,7 +112,13 @@ class KeyRing:
         self._records: Sequence[SigningKey] = ()
         self._unsealed: dict[str, Unsealed] = {}
         self._failure: WorldError | None = None
-        self._stale_at = self._search_at = float("-inf")
+        self._stale_at = float("-inf")
+        self._unknown = UnknownKeys(
+            refused_seconds=COOL_DOWN_SECONDS,
+            burst=SEARCHES_BURST,
+            refill_seconds=SEARCHES_SECONDS,
+            monotonic=monotonic,
+        )
         self._loading: asyncio.Task[None] | None = None
 
     # ── what tokens need ─────────────────────────────────────────────────────────────────────────
@@ -183,17 +192,25 @@ class KeyRing:
         """Reads the keys once more for a token of an unknown one, unless that was in vain a moment ago."""
         if self._loading is not None and not self._loading.done():
             await self._load()  # which began before this token came, perhaps also before its key was there
-        if self._find(kid) is None and self._monotonic() >= self._search_at:
-            await self._load(searching=True)
+        if self._find(kid) is not None or self._unknown.is_refused(kid):
+            return
+        if self._loading is not None and not self._loading.done():
+            await self._load()  # which another has begun since
+        elif self._unknown.may_search(kid):
+            await self._load()
+        else:
+            return
+        if self._failure is None and self._find(kid) is None:
+            self._unknown.refuse(kid)
 
-    async def _load(self, *, searching: bool = False) -> None:
+    async def _load(self) -> None:
         """Reads the keys, once for all who wait for it, and to the end even where they all leave."""
         if self._loading is None or self._loading.done():
-            self._loading = asyncio.create_task(self._read(searching=searching))
+            self._loading = asyncio.create_task(self._read())
         await asyncio.shield(self._loading)
 
-    async def _read(self, *, searching: bool) -> None:
-        began, known = self._monotonic(), {record.kid for record in self._records}
+    async def _read(self) -> None:
+        began = self._monotonic()
         try:
             records = await self._queries.signing_keys()
             if await self._tend(records):
@@ -203,8 +220,6 @@ class KeyRing:
         except WorldError as failure:
             log.warning("the signing keys could not be read", reason=str(failure))
             self._failure, self._stale_at = failure, self._monotonic() + RETRY_SECONDS
-        if searching and known.issuperset(record.kid for record in self._records):
-            self._search_at = self._monotonic() + COOL_DOWN_SECONDS
 
     def _take(self, records: Sequence[SigningKey]) -> None:
         self._records = records

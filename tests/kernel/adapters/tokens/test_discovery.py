@@ -12,7 +12,12 @@ from joserfc.util import int_to_base64
 from structlog.testing import capture_logs
 
 from adapters.tokens.compact import BadTokenError, read_compact
-from adapters.tokens.discovery import Discovery
+from adapters.tokens.discovery import (
+    UNKNOWN_KEY_SECONDS,
+    UNKNOWN_KEYS_BURST,
+    UNKNOWN_KEYS_SECONDS,
+    Discovery,
+)
 from adapters.tokens.key_sets import KeySet, VerificationKey, read_key_set
 from adapters.tokens.providers import Provider, check_address
 from application.kernel.ports.world import Unavailable
@@ -175,18 +180,96 @@ async def test_a_key_that_is_not_known_is_fetched_once_for_all_who_need_it(
     assert server.times() == 2
 
 
-async def test_unknown_keys_cause_one_fetch_in_thirty_seconds(
+async def test_a_key_that_is_not_there_is_fetched_for_now_and_then(
     server: ProviderServer, seconds: Seconds, discovery: Discovery
 ) -> None:
     await discovery.keys()
-    for number in range(20):
-        assert ids(await discovery.keys(wanted=f"unknown-{number}")) == ["first"]
-    seconds.now += 29
-    await discovery.keys(wanted="unknown")
-    assert server.times() == 2
-    seconds.now += 1
-    await discovery.keys(wanted="unknown")
-    assert server.times() == 3
+    for times in (2, 3):
+        for _ in range(20):
+            assert ids(await discovery.keys(wanted="nobody's")) == ["first"]
+        seconds.now += UNKNOWN_KEY_SECONDS - 1
+        await discovery.keys(wanted="nobody's")
+        assert server.times() == times
+        seconds.now += 1
+
+
+@pytest.mark.parametrize("junk", ["always the same", "ever another"])
+async def test_junk_does_not_keep_a_new_key_waiting(
+    junk: str, server: ProviderServer, seconds: Seconds, discovery: Discovery
+) -> None:
+    await discovery.keys()
+    rotations = {20: "second", 45: "third"}
+    rotated_at = 0.0
+    names = {"first"}
+    for second in range(70):
+        seconds.now += 1
+        await discovery.keys(wanted="junk" if junk == "always the same" else f"junk-{second}")
+        if second in rotations:
+            rotated_at, names = seconds.now, {rotations[second]}
+            server.publish(public(SECOND, rotations[second]))
+        (name,) = names
+        found = ids(await discovery.keys(wanted=name)) == [name]
+        patience = 0 if junk == "always the same" else UNKNOWN_KEYS_SECONDS
+        assert found or seconds.now - rotated_at < patience
+
+
+async def test_two_rotations_one_after_the_other_are_both_noticed_at_once(
+    server: ProviderServer, seconds: Seconds, discovery: Discovery
+) -> None:
+    await discovery.keys()
+    for name in ("second", "third"):
+        await discovery.keys(wanted="junk")
+        server.publish(public(SECOND, name))
+        assert ids(await discovery.keys(wanted=name)) == [name]
+        seconds.now += 1
+
+
+async def test_a_key_that_came_during_a_fetch_is_found_all_the_same(
+    server: ProviderServer, seconds: Seconds, discovery: Discovery
+) -> None:
+    await discovery.keys()
+    published, held = asyncio.Event(), asyncio.Event()
+
+    async def slow(writer: asyncio.StreamWriter) -> None:
+        published.set()
+        await held.wait()
+        await answer({"keys": [public(FIRST, "first")]})(writer)
+
+    server.paths["/keys"] = slow
+    junk = asyncio.create_task(discovery.keys(wanted="junk"))
+    async with asyncio.timeout(5):
+        await published.wait()
+    server.publish(public(SECOND, "second"))
+    late = asyncio.create_task(discovery.keys(wanted="second"))
+    await asyncio.sleep(0)
+    held.set()
+    await junk
+    assert ids(await late) == ["second"]
+
+
+async def test_a_flood_of_unknown_keys_causes_a_bounded_number_of_fetches(
+    server: ProviderServer, seconds: Seconds, discovery: Discovery
+) -> None:
+    await discovery.keys()
+    for number in range(500):
+        await discovery.keys(wanted=f"unknown-{number}")
+    await asyncio.gather(*(discovery.keys(wanted=f"more-{number}") for number in range(500)))
+    assert server.times() == 1 + UNKNOWN_KEYS_BURST
+    for number in range(60):
+        seconds.now += 1
+        await discovery.keys(wanted=f"later-{number}")
+    assert server.times() == 1 + UNKNOWN_KEYS_BURST + 60 / UNKNOWN_KEYS_SECONDS
+
+
+async def test_a_key_is_not_refused_because_the_provider_was_away(
+    server: ProviderServer, seconds: Seconds, discovery: Discovery
+) -> None:
+    await discovery.keys()
+    await server.stop()
+    await discovery.keys(wanted="second")
+    await server.start()
+    server.publish(public(SECOND, "second"))
+    assert ids(await discovery.keys(wanted="second")) == ["second"]
 
 
 async def test_a_known_key_is_no_reason_to_ask(server: ProviderServer, discovery: Discovery) -> None:

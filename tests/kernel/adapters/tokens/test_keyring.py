@@ -20,6 +20,8 @@ from adapters.tokens.keyring import (
     COOL_DOWN_SECONDS,
     RELOAD_SECONDS,
     RETRY_SECONDS,
+    SEARCHES_BURST,
+    SEARCHES_SECONDS,
     KeyRing,
     seal_key,
     unseal_key,
@@ -204,10 +206,32 @@ async def test_a_key_that_nobody_has_is_looked_for_now_and_then(processes: Proce
     await kid_of(ring)
     for _ in range(2):
         reads = processes.queries.reads
-        assert await asyncio.gather(*(ring.verifying(f"nobody's {n}") for n in range(20))) == [None] * 20
+        assert await asyncio.gather(*(ring.verifying("nobody's") for _ in range(20))) == [None] * 20
         processes.clock.advance(timedelta(seconds=COOL_DOWN_SECONDS - 1))
         assert await ring.verifying("nobody's") is None
         assert processes.queries.reads == reads + 1
+        processes.clock.advance(timedelta(seconds=1))
+
+
+async def test_a_flood_of_unknown_keys_causes_a_bounded_number_of_readings(processes: Processes) -> None:
+    ring = processes.ring()
+    await kid_of(ring)
+    reads = processes.queries.reads
+    for number in range(200):
+        assert await ring.verifying(f"nobody's {number}") is None
+    assert processes.queries.reads == reads + SEARCHES_BURST
+    processes.clock.advance(timedelta(seconds=SEARCHES_SECONDS))
+    for number in range(200):
+        assert await ring.verifying(f"nobody's other {number}") is None
+    assert processes.queries.reads == reads + SEARCHES_BURST + 1
+
+
+async def test_junk_does_not_keep_a_new_key_waiting(processes: Processes) -> None:
+    ring, other = processes.ring(), processes.ring()
+    await kid_of(ring)
+    for _ in range(3):
+        assert await ring.verifying("nobody's") is None
+        assert await ring.verifying((await other.rotate(at_once=True)).kid)
         processes.clock.advance(timedelta(seconds=1))
 
 
