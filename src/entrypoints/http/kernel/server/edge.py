@@ -28,7 +28,7 @@ from entrypoints.http.kernel.server.proxies import Proxies
 
 log = structlog.get_logger("http")
 
-REFUSED = "portico.refused"  # in a scope: the RequestError that is all there is to answer
+REFUSED = "refused"  # in a scope: the RequestError that is all there is to answer
 LIVE = "/health/live"
 _NONE: Mapping[str, str] = {}
 _UUID = 36  # a path can have anything in its place
