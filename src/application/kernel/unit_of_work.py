@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Protocol
 
 from application.kernel.ports.sessions import Links, OneTimeTokens, Sessions
 from application.kernel.ports.storing import KeptAnswers, Repository
-from application.kernel.ports.tenancy import Invitations, Memberships, Users
+from application.kernel.ports.tenancy import Invitations, Memberships, Users, Workspaces
 from application.kernel.queries import KernelQueries
 from domain.kernel.aggregate import Aggregate
 from domain.kernel.identity.auth import Credential
 from domain.kernel.identity.signing_keys import SigningKey, SigningKeyId
 from domain.kernel.users import UserId
-from domain.kernel.workspaces import Workspace, WorkspaceId
 
 
 class KernelUnitOfWork:
@@ -35,7 +34,7 @@ class KernelUnitOfWork:
     one_time_tokens: OneTimeTokens
     signing_keys: Repository[SigningKey, SigningKeyId]
     links: Links
-    workspaces: Repository[Workspace, WorkspaceId]
+    workspaces: Workspaces
     memberships: Memberships
     invitations: Invitations
     kept_answers: KeptAnswers

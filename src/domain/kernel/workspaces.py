@@ -1,6 +1,7 @@
 """Workspaces: the tenants that everything else belongs to."""
 
 import re
+import secrets
 import unicodedata
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -17,6 +18,9 @@ WorkspaceId = NewType("WorkspaceId", UUID)
 NAME_MOST = 80
 SLUG_MOST = 40
 SLUG_PATTERN = r"[a-z0-9]+(-[a-z0-9]+)*"
+
+_MARK_LENGTH = 6
+_MARK_LETTERS = "abcdefghijkmnpqrstuvwxyz23456789"  # none that is taken for another
 
 
 class WorkspaceNotFound(NotFound, of=WorkspaceId):
@@ -80,6 +84,12 @@ def slug_of(name: str) -> str:
     return "-".join(re.findall(r"[a-z0-9]+", ascii_letters))[:SLUG_MOST].strip("-")
 
 
+def marked_slug(slug: str) -> str:
+    """The slug with letters by chance behind it, for a name whose own slug is another workspace's."""
+    mark = "".join(secrets.choice(_MARK_LETTERS) for _ in range(_MARK_LENGTH))
+    return f"{slug[: SLUG_MOST - _MARK_LENGTH - 1].rstrip('-')}-{mark}"
+
+
 def _slug_from(name: str) -> str:
     slug = slug_of(name)
     if not slug:
@@ -115,6 +125,10 @@ class Workspace(Aggregate):
             created_at=at,
             events=(WorkspaceCreated(at=at, workspace_id=id, by=by),),
         )
+
+    def with_marked_slug(self) -> Self:
+        """A new workspace that gives way to the one that has its slug."""
+        return replace(self, slug=marked_slug(self.slug))
 
     def edit(self, *, by: UserId, at: datetime, **changes: Unpack[WorkspaceChanges]) -> Self:
         self.ensure_writable()

@@ -1,5 +1,6 @@
 """What people do with workspaces."""
 
+import re
 from collections.abc import Awaitable, Callable, Mapping
 
 import pytest
@@ -14,6 +15,7 @@ from application.kernel.commands.workspaces import (
 )
 from application.kernel.ports.callers import Caller
 from application.kernel.ports.tenancy import Standing
+from application.kernel.ports.world import Contention
 from application.kernel.run import Runner
 from domain.kernel.errors import Invalid
 from domain.kernel.memberships import MemberJoined, Role
@@ -145,8 +147,25 @@ async def test_a_workspace_whose_slug_is_taken_is_not_created_at_all(
 ) -> None:
     await store(transactions, a_workspace(slug="looms"))
     with refused(SlugTaken):
-        await run(create_workspace, a_caller(), name="Looms")
+        await run(create_workspace, a_caller(), name="Looms", slug="looms")
     assert transactions.events == []
+
+
+async def test_a_slug_that_nobody_chose_gives_way_to_the_one_that_is_there(
+    run: Runner[UnitOfWork], transactions: MemoryTransactions[UnitOfWork], team: Team
+) -> None:
+    await store(transactions, a_workspace(slug="looms"))
+    slugs = [(await run(create_workspace, team.stranger, name="Looms")).slug for _ in range(3)]
+    assert len({*slugs}) == 3
+    for slug in slugs:
+        assert re.fullmatch(r"looms-[a-z0-9]{6}", slug)
+
+
+async def test_a_made_slug_that_was_taken_meanwhile_is_made_anew(
+    run: Runner[UnitOfWork], transactions: MemoryTransactions[UnitOfWork], team: Team
+) -> None:
+    transactions.failures.append(Contention("Another workspace has just taken the slug."))
+    assert (await run(create_workspace, team.stranger, name="Looms")).slug == "looms"
 
 
 async def test_a_workspace_without_a_name_is_not_created(run: Runner[UnitOfWork]) -> None:

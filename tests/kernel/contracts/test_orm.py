@@ -16,7 +16,7 @@ from domain.kernel.workspaces import Workspace
 from kernel.contracts import test_repositories as suite
 from kernel.specimen.service import UnitOfWork
 from kernel.world.builders import NOW
-from kernel.world.orm_workspaces import OrmWorkspaces
+from kernel.world.orm_workspaces import AllOfWorkspaces
 from kernel.world.resources import Example
 
 begin = suite.begin
@@ -29,7 +29,7 @@ def example() -> Example:
 
 @pytest.fixture
 def world(database: Database) -> suite.World:
-    repositories = {**repositories_of(UnitOfWork), "workspaces": OrmWorkspaces}
+    repositories = {**repositories_of(UnitOfWork), "workspaces": AllOfWorkspaces}
     begin = PostgresTransactions(database, lambda: NOW, UnitOfWork, repositories)
     outbox = PostgresOutbox(database, begin)
     events: list[Event] = []
@@ -55,6 +55,9 @@ globals().update(
 
 # And what is said of workspaces alone.
 test_a_slug_belongs_to_one_workspace = suite.test_a_slug_belongs_to_one_workspace
+test_a_made_slug_that_another_workspace_has_is_no_conflict_of_the_callers = (
+    suite.test_a_made_slug_that_another_workspace_has_is_no_conflict_of_the_callers
+)
 test_the_slug_of_a_deleted_workspace_is_free = suite.test_the_slug_of_a_deleted_workspace_is_free
 test_all_that_is_in_a_workspace_goes_with_it_and_nothing_else = (
     suite.test_all_that_is_in_a_workspace_goes_with_it_and_nothing_else
@@ -67,8 +70,8 @@ def test_the_suite_of_every_aggregate_runs() -> None:
 
 def test_a_repository_written_with_the_orm_is_discovered(monkeypatch: pytest.MonkeyPatch) -> None:
     others = [known for known in PostgresRepository.registry if known.entity is not Workspace]
-    monkeypatch.setattr(PostgresRepository, "registry", [*others, OrmWorkspaces])
-    assert repositories_of(UnitOfWork)["workspaces"] is OrmWorkspaces
+    monkeypatch.setattr(PostgresRepository, "registry", [*others, AllOfWorkspaces])
+    assert repositories_of(UnitOfWork)["workspaces"] is AllOfWorkspaces
 
 
 def test_the_recipe_of_the_decision_is_the_code_that_passes() -> None:

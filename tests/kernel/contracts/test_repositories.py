@@ -28,6 +28,7 @@ from application.kernel.identity.secret_tokens import fingerprint
 from application.kernel.identity.sessions import TokenSessions, refresh_session
 from application.kernel.ports.events import Delivery
 from application.kernel.ports.tenancy import Standing
+from application.kernel.ports.world import Contention
 from application.kernel.run import Runner
 from application.kernel.unit_of_work import Begin, KernelUnitOfWork
 from domain.kernel.aggregate import Aggregate, Event, new_id
@@ -662,6 +663,24 @@ async def test_a_slug_belongs_to_one_workspace(begin: Begin[UnitOfWork]) -> None
             await uow.workspaces.save(replace(looms, slug=engines.slug))
     async with begin() as uow:
         await uow.workspaces.save(replace(engines, name="Engines"))
+
+
+async def test_a_made_slug_that_another_workspace_has_is_no_conflict_of_the_callers(
+    begin: Begin[UnitOfWork],
+) -> None:
+    """In memory transactions take turns, and nobody is there between the question and the answer."""
+    engines, looms = a_workspace(), a_workspace()
+    await store(begin, engines)
+    async with begin() as uow:
+        assert await uow.workspaces.has_slug(engines.slug)
+        assert not await uow.workspaces.has_slug(looms.slug)
+        assert await uow.workspaces.add_with_made_slug(looms) == replace(looms, events=())
+        assert await uow.workspaces.has_slug(looms.slug)
+    async with begin() as uow:
+        assert await uow.workspaces.get(looms.id) == looms
+    with pytest.raises((Contention, SlugTaken)):
+        async with begin() as uow:
+            await uow.workspaces.add_with_made_slug(a_workspace(slug=engines.slug))
 
 
 async def test_the_slug_of_a_deleted_workspace_is_free(begin: Begin[UnitOfWork]) -> None:

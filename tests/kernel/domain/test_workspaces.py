@@ -82,6 +82,16 @@ def test_a_name_without_latin_letters_needs_a_chosen_slug() -> None:
     assert create("日本", "nihon").slug == "nihon"
 
 
+@pytest.mark.parametrize("name", ["Engines", "a", "a" * 80, "a" * 32 + " b", "a" * 33 + " b", "a-" * 20])
+def test_a_slug_that_gives_way_is_another_and_valid(name: str) -> None:
+    made = create(name)
+    marked = [made.with_marked_slug().slug for _ in range(20)]
+    assert len({made.slug, *marked}) == 21
+    for slug in marked:
+        assert create("x", slug).slug == slug
+        assert slug.startswith(made.slug[:32])
+
+
 # ── creating and renaming ────────────────────────────────────────────────────────────────────────
 
 

@@ -31,8 +31,8 @@ from application.kernel.ports.logins import LoginSecrets, ProviderAnswer
 from application.kernel.ports.mail import Mail
 from application.kernel.ports.sessions import AccessToken, Links, OneTimeTokens, Sessions
 from application.kernel.ports.storing import Clock, KeptAnswer
-from application.kernel.ports.tenancy import Invitations, Memberships, Standing, Users
-from application.kernel.ports.world import Contention
+from application.kernel.ports.tenancy import Invitations, Memberships, Standing, Users, Workspaces
+from application.kernel.ports.world import Contention, WorldError
 from application.kernel.queries.auth import KnownCookie, KnownCredential, PasswordOwner, SessionView
 from application.kernel.queries.identities import KnownSession, KnownUser, LinkView
 from application.kernel.unit_of_work import KernelUnitOfWork, Seen
@@ -211,7 +211,7 @@ class MemoryRepository[A: Aggregate, Id: UUID]:
             return LookupError(f"{constraint.name} is broken, and no conflict of the repository names it.")
         return self._refusal(conflict())
 
-    def _refusal(self, error: DomainError) -> DomainError:
+    def _refusal[E: DomainError | WorldError](self, error: E) -> E:
         """From here on the transaction cannot be committed, even if somebody catches the error."""
         self._tables.refused = True
         return error
@@ -228,6 +228,17 @@ class MemoryUsers(MemoryRepository[User, UserId], Users):
     @override
     async def by_email(self, email: Email, /) -> User | None:
         return self._first(lambda user: user.email == email)
+
+
+class MemoryWorkspaces(MemoryRepository[Workspace, WorkspaceId], Workspaces):
+    @override
+    async def has_slug(self, slug: str, /) -> bool:
+        return self._first(lambda workspace: workspace.slug == slug) is not None
+
+    @override
+    async def add_with_made_slug(self, workspace: Workspace, /) -> Workspace:
+        """Transactions take turns, so nobody has taken it meanwhile."""
+        return await self.add(workspace)
 
 
 class MemorySessions(MemoryRepository[Session, SessionId], Sessions):

@@ -12,7 +12,7 @@ from adapters.postgres.kernel.connection.errors import Conflicts
 from adapters.postgres.kernel.connection.transaction import Transaction
 from adapters.postgres.kernel.tables.repository import PostgresRepository
 from adapters.postgres.kernel.tables.schema import metadata as kernel_metadata
-from adapters.postgres.kernel.workspaces import workspaces
+from adapters.postgres.kernel.workspaces import PostgresWorkspaces, workspaces
 from domain.kernel.errors import Stale
 from domain.kernel.workspaces import SlugTaken, Workspace, WorkspaceId, WorkspaceNotFound
 
@@ -91,5 +91,10 @@ class OrmWorkspaces(PostgresRepository[Workspace, WorkspaceId]):
         await self._record_events(aggregate)
 
 
+class AllOfWorkspaces(OrmWorkspaces, PostgresWorkspaces):
+    """With what is asked of workspaces beside, in Core and in the same transaction."""
+
+
 # The kernel has made another for workspaces, and one is all that a service may have.
 PostgresRepository.registry.remove(OrmWorkspaces)
+PostgresRepository.registry.remove(AllOfWorkspaces)

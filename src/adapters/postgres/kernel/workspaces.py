@@ -1,5 +1,6 @@
 """Workspaces in PostgreSQL: the table, the repository, the queries."""
 
+from dataclasses import replace
 from typing import ClassVar, override
 
 from sqlalchemy import CheckConstraint, Table, UniqueConstraint, bindparam, select
@@ -13,6 +14,8 @@ from adapters.postgres.kernel.tables.queries import PostgresQueries
 from adapters.postgres.kernel.tables.repository import PostgresRepository
 from adapters.postgres.kernel.tables.schema import between, instant, key, metadata, text, version
 from application.kernel.paging import Page, PageRequest, Sort
+from application.kernel.ports.tenancy import Workspaces
+from application.kernel.ports.world import Contention
 from application.kernel.queries.workspaces import WorkspaceQueries, WorkspaceView
 from domain.kernel.users import UserId
 from domain.kernel.workspaces import (
@@ -41,9 +44,24 @@ workspaces = Table(
 )
 
 
-class PostgresWorkspaces(PostgresRepository[Workspace, WorkspaceId]):
+class PostgresWorkspaces(PostgresRepository[Workspace, WorkspaceId], Workspaces):
     table, entity, missing = workspaces, Workspace, WorkspaceNotFound
     conflicts: ClassVar[Conflicts] = {"uq_workspaces_slug": SlugTaken}
+
+    @override
+    async def has_slug(self, slug: str, /) -> bool:
+        return await self._transaction.fetchrow(_HAS_SLUG, {"slug": slug}) is not None
+
+    @override
+    async def add_with_made_slug(self, workspace: Workspace, /) -> Workspace:
+        await self._transaction.change(self._add, self._values(workspace), conflicts=_MADE_SLUG_TAKEN)
+        return replace(workspace, events=())
+
+
+_HAS_SLUG = Statement(select(workspaces.c.id).where(workspaces.c.slug == bindparam("slug")))
+_MADE_SLUG_TAKEN: Conflicts = {
+    "uq_workspaces_slug": lambda: Contention("Another workspace has just taken the slug.")
+}
 
 
 _SEEN_BY_VIEWER = (

@@ -16,12 +16,16 @@ async def create_workspace(
 ) -> Workspace:
     """Everybody may create a workspace, and becomes its owner; refused when the slug is taken.
 
-    Without a slug, one is made from the name.
+    Without a slug, one is made from the name that no other workspace has.
     """
     workspace_id = WorkspaceId(new_id(uow.now))
-    workspace = await uow.workspaces.add(
-        Workspace.create(id=workspace_id, name=name, slug=slug, by=actor.user_id, at=uow.now)
-    )
+    workspace = Workspace.create(id=workspace_id, name=name, slug=slug, by=actor.user_id, at=uow.now)
+    if slug is not None:
+        workspace = await uow.workspaces.add(workspace)
+    else:
+        if await uow.workspaces.has_slug(workspace.slug):
+            workspace = workspace.with_marked_slug()
+        workspace = await uow.workspaces.add_with_made_slug(workspace)
     await uow.memberships.add(
         Membership.join(
             id=MembershipId(new_id(uow.now)),

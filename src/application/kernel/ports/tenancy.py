@@ -1,4 +1,4 @@
-"""The collections of users, memberships and invitations, and what they answer beside."""
+"""The collections of users, workspaces, memberships and invitations, and what they answer beside."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -8,11 +8,22 @@ from application.kernel.ports.storing import Repository
 from domain.kernel.invitations import Invitation, InvitationId
 from domain.kernel.memberships import Membership, MembershipId, Role
 from domain.kernel.users import Email, User, UserId
-from domain.kernel.workspaces import WorkspaceId
+from domain.kernel.workspaces import Workspace, WorkspaceId
 
 
 class Users(Repository[User, UserId], Protocol):
     async def by_email(self, email: Email, /) -> User | None: ...
+
+
+class Workspaces(Repository[Workspace, WorkspaceId], Protocol):
+    async def has_slug(self, slug: str, /) -> bool:
+        """Whether any workspace has it."""
+
+    async def add_with_made_slug(self, workspace: Workspace, /) -> Workspace:
+        """As `add`, for one whose slug nobody has chosen.
+
+        Raises Contention where another transaction has just taken it: the use case then runs again.
+        """
 
 
 @dataclass(frozen=True, slots=True)

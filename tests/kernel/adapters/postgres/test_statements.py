@@ -390,11 +390,11 @@ COMMANDS: dict[str, tuple[int, Operation]] = {
     ),
     # token, removal
     "redeem_exchange_code": (2, lambda it: it.run(redeem_exchange_code, code="exchange", verifier="v" * 43)),
-    # workspace, membership
-    "create_workspace": (4, lambda it: it.run(create_workspace, it.team.owner, name="Looms")),
+    # slug, workspace, membership
+    "create_workspace": (5, lambda it: it.run(create_workspace, it.team.owner, name="Looms")),
     # What the result lacks is read in the transaction, so with BEGIN and COMMIT where there were none.
     "create_workspace, and shown": (
-        5,
+        6,
         lambda it: it.run.showing(_workspace, create_workspace, it.team.owner, name="Looms"),
     ),
     # standing, workspace, change

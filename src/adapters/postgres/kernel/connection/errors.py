@@ -4,10 +4,10 @@ from collections.abc import Callable, Mapping
 
 import asyncpg
 
-from application.kernel.ports.world import Contention, TimedOut, Unavailable
+from application.kernel.ports.world import Contention, TimedOut, Unavailable, WorldError
 from domain.kernel.errors import DomainError, Invalid
 
-type Conflicts = Mapping[str, Callable[[], DomainError]]
+type Conflicts = Mapping[str, Callable[[], DomainError | WorldError]]
 """What breaking a constraint means, by the constraint's name."""
 
 NO_CONFLICTS: Conflicts = {}

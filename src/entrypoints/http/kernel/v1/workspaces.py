@@ -38,7 +38,8 @@ class NewWorkspace(TypedDict):
 
     name: Name
     slug: NotRequired[Slug | None]
-    """Unique in the whole service. Without one it is made from the name."""
+    """Unique in the whole service. Without one it is made from the name, and gets letters by chance behind it
+    where another workspace has that."""
 
 
 @strict

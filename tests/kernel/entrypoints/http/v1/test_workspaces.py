@@ -1,7 +1,10 @@
 """Workspaces over HTTP."""
 
+import asyncio
+from collections.abc import Awaitable
+
 import pytest
-from httpx2 import AsyncClient
+from httpx2 import AsyncClient, Response
 
 from kernel.world.builders import Team, a_slug
 
@@ -18,6 +21,22 @@ async def test_whoever_creates_a_workspace_owns_it(stranger: AsyncClient) -> Non
 async def test_a_slug_is_made_from_the_name(stranger: AsyncClient) -> None:
     created = await stranger.post("/v1/workspaces", json={"name": "Café Zürich"})
     assert created.json()["slug"] == "cafe-zurich"
+
+
+async def test_workspaces_of_one_name_get_slugs_of_their_own(
+    member: AsyncClient, stranger: AsyncClient
+) -> None:
+    def create(client: AsyncClient, number: int) -> Awaitable[Response]:
+        headers = {"idempotency-key": str(number)} if number % 3 else {}
+        return client.post("/v1/workspaces", json={"name": "Looms"}, headers=headers)
+
+    created = await asyncio.gather(
+        *(create(client, number) for number, client in enumerate([member, stranger] * 5))
+    )
+    assert {answer.status_code for answer in created} == {201}
+    slugs = {answer.json()["slug"] for answer in created}
+    assert len(slugs) == 10
+    assert "looms" in slugs
 
 
 async def test_a_taken_slug_is_a_conflict(stranger: AsyncClient, team: Team) -> None:
