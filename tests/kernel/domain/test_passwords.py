@@ -27,11 +27,21 @@ OWN = ("Loomworks", "ada.lovelace@example.com", "Countess Ada")
         "一二三四五六七八九十百千万億兆",
         "😀😃😄😁😆😅😂🤣😊😇🙂🙃😉😌😍",
         "!?#$%&/()=+*~-_.:,;",
+        "!!?##!$?!#$?!!$#+",
         "3.14159265358979",
         "password manager in the attic",
         "Ada walks home along the river",
         "abcdefg is how it began",
         "correct horse battery stapler",
+        "kqzvwjxh48213957",
+        "a summer of 2026 in the old mill",
+        "correct horse 1, correct horse 2, stapler",
+        "lanternlantern driftwood",
+        "violetkettle2026",
+        # made by chance: with all signs, in base 32 and 16
+        *("7wL2pXq9ZrT4vNb", ")Y=`9+@|%+uuN4X=", "+}<8>47&$Q|-Ocv+", "115mtre3tw7xi686", "2ffd555b714b2121"),
+        "four were weeds in the pool",
+        "Zürich 8001 bei Nacht und Nebel",
     ],
 )
 def test_a_password_of_15_to_128_characters_is_accepted_unchanged(password: str) -> None:
@@ -56,6 +66,10 @@ def test_a_shorter_or_longer_one_is_refused(password: str) -> None:
         "aabbccddaabbccdd",
         "x" * 127 + "y",
         "😀😃" * 8,
+        "dolphins77dolphins77",
+        "Dolphins77! dolphins77!",
+        "quietlantern" * 2,
+        "quietlantern" * 3 + "quiet",
     ],
 )
 def test_the_same_few_characters_over_and_over_are_no_password(password: str) -> None:
@@ -93,6 +107,13 @@ def test_what_everybody_knows_is_refused_in_any_spelling(password: str) -> None:
         "1qaz2wsx3edc4rfv",
         "йцукенгшщзхъфыва",
         "uvwxyzabcdefghij",
+        "zaq1xsw2cde3vfr4",
+        "2wsxzaq13edcxsw2",
+        "qweasdzxcqweasd",
+        "qweasd123zxc123qwe",
+        "147258369 741852963",
+        "poiuytrewqlkjhgfdsa",
+        "q1w2e3r4t5y6u7i8",
     ],
 )
 def test_a_row_of_the_alphabet_or_the_keyboard_is_no_password(password: str) -> None:
@@ -114,6 +135,72 @@ def test_a_row_of_the_alphabet_or_the_keyboard_is_no_password(password: str) -> 
 )
 def test_what_is_mostly_names_and_common_words_is_no_password(password: str) -> None:
     with refused(Invalid, GUESSABLE, field="password"):
+        acceptable_password(password, words=OWN)
+
+
+@pytest.mark.parametrize(
+    "password",
+    [
+        # a common word, with digits
+        *(
+            "password12345678",
+            "Password123456789",
+            "12345678password",
+            "password-20262027",
+            "password1password2",
+        ),
+        *(
+            "p@ssw0rd12345678",
+            "P@$$w0rd20242025",
+            "pa55word12345678",
+            "letmein1234567890",
+            "iloveyou12345678",
+        ),
+        *(
+            "Welcome123456789",
+            "admin1234567890!",
+            "qwerty1234567890",
+            "dragon1122334455",
+            "monkey131313131313",
+        ),
+        # a season, a month or a day, with a year
+        *(
+            "summer2026summer2026",
+            "Summer2026!Summer2026!",
+            "summer2026winter2025",
+            "Winter2026Winter!",
+            "spring20252026spring",
+        ),
+        *(
+            "January2026January",
+            "monday2026tuesday",
+            "Sommer2026Herbst2026",
+            "Dezember2026!!!",
+            "2026august2026august",
+        ),
+        # any word, with a row of digits, a year or a date
+        *(
+            "michelle12345678",
+            "liverpool2019!!",
+            "charlotte151189",
+            "elephant19851985",
+            "\u05e9\u05dc\u05d5\u05de\u05d9\u05ea123456789",
+        ),
+        *(
+            "manchester20242025",
+            "kraken7kraken8kraken9",
+            "butterfly000000",
+            "chocolate123321",
+            "2019barcelona2019",
+        ),
+        # on the keyboard
+        *("qwertyuiop123456", "asdfghjkl12345678", "passwordqwertyuiop", "zaq12wsxpassword1"),
+        # what everybody knows of the user
+        *("adalovelace12345678", "Loomworks20262026", "l00mworks12345678"),
+    ],
+)
+def test_what_guessers_make_long_passwords_of_is_no_password(password: str) -> None:
+    with pytest.raises(Invalid, match=r"^It must (not be|not repeat|be more than)"):
         acceptable_password(password, words=OWN)
 
 
