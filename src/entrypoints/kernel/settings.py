@@ -5,12 +5,19 @@ import sys
 import tomllib
 from collections.abc import Iterator
 from datetime import timedelta
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal, Self, override
 from urllib.parse import SplitResult, quote, urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    DotEnvSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
 from application.kernel.ports.mail import sender_address
 from entrypoints.kernel.networks import Network, read_network
@@ -24,6 +31,7 @@ from entrypoints.kernel.providers import (
     read_roles,
 )
 from entrypoints.kernel.settings_text import problems
+from entrypoints.kernel.spelling import LiteralDotEnv, misspellings
 
 ROOT = Path(__file__).parents[3]
 _PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
@@ -55,6 +63,19 @@ class KernelSettings(BaseSettings):
         use_attribute_docstrings=True,
         validate_default=True,
     )
+
+    @override
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        file = dotenv_settings.env_file if isinstance(dotenv_settings, DotEnvSettingsSource) else None
+        return init_settings, env_settings, LiteralDotEnv(settings_cls, env_file=file), file_secret_settings
 
     environment: Literal["development", "production"] = "development"
     """Production refuses to start on a setting that is only good for development."""
@@ -543,12 +564,37 @@ def defaults_of[S: KernelSettings](kind: type[S]) -> type[S]:
 
 
 def load_settings[S: KernelSettings](kind: type[S]) -> S:
-    """The settings of this process, or exit status 2 after saying everything that is wrong with them."""
+    """The settings of this process, or exit status 2 after saying everything that is wrong with them.
+
+    A misspelt name that harms nobody is told on standard error.
+    """
     try:
-        return kind()
-    except ValidationError as invalid:
-        lines = problems(invalid, kind.model_fields)
+        settings, lines = read_settings(kind)
     except UnicodeDecodeError:
-        lines = [".env is not UTF-8 text. Save it as UTF-8."]
-    sys.stderr.write("\n  ".join(["The settings are not right:", *lines]) + "\n")
-    raise SystemExit(2)
+        settings, lines = None, [".env is not UTF-8 text. Save it as UTF-8."]
+    if settings is None:
+        sys.stderr.write("\n  ".join(["The settings are not right:", *lines]) + "\n")
+        raise SystemExit(2)
+    for line in lines:
+        _notice(line)
+    return settings
+
+
+def read_settings[S: KernelSettings](kind: type[S]) -> tuple[S | None, list[str]]:
+    """The settings and what is odd about them, or `None` and everything that is wrong with them.
+
+    Raises UnicodeDecodeError for a file `.env` that is no UTF-8.
+    """
+    odd = [*misspellings(kind)]
+    try:
+        settings = kind()
+    except ValidationError as invalid:
+        return None, [*problems(invalid, kind.model_fields), *map(str, odd)]
+    grave = [slip for slip in odd if slip.is_grave(production=settings.environment == "production")]
+    return (None, [*map(str, grave)]) if grave else (settings, [*map(str, odd)])
+
+
+@cache
+def _notice(line: str) -> None:
+    """Once in each process, which reads its settings more than once."""
+    sys.stderr.write(f"Note: {line}\n")

@@ -16,6 +16,7 @@ from entrypoints.kernel.settings import (
     SERVICE_NAME,
     SERVICE_VERSION,
     KernelSettings,
+    _notice,
     load_settings,
 )
 from entrypoints.kernel.settings_text import env_example, problems
@@ -670,6 +671,140 @@ def test_everything_that_is_wrong_is_said_at_once(
         *("DATABASE_URL", "PORT", "PUBLIC_URL", "TRUSTED_PROXIES", "CORS_ORIGINS", "AUTH_SECRET"),
         "LOG_LEVEL",
     ]
+
+
+SLIPS = {
+    "ENVIROMENT": "ENVIRONMENT",
+    "ENVIORNMENT": "ENVIRONMENT",
+    "Environmnet": "ENVIRONMENT",
+    "DATABSE_URL": "DATABASE_URL",
+    "DATABASE_URI": "DATABASE_URL",
+    "DATABASEURL": "DATABASE_URL",
+    "AUTH_SECERT": "AUTH_SECRET",
+    "auth_secret_": "AUTH_SECRET",
+    "CORS_ORIGIN": "CORS_ORIGINS",
+    "TRUSTED_PROXY": "TRUSTED_PROXIES",
+    "TRUSTED_PROXYS": "TRUSTED_PROXIES",
+    "SMPT_HOST": "SMTP_HOST",
+    "MAIL_FORM": "MAIL_FROM",
+    "LOG_LEVL": "LOG_LEVEL",
+    "OIDC_ISUER": "OIDC_ISSUER",
+    "WORKER": "WORKERS",
+    "APP_ULR": "APP_URL",
+    "PROT": "PORT",
+    "HOTS": "HOST",
+}
+OTHERS = (
+    *(
+        "PATH",
+        "HOME",
+        "HOSTNAME",
+        "HOSTTYPE",
+        "MAIL",
+        "SHELL",
+        "LANG",
+        "TERM",
+        "PWD",
+        "POST",
+        "PORTS",
+        "API_URL",
+    ),
+    *(
+        "POSTGRES_PASSWORD",
+        "PGHOST",
+        "DB_URL",
+        "REDIS_URL",
+        "NODE_ENV",
+        "ENV",
+        "APP_ENV",
+        "LOG_FILE",
+        "LOG_DIR",
+    ),
+    *("KUBERNETES_SERVICE_HOST", "KUBERNETES_PORT", "PORTICO_SERVICE_HOST", "SMTP_SERVICE_HOST", "SMTP_FROM"),
+    *(
+        "DATABASE_HOST",
+        "DATABASE_PORT",
+        "DATABASE_NAME",
+        "DATABASE_PASSWORD",
+        "AUTH_TOKEN",
+        "AUTH_URL",
+        "HTTP_PROXY",
+    ),
+)
+
+
+@pytest.mark.parametrize("name", SLIPS)
+def test_production_does_not_start_on_a_name_that_is_misspelt(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    meant = SLIPS[name]
+    with_environment(monkeypatch, **PRODUCTION)
+    if meant not in {"ENVIRONMENT", "DATABASE_URL"}:
+        monkeypatch.delenv(meant, raising=False)
+    else:
+        monkeypatch.delenv("DATABASE_URL")
+    monkeypatch.setenv(name, "s3cret")
+    if meant == "ENVIRONMENT":
+        monkeypatch.delenv(meant)
+        monkeypatch.setenv(name, "production")
+    said = complaints(capsys)
+    remedy = f"Rename it, or set {meant} as well if it is another program's."
+    assert said[-1] == f"{name} is no setting. Did you mean {meant}? {remedy}"
+    assert "s3cret" not in str(said)
+
+
+def test_a_slip_in_what_is_production_alone_is_enough(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with_environment(monkeypatch, ENVIROMENT="Production")
+    assert complaints(capsys)[0].startswith("ENVIROMENT is no setting. Did you mean ENVIRONMENT?")
+
+
+@pytest.mark.parametrize("name", [name for name, meant in SLIPS.items() if meant != "DATABASE_URL"])
+def test_development_is_told_of_a_name_that_is_misspelt(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _notice.cache_clear()
+    with_environment(monkeypatch, **{name: "s3cret"})
+    load_settings(Settings)
+    load_settings(Settings)
+    said = capsys.readouterr().err
+    assert said.startswith(f"Note: {name} is no setting. Did you mean {SLIPS[name]}?")
+    assert said.count("\n") == 1
+    assert "s3cret" not in said
+
+
+@pytest.mark.parametrize("name", SLIPS)
+def test_a_file_with_a_name_that_is_misspelt_is_refused(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / ".env").write_text(f"SOMETHING_ELSE=1\n{name}=s3cret\n")
+    monkeypatch.setitem(Settings.model_config, "env_file", tmp_path / ".env")
+    with_environment(monkeypatch)
+    assert complaints(capsys) == [f"{name}, in .env, is no setting. Did you mean {SLIPS[name]}? Rename it."]
+
+
+def test_variables_of_other_programs_are_theirs(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / ".env").write_text("".join(f"{name}=x\n" for name in OTHERS))
+    monkeypatch.setitem(Settings.model_config, "env_file", tmp_path / ".env")
+    with_environment(monkeypatch, **PRODUCTION, **dict.fromkeys(OTHERS, "x"), DATABASE_URI="x")
+    load_settings(Settings)
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("written", ["{}", "'{}'", '"{}"'])
+@pytest.mark.parametrize(
+    "secret", ["a$b-" * 10, "${HOME}-" * 6, "$HOME-" * 7, "$$(x)${-" * 5, "a${B:-c}" * 5]
+)
+def test_a_dollar_in_a_secret_of_the_file_is_a_dollar(
+    written: str, secret: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / ".env").write_text(f"AUTH_SECRET={written.format(secret)}\n")
+    monkeypatch.setitem(Settings.model_config, "env_file", tmp_path / ".env")
+    with_environment(monkeypatch)
+    assert load_settings(Settings).auth_secret.get_secret_value() == secret
 
 
 def test_a_file_that_is_no_text_is_said_to_be_none(

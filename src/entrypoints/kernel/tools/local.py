@@ -14,10 +14,9 @@ from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 
-from pydantic import SecretStr, ValidationError, create_model
+from pydantic import SecretStr, create_model
 
-from entrypoints.kernel.settings import ROOT, SERVICE_NAME, KernelSettings
-from entrypoints.kernel.settings_text import problems
+from entrypoints.kernel.settings import ROOT, SERVICE_NAME, KernelSettings, read_settings
 from entrypoints.kernel.tools.address import obstacle
 from entrypoints.kernel.tools.embedded import WATCHDOG, EmbeddedPostgresError, embedded_postgres
 
@@ -89,11 +88,10 @@ def _settings(kind: type[KernelSettings]) -> KernelSettings:
     local: type[KernelSettings] = create_model(
         "LocalSettings", __base__=kind, database_url=(SecretStr, SecretStr("postgresql://embedded"))
     )
-    try:
-        return local()
-    except ValidationError as invalid:
-        lines = ["The settings are not right:", *problems(invalid, local.model_fields)]
-        raise CannotServeError("\n  ".join(lines), status=2) from invalid
+    settings, lines = read_settings(local)
+    if settings is None:
+        raise CannotServeError("\n  ".join(["The settings are not right:", *lines]), status=2)
+    return settings
 
 
 def _is_embedded(settings: KernelSettings) -> bool:
