@@ -7,6 +7,7 @@ from base64 import urlsafe_b64encode
 from collections.abc import Iterator
 from typing import Any
 
+import pytest
 from fastapi.openapi.models import OpenAPI
 from httpx2 import ASGITransport, AsyncClient
 from pydantic import SecretStr
@@ -160,19 +161,82 @@ async def test_an_origin_on_the_list_is_let_in_to_errors_too() -> None:
         asked = await client.options("/v1/me", headers=PREFLIGHT)
         assert asked.status_code == 200
         assert "PATCH" in asked.headers["access-control-allow-methods"]
-        for path in ("/health/ready", "/nowhere", "/v1/me"):
+        for path in ("/health/ready", "/nowhere", "/v1/me", "/health/live"):
             answer = await client.get(path, headers={"origin": "https://app.example.com"})
-            assert answer.status_code >= 400
+            assert (answer.status_code >= 400) == (path != "/health/live")
             assert answer.headers["access-control-allow-origin"] == "https://app.example.com"
             exposed = set(answer.headers["access-control-expose-headers"].split(", "))
             assert exposed >= {"ETag", "Link", "Location", "Retry-After", "X-Request-ID"}
 
 
-async def test_another_origin_is_refused_with_a_problem() -> None:
+PREFLIGHTS_REFUSED = {
+    "another origin": ({"origin": "https://evil.example.com"}, "CORS_ORIGINS does not list this origin."),
+    "no origin at all": ({"origin": "null"}, "CORS_ORIGINS does not list this origin."),
+    "another method": (
+        {"access-control-request-method": "PUT"},
+        "Scripts of other origins may use GET, POST, PATCH, DELETE.",
+    ),
+    "another header": (
+        {"access-control-request-headers": "etag, x-evil"},
+        "They may send the headers Authorization,",
+    ),
+    "the network around": (
+        {"access-control-request-private-network": "true"},
+        "Scripts of this origin may not send such a request.",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", PREFLIGHTS_REFUSED)
+async def test_a_preflight_is_refused_with_a_problem_that_says_why(case: str) -> None:
+    headers, detail = PREFLIGHTS_REFUSED[case]
     async with talk_to(cors_origins="https://app.example.com") as client:
-        refused = await client.options("/v1/me", headers=PREFLIGHT | {"origin": "https://evil.example.com"})
+        refused = await client.options("/v1/me", headers=PREFLIGHT | headers)
         assert (refused.status_code, refused.headers["content-type"]) == (400, "application/problem+json")
-        assert "access-control-allow-origin" not in refused.headers
+        assert refused.json()["type"] == "/problems/preflight-refused"
+        assert refused.json()["detail"].startswith(detail)
+        assert ("access-control-allow-origin" in refused.headers) == ("origin" not in headers)
+        assert "x-request-id" in refused.headers
+
+
+@pytest.mark.parametrize("origin", ["HTTPS://App.Example.com", "https://app.example.com:443"])
+async def test_an_origin_is_the_same_in_every_spelling(origin: str) -> None:
+    async with talk_to(cors_origins="https://APP.example.com:443") as client:
+        for answer in (
+            await client.options("/v1/me", headers=PREFLIGHT | {"origin": origin}),
+            await client.get("/health/live", headers={"origin": origin}),
+        ):
+            assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (200, origin)
+
+
+async def test_scripts_may_send_what_continues_a_trace() -> None:
+    names = "traceparent, tracestate,baggage , Sentry-Trace"
+    async with talk_to(cors_origins="https://app.example.com") as client:
+        asked = await client.options("/v1/me", headers=PREFLIGHT | {"access-control-request-headers": names})
+        assert asked.status_code == 200
+
+
+async def test_a_failure_can_be_read_by_scripts_too() -> None:
+    container = Container(settings=Settings(database_url=NOWHERE, cors_origins="https://app.example.com"))
+    app = create_app(container)
+
+    @app.get("/broken")
+    async def broken() -> None:
+        raise ZeroDivisionError
+
+    transport = ASGITransport(app=app, raise_app_exceptions=False)
+    async with AsyncClient(transport=transport, base_url="http://localhost") as client:
+        failed = await client.get("/broken", headers={"origin": "https://app.example.com"})
+    assert (failed.status_code, failed.json()["type"]) == (500, "/problems/internal-error")
+    assert failed.headers["access-control-allow-origin"] == "https://app.example.com"
+
+
+async def test_the_largest_body_is_a_setting_whose_refusal_scripts_can_read() -> None:
+    async with talk_to(max_body_bytes=1024, cors_origins="https://app.example.com") as client:
+        body = {"email": "ada@example.com", "password": "x" * 1024}
+        refused = await client.post("/v1/auth/login", json=body, headers=PREFLIGHT)
+        assert (refused.status_code, refused.json()["type"]) == (413, "/problems/content-too-large")
+        assert refused.headers["access-control-allow-origin"] == "https://app.example.com"
 
 
 async def test_the_largest_body_is_a_setting() -> None:

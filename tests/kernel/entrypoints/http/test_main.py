@@ -73,6 +73,46 @@ async def test_it_serves_until_it_is_told_to_stop(environment: dict[str, str]) -
     assert b"Traceback" not in output
 
 
+async def test_what_the_server_refuses_by_itself_can_be_read_by_scripts(environment: dict[str, str]) -> None:
+    page = b"Origin: https://app.example.com\r\n"
+    async with serving({**environment, "CORS_ORIGINS": "https://app.example.com"}):
+        for request, status in (
+            (b"GET /v1/me HTTP/1.1\r\nHost: x\r\nHost: y\r\n" + page + b"\r\n", b"400"),
+            (
+                b"GET /v1/me HTTP/1.1\r\nHost: x\r\n" + page + b"X-Long: " + b"a" * 40_000 + b"\r\n\r\n",
+                b"431",
+            ),
+            (
+                b"GET /v1/me?" + b"a" * 30_000 + b" HTTP/1.1\r\nHost: x\r\n" + page + b"X: " + b"a" * 9_000,
+                b"414",
+            ),
+            (
+                b"POST /v1/auth/login HTTP/1.1\r\nHost: x\r\n" + page + b"Content-Type: application/json\r\n"
+                b"Transfer-Encoding: chunked\r\n\r\nnonsense\r\n",
+                b"400",
+            ),
+        ):
+            answer = await raw(environment, request)
+            assert answer.split(b" ")[1] == status, answer
+            assert b"content-type: application/problem+json\r\n" in answer
+            assert b"access-control-allow-origin: https://app.example.com\r\n" in answer, answer
+
+
+async def test_whoever_is_not_answered_in_time_learns_that_it_stops(environment: dict[str, str]) -> None:
+    page = "https://app.example.com"
+    stopping = {**environment, "CORS_ORIGINS": page, "SHUTDOWN_SECONDS": "1"}
+    async with serving(stopping, module="kernel.servers.telling") as (client, process):
+        waiting = asyncio.create_task(client.get("/endless", headers={"origin": page}, timeout=30))
+        async with asyncio.timeout(20):
+            while (await client.get("/waiting")).json() == 0:  # noqa: ASYNC110 (it happens in another process)
+                await asyncio.sleep(0.05)
+        process.send_signal(signal.SIGTERM)
+        answer = await waiting
+    assert (answer.status_code, answer.json()["type"]) == (503, "/problems/shutting-down")
+    assert answer.headers["retry-after"] == "1"
+    assert answer.headers["access-control-allow-origin"] == page
+
+
 async def test_a_second_one_on_the_port_says_so_in_a_sentence(environment: dict[str, str]) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", int(environment["PORT"])))

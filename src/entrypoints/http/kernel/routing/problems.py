@@ -11,6 +11,7 @@ What can be wrong with a request before a use case sees it:
     ├── InvalidPrecondition
     ├── InvalidIdempotencyKey
     ├── PreconditionRequired
+    ├── PreflightRefused       for browsers (cors.py)
     ├── PathNotFound
     ├── MethodNotAllowed
     ├── ContentTooLarge
@@ -21,7 +22,8 @@ What can be wrong with a request before a use case sees it:
     │   ├── InvalidGrant
     │   ├── UnsupportedGrantType
     │   └── InvalidClient
-    └── InternalError          not the request's fault: the cause is in the log, under the trace id
+    ├── ShuttingDown           not the request's fault, as the last: it took longer than SHUTDOWN_SECONDS
+    └── InternalError          the cause is in the log, under the trace id
 """
 
 import inspect
@@ -112,6 +114,10 @@ class PreconditionRequired(RequestError):
     """The change needs an `If-Match` header with the version it is made to."""
 
 
+class PreflightRefused(RequestError):
+    """Scripts of this origin may not send such a request."""
+
+
 class PathNotFound(RequestError):
     """There is no resource at this path."""
 
@@ -167,6 +173,10 @@ class InvalidClient(OAuthError):
     code = "invalid_client"
 
 
+class ShuttingDown(RequestError):
+    """The service is stopping; another process may take the request."""
+
+
 class InternalError(RequestError):
     """The service failed."""
 
@@ -177,6 +187,7 @@ STATUS: Mapping[type[Exception], int] = MappingProxyType(
         MalformedBody: 400,
         InvalidPrecondition: 400,
         InvalidIdempotencyKey: 400,
+        PreflightRefused: 400,
         InvalidCursor: 400,
         OAuthError: 400,
         InvalidClient: 401,
@@ -198,6 +209,7 @@ STATUS: Mapping[type[Exception], int] = MappingProxyType(
         Limited: 429,
         HeadersTooLarge: 431,
         InternalError: 500,
+        ShuttingDown: 503,
         Unavailable: 503,
         Contention: 503,
         TimedOut: 504,

@@ -9,7 +9,6 @@ from types import ModuleType
 from typing import Any, override
 
 from fastapi import FastAPI
-from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp
 
@@ -17,7 +16,6 @@ from entrypoints.http.kernel import v1
 from entrypoints.http.kernel.document import docs, problem_pages
 from entrypoints.http.kernel.document.openapi import openapi_document
 from entrypoints.http.kernel.identity import login, oauth, well_known
-from entrypoints.http.kernel.identity.cookies import CSRF_HEADER
 from entrypoints.http.kernel.routing.dependencies import provide
 from entrypoints.http.kernel.routing.handlers import HANDLERS
 from entrypoints.http.kernel.routing.routes import Index, Route, Router
@@ -34,27 +32,6 @@ A later version has only what differs, and inherits the other routes of the one 
 """
 
 KERNEL_VERSIONS: Versions = {"v1": (v1, login)}
-
-READ_FROM_SCRIPTS = (
-    "Authorization",
-    "Content-Type",
-    "Idempotency-Key",
-    "If-Match",
-    "If-None-Match",
-    CSRF_HEADER,
-    "X-Request-ID",
-    "traceparent",
-)
-EXPOSED_TO_SCRIPTS = (
-    "Deprecation",
-    "ETag",
-    "Idempotency-Replayed",
-    "Link",
-    "Location",
-    "Retry-After",
-    "Sunset",
-    "X-Request-ID",
-)
 
 
 class Service(FastAPI):
@@ -88,18 +65,7 @@ class Service(FastAPI):
 
     @override
     def build_middleware_stack(self) -> ASGIApp:
-        stack = super().build_middleware_stack()
-        if self._origins:
-            stack = CORSMiddleware(
-                stack,
-                allow_origins=self._origins,
-                allow_methods=["GET", "POST", "PATCH", "DELETE"],
-                allow_headers=READ_FROM_SCRIPTS,
-                # Cookies come from pages that are listed; any page at all would be a page of an attacker's.
-                allow_credentials="*" not in self._origins,
-                expose_headers=EXPOSED_TO_SCRIPTS,
-            )
-        return Edge(stack, proxies=self._proxies)
+        return Edge(super().build_middleware_stack(), proxies=self._proxies, origins=self._origins)
 
     @override
     def openapi(self, version: str = "v1") -> dict[str, Any]:

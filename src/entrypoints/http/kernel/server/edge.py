@@ -7,6 +7,7 @@ what the server has refused by itself: `REFUSED` in a scope says why.
 
 import os
 import re
+from asyncio import CancelledError
 from collections.abc import Iterable, Mapping, Sequence
 from time import perf_counter
 
@@ -21,9 +22,11 @@ from entrypoints.http.kernel.routing.problems import (
     InternalError,
     MethodNotAllowed,
     RequestError,
+    ShuttingDown,
     problem,
     problem_of_status,
 )
+from entrypoints.http.kernel.server.cors import Cors
 from entrypoints.http.kernel.server.proxies import Proxies
 
 log = structlog.get_logger("http")
@@ -46,6 +49,7 @@ _DEFAULTS: Sequence[Header] = (
     (b"x-frame-options", b"DENY"),
 )
 _DEFAULT_NAMES = frozenset(name for name, _ in _DEFAULTS)
+_RETRY: Sequence[Header] = ((b"retry-after", b"1"),)
 _OVER_TLS: Header = (b"strict-transport-security", b"max-age=31536000")
 
 # What describes a body that is replaced.
@@ -61,9 +65,11 @@ _TRACE_PARENT = re.compile(
 class Edge:
     """Pure ASGI: one `BaseHTTPMiddleware` would cost each request more than all of this."""
 
-    def __init__(self, app: ASGIApp, *, proxies: Proxies | None = None) -> None:
+    def __init__(self, app: ASGIApp, *, proxies: Proxies | None = None, origins: Sequence[str] = ()) -> None:
+        """`origins` are those whose scripts may read the answers, all of them."""
         self.app = app
         self._proxies = proxies
+        self._within: ASGIApp = Cors(self._answer, origins) if origins else self._answer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -77,32 +83,29 @@ class Edge:
             scope = {**scope, "method": "GET"}
         exchange = _Exchange(scope, send, with_body=method != "HEAD")
         try:
-            await self._answer(scope, receive, exchange.send)
+            await self._within(scope, receive, exchange.send)
         except ClientDisconnect:
             exchange.status = CLIENT_LEFT
+        except CancelledError:
+            # The server waits no longer; whoever else cancels a request may ignore the answer.
+            if not exchange.status:
+                await self._within({**scope, REFUSED: ShuttingDown()}, receive, exchange.send)
+            raise
         except Exception:
             log.exception("request failed")
             if not exchange.complete:
                 if exchange.status:
                     raise  # half an answer is out: the server cuts the connection, and the client knows
-                await problem(scope, InternalError)(scope, receive, exchange.send)
+                await self._within({**scope, REFUSED: InternalError()}, receive, exchange.send)
         finally:
-            if exchange.status >= 400 or not scope["path"].startswith("/health/"):
-                route = scope.get("route")
-                log.info(
-                    "request",
-                    method=method,
-                    route=route and route.path,
-                    status=exchange.status,
-                    duration_ms=round((perf_counter() - started) * 1000, 2),
-                    bytes=exchange.size,
-                    workspace_id=scope.get("path_params", _NONE).get("workspace_id", "")[:_UUID] or None,
-                )
+            milliseconds = (perf_counter() - started) * 1000
+            _log(scope, exchange, method=method, duration_ms=round(milliseconds, 2))
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         refused: RequestError | None = scope.get(REFUSED)
         if refused is not None:
-            await problem(scope, type(refused), refused.detail)(scope, receive, send)
+            headers = _RETRY if isinstance(refused, ShuttingDown) else ()
+            await problem(scope, type(refused), refused.detail, headers=headers)(scope, receive, send)
         elif scope["path"] == LIVE:
             await _alive(scope, receive, send)
         else:
@@ -169,6 +172,22 @@ class _Exchange:
         answer = problem_of_status(self._scope, self.status, kept)
         await self._start(answer.raw_headers)
         await self._body(bytes(answer.body), more=False)
+
+
+def _log(scope: Scope, exchange: _Exchange, *, method: str, duration_ms: float) -> None:
+    """The request's line; health is told of only when it is bad."""
+    if exchange.status < 400 and scope["path"].startswith("/health/"):
+        return
+    route = scope.get("route")
+    log.info(
+        "request",
+        method=method,
+        route=route and route.path,
+        status=exchange.status,
+        duration_ms=duration_ms,
+        bytes=exchange.size,
+        workspace_id=scope.get("path_params", _NONE).get("workspace_id", "")[:_UUID] or None,
+    )
 
 
 def _identifiers(headers: Iterable[Header]) -> tuple[str, str, str]:
