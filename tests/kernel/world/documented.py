@@ -82,8 +82,13 @@ class Contract:
         assert wrong is None, wrong
 
     def _operation(self, response: Response) -> dict[str, Any] | None:
-        method = response.request.method
-        scope = {"type": "http", "method": method, "path": response.request.url.path, "headers": []}
+        method, asked = response.request.method, response.request.url.path
+        if (
+            asked in self.document["paths"]
+        ):  # it comes before whatever template matches (OpenAPI, Paths Object)
+            named: dict[str, Any] | None = self.document["paths"][asked].get(method.lower())
+            return named
+        scope = {"type": "http", "method": method, "path": asked, "headers": []}
         for route in self._app.routes:
             if route.matches(scope)[0] is Match.FULL:
                 path = self.document["paths"].get(getattr(route, "path", ""), {})

@@ -17,6 +17,7 @@ from entrypoints.http.kernel.identity.well_known import resource_metadata
 from entrypoints.http.kernel.routing.answers import Answer, Header
 from entrypoints.http.kernel.routing.dependencies import settings_of
 from entrypoints.http.kernel.routing.field_errors import FieldError, field_errors, pointer
+from entrypoints.http.kernel.routing.paths import variable
 from entrypoints.http.kernel.routing.problems import (
     STATUS,
     InvalidClient,
@@ -65,12 +66,17 @@ HANDLERS: Mapping[int | type[Exception], Callable[[Request, Any], Coroutine[Any,
 
 
 def allowed(routes: Iterable[BaseRoute], scope: Scope) -> list[str]:
-    """The methods under the path of a request, by name."""
-    found: set[str] = set()
+    """The methods under the path of a request, by name (RFC 9110 §10.2.1).
+
+    Of `/books/new` they are those of `/books/new`, if it is there, and not also those of `/books/{id}`.
+    """
+    found: dict[tuple[bool, ...], set[str]] = {}
     for route in routes:
         if route.matches(scope)[0] is not Match.NONE:
-            found.update(getattr(route, "methods", None) or ())
-    return sorted(found | {"HEAD"} if "GET" in found else found)
+            methods = found.setdefault(variable(getattr(route, "path", "")), set())
+            methods.update(getattr(route, "methods", None) or ())
+    here = found[min(found)] if found else set()
+    return sorted(here | {"HEAD"} if "GET" in here else here)
 
 
 def _challenge(request: Request) -> str:

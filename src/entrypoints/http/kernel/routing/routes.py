@@ -19,6 +19,7 @@ import msgspec
 from fastapi import Request, Response
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -32,6 +33,7 @@ from entrypoints.http.kernel.routing.answers import Answer, Header, NoContent, N
 from entrypoints.http.kernel.routing.conditions import Condition, entity_tag, has_version, is_known
 from entrypoints.http.kernel.routing.dependencies import provided, user_id_of
 from entrypoints.http.kernel.routing.idempotency import idempotency_key, keyed_request, read, written
+from entrypoints.http.kernel.routing.paths import hides
 from entrypoints.http.kernel.routing.reading import Reader
 
 type Endpoint = Callable[..., Awaitable[object]]
@@ -269,25 +271,36 @@ class Index:
 
     Starlette asks one route after the other. What is not found here, such as a path that does not exist, one
     with a parameter right after the version, or a route that is FastAPI's own, is left to it.
+
+    Where `/books/new` is there, it is not `/books/{id}`: a method that only the latter has is a 405.
     """
 
     def __init__(self, router: ASGIApp, routes: Iterable[BaseRoute]) -> None:
         self._router = router
-        self._routes: dict[tuple[str, int, str], list[Route]] = {}
-        for route in routes:
-            if isinstance(route, Route):
-                for method in route.methods or ():
-                    self._routes.setdefault((method, *_place(route.path)), []).append(route)
+        self._routes: dict[tuple[str, int, str], list[tuple[Route, list[Route]]]] = {}
+        ours = [route for route in routes if isinstance(route, Route)]
+        for route in ours:
+            hiding = [other for other in ours if hides(other.path, route.path)]
+            for method in route.methods or ():
+                self._routes.setdefault((method, *_place(route.path)), []).append((route, hiding))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            for route in self._routes.get((scope["method"], *_place(scope["path"])), ()):
+            for route, hiding in self._routes.get((scope["method"], *_place(scope["path"])), ()):
                 match, found = route.matches(scope)
                 if match is Match.FULL:
+                    if hiding and _has_another_method(hiding, scope):
+                        raise HTTPException(405)
                     scope.update(found)
                     await route.handle(scope, receive, send)
                     return
         await self._router(scope, receive, send)
+
+
+def _has_another_method(routes: Iterable[Route], scope: Scope) -> bool:
+    """Whether the path is one of these routes', and the method is none of theirs."""
+    found = [route.matches(scope)[0] for route in routes]
+    return Match.PARTIAL in found and Match.FULL not in found
 
 
 def _place(path: str) -> tuple[int, str]:
