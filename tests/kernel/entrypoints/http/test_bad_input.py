@@ -144,6 +144,13 @@ async def test_unusual_text_is_kept(member: AsyncClient, specimen_orders: str, t
         "application/jsonp",
         "json",
         "text/json; application/json",
+        "application/json; charset=utf-8; charset=utf-16",
+        'application/json; charset="iso\\-8859-1"',
+        "application/json, text/plain",
+        "application/json charset=utf-8",
+        "application/json; charset",
+        'application/json; a="',
+        ";",
     ],
 )
 async def test_another_media_type_is_a_415(
@@ -161,6 +168,17 @@ async def test_another_media_type_is_a_415(
         "Application/JSON; charset=UTF-8",
         'application/json;charset="utf-8"',
         "application/merge-patch+json",
+        "application/json; charset=utf8",
+        "application/json; charset=UTF8",
+        "application/json;",
+        "application/json ; ",
+        "application/json;;charset=utf-8;",
+        "application/json; charset = utf-8",
+        'application/json; charset="ut\\f-8"',
+        "application/json; profile=x",
+        'application/json; profile="a; charset=utf-16, b"; v=1',
+        "application/json; odata.metadata=minimal; IEEE754Compatible=false",
+        'application/merge-patch+json; x="";charset=utf-8',
     ],
 )
 async def test_json_by_its_other_names_is_read(
@@ -362,6 +380,12 @@ async def test_a_method_that_does_not_exist_is_told_those_that_do(client: AsyncC
         ("POST", "/health/ready", "GET, HEAD"),
         ("POST", "/v1/openapi.json", "GET, HEAD"),
         ("BREW", "/v1/docs", "GET, HEAD"),
+        ("PUT", "/v1/invitations/acceptance", "POST"),  # not of /v1/invitations/{invitation_id}
+        ("GET", "/v1/invitations/acceptance", "POST"),
+        ("DELETE", "/v1/invitations/acceptance", "POST"),
+        ("HEAD", "/v1/invitations/acceptance", "POST"),
+        ("PUT", f"/v1/invitations/{a_specimen_order_id()}", "DELETE, GET, HEAD"),
+        ("POST", "/v1/docs/oauth2-redirect.html", "GET, HEAD"),
     ):
         refused = await client.request(method, path)
         assert (refused.status_code, refused.headers["allow"]) == (405, allow)

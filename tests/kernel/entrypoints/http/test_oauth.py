@@ -160,6 +160,17 @@ async def test_a_form_has_to_say_that_it_is_one(media_type: str, client: AsyncCl
     assert error_of(refused) == (400, "invalid_request")
 
 
+@pytest.mark.parametrize(
+    "parameters", [";", "; charset=utf8", ";charset=UTF-8;", "; boundary=x", ' ; a="b;c"']
+)
+async def test_parameters_of_a_form_have_no_effect(parameters: str, client: AsyncClient) -> None:
+    media_type = FORM["content-type"] + parameters
+    refused = await client.post(
+        "/v1/auth/token", content=b"grant_type=x", headers={"content-type": media_type}
+    )
+    assert error_of(refused) == (400, "unsupported_grant_type")
+
+
 # ── revocation ───────────────────────────────────────────────────────────────────────────────────
 
 

@@ -43,6 +43,7 @@ from entrypoints.http.kernel.document.documentation import PUBLIC, refused_by
 from entrypoints.http.kernel.document.examples import PASSWORD, TOKEN
 from entrypoints.http.kernel.routing.answers import Answer
 from entrypoints.http.kernel.routing.dependencies import FromPeer, Login, Run, Tokens, Verify, settings_of
+from entrypoints.http.kernel.routing.media_types import in_utf_8
 from entrypoints.http.kernel.routing.problems import (
     ContentTooLarge,
     InvalidClient,
@@ -231,8 +232,8 @@ def _is_compact(token: str) -> bool:
 
 async def _form(request: Request) -> dict[str, str]:
     """The form, each name once; what has no value counts as absent (RFC 6749 §3.2). Raises InvalidForm."""
-    kind, _, parameters = request.headers.get("content-type", "").partition(";")
-    if kind.strip().lower() != FORM or parameters.strip().lower() not in {"", "charset=utf-8"}:
+    given = request.headers.get("content-type", "").encode("latin-1")
+    if in_utf_8(given) != FORM.encode():
         raise InvalidForm(f"Send it as {FORM}, in UTF-8.")
     raw = await request.body()
     if len(raw) > FORM_MOST:

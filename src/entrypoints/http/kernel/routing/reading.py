@@ -19,7 +19,9 @@ from fastapi import Request
 from fastapi.dependencies.models import Dependant
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from entrypoints.http.kernel.routing.answers import JSON
 from entrypoints.http.kernel.routing.field_errors import FieldError, field_errors, pointer
+from entrypoints.http.kernel.routing.media_types import in_utf_8
 from entrypoints.http.kernel.routing.problems import InvalidRequest, MalformedBody, UnsupportedMediaType
 
 # Levels of a body, its members and items together, and the parameters of a query.
@@ -27,7 +29,7 @@ DEPTH_MOST = 64
 VALUES_MOST = 10_000
 PARAMETERS_MOST = 1_000
 
-_JSON = re.compile(rb'application/([\w.+-]+\+)?json\s*(;\s*charset\s*=\s*"?utf-8"?\s*)?', re.IGNORECASE)
+_JSON = re.compile(rb"application/([\w.+-]+\+)?json")
 _NUL = re.compile(rb"(?<!\\)(\\\\)*\\u0000")
 
 # What leads into a level is one byte up, what leads out of it one down.
@@ -134,7 +136,7 @@ class _Body:
                 media_type = value
             elif name == b"content-encoding":
                 raise UnsupportedMediaType("Send it without a Content-Encoding.")
-        if not _JSON.fullmatch(media_type):
+        if media_type != JSON and not _JSON.fullmatch(in_utf_8(media_type) or b""):
             raise UnsupportedMediaType("Send it as application/json, in UTF-8.")
         raw = await request.body()
         if raw.count(b"[") + raw.count(b"{") + raw.count(b",") >= DEPTH_MOST and _is_crowded(raw):
