@@ -28,9 +28,9 @@ class Expected:
 def check_claims(claims: Mapping[str, Any], expected: Expected, *, now: float) -> float:
     """When the token expires, in Unix seconds; raises BadTokenError for one that is not valid at `now`."""
     if claims.get("iss") != expected.issuer:
-        raise BadTokenError("another issuer")
+        raise BadTokenError("another issuer", came=claims.get("iss"), wanted=expected.issuer)
     if expected.audience not in audiences(claims):
-        raise BadTokenError("for another audience")
+        raise BadTokenError("for another audience", came=claims["aud"], wanted=expected.audience)
     return check_times(claims, longest_lifetime=expected.longest_lifetime, now=now)
 
 
@@ -41,13 +41,17 @@ def check_times(claims: Mapping[str, Any], *, longest_lifetime: float, now: floa
     """
     expires, issued = instant(claims, "exp"), instant(claims, "iat")
     if expires + LEEWAY_SECONDS <= now:
-        raise BadTokenError("expired")
+        raise BadTokenError("expired", came=expires, wanted=f"after {now:.0f}")
     if issued - LEEWAY_SECONDS > now:
-        raise BadTokenError("issued in the future")
+        raise BadTokenError("issued in the future", came=issued, wanted=f"before {now:.0f}")
     if not 0 < expires - issued <= longest_lifetime:
-        raise BadTokenError("of too long or no lifetime")
+        raise BadTokenError(
+            "of too long or no lifetime",
+            came=f"{expires - issued:.0f} seconds",
+            wanted=f"{longest_lifetime:.0f} seconds or less",
+        )
     if "nbf" in claims and instant(claims, "nbf") - LEEWAY_SECONDS > now:
-        raise BadTokenError("not valid yet")
+        raise BadTokenError("not valid yet", came=claims["nbf"], wanted=f"before {now:.0f}")
     return expires
 
 
@@ -58,14 +62,14 @@ def audiences(claims: Mapping[str, Any]) -> list[str]:
         return [audience]
     if isinstance(audience, list) and all(isinstance(one, str) for one in audience):
         return audience
-    raise BadTokenError("without an audience")
+    raise BadTokenError("without an audience", came=type(audience).__name__, wanted="a text or a list")
 
 
 def instant(claims: Mapping[str, Any], name: str) -> float:
     """Unix seconds; raises BadTokenError for anything but a number in a year that people write."""
     value = claims.get(name)
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < _LAST_INSTANT:
-        raise BadTokenError(f"{name} is no instant")
+        raise BadTokenError(f"{name} is no instant", came=value, wanted="Unix seconds")
     return value
 
 

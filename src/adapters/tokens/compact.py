@@ -13,8 +13,33 @@ from typing import Any
 REFUSED_HEADERS = frozenset({"jku", "jwk", "x5u", "x5c", "crit", "b64", "zip", "enc", "cty"})
 
 
+_SHOWN = 200  # characters
+
+
 class BadTokenError(Exception):
-    """Why a token is refused. For the log alone: whoever sent it learns nothing (RFC 6750 §3.1)."""
+    """Why a token is refused. For the log alone: whoever sent it learns nothing (RFC 6750 §3.1).
+
+    `came` is what the token has and `wanted` what it should have, where neither tells a secret or a person.
+    docs/auth.md has the remedy for each reason.
+    """
+
+    def __init__(self, reason: str, *, came: object = None, wanted: object = None) -> None:
+        super().__init__(reason)
+        self.came = None if came is None else _shown(came)
+        self.wanted = None if wanted is None else _shown(wanted)
+
+    @property
+    def log_fields(self) -> dict[str, str]:
+        """The reason, and what came and what was wanted where that is known."""
+        fields = {"reason": str(self), "came": self.came, "wanted": self.wanted}
+        return {name: value for name, value in fields.items() if value is not None}
+
+
+def _shown(value: object) -> str:
+    """In quotation marks and cut short, whatever a stranger wrote; of several, each."""
+    if isinstance(value, set | frozenset | tuple | list):
+        return " or ".join(sorted(map(_shown, value)))[:_SHOWN] or "nothing"
+    return repr(value)[:_SHOWN]
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,12 +61,13 @@ class KeySet:
         """The one key that fits; raises BadTokenError. Without an id, only one of all may fit."""
         named = [key for key in self.keys if id is None or key.id == id]
         if not named:
-            raise BadTokenError("an unknown key")
+            raise BadTokenError("an unknown key", came=id, wanted=[key.id for key in self.keys])
         fitting = [key for key in named if algorithm in key.algorithms]
         if not fitting:
-            raise BadTokenError("the key is for another algorithm")
+            wanted = {name for key in named for name in key.algorithms}
+            raise BadTokenError("the key is for another algorithm", came=algorithm, wanted=wanted)
         if len(fitting) > 1:
-            raise BadTokenError("more than one key fits")
+            raise BadTokenError("more than one key fits", came=id, wanted="the name of one key")
         return fitting[0]
 
 

@@ -77,13 +77,13 @@ class LocalIssuer:
 
     async def _check_signature(self, read: Compact) -> None:
         if read.header.get("typ") != TYPE:
-            raise BadTokenError("not an access token")
+            raise BadTokenError("not an access token", came=read.header.get("typ", "no typ"), wanted=TYPE)
         if read.header.get("alg") != ALGORITHM:
-            raise BadTokenError("another algorithm")
+            raise BadTokenError("another algorithm", came=read.header.get("alg"), wanted=ALGORITHM)
         kid = read.header.get("kid")
         key = await self._ring.verifying(kid) if isinstance(kid, str) else None
         if key is None:
-            raise BadTokenError("an unknown key")
+            raise BadTokenError("an unknown key", came=kid, wanted="a key of this service")
         key.check(read, ALGORITHM)
 
 

@@ -86,7 +86,7 @@ class OidcLogin:
                 return await self._redeem(code, secrets, metadata)
         except BadTokenError as reason:
             # Neither the code nor a token: the log must not become a way in.
-            log.info("log-in refused", issuer=self.issuer, reason=str(reason))
+            log.info("log-in refused", issuer=self.issuer, **reason.log_fields)
             raise LoginRefused from None
         except (HTTPError, InvalidURL, OSError, TimeoutError) as error:
             log.warning("a provider does not answer a log-in", issuer=self.issuer, cause=repr(error))
@@ -231,7 +231,7 @@ def _check_answer(response: Response) -> Response:
     body = strict_object(response.content)
     if response.status_code != 200:
         error = body.get("error")
-        raise BadTokenError(f"{response.status_code} {str(error)[:40]!r}")
+        raise BadTokenError(f"the provider answers {response.status_code} {str(error)[:40]!r}")
     return response
 
 

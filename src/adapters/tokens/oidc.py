@@ -64,11 +64,15 @@ class OidcIssuer:
         if not provider.kind.access_tokens:
             raise BadTokenError("this provider's access tokens are for others")
         _check_length(token, provider)
-        if _type(read.header) not in provider.kind.types:
-            raise BadTokenError("not an access token")
+        if _type(read.header) not in provider.types:
+            raise BadTokenError(
+                "not an access token",
+                came=read.header.get("typ", "no typ"),
+                wanted=["no typ" if kind is None else kind for kind in provider.types],
+            )
         await self._check_signature(read)
         self._check_issuer(claims)
-        check_marker(claims, provider.kind.marker)
+        check_marker(claims, provider.marker)
         _check_audience(claims, provider)
         expires = check_times(claims, longest_lifetime=provider.longest_lifetime, now=now)
         if not self._told_of_roles and roles_left_out(claims, provider.role_paths):
@@ -117,15 +121,15 @@ class OidcIssuer:
     async def _check_signature(self, read: Compact) -> None:
         algorithm, key_id = read.header.get("alg"), read.header.get("kid")
         if not isinstance(algorithm, str) or algorithm not in self.provider.allowed_algorithms:
-            raise BadTokenError("another algorithm")
+            raise BadTokenError("another algorithm", came=algorithm, wanted=self.provider.allowed_algorithms)
         if "kid" in read.header and not isinstance(key_id, str):
-            raise BadTokenError("an unknown key")
+            raise BadTokenError("an unknown key", came=key_id, wanted="a text")
         keys = await self.discovery.keys(wanted=key_id)
         keys.find(key_id, algorithm).check(read, algorithm)
 
     def _check_issuer(self, claims: Mapping[str, Any]) -> None:
         if claims.get("iss") not in self.names:
-            raise BadTokenError("another issuer")
+            raise BadTokenError("another issuer", came=claims.get("iss"), wanted=self.names)
 
 
 def _check_length(token: str, provider: Provider) -> None:
@@ -148,18 +152,18 @@ def _type(header: Mapping[str, Any]) -> str | None:
 def _check_audience(claims: Mapping[str, Any], provider: Provider) -> None:
     if "aud" not in claims and provider.kind.audience_optional:
         if not provider.clients:  # which `read_client` holds the token against
-            raise BadTokenError("without an audience")
+            raise BadTokenError("without an audience", wanted=provider.audiences)
     elif provider.audiences.isdisjoint(audiences(claims)):
-        raise BadTokenError("for another audience")
+        raise BadTokenError("for another audience", came=claims["aud"], wanted=provider.audiences)
 
 
 def _check_authorized_party(claims: Mapping[str, Any], client_id: str) -> None:
     """Rules 3 to 5 of §3.1.3.7: for this client, and where it is for several, issued to this one."""
     for_whom = audiences(claims)
     if client_id not in for_whom:
-        raise BadTokenError("for another audience")
+        raise BadTokenError("for another audience", came=for_whom, wanted=client_id)
     if (len(for_whom) > 1 or "azp" in claims) and claims.get("azp") != client_id:
-        raise BadTokenError("of another client")
+        raise BadTokenError("of another client", came=claims.get("azp"), wanted=client_id)
 
 
 def _check_access_token_hash(at_hash: object, access_token: str, algorithm: str) -> None:

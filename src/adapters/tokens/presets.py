@@ -11,6 +11,11 @@ from adapters.tokens.claims import Path
 
 AT_JWT: Final = "at+jwt"  # RFC 9068 §2.1
 
+ALGORITHMS: Final = frozenset(
+    {f"{family}{bits}" for family in ("RS", "PS", "ES") for bits in (256, 384, 512)} | {"EdDSA", "Ed25519"}
+)
+"""Every one that a token may be signed with: all are asymmetric, so whoever verifies cannot sign."""
+
 _KIB = 1024
 
 
@@ -19,13 +24,20 @@ class Marker:
     """What tells one kind of token from another that the same keys sign.
 
     The claims in `equals` have these very values, those in `require` are there, of `require_one` at least one
-    is, and of `forbid` none.
+    is, and of `forbid` none. With `audience_beside_client` somebody else than the clients that `require_one`
+    names is in `aud`.
     """
 
     equals: tuple[tuple[str, Any], ...] = ()
     require: tuple[str, ...] = ()
     require_one: tuple[str, ...] = ()
     forbid: tuple[str, ...] = ()
+    audience_beside_client: bool = False
+
+    @property
+    def is_positive(self) -> bool:
+        """Whether a token has to show that it is of this kind, and not only lack what other kinds have."""
+        return bool(self.equals or self.require or self.require_one)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +70,7 @@ class Preset:
     client: Path | None = None
     client_fallback: Path | None = None
     scope: Path | None = ("scope",)
+    scope_fallback: Path | None = None
     roles: tuple[Path, ...] = ()
     role_objects: bool = False  # roles are the names of an object's members
     never: tuple[str, ...] = ()  # claims that their bearer may edit: no role comes from them
@@ -74,18 +87,36 @@ class Preset:
 # These belong to ID tokens (OpenID Connect Core §2, §3.3.2.11) and to no access token.
 _OF_ID_TOKENS: Final = ("nonce", "at_hash", "c_hash")
 
+# One algorithm by two names: RFC 9864 deprecates the first, which two real providers use.
+_EDDSA: Final = ("EdDSA", "Ed25519")
+
 _ENTRA: Final = "https://login.microsoftonline.com/{tenant}"
 _ENTRA_SUBJECT: Final = Subject(claim="oid", tenant="tid")
 
 PRESETS: Final[dict[str, Preset]] = {
     "rfc9068": Preset(
-        algorithms=("RS256", "PS256", "ES256", "Ed25519"),
+        algorithms=("RS256", "PS256", "ES256", *_EDDSA),
         types=(AT_JWT,),
         client=("client_id",),
         roles=(("roles",), ("groups",), ("entitlements",)),
     ),
+    # Whoever signs access tokens as plain JWTs. What tells them from ID tokens differs from provider to
+    # provider: this asks for what most have, and settings replace it.
+    "generic": Preset(
+        algorithms=("RS256", "PS256", "ES256", *_EDDSA),
+        types=("jwt", AT_JWT),
+        marker=Marker(
+            require=("jti",),
+            require_one=("client_id", "azp"),
+            forbid=_OF_ID_TOKENS,
+            audience_beside_client=True,
+        ),
+        client=("client_id",),
+        client_fallback=("azp",),
+        scope_fallback=("scp",),
+    ),
     "keycloak": Preset(
-        algorithms=("RS256",),
+        algorithms=("RS256", "PS256", "ES256", *_EDDSA),
         types=("jwt", AT_JWT),
         marker=Marker(equals=(("typ", "Bearer"),)),
         id_marker=Marker(equals=(("typ", "ID"),)),
@@ -162,7 +193,7 @@ PRESETS: Final[dict[str, Preset]] = {
         access_tokens=False,  # they are opaque, and for Google's own APIs
     ),
     "zitadel": Preset(
-        algorithms=("RS256", "ES256", "EdDSA"),
+        algorithms=("RS256", "ES256", *_EDDSA),
         types=("jwt", AT_JWT),
         marker=Marker(require=("jti",), forbid=_OF_ID_TOKENS),
         client=("azp",),
@@ -198,7 +229,7 @@ PRESETS: Final[dict[str, Preset]] = {
         roles=(("o", "rol"),),
     ),
     "better-auth": Preset(
-        algorithms=("EdDSA", "Ed25519", "ES256", "RS256", "PS256"),
+        algorithms=(*_EDDSA, "ES256", "RS256", "PS256"),
         types=(AT_JWT,),  # its plain session JWT has none: that one is no access token
         client=("client_id",),
         client_fallback=("azp",),

@@ -14,13 +14,28 @@ LONGEST_EMAIL = 254  # RFC 5321 §4.5.3.1.3, as erratum 1690 has it
 
 def check_marker(claims: Mapping[str, Any], marker: Marker) -> None:
     """Raises BadTokenError for a token of another kind than the marker's."""
-    if not (
-        all(type(claims.get(name)) is type(value) and claims[name] == value for name, value in marker.equals)
-        and all(name in claims for name in marker.require)
-        and (not marker.require_one or any(name in claims for name in marker.require_one))
-        and not any(name in claims for name in marker.forbid)
-    ):
-        raise BadTokenError("another kind of token")
+    kind = "another kind of token"
+    for name, value in marker.equals:
+        if type(claims.get(name)) is not type(value) or claims[name] != value:
+            raise BadTokenError(kind, came=f"{name} {claims.get(name)!r}", wanted=f"{name} {value!r}")
+    for name in marker.require:
+        if name not in claims:
+            raise BadTokenError(kind, came=f"no {name}", wanted=name)
+    if marker.require_one and not any(name in claims for name in marker.require_one):
+        raise BadTokenError(kind, came="none of them", wanted=marker.require_one)
+    for name in marker.forbid:
+        if name in claims:
+            raise BadTokenError(kind, came=name, wanted=f"no {name}")
+    if marker.audience_beside_client and _is_for_its_client_alone(claims, marker.require_one):
+        raise BadTokenError(kind, came="its client as its only audience", wanted="an audience beside it")
+
+
+def _is_for_its_client_alone(claims: Mapping[str, Any], clients: tuple[str, ...]) -> bool:
+    """As an ID token is (OpenID Connect Core §2)."""
+    audience = claims.get("aud")
+    named = [audience] if isinstance(audience, str) else audience
+    own = [claims.get(name) for name in clients]
+    return isinstance(named, list) and bool(named) and all(one in own for one in named)
 
 
 def read_client(claims: Mapping[str, Any], provider: Provider) -> str | None:
@@ -28,16 +43,18 @@ def read_client(claims: Mapping[str, Any], provider: Provider) -> str | None:
     paths = (provider.kind.client, provider.kind.client_fallback)
     client = next((found for path in paths if path and (found := text(claim_at(claims, path)))), None)
     if provider.clients and client not in provider.clients:
-        raise BadTokenError("of another client")
+        raise BadTokenError("of another client", came=client, wanted=provider.clients)
     return client
 
 
 def read_scopes(claims: Mapping[str, Any], provider: Provider) -> frozenset[str]:
     """One text with spaces (RFC 8693 §4.2), or a list; raises BadTokenError where one is missing."""
-    value = claim_at(claims, provider.scope_path) if provider.scope_path else None
+    paths = (provider.scope_path, provider.scope_fallback)
+    found = (claim_at(claims, path) for path in paths if path)
+    value = next((value for value in found if value is not None), None)
     scopes = frozenset(_texts(value.split(" ") if isinstance(value, str) else value))
     if missing := provider.required_scopes - scopes:
-        raise BadTokenError(f"without the scope {min(missing)}")
+        raise BadTokenError(f"without the scope {min(missing)}", came=scopes, wanted=provider.required_scopes)
     return scopes
 
 
@@ -95,7 +112,7 @@ def _subject(claims: Mapping[str, Any], provider: Provider, subject: Subject) ->
     if name is None:
         raise BadTokenError(f"{subject.claim} is no text that can be stored")
     if subject.tenant is not None and claims.get(subject.tenant) != provider.tenant:
-        raise BadTokenError("of another tenant")
+        raise BadTokenError("of another tenant", came=claims.get(subject.tenant), wanted=provider.tenant)
     return name
 
 

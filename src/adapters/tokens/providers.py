@@ -5,7 +5,7 @@ from ipaddress import ip_address
 from urllib.parse import SplitResult, urlsplit
 
 from adapters.tokens.claims import Path
-from adapters.tokens.presets import PRESETS, Preset
+from adapters.tokens.presets import ALGORITHMS, AT_JWT, PRESETS, Marker, Preset
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +25,8 @@ class Provider:
     clients: frozenset[str] = frozenset()
     required_scopes: frozenset[str] = frozenset()
     algorithms: frozenset[str] | None = None
+    token_types: tuple[str | None, ...] | None = None
+    token_marker: Marker | None = None
     role_claims: tuple[Path, ...] | None = None
     scope_claim: Path | None = None
     email_claim: Path = ("email",)
@@ -39,11 +41,12 @@ class Provider:
             raise ValueError(
                 f"there is no preset {self.preset!r}: choose one of {', '.join(sorted(PRESETS))}"
             )
-        if unknown := (self.algorithms or frozenset()) - set(self.kind.algorithms):
+        if unknown := (self.algorithms or frozenset()) - ALGORITHMS:
             raise ValueError(
-                f"the preset {self.preset} never signs with {', '.join(sorted(unknown))}: "
-                f"choose among {', '.join(self.kind.algorithms)}"
+                f"{', '.join(sorted(unknown))} is no algorithm to verify with a public key: "
+                f"choose among {', '.join(sorted(ALGORITHMS))}"
             )
+        self._check_marker()
         if self.algorithms is not None and not self.algorithms:
             raise ValueError("no algorithm is left: name at least one, or leave the preset's")
         if self.kind.access_tokens and not self.audiences and not self.kind.audience_optional:
@@ -64,13 +67,32 @@ class Provider:
         if "?" in self.issuer:
             raise ValueError(f"the issuer {self.issuer!r} has a query: RFC 8414 has issuers without one")
 
+    def _check_marker(self) -> None:
+        if self.kind.access_tokens and set(self.types) != {AT_JWT} and not self.marker.is_positive:
+            raise ValueError(
+                "nothing marks an access token: name a claim that its ID tokens do not have, or only at+jwt "
+                "among the types"
+            )
+
     @property
     def kind(self) -> Preset:
         return PRESETS[self.preset]
 
     @property
     def allowed_algorithms(self) -> frozenset[str]:
-        return frozenset(self.kind.algorithms) if self.algorithms is None else self.algorithms
+        allowed = frozenset(self.kind.algorithms) if self.algorithms is None else self.algorithms
+        # RFC 9864 §4.1.2: the same under two names.
+        return allowed | {"EdDSA", "Ed25519"} if allowed & {"EdDSA", "Ed25519"} else allowed
+
+    @property
+    def types(self) -> tuple[str | None, ...]:
+        """The acceptable values of the header `typ`, as a preset has them."""
+        return self.kind.types if self.token_types is None else self.token_types
+
+    @property
+    def marker(self) -> Marker:
+        """What tells its access tokens from its ID tokens."""
+        return self.kind.marker if self.token_marker is None else self.token_marker
 
     @property
     def token_limit(self) -> int:
@@ -80,6 +102,10 @@ class Provider:
     @property
     def scope_path(self) -> Path | None:
         return self.kind.scope if self.scope_claim is None else self.scope_claim
+
+    @property
+    def scope_fallback(self) -> Path | None:
+        return self.kind.scope_fallback if self.scope_claim is None else None
 
     @property
     def role_paths(self) -> tuple[Path, ...]:

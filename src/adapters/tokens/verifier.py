@@ -58,7 +58,7 @@ class IssuedTokenVerifier:
         """Who the bearer is; raises Unauthenticated, with the same words for every kind of bad token."""
         now = self._clock().timestamp()
         if len(token) > self._longest_token:  # before anything is done that takes longer with its length
-            raise self._refused(f"longer than {self._longest_token} bytes", {})
+            raise self._refused(BadTokenError(f"longer than {self._longest_token} bytes"), {})
         key = self._verified.key(token)
         identity = self._verified.get(key, now=now)
         if identity is None:
@@ -68,7 +68,7 @@ class IssuedTokenVerifier:
             except Unauthenticated as error:
                 log.info(
                     "access token refused",
-                    reason=repr(error.__cause__),
+                    reason=_told(error.__cause__),
                     subject_sha256=_hashed(proof.subject),
                 )
                 raise
@@ -87,15 +87,20 @@ class IssuedTokenVerifier:
             issuer = claims.get("iss")
             trusted = self._issuers.get(issuer) if isinstance(issuer, str) else None
             if trusted is None:
-                raise BadTokenError("another issuer")
+                raise BadTokenError("another issuer", came=issuer, wanted=tuple(self._issuers))
             return await trusted.read(token, read, now=now)
         except BadTokenError as reason:
-            raise self._refused(str(reason), claims) from None
+            raise self._refused(reason, claims) from None
 
-    def _refused(self, reason: str, claims: Mapping[str, Any]) -> Unauthenticated:
+    def _refused(self, reason: BadTokenError, claims: Mapping[str, Any]) -> Unauthenticated:
         # Never the token, and of its name a digest: the log must not become a way in.
-        log.info("access token refused", reason=reason, jti_sha256=_hashed(claims.get("jti")))
+        log.info("access token refused", **reason.log_fields, jti_sha256=_hashed(claims.get("jti")))
         return Unauthenticated("The access token is not valid.")
+
+
+def _told(cause: BaseException | None) -> str:
+    """The class of the reason, and what it says of the case where it says anything."""
+    return ": ".join(filter(None, (type(cause).__name__, str(cause))))
 
 
 def _hashed(name: object) -> str | None:

@@ -28,7 +28,7 @@ from adapters.tokens.keyring import KeyRing
 from adapters.tokens.local import LocalIssuer, LocalTokenIssuer
 from adapters.tokens.login import OidcLogin
 from adapters.tokens.oidc import OidcIssuer
-from adapters.tokens.presets import PRESETS
+from adapters.tokens.presets import PRESETS, Marker
 from adapters.tokens.providers import Provider
 from adapters.tokens.sealing import ANSWERS, LOGINS, SIGNING_KEYS, JweSeal
 from adapters.tokens.verifier import IssuedTokenVerifier, Issuer
@@ -84,6 +84,9 @@ def _described(provider: ProviderSettings, *, longest_token: int) -> Provider:
         preset=provider.preset,
         audiences=frozenset({provider.client_id if log_in_only else provider.audience} - {""}),
         clients=frozenset(_clients(provider)),
+        algorithms=frozenset(provider.algorithms) or None,
+        token_types=provider.types,
+        token_marker=_marker(provider),
         required_scopes=frozenset({provider.required_scope} - {""}),
         role_claims=(claim_path(provider.role_claim),) if provider.role_claim else None,
         longest_token=longest,
@@ -95,6 +98,22 @@ def _clients(provider: ProviderSettings) -> Iterator[str]:
     """The clients as tokens name them: Clerk's by their origins, as browsers spell those."""
     for client in provider.allowed_clients:
         yield (provider.preset == "clerk" and origin_of(client)) or client
+
+
+def _marker(provider: ProviderSettings) -> Marker:
+    """The preset's, with what the settings say in the place of what it says."""
+    preset, said = PRESETS[provider.preset].marker, provider.token_marker
+    return Marker(
+        equals=preset.equals if said.equals is None else tuple(said.equals.items()),
+        require=preset.require if said.require is None else tuple(said.require),
+        require_one=preset.require_one if said.require_one is None else tuple(said.require_one),
+        forbid=preset.forbid if said.forbid is None else tuple(said.forbid),
+        audience_beside_client=(
+            preset.audience_beside_client
+            if said.audience_beside_client is None
+            else said.audience_beside_client
+        ),
+    )
 
 
 def trusted_issuers(

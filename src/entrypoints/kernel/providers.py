@@ -12,6 +12,7 @@ from domain.kernel.users import GlobalRole
 
 Preset = Literal[
     "rfc9068",
+    "generic",
     "keycloak",
     "auth0",
     "okta",
@@ -49,8 +50,37 @@ _ISSUERS: Mapping[str, tuple[Callable[[str], bool], str]] = {
     "supabase": (lambda url: url.endswith("/auth/v1"), "https://PROJECT.supabase.co/auth/v1"),
     "google": (lambda url: url == "https://accounts.google.com", "https://accounts.google.com"),
 }
+ALGORITHMS = frozenset(
+    {f"{family}{bits}" for family in ("RS", "PS", "ES") for bits in (256, 384, 512)} | {"EdDSA", "Ed25519"}
+)
+# Which members of a preset's marker are claims that an access token has to have; the others know it by `typ`.
+MARKED_BY: Mapping[str, frozenset[str]] = {
+    "keycloak": frozenset({"equals"}),
+    "auth0": frozenset({"require_one"}),
+    "okta": frozenset({"require"}),
+    "entra-v2": frozenset({"equals", "require", "require_one"}),
+    "entra-v1": frozenset({"equals", "require", "require_one"}),
+    "cognito": frozenset({"equals"}),
+    "zitadel": frozenset({"require"}),
+    "authentik": frozenset({"require"}),
+    "supabase": frozenset({"require"}),
+    "clerk": frozenset({"equals", "require"}),
+    "generic": frozenset({"require", "require_one"}),
+}
 _LOG_IN_ONLY = {"google"}
 _WITHOUT_AUDIENCE = {"cognito", "clerk", *_LOG_IN_ONLY}
+
+
+class MarkerSettings(BaseModel):
+    """What tells the provider's access tokens from its ID tokens; what is not said is the preset's."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, strict=True)
+
+    equals: dict[str, str | int | bool] | None = None
+    require: list[str] | None = None
+    require_one: list[str] | None = None
+    forbid: list[str] | None = None
+    audience_beside_client: bool | None = None
 
 
 class ProviderSettings(BaseModel):
@@ -62,6 +92,9 @@ class ProviderSettings(BaseModel):
     issuer: str
     audience: str = ""
     preset: Preset = "rfc9068"
+    algorithms: tuple[str, ...] = ()
+    token_types: tuple[str, ...] = ()
+    token_marker: MarkerSettings = MarkerSettings()
     roles: dict[str, GlobalRole] = {}
     role_claim: str = ""
     scope_claim: str = ""
@@ -78,6 +111,12 @@ class ProviderSettings(BaseModel):
     def issues_access_tokens(self) -> bool:
         """Whether its access tokens are for us; otherwise one can only log in through it."""
         return self.preset not in _LOG_IN_ONLY
+
+    @property
+    def types(self) -> tuple[str | None, ...] | None:
+        """The token types as a preset has them, `none` being no `typ`; None for the preset's."""
+        spelled = [name.lower().removeprefix("application/") for name in self.token_types]
+        return tuple(None if name == "none" else name for name in spelled) or None
 
 
 def problems_of(
@@ -113,6 +152,7 @@ def problems_of(
                 "origins) whose tokens are meant for this API."
             ),
         )
+    yield from _problems_of_tokens(provider)
     yield from _problems_of_paths(provider)
     if provider.client_secret.get_secret_value() and not provider.client_id:
         yield "client_id", "is missing, while there is a client secret. Set both, or neither."
@@ -124,6 +164,29 @@ def problems_of(
             (
                 "is set, but AUTH_PROVIDER is local. Set AUTH_PROVIDER=oidc to accept its tokens, or a "
                 "client id to log in through it."
+            ),
+        )
+
+
+def _problems_of_tokens(provider: ProviderSettings) -> Iterator[tuple[str, str]]:
+    if unknown := sorted(set(provider.algorithms) - ALGORITHMS):
+        yield (
+            "algorithms",
+            (
+                f"has {unknown[0][:60]!r}, which is none that a public key verifies. Choose among "
+                f"{', '.join(sorted(ALGORITHMS))}."
+            ),
+        )
+    own, said = MARKED_BY.get(provider.preset, frozenset()), provider.token_marker
+    parts = {"equals": said.equals, "require": said.require, "require_one": said.require_one}
+    marked = any(name in own if part is None else part for name, part in parts.items())
+    known_by_type = set(provider.types or ()) == {"at+jwt"} or not (own or provider.types)
+    if provider.issues_access_tokens and not (marked or known_by_type):
+        yield (
+            "token_marker",
+            (
+                "names nothing that an access token has and an ID token has not. Write it like "
+                '{"require": ["client_id"]}, or leave only at+jwt among the token types.'
             ),
         )
 
@@ -189,6 +252,19 @@ def read_roles(text: str) -> dict[str, GlobalRole]:
             )
         roles[theirs] = GlobalRole(ours)
     return roles
+
+
+def read_marker(text: str) -> MarkerSettings:
+    """The marker in a JSON object; raises ValueError with one sentence."""
+    try:
+        return MarkerSettings.model_validate_json(text or "{}")
+    except ValidationError as invalid:
+        error = invalid.errors(include_url=False, include_input=False, include_context=False)[0]
+        place = ".".join(str(part) for part in error["loc"]) or "it"
+        raise ValueError(
+            f'is not right: {place}: {error["msg"]}. Write it like {{"require": ["jti"], "require_one": '
+            '["client_id", "azp"], "forbid": ["nonce"], "equals": {"token_use": "access"}}.'
+        ) from None
 
 
 def read_providers(text: str) -> Sequence[ProviderSettings]:

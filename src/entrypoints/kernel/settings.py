@@ -27,6 +27,7 @@ from entrypoints.kernel.providers import (
     ProviderSettings,
     is_loopback,
     problems_of,
+    read_marker,
     read_providers,
     read_roles,
 )
@@ -191,6 +192,18 @@ class KernelSettings(BaseSettings):
     oidc_preset: Preset = "rfc9068"
     """Which provider it is: what its access tokens look like, and how an ID token is told from one."""
 
+    oidc_algorithms: Annotated[tuple[str, ...], NoDecode] = ()
+    """The algorithms that the provider signs with, separated by commas, if not those of the preset."""
+
+    oidc_token_types: Annotated[tuple[str, ...], NoDecode] = ()
+    """What its access tokens have as `typ`, separated by commas, if not what the preset says: JWT,at+jwt;
+    `none` for no `typ`."""
+
+    oidc_token_marker: str = ""
+    """What tells its access tokens from its ID tokens, if not what the preset says, as a JSON object:
+    {"require": ["jti"], "require_one": ["client_id", "azp"], "forbid": ["nonce"], "equals": {"ver": "2"},
+    "audience_beside_client": true}. What is left out is the preset's."""
+
     oidc_roles: str = ""
     """The provider's roles that count here, as theirs=ours, separated by commas:
     api-admins=admin,helpdesk=support."""
@@ -284,6 +297,9 @@ class KernelSettings(BaseSettings):
             issuer=self.oidc_issuer,
             audience=self.oidc_audience,
             preset=self.oidc_preset,
+            algorithms=self.oidc_algorithms,
+            token_types=self.oidc_token_types,
+            token_marker=read_marker(self.oidc_token_marker),
             roles=read_roles(self.oidc_roles),
             role_claim=self.oidc_role_claim,
             scope_claim=self.oidc_scope_claim,
@@ -382,7 +398,14 @@ class KernelSettings(BaseSettings):
             raise ValueError("is not https. Its links carry secrets: in production write https://….")
         return value.rstrip("/")
 
-    @field_validator("cors_origins", "oidc_allowed_clients", "trusted_proxies", mode="before")
+    @field_validator(
+        "cors_origins",
+        "oidc_allowed_clients",
+        "oidc_algorithms",
+        "oidc_token_types",
+        "trusted_proxies",
+        mode="before",
+    )
     @classmethod
     def _split_at_commas(cls, value: object) -> object:
         if isinstance(value, str):
@@ -463,6 +486,12 @@ class KernelSettings(BaseSettings):
     def _is_given_where_needed(cls, value: str, info: ValidationInfo) -> str:
         if not value and info.data.get("auth_provider") == "oidc":
             raise ValueError("is missing, and AUTH_PROVIDER=oidc needs it. Copy it from the provider.")
+        return value
+
+    @field_validator("oidc_token_marker")
+    @classmethod
+    def _is_marker(cls, value: str) -> str:
+        read_marker(value)
         return value
 
     @field_validator("oidc_roles")

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, get_args, get_origin
 
@@ -9,6 +10,8 @@ import pytest
 from dependency_injector import providers
 from dependency_injector.errors import Error
 
+from adapters.tokens import presets
+from adapters.tokens.presets import PRESETS
 from adapters.tokens.providers import Provider
 from adapters.tokens.sealing import ANSWERS, JweSeal
 from application.kernel.ports.storing import KeptAnswer
@@ -23,6 +26,7 @@ from entrypoints.kernel.container import (
     roles_by_issuer,
     trusted_for_email,
 )
+from entrypoints.kernel.providers import ALGORITHMS, MARKED_BY, ProviderSettings
 from entrypoints.settings import Settings
 from kernel.specimen.service import Container, UnitOfWork
 from kernel.world.builders import NOW, a_session, a_user, store
@@ -236,6 +240,53 @@ def test_the_built_in_issuer_is_trusted_beside_another_only_where_it_is_needed(
     container = Container(settings=chosen)
     names = {name for issuer in container.trusted() for name in issuer.names}
     assert names == {chosen.oidc_issuer, *([API] if trusted else [])}
+
+
+def test_what_settings_say_of_tokens_takes_the_place_of_the_preset_s() -> None:
+    described = openid_issuers(
+        settings(
+            **an_external_provider(
+                oidc_preset="generic",
+                oidc_algorithms=("ES384",),
+                oidc_token_types=("application/AT+JWT", "none"),
+                oidc_token_marker=(
+                    '{"equals": {"use": "access"}, "require": [], "audience_beside_client": false}'
+                ),
+            )
+        )
+    )["generic"].provider
+    assert described.allowed_algorithms == {"ES384"}
+    assert described.types == ("at+jwt", None)
+    assert described.marker == replace(
+        PRESETS["generic"].marker, equals=(("use", "access"),), require=(), audience_beside_client=False
+    )
+    more = ProviderSettings.model_validate(
+        {
+            "name": "old",
+            "issuer": "https://old.example.com/realms/a",
+            "audience": "shop",
+            "preset": "keycloak",
+            "algorithms": ["EdDSA"],
+            "token_types": ["JWT"],
+            "token_marker": {"forbid": ["nonce"]},
+        }
+    )
+    chosen = settings(**an_external_provider(oidc_more_providers=(more,)))
+    second = openid_issuers(chosen)["old"].provider
+    assert second.allowed_algorithms == {"EdDSA", "Ed25519"}
+    assert second.types == ("jwt",)
+    assert second.marker == replace(PRESETS["keycloak"].marker, forbid=("nonce",))
+
+
+def test_the_settings_know_what_the_presets_know() -> None:
+    """They may not look there: only the container knows the adapters."""
+    assert ALGORITHMS == presets.ALGORITHMS
+    parts = ("equals", "require", "require_one")
+    marked = {
+        name: frozenset(part for part in parts if getattr(preset.marker, part))
+        for name, preset in PRESETS.items()
+    }
+    assert {name: said for name, said in marked.items() if said} == MARKED_BY
 
 
 def test_only_a_provider_whose_tokens_are_good_here_makes_the_service_unready() -> None:

@@ -331,6 +331,7 @@ def test_every_number_and_every_choice_is_in_the_tables_above() -> None:
         *("AUTH_SECRET", "AUTH_AUDIENCE", "AUTH_INTROSPECTION_CLIENTS"),
         *("OIDC_ISSUER", "OIDC_AUDIENCE", "OIDC_ROLES", "OIDC_ROLE_CLAIM", "OIDC_SCOPE_CLAIM"),
         *("OIDC_REQUIRED_SCOPE", "OIDC_ALLOWED_CLIENTS", "OIDC_CLIENT_ID", "OIDC_CLIENT_SECRET"),
+        *("OIDC_ALGORITHMS", "OIDC_TOKEN_TYPES", "OIDC_TOKEN_MARKER"),
         *("OIDC_LOGIN_SCOPES", "OIDC_DOCS_CLIENT_ID", "OIDC_MORE_PROVIDERS"),
         *("MAIL_FROM", "SMTP_HOST", "SMTP_USERNAME", "SMTP_PASSWORD"),
     }
@@ -355,6 +356,14 @@ OIDC = {"AUTH_PROVIDER": "oidc", "OIDC_ISSUER": "https://id.example.com", "OIDC_
 EVERYBODY = (
     "then everybody could claim any address. List the proxies alone; where they have no fixed addresses, "
     "their private networks, such as 10.0.0.0/8."
+)
+MARKER = (
+    'Write it like {"require": ["jti"], "require_one": ["client_id", "azp"], "forbid": ["nonce"], "equals": '
+    '{"token_use": "access"}}.'
+)
+NO_MARKER = (
+    "OIDC_TOKEN_MARKER names nothing that an access token has and an ID token has not. Write it like "
+    '{"require": ["client_id"]}, or leave only at+jwt among the token types.'
 )
 GIVEN_TWICE = "is given twice, or is PUBLIC_URL. Each issuer has one description."
 
@@ -455,6 +464,26 @@ REFUSED: dict[str, tuple[dict[str, str], str]] = {
             "OIDC_ALLOWED_CLIENTS is missing. Tokens of cognito name no audience: list the clients (for "
             "clerk the origins) whose tokens are meant for this API."
         ),
+    ),
+    "an algorithm whose verifier can sign": (
+        OIDC | {"OIDC_ALGORITHMS": "RS256,HS256"},
+        (
+            "OIDC_ALGORITHMS has 'HS256', which is none that a public key verifies. Choose among ES256, "
+            "ES384, ES512, Ed25519, EdDSA, PS256, PS384, PS512, RS256, RS384, RS512."
+        ),
+    ),
+    "token types of ID tokens, and no mark": (OIDC | {"OIDC_TOKEN_TYPES": "JWT"}, NO_MARKER),
+    "a marker that marks nothing": (
+        OIDC | {"OIDC_PRESET": "generic", "OIDC_TOKEN_MARKER": '{"require": [], "require_one": []}'},
+        NO_MARKER,
+    ),
+    "a marker that is no JSON": (
+        OIDC | {"OIDC_TOKEN_MARKER": "jti"},
+        f"OIDC_TOKEN_MARKER is not right: it: Invalid JSON: expected value at line 1 column 1. {MARKER}",
+    ),
+    "a marker with a member that means nothing": (
+        OIDC | {"OIDC_TOKEN_MARKER": '{"requires": ["jti"]}'},
+        f"OIDC_TOKEN_MARKER is not right: requires: Extra inputs are not permitted. {MARKER}",
     ),
     "an issuer that is no address": (
         OIDC | {"OIDC_ISSUER": "id.example.com"},

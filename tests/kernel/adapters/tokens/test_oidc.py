@@ -11,6 +11,7 @@ from joserfc.jwk import ECKey, Key, OKPKey, RSAKey
 
 from adapters.tokens.compact import BadTokenError, read_compact
 from adapters.tokens.oidc import OidcIssuer
+from adapters.tokens.presets import Marker
 from adapters.tokens.providers import Provider
 from adapters.tokens.verifier import IssuedTokenVerifier
 from application.kernel.ports.callers import Caller, Claims
@@ -105,8 +106,9 @@ async def test_every_algorithm_on_the_list_is_believed_with_a_key_of_its_kind(
     assert (await proven(issuer, forge.token())).subject == "ada"
 
 
-async def test_eddsa_is_ed25519_by_its_old_name(server: ProviderServer) -> None:
-    issuer = an_issuer(server, preset="better-auth")
+@pytest.mark.parametrize("preset", ["rfc9068", "better-auth", "generic"])
+async def test_eddsa_is_ed25519_by_its_old_name(preset: str, server: ProviderServer) -> None:
+    issuer = an_issuer(server, preset=preset)
     for name in ("EdDSA", "Ed25519"):
         forge = a_forger(server.issuer, KEYS["Ed25519"], stranger=STRANGER, algorithm=name, kid="Ed25519")
         assert (await proven(issuer, forge.token())).subject == "ada"
@@ -194,6 +196,10 @@ async def test_a_token_without_a_key_id_is_believed_where_one_key_fits(
         ({"required_scopes": frozenset({"read"})}, {"scope": "reader"}, "without the scope read"),
         ({"required_scopes": frozenset({"read"})}, {}, "without the scope read"),
         ({"algorithms": frozenset({"RS256"})}, {}, "another algorithm"),
+        ({"algorithms": frozenset({"ES384", "ES256"})}, {}, {"subject": "ada"}),
+        ({"token_types": ("jwt", None), "token_marker": Marker(require=("jti",))}, {}, "not an access token"),
+        ({"token_marker": Marker(equals=(("ver", 2),))}, {"ver": 2}, {"subject": "ada"}),
+        ({"token_marker": Marker(equals=(("ver", 2),))}, {"ver": "2"}, "another kind of token"),
         ({"longest_lifetime": 600}, {}, {"subject": "ada"}),
         ({"longest_lifetime": 599}, {}, "of too long or no lifetime"),
         ({"longest_token": 100}, {}, "longer than 100 bytes"),

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -10,8 +10,9 @@ from joserfc.jwk import ECKey, Key, OKPKey, RSAKey
 from structlog.testing import capture_logs
 
 from adapters.tokens.compact import BadTokenError, read_compact
+from adapters.tokens.key_sets import _FAMILIES
 from adapters.tokens.oidc import OidcIssuer
-from adapters.tokens.presets import PRESETS
+from adapters.tokens.presets import ALGORITHMS, PRESETS, Marker
 from adapters.tokens.providers import Provider
 from application.kernel.ports.callers import Claims
 from kernel.world.builders import NOW
@@ -125,6 +126,28 @@ SHAPES: dict[str, Shape] = {
             "name": "Ada Lovelace",
         },
         id_subject="f1a2b3c4-5d6e",
+    ),
+    "generic": Shape(  # as LemonLDAP::NG shapes them
+        path="",
+        access={
+            "sub": "dwho",
+            "aud": ["web", "shop"],
+            "client_id": "web",
+            "scope": "openid profile",
+            "jti": "f0e1",
+            "sid": "0b6c",
+        },
+        id={
+            "sub": "dwho",
+            "aud": "shop",
+            "azp": "shop",
+            "nonce": "n-0S6",
+            "at_hash": "x",
+            "acr": "1",
+            "sid": "0b6c",
+        },
+        proof={"subject": "dwho", "client": "web", "scopes": frozenset({"openid", "profile"})},
+        id_subject="dwho",
     ),
     "auth0": Shape(
         path="/",
@@ -550,6 +573,58 @@ async def test_a_type_that_is_null_is_not_the_same_as_none(setups: dict[str, Set
         await setup.read(setup._signed({"typ": None}, setup.shape.access, {}))
 
 
+@pytest.mark.parametrize(
+    ("changes", "came"),
+    [
+        ({"nonce": "n"}, "'nonce'"),
+        ({"at_hash": "x"}, "'at_hash'"),
+        ({"c_hash": "x"}, "'c_hash'"),
+        ({"jti": ABSENT}, "'no jti'"),
+        ({"client_id": ABSENT}, "'none of them'"),
+        ({"aud": "shop", "client_id": "shop"}, "'its client as its only audience'"),
+        ({"aud": ["shop"], "client_id": ABSENT, "azp": "shop"}, "'its client as its only audience'"),
+        ({"aud": ["shop", "web"], "client_id": "web", "azp": "shop"}, "'its client as its only audience'"),
+        ({"aud": ["web", "other"]}, "'other' or 'web'"),
+    ],
+)
+@pytest.mark.parametrize("typ", ["JWT", "at+jwt"])
+async def test_what_lacks_the_mark_of_an_access_token_is_none(
+    changes: dict[str, Any], came: str, typ: str, setups: dict[str, Setup]
+) -> None:
+    setup = setups["generic"]
+    shaped = replace(setup, shape=replace(setup.shape, header={"typ": typ}))
+    assert (await shaped.read(shaped.token())).subject == "dwho"
+    with pytest.raises(BadTokenError) as refused:
+        await shaped.read(shaped.token(**changes))
+    assert refused.value.came == came
+    assert refused.value.wanted
+
+
+async def test_the_scope_of_a_generic_provider_may_stand_in_two_places(setups: dict[str, Setup]) -> None:
+    setup = setups["generic"]
+    proof = await setup.read(setup.token(scope=ABSENT, scp=["openid", "email"]))
+    assert proof.scopes == {"openid", "email"}
+
+
+def test_every_algorithm_that_settings_may_name_has_keys_and_the_others_have_none() -> None:
+    assert {name for names in _FAMILIES.values() for name in names} == ALGORITHMS
+    assert all(set(preset.algorithms) <= ALGORITHMS for preset in PRESETS.values())
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_the_old_and_the_new_name_of_ed25519_go_together(preset: str) -> None:
+    names = {"EdDSA", "Ed25519"}
+    assert names & set(PRESETS[preset].algorithms) in (set(), names)
+    for name in names:
+        provider = Provider(
+            issuer="https://login.example.com/x",
+            preset=preset,
+            audiences=frozenset({"shop"}),
+            algorithms=frozenset({name}),
+        )
+        assert provider.allowed_algorithms == names
+
+
 async def test_okta_s_machines_are_known_by_their_client(setups: dict[str, Setup]) -> None:
     proof = await setups["okta"].read(setups["okta"].token(uid=ABSENT, sub="0oa1"))
     assert (proof.subject, proof.client) == ("0oa1", "0oa1")
@@ -608,8 +683,11 @@ async def test_google_only_logs_people_in() -> None:
         ({"preset": "facebook"}, "there is no preset 'facebook': choose one of auth0"),
         (
             {"preset": "keycloak", "algorithms": frozenset({"HS256"})},
-            "never signs with HS256: choose among RS256",
+            "HS256 is no algorithm to verify with a public key: choose among ES256",
         ),
+        ({"algorithms": frozenset({"none"})}, "none is no algorithm"),
+        ({"token_types": ("jwt",)}, "nothing marks an access token"),
+        ({"preset": "generic", "token_marker": Marker(forbid=("nonce",))}, "nothing marks an access token"),
         ({"algorithms": frozenset()}, "name at least one"),
         ({"audiences": frozenset()}, "needs an audience"),
         ({"preset": "clerk", "audiences": frozenset()}, "list the clients"),
