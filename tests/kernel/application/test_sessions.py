@@ -7,6 +7,7 @@ from uuid import UUID
 import pytest
 
 from adapters.tokens.cookies import StoredCookieVerifier
+from application.kernel.admission import NotPermitted
 from application.kernel.identity.cookie_sessions import CookieSessions
 from application.kernel.identity.password_login import PasswordLogin
 from application.kernel.identity.secret_tokens import fingerprint, marked_secret
@@ -14,6 +15,7 @@ from application.kernel.identity.sessions import (
     TokenPair,
     TokenSessions,
     end_session,
+    end_sessions_of,
     log_out,
     log_out_everywhere,
     open_session,
@@ -33,11 +35,12 @@ from domain.kernel.identity.auth import (
     SessionId,
     SessionKind,
     SessionNotFound,
+    SessionsEnded,
     WrongCredentials,
 )
-from domain.kernel.users import User
+from domain.kernel.users import GlobalRole, User, UserNotFound
 from kernel.specimen.service import UnitOfWork
-from kernel.world.builders import NOW, a_caller, a_session, a_user, store
+from kernel.world.builders import NOW, a_caller, a_session, a_user, a_user_id, store
 from kernel.world.fakes import (
     FakeAuthQueries,
     FakeClock,
@@ -528,6 +531,32 @@ async def test_an_expired_session_is_not_to_be_found(
     clock.advance(LIFETIME)
     with refused(SessionNotFound):
         await run(end_session, actor, actor.session_id)
+
+
+async def test_whoever_manages_users_ends_all_sessions_of_one(
+    run: Runner[UnitOfWork],
+    sessions: TokenSessions,
+    ada: User,
+    pair: TokenPair,
+    transactions: MemoryTransactions[UnitOfWork],
+    *,
+    clock: FakeClock,
+) -> None:
+    cookie, anothers = a_session(user_id=ada.id, kind=SessionKind.COOKIE), a_session()
+    await store(transactions, cookie, anothers)
+    admin, support = (a_caller(roles=frozenset({role})) for role in (GlobalRole.ADMIN, GlobalRole.SUPPORT))
+    for caller in (support, a_caller(ada.id)):
+        with pytest.raises(NotPermitted):
+            await run(end_sessions_of, caller, ada.id)
+    await run(end_sessions_of, admin, ada.id)
+    with refused(SessionEnded):
+        await sessions.refresh(refresh_token=pair.refresh_token)
+    stored = transactions.committed.of(Session)
+    assert stored[cookie.id].ended_at == clock.now
+    assert stored[anothers.id] == anothers
+    assert transactions.events[-1] == SessionsEnded(at=clock.now, user_id=ada.id, by=admin.user_id)
+    with pytest.raises(UserNotFound):
+        await run(end_sessions_of, admin, a_user_id())
 
 
 async def test_a_refresh_token_may_be_revoked(

@@ -93,6 +93,14 @@ class SessionClosed(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SessionsEnded(Event):
+    """Somebody who manages users, `by`, has ended all sessions of one."""
+
+    user_id: UserId
+    by: UserId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RefreshTokenReused(Event):
     """A token that was replaced came back after the grace: a client kept it, or somebody stole it."""
 

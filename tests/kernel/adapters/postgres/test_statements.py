@@ -59,6 +59,7 @@ from application.kernel.identity.provider_login import make_exchange_code, redee
 from application.kernel.identity.secret_tokens import fingerprint, marked_secret
 from application.kernel.identity.sessions import (
     end_session,
+    end_sessions_of,
     log_out,
     log_out_everywhere,
     open_session,
@@ -311,6 +312,8 @@ COMMANDS: dict[str, tuple[int, Operation]] = {
         lambda it: it.run(log_out, a_caller(it.team.owner.user_id, session_id=it.session.id)),
     ),
     "log_out_everywhere": (1, lambda it: it.run(log_out_everywhere, it.team.owner)),
+    # begin, user, change, sessions, commit
+    "end_sessions_of": (5, lambda it: it.run(end_sessions_of, it.root, it.team.owner.user_id)),
     # credential, change, sessions
     "change_password": (
         5,

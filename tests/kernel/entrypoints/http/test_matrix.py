@@ -176,6 +176,7 @@ KERNEL_ROWS: Matrix = {
     "GET /v1/admin/users/{user_id}": for_the_service("support", weak="owner"),
     "PATCH /v1/admin/users/{user_id}": for_the_service("root", weak="support", send=json(roles=["support"])),
     "POST /v1/admin/users/{user_id}/suspension": for_the_service("root", weak="support"),
+    "DELETE /v1/admin/users/{user_id}/sessions": for_the_service("root", 204, weak="support"),
     "DELETE /v1/admin/users/{user_id}/suspension": for_the_service("root", 204, weak="support"),
 }
 

@@ -4,6 +4,7 @@ from typing import Annotated, TypedDict
 
 from fastapi import Body
 
+from application.kernel.admission import NotPermitted
 from application.kernel.identity import sessions as commands
 from application.kernel.identity.password_login import PasswordLogin
 from application.kernel.identity.sessions import TokenPair, TokenSessions
@@ -25,7 +26,7 @@ from domain.kernel.identity.auth import (
     WrongPassword,
 )
 from domain.kernel.identity.passwords import PASSWORD_LEAST, PASSWORD_MOST
-from domain.kernel.users import DISPLAY_NAME_MOST, EMAIL_MOST, EmailTaken, User, UserNotFound
+from domain.kernel.users import DISPLAY_NAME_MOST, EMAIL_MOST, EmailTaken, User, UserId, UserNotFound
 from entrypoints.http.kernel.routing.dependencies import Actor, Ask, FromPeer, Login, Run, Tokens
 from entrypoints.http.kernel.routing.inputs import Paging, strict, text
 from entrypoints.http.kernel.routing.routes import Router
@@ -158,6 +159,16 @@ async def log_out(actor: Actor, run: Run) -> None:
 @router.post("/auth/logout/all", use_case=commands.log_out_everywhere, unkeyed=HAS_ENDED)
 async def log_out_everywhere(actor: Actor, run: Run) -> None:
     await run(commands.log_out_everywhere, actor)
+
+
+@router.delete(
+    "/admin/users/{user_id}/sessions",
+    use_case=commands.end_sessions_of,
+    changes=User,
+    refuses=(NotPermitted,),
+)
+async def end_sessions_of(user_id: UserId, actor: Actor, run: Run) -> None:
+    await run(commands.end_sessions_of, actor, user_id)
 
 
 @router.post(
