@@ -73,6 +73,17 @@ def instant(claims: Mapping[str, Any], name: str) -> float:
     return value
 
 
+def authentication(claims: Mapping[str, Any], *, issued_at: float) -> float | None:
+    """When the issuer let the person in, in Unix seconds: `auth_time` (RFC 9068 §2.2.1), where it says so.
+
+    Nobody was let in after the token was issued, whatever it says.
+    """
+    try:
+        return min(instant(claims, "auth_time"), issued_at)
+    except BadTokenError:
+        return None
+
+
 def text(value: object, longest: int = LONGEST_TEXT) -> str | None:
     """The value where it is a text of 1 to `longest` characters that can be stored and shown, or None."""
     if isinstance(value, str) and 0 < len(value) <= longest and not _UNPRINTABLE.search(value):

@@ -93,6 +93,7 @@ class StoredCookieVerifier:
             subject=str(known.user_id),
             roles=frozenset(known.roles),
             session_id=known.session_id,
+            authenticated_at=known.authenticated_at,
         )
 
 

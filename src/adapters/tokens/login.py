@@ -64,8 +64,12 @@ class OidcLogin:
     def issuer(self) -> str:
         return self._issuer.provider.issuer
 
-    async def address(self, secrets: LoginSecrets, /) -> str:
-        """The provider's page, with everything that its answer will be held against; raises Unavailable."""
+    async def address(self, secrets: LoginSecrets, /, *, fresh: bool = False) -> str:
+        """The provider's page, with everything that its answer will be held against; raises Unavailable.
+
+        With `fresh`, `prompt=login` asks for a new log-in there, and `max_age=0` has the ID token say when
+        that was (OpenID Connect Core §3.1.2.1).
+        """
         metadata = await self._issuer.discovery.metadata()
         client = self._client(metadata)
         address, _ = client.create_authorization_url(
@@ -73,6 +77,7 @@ class OidcLogin:
             state=secrets.state,
             code_verifier=secrets.verifier,
             nonce=secrets.nonce,
+            **({"prompt": "login", "max_age": "0"} if fresh else {}),
         )
         return str(address)
 

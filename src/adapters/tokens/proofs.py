@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from adapters.tokens.claims import Path, claim_at, instant, text
+from adapters.tokens.claims import Path, authentication, claim_at, instant, text
 from adapters.tokens.compact import BadTokenError
 from adapters.tokens.presets import Marker, Subject
 from adapters.tokens.providers import Provider
@@ -88,10 +88,11 @@ def read_proof(
     """Raises BadTokenError for a token that names nobody, or another provider's people."""
     *around, last = provider.email_claim
     email = text(claim_at(claims, provider.email_claim), LONGEST_EMAIL)
+    issued_at = instant(claims, "iat")
     return Claims(
         issuer=provider.subject_issuer,
         subject=_subject(claims, provider, subject),
-        issued_at=instant(claims, "iat"),
+        issued_at=issued_at,
         expires_at=expires_at,
         client=client,
         scopes=scopes,
@@ -100,6 +101,7 @@ def read_proof(
         # Its neighbour speaks for this address alone; and the text "true" is no statement.
         email_verified=email is not None and claim_at(claims, (*around, f"{last}_verified")) is True,
         name=text(claims.get("name")),
+        authenticated_at=authentication(claims, issued_at=issued_at),
     )
 
 

@@ -12,6 +12,7 @@ from joserfc.jwk import OctKey
 SIGNING_KEYS: Final = "signing keys"
 LOGINS: Final = "log-in under way"
 ANSWERS: Final = "kept answers"
+REAUTHENTICATIONS: Final = "reauthentications"
 
 _HEADER: Final = {"alg": "dir", "enc": "A256GCM"}
 

@@ -1,10 +1,11 @@
 """The checks that use cases make before anything else."""
 
 from application.kernel.permissions import Permission, ServicePermission
-from application.kernel.ports.callers import Caller
+from application.kernel.ports.callers import Caller, Reauthenticated
 from application.kernel.ports.tenancy import Standing
 from application.kernel.unit_of_work import KernelUnitOfWork
 from domain.kernel.errors import DomainError, Forbidden, NotFound
+from domain.kernel.identity.auth import ReauthenticationRequired
 from domain.kernel.memberships import Role
 from domain.kernel.workspaces import WorkspaceArchived, WorkspaceId, WorkspaceNotFound
 
@@ -21,6 +22,16 @@ def require(caller: Caller, permission: ServicePermission) -> None:
     """For what concerns the whole service: one of the caller's global roles must have `permission`."""
     if caller.roles.isdisjoint(permission.roles):
         raise NotPermitted(f"You lack the permission {permission.name}.")
+
+
+def ensure_reauthenticated(caller: Caller) -> Reauthenticated:
+    """The same caller, for what changes a way in; raises ReauthenticationRequired without a fresh proof."""
+    if not isinstance(caller, Reauthenticated):
+        raise ReauthenticationRequired(
+            "Send the `token` of `POST /v1/auth/reauthentication` as the header `Reauthentication-Token`; "
+            "who has no password logs in at the provider once more."
+        )
+    return caller
 
 
 async def stand(

@@ -63,10 +63,25 @@ class UserEdited(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EmailChanged(Event):
-    """The new address has to be proved."""
+class EmailChangeRequested(Event):
+    """Another address is pending: it takes the place of the present one once it is proved."""
 
     user_id: UserId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmailChangeWithdrawn(Event):
+    """No address is pending any more; the present one stays."""
+
+    user_id: UserId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmailChanged(Event):
+    """The address is another one now. `formerly` is the one before, where that was verified."""
+
+    user_id: UserId
+    formerly: Email | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,12 +152,14 @@ class User(Aggregate):
     """A person, whoever vouches for them; what they may do lies in their memberships and their roles.
 
     The address is unknown where a provider did not tell it. `email_verified_at` is when the person proved
-    that it is theirs; another address has to be proved anew.
+    that it is theirs. Another address is `pending_email` until it is proved as well: nobody logs in with it,
+    and no password is reset by it.
     """
 
     id: UserId
     email: Email | None
     email_verified_at: datetime | None = None
+    pending_email: Email | None = None
     display_name: str
     roles: tuple[GlobalRole, ...] = ()
     created_at: datetime
@@ -176,21 +193,34 @@ class User(Aggregate):
     def email_verified(self) -> bool:
         return self.email_verified_at is not None
 
+    @property
+    def verified_email(self) -> Email | None:
+        """The address, where the person has proved that it is theirs."""
+        return self.email if self.email_verified else None
+
+    @property
+    def email_to_verify(self) -> Email | None:
+        """The address that the person has to prove: the pending one, else one that they only claimed."""
+        return self.pending_email or (None if self.email_verified else self.email)
+
     def ensure_active(self) -> None:
         """Raises Suspended."""
         if self.suspended_at is not None:
             raise Suspended
 
     def edit(self, *, at: datetime, **changes: Unpack[ProfileChanges]) -> Self:
+        """With another address it becomes pending; with the present one, nothing is pending any more."""
         edited = self
         if "display_name" in changes:
             name = line(changes["display_name"], field="display_name", most=DISPLAY_NAME_MOST)
             edited = replace(edited, display_name=name)
         if "email" in changes:
             email = email_address(changes["email"])
-            if email != self.email:
-                changed = EmailChanged(at=at, user_id=self.id)
-                edited = replace(edited, email=email, email_verified_at=None).recording(changed)
+            if email == self.email:
+                edited = edited.keep_email(at=at)
+            elif email != self.pending_email:
+                requested = EmailChangeRequested(at=at, user_id=self.id)
+                edited = replace(edited, pending_email=email).recording(requested)
         if edited == self:
             return self
         return edited.recording(UserEdited(at=at, user_id=self.id))
@@ -200,6 +230,42 @@ class User(Aggregate):
         if self.email is None or self.email_verified_at is not None:
             return self
         return replace(self, email_verified_at=at).recording(EmailVerified(at=at, user_id=self.id))
+
+    def keep_email(self, *, at: datetime) -> Self:
+        """The same account with its present address, and none that is pending."""
+        if self.pending_email is None:
+            return self
+        return replace(self, pending_email=None).recording(EmailChangeWithdrawn(at=at, user_id=self.id))
+
+    def take_pending_email(self, *, at: datetime) -> Self:
+        """The same account with the address that was pending, which its person has proved."""
+        if self.pending_email is None:
+            return self
+        return self._with_email(self.pending_email, verified_at=at, at=at).recording(
+            EmailVerified(at=at, user_id=self.id)
+        )
+
+    def take_email_back(self, email: Email, *, at: datetime) -> Self:
+        """As it was before somebody asked for a change of this address, of which the person had proved it."""
+        if email == self.email:
+            return self.keep_email(at=at)
+        return self._with_email(email, verified_at=at, at=at)
+
+    def give_email_up(self, *, at: datetime) -> Self:
+        """The same account without its address, which was only claimed, and which somebody else has proved.
+
+        Raises EmailTaken where it was proved.
+        """
+        if self.email_verified:
+            raise EmailTaken
+        return self if self.email is None else self._with_email(None, verified_at=None, at=at)
+
+    def _with_email(self, email: Email | None, *, verified_at: datetime | None, at: datetime) -> Self:
+        pending = None if email is not None else self.pending_email
+        changed = EmailChanged(at=at, user_id=self.id, formerly=self.verified_email)
+        return replace(self, email=email, email_verified_at=verified_at, pending_email=pending).recording(
+            changed
+        )
 
     def suspend(self, *, by: UserId | None, at: datetime) -> Self:
         """The same account, to which nobody gets in until it is restored; raises OwnAccount."""

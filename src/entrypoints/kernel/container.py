@@ -30,7 +30,7 @@ from adapters.tokens.login import OidcLogin
 from adapters.tokens.oidc import OidcIssuer
 from adapters.tokens.presets import PRESETS, Marker
 from adapters.tokens.providers import Provider
-from adapters.tokens.sealing import ANSWERS, LOGINS, SIGNING_KEYS, JweSeal
+from adapters.tokens.sealing import ANSWERS, LOGINS, REAUTHENTICATIONS, SIGNING_KEYS, JweSeal
 from adapters.tokens.verifier import IssuedTokenVerifier, Issuer
 from application.kernel.identity.accounts import KnownAccounts, Linking
 from application.kernel.identity.cookie_sessions import CookieSessions
@@ -38,6 +38,7 @@ from application.kernel.identity.letters import Letters
 from application.kernel.identity.mails import MailReactions
 from application.kernel.identity.password_login import PasswordLogin
 from application.kernel.identity.provider_login import ProviderLogin
+from application.kernel.identity.reauthentication import Reauthentication
 from application.kernel.identity.sessions import TokenSessions
 from application.kernel.ports.attempts import Attempts
 from application.kernel.ports.callers import Accounts, CookieVerifier, TokenVerifier
@@ -315,6 +316,13 @@ class KernelContainer(containers.DeclarativeContainer):
         attempts,
         service_name=SERVICE_NAME,
         enabled=settings.provided.passwords_enabled,
+    )
+    reauthentication = providers.Singleton(
+        Reauthentication,
+        password_login,
+        providers.Singleton(JweSeal, _secret, REAUTHENTICATIONS),
+        clock,
+        lifetime=providers.Singleton(timedelta, minutes=settings.provided.reauthentication_minutes),
     )
 
     # ── mail ─────────────────────────────────────────────────────────────────────────────────────

@@ -163,6 +163,10 @@ class KernelSettings(BaseSettings):
     """How long the use of a refresh token may be repeated, with the same answer: for answers that are lost,
     and tabs that do it at once. After that a second use ends the session."""
 
+    reauthentication_minutes: Annotated[int, Field(ge=1, le=60)] = 5
+    """How long a fresh proof of who somebody is counts, by password or by a log-in at a provider, for what
+    changes their ways to log in."""
+
     auth_key_days: Annotated[int, Field(ge=1, le=3650)] = 90
     """Age at which the signing key of the built-in provider is followed by the next."""
 

@@ -22,11 +22,13 @@ from application.kernel.unit_of_work import KernelUnitOfWork
 from domain.kernel.aggregate import Event
 from domain.kernel.identity.auth import (
     EmailVerificationRequested,
+    OtherSessionsEnded,
     PasswordChanged,
     PasswordResetRequested,
     RefreshTokenReused,
 )
-from domain.kernel.users import EmailChanged, UserRegistered
+from domain.kernel.identity.identities import IdentityLinked, IdentityUnlinked
+from domain.kernel.users import EmailChanged, EmailChangeRequested, UserRegistered
 from entrypoints.kernel.container import KernelContainer, close
 
 log = structlog.get_logger("worker")
@@ -68,10 +70,14 @@ def kernel_reactions(mails: MailReactions) -> Sequence[Row]:
     """
     return [
         when(UserRegistered, mails.verify_address),
-        when(EmailChanged, mails.verify_address),
+        when(EmailChangeRequested, mails.tell_of_email_change, mails.verify_address),
+        when(EmailChanged, mails.tell_former_address),
         when(EmailVerificationRequested, mails.verify_again),
         when(PasswordResetRequested, mails.reset_password),
         when(PasswordChanged, mails.tell_of_password),
+        when(IdentityLinked, mails.tell_of_link),
+        when(IdentityUnlinked, mails.tell_of_unlinking),
+        when(OtherSessionsEnded, mails.tell_of_sessions),
         when(RefreshTokenReused, log_reuse),
     ]
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import pytest
@@ -15,7 +15,16 @@ from domain.kernel.identity.auth import SessionEnded, SessionNotFound
 from domain.kernel.identity.identities import Link, LinkedElsewhere, NothingToLink
 from domain.kernel.users import Email, GlobalRole, Suspended, User
 from kernel.specimen.service import UnitOfWork
-from kernel.world.builders import a_caller, a_link, a_proof, a_session, a_user, a_user_id, store
+from kernel.world.builders import (
+    NOW,
+    a_link,
+    a_proof,
+    a_session,
+    a_user,
+    a_user_id,
+    reauthenticated,
+    store,
+)
 from kernel.world.fakes import FakeClock, FakeIdentityQueries, MemoryTransactions, ProvingVerifier
 from kernel.world.refusals import refused
 
@@ -61,12 +70,13 @@ async def test_a_proof_of_our_own_is_its_sessions_user(
     accounts: KnownAccounts, transactions: MemoryTransactions[UnitOfWork], queries: FakeIdentityQueries
 ) -> None:
     user = a_user(roles=(GlobalRole.SUPPORT,))
-    session = a_session(user_id=user.id)
+    session = a_session(user_id=user.id, authenticated_at=NOW)
     await store(transactions, user, session)
     proof = a_proof(
         issuer=LOCAL,
         subject=str(user.id),
         session_id=session.id,
+        authenticated_at=NOW.timestamp() + 60,  # what counts is the session's
         client="shop",
         scopes=frozenset({"read"}),
     )
@@ -78,6 +88,7 @@ async def test_a_proof_of_our_own_is_its_sessions_user(
         scopes=frozenset({"read"}),
         roles=frozenset({GlobalRole.SUPPORT}),
         session_id=session.id,
+        authenticated_at=NOW,
     )
     assert queries.asked == 1
 
@@ -123,6 +134,14 @@ async def test_a_suspended_user_is_refused_whoever_vouches_for_them(
 
 
 # ── other providers' ─────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("at", [None, NOW.replace(microsecond=0)])
+async def test_another_providers_token_says_itself_when_that_let_somebody_in(
+    at: datetime | None, accounts: KnownAccounts
+) -> None:
+    proof = a_proof(authenticated_at=at.timestamp() if at else None)
+    assert (await accounts.recognise(proof)).authenticated_at == at
 
 
 async def test_a_pair_of_issuer_and_subject_is_one_user_for_good(
@@ -319,7 +338,7 @@ async def test_whoever_shows_a_token_of_the_other_provider_has_it_linked(
     user, proof = a_user(), a_proof(issuer=KEYCLOAK)
     await store(transactions, user)
     linking = Linking(run, ProvingVerifier(good=proof), local_issuer=LOCAL)
-    link = await linking.link(a_caller(user.id), token="good")
+    link = await linking.link(reauthenticated(user.id), token="good")
     assert (link.user_id, link.issuer, link.subject) == (user.id, KEYCLOAK, proof.subject)
     assert (await accounts.recognise(proof)).user_id == user.id
 
@@ -329,7 +348,7 @@ async def test_a_token_that_is_not_good_is_the_bodys_fault_and_not_the_callers(
 ) -> None:
     linking = Linking(run, ProvingVerifier(), local_issuer=LOCAL)
     with refused(NothingToLink, REFUSED, field="token"):
-        await linking.link(a_caller(), token="bad")
+        await linking.link(reauthenticated(), token="bad")
 
 
 async def test_a_token_of_our_own_is_nothing_to_link(
@@ -341,7 +360,7 @@ async def test_a_token_of_our_own_is_nothing_to_link(
     linking = Linking(run, ProvingVerifier(own=own), local_issuer=LOCAL)
     detail = "It is this service's own; send one of the other provider."
     with refused(NothingToLink, detail, field="token"):
-        await linking.link(a_caller(user.id), token="own")
+        await linking.link(reauthenticated(user.id), token="own")
     assert not transactions.committed.of(Link)
 
 
@@ -352,7 +371,7 @@ async def test_linking_while_the_same_token_is_used_elsewhere_is_tried_again(
     await store(transactions, user)
     transactions.failures.append(LinkedElsewhere())
     linking = Linking(run, ProvingVerifier(good=a_proof()), local_issuer=LOCAL)
-    assert (await linking.link(a_caller(user.id), token="good")).user_id == user.id
+    assert (await linking.link(reauthenticated(user.id), token="good")).user_id == user.id
 
 
 async def test_a_pair_that_is_anothers_is_refused(
@@ -364,4 +383,4 @@ async def test_a_pair_that_is_anothers_is_refused(
     proof = a_proof(issuer=link.issuer, subject=link.subject)
     linking = Linking(run, ProvingVerifier(good=proof), local_issuer=LOCAL)
     with refused(LinkedElsewhere):
-        await linking.link(a_caller(user.id), token="good")
+        await linking.link(reauthenticated(user.id), token="good")

@@ -20,7 +20,6 @@ from domain.kernel.users import Email, GlobalRole, User, UserAbsorbed, UserRegis
 from kernel.specimen.service import UnitOfWork
 from kernel.world.builders import (
     NOW,
-    a_caller,
     a_credential,
     a_link,
     a_membership,
@@ -28,6 +27,7 @@ from kernel.world.builders import (
     a_session,
     a_user,
     a_workspace,
+    reauthenticated,
     store,
 )
 from kernel.world.fakes import FakeClock, MemoryTransactions
@@ -95,7 +95,7 @@ async def test_a_new_pair_is_linked_to_whoever_proves_it(
     run: Runner[UnitOfWork], transactions: MemoryTransactions[UnitOfWork], clock: FakeClock, ada: User
 ) -> None:
     proof = a_proof()
-    link = await run(link_identity, a_caller(ada.id), proof)
+    link = await run(link_identity, reauthenticated(ada.id), proof)
     assert links_in(transactions) == {(proof.subject, ada.id)}
     assert transactions.events == [
         IdentityLinked(at=clock.now, link_id=link.id, user_id=ada.id, issuer=proof.issuer)
@@ -106,8 +106,8 @@ async def test_linking_again_changes_nothing(
     run: Runner[UnitOfWork], transactions: MemoryTransactions[UnitOfWork], ada: User
 ) -> None:
     proof = a_proof()
-    link = await run(link_identity, a_caller(ada.id), proof)
-    assert await run(link_identity, a_caller(ada.id), proof) == link
+    link = await run(link_identity, reauthenticated(ada.id), proof)
+    assert await run(link_identity, reauthenticated(ada.id), proof) == link
     assert len(transactions.events) == 1
 
 
@@ -118,7 +118,7 @@ async def test_a_user_who_is_nothing_but_this_pair_becomes_part_of_whoever_prove
     shell = await run(admit_stranger, proof, email_trusted=False)
     session = a_session(user_id=shell.id)
     await store(transactions, session)
-    link = await run(link_identity, a_caller(ada.id), proof)
+    link = await run(link_identity, reauthenticated(ada.id), proof)
     assert links_in(transactions) == {(proof.subject, ada.id)}
     assert list(transactions.committed.of(User)) == [ada.id]
     assert not transactions.committed.of(Session)
@@ -170,7 +170,7 @@ async def test_a_user_who_is_more_than_this_pair_keeps_it(
     await store(transactions, other, link, *more(other))
     before = links_in(transactions)
     with refused(LinkedElsewhere):
-        await run(link_identity, a_caller(ada.id), a_proof(issuer=link.issuer, subject=link.subject))
+        await run(link_identity, reauthenticated(ada.id), a_proof(issuer=link.issuer, subject=link.subject))
     assert links_in(transactions) == before
     assert transactions.committed.of(User)[other.id] == other
 
@@ -183,13 +183,13 @@ async def test_one_of_two_links_can_go(
 ) -> None:
     goes, stays = a_link(user_id=ada.id), a_link(user_id=ada.id, created_at=NOW + timedelta(days=1))
     await store(transactions, goes, stays)
-    await run(unlink_identity, a_caller(ada.id), goes.id)
+    await run(unlink_identity, reauthenticated(ada.id), goes.id)
     assert links_in(transactions) == {(stays.subject, ada.id)}
     assert transactions.events == [
         IdentityUnlinked(at=clock.now, link_id=goes.id, user_id=ada.id, issuer=goes.issuer)
     ]
     with refused(LastWayIn, LAST):
-        await run(unlink_identity, a_caller(ada.id), stays.id)
+        await run(unlink_identity, reauthenticated(ada.id), stays.id)
 
 
 async def test_the_only_link_can_go_where_there_is_a_password(
@@ -197,7 +197,7 @@ async def test_the_only_link_can_go_where_there_is_a_password(
 ) -> None:
     link = a_link(user_id=ada.id)
     await store(transactions, link, a_credential(id=ada.id))
-    await run(unlink_identity, a_caller(ada.id), link.id)
+    await run(unlink_identity, reauthenticated(ada.id), link.id)
     assert links_in(transactions) == set()
 
 
@@ -209,5 +209,5 @@ async def test_anothers_link_looks_as_if_there_were_none(
     await store(transactions, charles, *links, a_link(user_id=ada.id), a_link(user_id=ada.id))
     for link_id in (links[0].id, a_link().id):
         with refused(LinkNotFound):
-            await run(unlink_identity, a_caller(ada.id), link_id)
+            await run(unlink_identity, reauthenticated(ada.id), link_id)
     assert len(transactions.committed.of(Link)) == 4

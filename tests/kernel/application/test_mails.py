@@ -7,6 +7,7 @@ from uuid import uuid4
 
 import pytest
 
+from application.kernel.identity.identities import admit_stranger
 from application.kernel.identity.letters import Letters
 from application.kernel.identity.mails import MailReactions, MailWaits
 from application.kernel.identity.secret_tokens import fingerprint
@@ -19,17 +20,19 @@ from domain.kernel.identity.auth import (
     EmailVerificationRequested,
     OneTimeToken,
     OneTimeTokenId,
+    OtherSessionsEnded,
     PasswordChanged,
     PasswordResetRequested,
     Purpose,
 )
-from domain.kernel.users import Email, EmailChanged, User, UserRegistered
+from domain.kernel.identity.identities import IdentityLinked, IdentityUnlinked, LinkId
+from domain.kernel.users import Email, EmailChanged, EmailChangeRequested, User, UserRegistered
 from kernel.specimen.service import UnitOfWork
-from kernel.world.builders import NOW, a_one_time_token, a_user, store
+from kernel.world.builders import NOW, a_one_time_token, a_proof, a_user, store
 from kernel.world.fakes import FakeClock, FakeMailer, MemoryTransactions
 
 LETTERS = Letters(service="Loomworks", app_url="https://app.example", api_url="https://api.example")
-ADA = Email("ada@example.com")
+ADA, AUGUSTA = Email("ada@example.com"), Email("augusta@example.com")
 
 
 @pytest.fixture
@@ -69,25 +72,34 @@ def a_request(user: User | None = None, *, email: Email | None = ADA) -> OneTime
     return OneTimeToken.verify_email(id=OneTimeTokenId(uuid4()), user_id=user.id, email=email or ADA, at=NOW)
 
 
-@pytest.mark.parametrize("event", [UserRegistered, EmailChanged])
-async def test_who_registers_or_changes_their_address_gets_a_secret_of_which_a_fingerprint_is_kept(
+@pytest.mark.parametrize(
+    ("event", "user", "address"),
+    [
+        (UserRegistered, a_user(email=ADA), ADA),
+        (EmailChangeRequested, a_user(email=ADA, pending_email=AUGUSTA), AUGUSTA),
+        (EmailChangeRequested, a_user(email=ADA, email_verified_at=NOW, pending_email=AUGUSTA), AUGUSTA),
+    ],
+)
+async def test_who_registers_or_wants_another_address_gets_a_secret_there_of_which_a_fingerprint_is_kept(
     event: type[UserRegistered],  # or the other: they have the same fields
+    user: User,
+    address: Email,
     run: Runner[UnitOfWork],
     mails: MailReactions,
-    ada: User,
-    transactions: MemoryTransactions[UnitOfWork],
     *,
+    transactions: MemoryTransactions[UnitOfWork],
     mailer: FakeMailer,
 ) -> None:
-    await run(mails.verify_address, delivery_of(event(at=NOW, user_id=ada.id)))
+    await store(transactions, user)
+    await run(mails.verify_address, delivery_of(event(at=NOW, user_id=user.id)))
     (mail,) = mailer.sent
-    assert mail == LETTERS.verify_email(ADA, token=secret_in(mail))
+    assert mail == LETTERS.verify_email(address, token=secret_in(mail))
     (token,) = tokens_in(transactions)
     assert token == OneTimeToken(
         id=token.id,
         purpose=Purpose.VERIFY_EMAIL,
-        user_id=ada.id,
-        email=ADA,
+        user_id=user.id,
+        email=address,
         token_hash=fingerprint(secret_in(mail)),
         created_at=NOW,
         expires_at=NOW + timedelta(hours=24),
@@ -160,7 +172,9 @@ async def test_another_mail_on_request_makes_the_one_before_worthless(
     ]
 
 
-@pytest.mark.parametrize("change", [{"email": Email("new@example.com")}, {"email_verified_at": NOW}])
+@pytest.mark.parametrize(
+    "change", [{"email": AUGUSTA}, {"email_verified_at": NOW}, {"pending_email": AUGUSTA}]
+)
 async def test_a_request_that_the_user_has_outrun_is_forgotten(
     change: dict[str, object],
     run: Runner[UnitOfWork],
@@ -258,6 +272,152 @@ async def test_a_mail_that_cannot_be_sent_leaves_no_secret_and_counts_against_it
     assert len(mailer.sent) == 2
 
 
+# ── what has changed of the ways in ──────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+async def moving(transactions: MemoryTransactions[UnitOfWork]) -> User:
+    """Somebody with a proved address, who is about to have another one."""
+    user = a_user(email=ADA, email_verified_at=NOW, pending_email=AUGUSTA, created_at=NOW - timedelta(days=1))
+    await store(transactions, user)
+    return user
+
+
+async def test_who_has_proved_the_address_so_far_gets_there_what_undoes_its_change(
+    run: Runner[UnitOfWork],
+    mails: MailReactions,
+    moving: User,
+    transactions: MemoryTransactions[UnitOfWork],
+    mailer: FakeMailer,
+) -> None:
+    event = EmailChangeRequested(at=NOW, user_id=moving.id)
+    await run(mails.tell_of_email_change, delivery_of(event))
+    (mail,) = mailer.sent
+    assert mail == LETTERS.email_change_requested(ADA, pending=AUGUSTA, token=secret_in(mail))
+    (token,) = tokens_in(transactions)
+    assert token == OneTimeToken(
+        id=token.id,
+        purpose=Purpose.UNDO_EMAIL_CHANGE,
+        user_id=moving.id,
+        email=ADA,
+        token_hash=fingerprint(secret_in(mail)),
+        created_at=NOW,
+        expires_at=NOW + timedelta(days=7),
+    )
+    await run(mails.tell_of_email_change, delivery_of(event))
+    assert len(tokens_in(transactions)) == 2  # a second request does not make the first mail worthless
+
+
+@pytest.mark.parametrize(
+    "user",
+    [
+        a_user(email=ADA, pending_email=AUGUSTA),
+        replace(a_user(pending_email=AUGUSTA), email=None),
+        a_user(email_verified_at=NOW),
+        a_user(email_verified_at=NOW, pending_email=AUGUSTA, suspended_at=NOW),
+    ],
+    ids=["never proved", "no address", "withdrawn", "suspended"],
+)
+async def test_nobody_else_gets_that(
+    user: User,
+    run: Runner[UnitOfWork],
+    mails: MailReactions,
+    transactions: MemoryTransactions[UnitOfWork],
+    mailer: FakeMailer,
+) -> None:
+    await store(transactions, user)
+    await run(mails.tell_of_email_change, delivery_of(EmailChangeRequested(at=NOW, user_id=user.id)))
+    assert (mailer.sent, tokens_in(transactions)) == ([], [])
+
+
+@pytest.mark.parametrize("formerly", [ADA, None])
+async def test_the_address_before_is_told_of_the_change_if_it_was_proved(
+    formerly: Email | None, run: Runner[UnitOfWork], mails: MailReactions, moving: User, mailer: FakeMailer
+) -> None:
+    event = EmailChanged(at=NOW, user_id=moving.id, formerly=formerly)
+    await run(mails.tell_former_address, delivery_of(event))
+    assert mailer.sent == ([LETTERS.email_changed(formerly)] if formerly else [])
+
+
+LINK = LinkId(uuid4())
+
+type Telling = Callable[[Runner[UnitOfWork], MailReactions, User], Awaitable[None]]
+
+TELLINGS: list[tuple[Telling, Mail]] = [
+    (
+        lambda run, mails, user: run(
+            mails.tell_of_link,
+            delivery_of(IdentityLinked(at=NOW, link_id=LINK, user_id=user.id, issuer="https://i.example")),
+        ),
+        LETTERS.identity_linked(ADA, issuer="https://i.example"),
+    ),
+    (
+        lambda run, mails, user: run(
+            mails.tell_of_unlinking,
+            delivery_of(IdentityUnlinked(at=NOW, link_id=LINK, user_id=user.id, issuer="https://i.example")),
+        ),
+        LETTERS.identity_unlinked(ADA, issuer="https://i.example"),
+    ),
+    (
+        lambda run, mails, user: run(
+            mails.tell_of_sessions, delivery_of(OtherSessionsEnded(at=NOW, user_id=user.id))
+        ),
+        LETTERS.sessions_ended(ADA),
+    ),
+]
+
+
+@pytest.mark.parametrize(("tell", "mail"), TELLINGS, ids=["link", "unlink", "sessions"])
+async def test_who_has_proved_the_address_is_told_there_of_links_and_sessions(
+    tell: Telling,
+    mail: Mail,
+    *,
+    run: Runner[UnitOfWork],
+    mails: MailReactions,
+    moving: User,
+    mailer: FakeMailer,
+) -> None:
+    await tell(run, mails, moving)
+    assert mailer.sent == [mail]
+
+
+@pytest.mark.parametrize(("tell", "mail"), TELLINGS, ids=["link", "unlink", "sessions"])
+@pytest.mark.parametrize(
+    "user",
+    [a_user(), replace(a_user(), email=None), a_user(email_verified_at=NOW, suspended_at=NOW)],
+    ids=["never proved", "no address", "suspended"],
+)
+async def test_an_address_that_was_only_claimed_is_told_nothing(
+    user: User,
+    tell: Telling,
+    mail: Mail,
+    run: Runner[UnitOfWork],
+    mails: MailReactions,
+    *,
+    transactions: MemoryTransactions[UnitOfWork],
+    mailer: FakeMailer,
+) -> None:
+    await tell(run, mails, user)  # who is gone
+    await store(transactions, replace(user, created_at=NOW - timedelta(days=1)))
+    await tell(run, mails, user)
+    assert mail not in mailer.sent
+    assert mailer.sent == []
+
+
+async def test_who_comes_into_being_by_a_link_is_not_told_of_it(
+    run: Runner[UnitOfWork],
+    mails: MailReactions,
+    transactions: MemoryTransactions[UnitOfWork],
+    mailer: FakeMailer,
+) -> None:
+    proof = a_proof(email="ada@example.com", email_verified=True)
+    user = await run(admit_stranger, proof, email_trusted=True)
+    (linked,) = (event for event in transactions.events if isinstance(event, IdentityLinked))
+    assert user.email_verified
+    await run(mails.tell_of_link, delivery_of(linked))
+    assert mailer.sent == []
+
+
 # ── what the mails say ───────────────────────────────────────────────────────────────────────────
 
 
@@ -265,6 +425,9 @@ def test_a_mail_links_to_the_front_end_with_the_secret_where_no_server_sees_it()
     verify, reset = LETTERS.verify_email(ADA, token="s3cret"), LETTERS.reset_password(ADA, token="s3cret")
     assert "\nhttps://app.example/verify-email#token=s3cret\n" in verify.text
     assert "\nhttps://app.example/reset-password#token=s3cret\n" in reset.text
+    undo = LETTERS.email_change_requested(ADA, pending=AUGUSTA, token="s3cret")
+    assert "\nhttps://app.example/undo-email-change#token=s3cret\n" in undo.text
+    assert AUGUSTA in undo.text
     assert verify.to == reset.to == ADA
     assert "Loomworks" in verify.subject
     assert "Loomworks" in reset.subject
@@ -275,5 +438,8 @@ def test_without_a_front_end_a_mail_tells_the_request_to_make() -> None:
     verify, reset = letters.verify_email(ADA, token="s3cret"), letters.reset_password(ADA, token="s3cret")
     assert "POST https://api.example/v1/auth/email-verification/confirmation" in verify.text
     assert '{"token": "s3cret"}' in verify.text
+    undo = letters.email_change_requested(ADA, pending=AUGUSTA, token="s3cret")
+    assert "POST https://api.example/v1/auth/email-change/reversal" in undo.text
+    assert '{"token": "s3cret"}' in undo.text
     assert "POST https://api.example/v1/auth/password-reset/confirmation" in reset.text
     assert '{"token": "s3cret", "password": "…"}' in reset.text

@@ -396,6 +396,31 @@ async def test_who_logs_in_again_and_again_never_has_to_wait(login: PasswordLogi
 NEXT = "a drawer full of seashells"
 
 
+def purposes_in(transactions: MemoryTransactions[UnitOfWork]) -> list[Purpose]:
+    return [token.purpose for token in transactions.committed.of(OneTimeToken).values()]
+
+
+async def test_another_password_makes_what_was_mailed_before_void(
+    login: PasswordLogin, ada: User, transactions: MemoryTransactions[UnitOfWork]
+) -> None:
+    await store(transactions, *(a_one_time_token(user_id=ada.id, purpose=purpose) for purpose in Purpose))
+    await login.change_password(a_caller(ada.id), current_password=PASSWORD, new_password=NEXT)
+    # Whoever has stolen the account may have changed its password.
+    assert purposes_in(transactions) == [Purpose.UNDO_EMAIL_CHANGE]
+
+
+async def test_so_does_a_reset_and_no_address_is_pending_any_more(
+    login: PasswordLogin, transactions: MemoryTransactions[UnitOfWork]
+) -> None:
+    user = a_user(email_verified_at=NOW, pending_email=Email("augusta@example.com"))
+    await store(transactions, user)
+    await store(transactions, *(a_one_time_token(user_id=user.id, purpose=purpose) for purpose in Purpose))
+    await login.reset_password(token=await mailed(transactions, user), password=NEXT)
+    assert purposes_in(transactions) == [Purpose.UNDO_EMAIL_CHANGE]
+    after = transactions.committed.of(User)[user.id]
+    assert (after.email, after.email_verified_at, after.pending_email) == (user.email, NOW, None)
+
+
 async def test_whoever_knows_the_password_changes_it(
     login: PasswordLogin, ada: User, transactions: MemoryTransactions[UnitOfWork], clock: FakeClock
 ) -> None:
@@ -730,7 +755,7 @@ async def test_a_reset_takes_the_links_that_somebody_made_before_the_address_was
     assert list(transactions.committed.of(Link)) == [kept.id]
 
 
-@pytest.mark.parametrize("purpose", [Purpose.RESET_PASSWORD, Purpose.EXCHANGE])
+@pytest.mark.parametrize("purpose", [Purpose.RESET_PASSWORD, Purpose.EXCHANGE, Purpose.UNDO_EMAIL_CHANGE])
 async def test_the_secret_of_another_purpose_proves_nothing(
     purpose: Purpose, login: PasswordLogin, ada: User, transactions: MemoryTransactions[UnitOfWork]
 ) -> None:

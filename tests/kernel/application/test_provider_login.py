@@ -4,7 +4,7 @@ import asyncio
 import base64
 import hashlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 from urllib.parse import parse_qsl
@@ -64,8 +64,8 @@ class FakeLoginProvider:
     refusal: Exception | None = None
     redeemed: list[tuple[ProviderAnswer, LoginSecrets]] = field(default_factory=list)
 
-    async def address(self, secrets: LoginSecrets, /) -> str:
-        return f"{self.issuer}/authorize?state={secrets.state}"
+    async def address(self, secrets: LoginSecrets, /, *, fresh: bool = False) -> str:
+        return f"{self.issuer}/authorize?state={secrets.state}{'&prompt=login' if fresh else ''}"
 
     async def redeem(self, answer: ProviderAnswer, secrets: LoginSecrets, /) -> Claims:
         self.redeemed.append((answer, secrets))
@@ -159,6 +159,10 @@ async def test_a_log_in_begins_with_secrets_that_nobody_has_had_before(through: 
     assert first.state == kept[0]["state"]
 
 
+async def test_a_fresh_one_is_asked_of_the_provider(through: ProviderLogin) -> None:
+    assert (await depart(through, fresh=True)).address.endswith("&prompt=login")
+
+
 async def test_there_is_no_log_in_through_a_stranger(through: ProviderLogin) -> None:
     with refused(LoginProviderNotFound):
         await through.begin("third", return_to=WELCOME, mode=Mode.COOKIE)
@@ -241,6 +245,31 @@ async def test_whoever_logged_in_gets_a_session_that_a_cookie_keeps(
     id, _, secret = arrived.cookie.value.partition(".")
     assert (id, fingerprint(secret)) == (session.id.hex, session.token_hash)
     assert (arrived.address, arrived.error) == (WELCOME, None)
+
+
+@pytest.mark.parametrize("mode", Mode)
+@pytest.mark.parametrize("ago", [None, timedelta(hours=3)])
+async def test_the_session_says_when_the_provider_let_them_in(
+    ago: timedelta | None,
+    mode: Mode,
+    through: ProviderLogin,
+    accounts: FakeAccounts,
+    transactions: MemoryTransactions[UnitOfWork],
+    *,
+    clock: FakeClock,
+) -> None:
+    """A provider that does not say it may just have asked for a password: then it counts from now on."""
+    said = None if ago is None else clock.now - ago
+    accounts.identity = replace(accounts.identity, authenticated_at=said)
+    expected = said or clock.now
+    arrived = await come_back(
+        through, await depart(through, mode=mode, challenge=CHALLENGE if mode is Mode.TOKENS else None)
+    )
+    if mode is Mode.TOKENS:
+        clock.advance(timedelta(seconds=30))
+        await through.exchange(CLIENT, code=told(arrived)["code"], verifier=VERIFIER)
+    (session,) = transactions.committed.of(Session).values()
+    assert session.authenticated_at == expected
 
 
 @pytest.mark.parametrize(("address", "mark"), [(WELCOME, "?"), (f"{WELCOME}?tab=1", "&")])

@@ -20,13 +20,15 @@ from application.kernel.identity.sessions import (
     log_out_everywhere,
     open_session,
 )
-from application.kernel.ports.callers import Caller
+from application.kernel.ports.callers import Caller, Reauthenticated
 from application.kernel.ports.world import Contention
 from application.kernel.run import Runner
 from domain.kernel.aggregate import new_id
 from domain.kernel.errors import Stale, Unauthenticated
 from domain.kernel.identity.auth import (
     NoSession,
+    OtherSessionsEnded,
+    ReauthenticationRequired,
     RefreshedElsewhere,
     RefreshTokenReused,
     Session,
@@ -40,7 +42,7 @@ from domain.kernel.identity.auth import (
 )
 from domain.kernel.users import GlobalRole, User, UserNotFound
 from kernel.specimen.service import UnitOfWork
-from kernel.world.builders import NOW, a_caller, a_session, a_user, a_user_id, store
+from kernel.world.builders import NOW, a_caller, a_session, a_user, a_user_id, reauthenticated, store
 from kernel.world.fakes import (
     FakeAuthQueries,
     FakeClock,
@@ -439,9 +441,9 @@ async def test_a_session_of_another_kind_is_opened_without_tokens(
 
 
 @pytest.fixture
-async def actor(ada: User, pair: TokenPair, transactions: MemoryTransactions[UnitOfWork]) -> Caller:
-    """Her, by the access token of that pair."""
-    return a_caller(ada.id, session_id=(await session_of(pair, transactions)).id)
+async def actor(ada: User, pair: TokenPair, transactions: MemoryTransactions[UnitOfWork]) -> Reauthenticated:
+    """Her, by the access token of that pair, and with her password given once more."""
+    return reauthenticated(ada.id, session_id=(await session_of(pair, transactions)).id)
 
 
 async def test_whoever_logs_out_ends_this_session(
@@ -485,7 +487,7 @@ async def test_whoever_logs_out_everywhere_ends_all_of_their_sessions_and_nobody
     run: Runner[UnitOfWork],
     login: PasswordLogin,
     sessions: TokenSessions,
-    actor: Caller,
+    actor: Reauthenticated,
     pair: TokenPair,
     *,
     transactions: MemoryTransactions[UnitOfWork],
@@ -497,6 +499,23 @@ async def test_whoever_logs_out_everywhere_ends_all_of_their_sessions_and_nobody
         with refused(SessionEnded):
             await sessions.refresh(refresh_token=each.refresh_token)
     assert transactions.committed.of(Session)[anothers.id] == anothers
+    assert transactions.events[-1] == OtherSessionsEnded(at=NOW, user_id=actor.user_id)
+
+
+async def test_a_session_of_a_log_in_at_a_provider_says_when_that_was(
+    run: Runner[UnitOfWork], sessions: TokenSessions, ada: User, transactions: MemoryTransactions[UnitOfWork]
+) -> None:
+    at = NOW - timedelta(minutes=1)
+    pair = await sessions.open(ada.id, authenticated_at=at)
+    assert (await session_of(pair, transactions)).authenticated_at == at
+    again = await sessions.refresh(refresh_token=pair.refresh_token)
+    assert (await session_of(again, transactions)).authenticated_at == at
+
+
+async def test_a_log_in_with_a_password_is_no_fresh_proof_for_each_token_of_its_session(
+    pair: TokenPair, transactions: MemoryTransactions[UnitOfWork]
+) -> None:
+    assert (await session_of(pair, transactions)).authenticated_at is None
 
 
 async def test_a_user_may_end_one_of_their_sessions(
@@ -509,8 +528,32 @@ async def test_a_user_may_end_one_of_their_sessions(
     elsewhere = await session_of(await login.log_in(CLIENT, email=EMAIL, password=PASSWORD), transactions)
     await run(end_session, actor, elsewhere.id)
     assert transactions.committed.of(Session)[elsewhere.id].ended_at == clock.now
+    assert transactions.events[-2:] == [
+        SessionClosed(at=clock.now, session_id=elsewhere.id, user_id=actor.user_id),
+        OtherSessionsEnded(at=clock.now, user_id=actor.user_id),
+    ]
     with refused(SessionNotFound):
         await run(end_session, actor, elsewhere.id)
+
+
+async def test_without_a_fresh_proof_only_the_session_that_asks_ends(
+    run: Runner[UnitOfWork],
+    login: PasswordLogin,
+    actor: Caller,
+    transactions: MemoryTransactions[UnitOfWork],
+    clock: FakeClock,
+) -> None:
+    assert actor.session_id is not None
+    thief = a_caller(actor.user_id, session_id=actor.session_id)
+    elsewhere = await session_of(await login.log_in(CLIENT, email=EMAIL, password=PASSWORD), transactions)
+    for anybody in (thief, a_caller(actor.user_id)):  # the second has a token of a provider
+        with pytest.raises(ReauthenticationRequired) as raised:
+            await run(end_session, anybody, elsewhere.id)
+        assert "POST /v1/auth/reauthentication" in raised.value.detail
+    assert transactions.committed.of(Session)[elsewhere.id] == elsewhere
+    await run(end_session, thief, actor.session_id)
+    assert transactions.committed.of(Session)[actor.session_id].ended_at == clock.now
+    assert not any(isinstance(event, OtherSessionsEnded) for event in transactions.events)
 
 
 async def test_anothers_session_is_not_to_be_found(

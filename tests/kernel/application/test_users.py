@@ -19,9 +19,10 @@ from application.kernel.permissions import MANAGE_USERS
 from application.kernel.ports.callers import Caller
 from application.kernel.run import Runner
 from domain.kernel.errors import Invalid
-from domain.kernel.identity.auth import Session
+from domain.kernel.identity.auth import OneTimeToken, Purpose, ReauthenticationRequired, Session
 from domain.kernel.users import (
-    EmailTaken,
+    Email,
+    EmailChangeRequested,
     GlobalRole,
     OwnAccount,
     RolesChanged,
@@ -33,7 +34,18 @@ from domain.kernel.users import (
     UserSuspended,
 )
 from kernel.specimen.service import UnitOfWork
-from kernel.world.builders import NOW, a_caller, a_session, a_user, a_user_id, address_of, an_email, store
+from kernel.world.builders import (
+    NOW,
+    a_caller,
+    a_one_time_token,
+    a_session,
+    a_user,
+    a_user_id,
+    address_of,
+    an_email,
+    reauthenticated,
+    store,
+)
 from kernel.world.fakes import FakeClock, MemoryTransactions
 from kernel.world.refusals import refused
 
@@ -62,13 +74,56 @@ async def test_an_edit_that_changes_nothing_saves_nothing(
     assert transactions.events == []
 
 
-async def test_the_address_of_another_account_is_refused(
+async def test_another_address_takes_a_fresh_proof_and_is_pending(
+    run: Runner[UnitOfWork], transactions: MemoryTransactions[UnitOfWork], clock: FakeClock, ada: User
+) -> None:
+    for email in ("augusta@example.com", "Augusta@Example.com"):
+        with pytest.raises(ReauthenticationRequired):
+            await run(edit_profile, a_caller(ada.id), email=email, display_name="Augusta")
+    assert transactions.committed.of(User)[ada.id] == ada
+    edited = await run(edit_profile, reauthenticated(ada.id), email="Augusta@Example.com")
+    assert (edited.email, edited.pending_email) == (ada.email, "augusta@example.com")
+    assert transactions.events == [
+        EmailChangeRequested(at=clock.now, user_id=ada.id),
+        UserEdited(at=clock.now, user_id=ada.id),
+    ]
+
+
+async def test_whatever_leaves_the_address_as_it_is_takes_no_fresh_proof(
+    run: Runner[UnitOfWork], transactions: MemoryTransactions[UnitOfWork]
+) -> None:
+    ada = a_user(pending_email=Email("augusta@example.com"))
+    await store(transactions, ada)
+    edited = await run(edit_profile, a_caller(ada.id), email="AUGUSTA@example.com", display_name="Augusta")
+    assert edited.display_name == "Augusta"
+    with pytest.raises(ReauthenticationRequired):  # nor may a thief cancel what the owner has begun
+        await run(edit_profile, a_caller(ada.id), email=address_of(ada))
+    kept = await run(edit_profile, reauthenticated(ada.id), email=address_of(ada))
+    assert (kept.email, kept.pending_email) == (ada.email, None)
+
+
+async def test_whether_an_address_is_anothers_is_not_told_before_it_is_proved(
     run: Runner[UnitOfWork], transactions: MemoryTransactions[UnitOfWork], ada: User
 ) -> None:
-    charles = a_user()
+    charles = a_user(email_verified_at=NOW)
     await store(transactions, charles)
-    with refused(EmailTaken):
-        await run(edit_profile, a_caller(ada.id), email=address_of(charles).upper())
+    edited = await run(edit_profile, reauthenticated(ada.id), email=address_of(charles).upper())
+    assert (edited.email, edited.pending_email) == (ada.email, charles.email)
+    assert transactions.committed.of(User)[charles.id] == charles
+
+
+async def test_another_address_makes_what_was_mailed_before_void(
+    run: Runner[UnitOfWork], transactions: MemoryTransactions[UnitOfWork], ada: User
+) -> None:
+    mailed = [a_one_time_token(user_id=ada.id, purpose=purpose) for purpose in Purpose]
+    others = a_one_time_token()
+    await store(transactions, *mailed, others)
+    await run(edit_profile, reauthenticated(ada.id), display_name="Augusta")
+    assert len(transactions.committed.of(OneTimeToken)) == len(mailed) + 1
+    await run(edit_profile, reauthenticated(ada.id), email=an_email())
+    left = transactions.committed.of(OneTimeToken).values()
+    assert [token.purpose for token in left if token != others] == [Purpose.UNDO_EMAIL_CHANGE]
+    assert others in left
 
 
 async def test_a_profile_that_does_not_exist_cannot_be_edited(run: Runner[UnitOfWork]) -> None:
@@ -76,13 +131,13 @@ async def test_a_profile_that_does_not_exist_cannot_be_edited(run: Runner[UnitOf
         await run(edit_profile, a_caller(), display_name="Nobody")
 
 
-async def test_another_address_has_to_be_proved_anew(
+async def test_a_proved_address_stays_so_while_another_one_is_pending(
     run: Runner[UnitOfWork], transactions: MemoryTransactions[UnitOfWork]
 ) -> None:
     ada = a_user(email_verified_at=NOW)
     await store(transactions, ada)
-    assert (await run(edit_profile, a_caller(ada.id), display_name="Augusta")).email_verified
-    assert not (await run(edit_profile, a_caller(ada.id), email=an_email())).email_verified
+    edited = await run(edit_profile, reauthenticated(ada.id), email=an_email())
+    assert (edited.email, edited.email_verified) == (ada.email, True)
 
 
 # ── looking after users ──────────────────────────────────────────────────────────────────────────
@@ -134,7 +189,12 @@ async def test_a_suspension_ends_all_sessions_and_a_restoration_begins_none(
     mine = [a_session(user_id=ada.id) for _ in range(2)]
     others = a_session()
     await store(transactions, *mine, others)
+    secrets = [a_one_time_token(user_id=ada.id, purpose=purpose) for purpose in Purpose]
+    await store(transactions, *secrets)
     suspended = await run(suspend_user, ADMIN, ada.id)
+    assert [token.purpose for token in transactions.committed.of(OneTimeToken).values()] == [
+        Purpose.UNDO_EMAIL_CHANGE
+    ]
     assert suspended.suspended_at == clock.now
     sessions = transactions.committed.of(Session)
     assert [sessions[session.id].ended_at for session in mine] == [clock.now, clock.now]
@@ -192,8 +252,9 @@ async def test_an_operator_suspends_and_restores_by_address(
     run: Runner[UnitOfWork], transactions: MemoryTransactions[UnitOfWork], clock: FakeClock, ada: User
 ) -> None:
     session = a_session(user_id=ada.id)
-    await store(transactions, session)
+    await store(transactions, session, a_one_time_token(user_id=ada.id))
     assert (await run(suspend_address, email=address_of(ada))).suspended_at == clock.now
+    assert transactions.committed.of(OneTimeToken) == {}
     assert transactions.committed.of(Session)[session.id].ended_at == clock.now
     assert (await run(restore_address, email=address_of(ada))).suspended_at is None
     assert transactions.events == [

@@ -33,7 +33,14 @@ from application.kernel.run import Runner
 from application.kernel.unit_of_work import Begin, KernelUnitOfWork
 from domain.kernel.aggregate import Aggregate, Event, new_id
 from domain.kernel.errors import DomainError, NotFound, Stale
-from domain.kernel.identity.auth import OneTimeTokenNotFound, Purpose, SessionId, SessionKind, SessionNotFound
+from domain.kernel.identity.auth import (
+    OneTimeTokenNotFound,
+    OtherSessionsEnded,
+    Purpose,
+    SessionId,
+    SessionKind,
+    SessionNotFound,
+)
 from domain.kernel.identity.identities import Link, LinkedElsewhere, LinkNotFound
 from domain.kernel.identity.signing_keys import KeysRotated, SigningKeyNotFound
 from domain.kernel.invitations import AlreadyInvited, InvitationNotFound
@@ -117,12 +124,19 @@ def user_example() -> Example:
     user = a_user(
         display_name="Ada Ⅱ",
         email_verified_at=LATER,
+        pending_email=an_email(),
         roles=(GlobalRole.SUPPORT, GlobalRole.ADMIN),
         created_at=LATER,
         suspended_at=LATER,
     )
     changed = replace(
-        user, email=None, email_verified_at=None, display_name="Augusta", roles=(), suspended_at=None
+        user,
+        email=None,
+        email_verified_at=None,
+        pending_email=None,
+        display_name="Augusta",
+        roles=(),
+        suspended_at=None,
     )
     return Example((), user, changed, UserNotFound)
 
@@ -143,6 +157,7 @@ def session_example() -> Example:
         used_at=LATER,
         expires_at=LATER,
         ended_at=LATER,
+        authenticated_at=LATER,
     )
     session = replace(opened, successor_salt="salt", replaced=("one", "another"), replaced_at=(LATER, NOW))
     changed = replace(
@@ -154,6 +169,7 @@ def session_example() -> Example:
         replaced_at=(),
         used_at=NOW,
         ended_at=None,
+        authenticated_at=None,
     )
     return Example((user,), session, changed, SessionNotFound)
 
@@ -167,8 +183,9 @@ def one_time_token_example() -> Example:
         token_hash=a_token_hash(),
         challenge="challenge",
         expires_at=LATER,
+        authenticated_at=LATER,
     )
-    changed = replace(token, user_id=None, email=None, token_hash=None, challenge=None)
+    changed = replace(token, user_id=None, email=None, token_hash=None, challenge=None, authenticated_at=None)
     return Example((user,), token, changed, OneTimeTokenNotFound)
 
 
@@ -917,6 +934,49 @@ async def test_only_the_newest_token_of_a_user_for_a_purpose_is_kept(begin: Begi
         await stored(begin, earlier)
     for token in (newest, another, others):
         assert await stored(begin, token) == token
+
+
+@pytest.mark.parametrize("since", [None, NOW, LATER])
+async def test_tokens_of_a_user_are_void_by_what_they_are_for_and_when_they_were_made(
+    begin: Begin[UnitOfWork], since: datetime | None
+) -> None:
+    user, other = a_user(), a_user()
+    early, late, another, others, anybodys = (
+        a_one_time_token(user_id=owner, purpose=purpose, token_hash=str(number), created_at=at)
+        for number, (owner, purpose, at) in enumerate(
+            [
+                (user.id, Purpose.VERIFY_EMAIL, NOW),
+                (user.id, Purpose.RESET_PASSWORD, LATER),
+                (user.id, Purpose.UNDO_EMAIL_CHANGE, LATER),
+                (other.id, Purpose.VERIFY_EMAIL, LATER),
+                (None, Purpose.RESET_PASSWORD, LATER),
+            ]
+        )
+    )
+    await store(begin, user, other, early, late, another, others, anybodys)
+    async with begin() as uow:
+        await uow.one_time_tokens.void(user.id, since=since)
+    gone = [late] if since == LATER else [early, late]
+    for token in gone:
+        with pytest.raises(OneTimeTokenNotFound):
+            await stored(begin, token)
+    for token in {early, late, another, others, anybodys} - {*gone}:
+        assert await stored(begin, token) == token
+    async with begin() as uow:
+        await uow.one_time_tokens.void(user.id, [Purpose.UNDO_EMAIL_CHANGE])
+    with pytest.raises(OneTimeTokenNotFound):
+        await stored(begin, another)
+
+
+@pytest.mark.parametrize("open_ones", [0, 1, 3])
+async def test_that_sessions_were_ended_is_one_fact_if_there_was_one(world: World, open_ones: int) -> None:
+    user = a_user()
+    ended = a_session(user_id=user.id, ended_at=NOW)
+    await store(world.begin, user, ended, *(a_session(user_id=user.id) for _ in range(open_ones)))
+    fact = OtherSessionsEnded(at=LATER, user_id=user.id)
+    async with world.begin() as uow:
+        await uow.sessions.end_all(user.id, at=LATER, event=fact)
+    assert await world.emitted() == ([fact] if open_ones else [])
 
 
 # ── what belongs to what ─────────────────────────────────────────────────────────────────────────

@@ -8,7 +8,11 @@ import pytest
 from domain.kernel.aggregate import new_id
 from domain.kernel.identity.auth import (
     REPLACED_MOST,
+    VOIDED,
+    OneTimeToken,
+    OneTimeTokenId,
     OneTimeTokenNotFound,
+    OtherSessionsEnded,
     Purpose,
     RefreshTokenReused,
     Session,
@@ -192,3 +196,29 @@ def test_it_is_not_for_anything_else(purpose: Purpose, email: Email | None, at: 
     token = a_one_time_token(purpose=Purpose.VERIFY_EMAIL, email=ADA, expires_at=LATER)
     with refused(OneTimeTokenNotFound):
         token.redeem(purpose, email=email, at=at)
+
+
+# ── what tells of a theft ────────────────────────────────────────────────────────────────────────
+
+
+def test_a_session_that_another_one_ends_has_ended_and_its_user_is_told() -> None:
+    session = a_session()
+    ended = session.end_from_elsewhere(at=LATER)
+    told = OtherSessionsEnded(at=LATER, user_id=session.user_id)
+    assert ended == session.end(at=LATER).recording(told)
+
+
+def test_what_undoes_a_change_of_address_is_good_for_a_week() -> None:
+    user_id, email = a_user_id(), Email("ada@example.com")
+    token = OneTimeToken.undo_email_change(
+        id=OneTimeTokenId(new_id(NOW)), user_id=user_id, email=email, token_hash="hash", at=NOW
+    )
+    assert (token.user_id, token.token_hash) == (user_id, "hash")
+    week = timedelta(days=7)
+    token.redeem(Purpose.UNDO_EMAIL_CHANGE, email=email, at=NOW + week - INSTANT)
+    with refused(OneTimeTokenNotFound):
+        token.redeem(Purpose.UNDO_EMAIL_CHANGE, email=email, at=NOW + week)
+
+
+def test_every_secret_but_what_undoes_a_change_of_address_can_be_void() -> None:
+    assert {*VOIDED} == {*Purpose} - {Purpose.UNDO_EMAIL_CHANGE}

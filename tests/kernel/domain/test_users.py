@@ -1,7 +1,7 @@
 """People with an account: their address, their name, their roles, their suspension."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from hypothesis import given
@@ -13,6 +13,9 @@ from domain.kernel.users import (
     DISPLAY_NAME_MOST,
     Email,
     EmailChanged,
+    EmailChangeRequested,
+    EmailChangeWithdrawn,
+    EmailTaken,
     EmailVerified,
     GlobalRole,
     OwnAccount,
@@ -169,9 +172,10 @@ def test_a_user_can_change_their_name() -> None:
 def test_a_user_can_change_their_address() -> None:
     user = a_user(display_name="Ada")
     edited = user.edit(at=LATER, email="Augusta@Example.com")
-    assert (edited.display_name, edited.email) == ("Ada", "augusta@example.com")
+    assert (edited.email, edited.pending_email) == (user.email, "augusta@example.com")
+    assert edited == replace(user, pending_email=Email("augusta@example.com"), events=edited.events)
     assert edited.events == (
-        EmailChanged(at=LATER, user_id=user.id),
+        EmailChangeRequested(at=LATER, user_id=user.id),
         UserEdited(at=LATER, user_id=user.id),
     )
 
@@ -179,9 +183,9 @@ def test_a_user_can_change_their_address() -> None:
 def test_changing_both_is_one_edit() -> None:
     user = a_user()
     edited = user.edit(at=LATER, email="augusta@example.com", display_name="Augusta")
-    assert (edited.display_name, edited.email) == ("Augusta", "augusta@example.com")
+    assert (edited.display_name, edited.pending_email) == ("Augusta", "augusta@example.com")
     assert edited.events == (
-        EmailChanged(at=LATER, user_id=user.id),
+        EmailChangeRequested(at=LATER, user_id=user.id),
         UserEdited(at=LATER, user_id=user.id),
     )
 
@@ -202,11 +206,78 @@ def test_an_edit_obeys_the_rules_of_registering() -> None:
 # ── addresses that were proved ───────────────────────────────────────────────────────────────────
 
 
-def test_another_address_has_to_be_proved_anew() -> None:
-    user = a_user(email=Email("ada@example.com"), email_verified_at=NOW)
-    assert user.email_verified
-    moved = user.edit(at=LATER, email="augusta@example.com")
-    assert (moved.email_verified_at, moved.email_verified) == (None, False)
+ADA, AUGUSTA = Email("ada@example.com"), Email("augusta@example.com")
+
+
+def test_another_address_is_pending_and_the_one_so_far_stays_proved() -> None:
+    user = a_user(email=ADA, email_verified_at=NOW)
+    assert (user.verified_email, user.email_to_verify) == (ADA, None)
+    moving = user.edit(at=LATER, email=AUGUSTA)
+    assert (moving.email, moving.email_verified_at, moving.verified_email) == (ADA, NOW, ADA)
+    assert (moving.pending_email, moving.email_to_verify) == (AUGUSTA, AUGUSTA)
+
+
+def test_what_is_to_be_proved_is_the_pending_address_else_one_that_was_only_claimed() -> None:
+    claimed, unknown = a_user(email=ADA), replace(a_user(), email=None)
+    assert (claimed.verified_email, claimed.email_to_verify) == (None, ADA)
+    assert claimed.edit(at=LATER, email=AUGUSTA).email_to_verify == AUGUSTA
+    assert (unknown.verified_email, unknown.email_to_verify) == (None, None)
+    assert unknown.edit(at=LATER, email=AUGUSTA).email_to_verify == AUGUSTA
+
+
+def test_the_pending_address_again_is_no_change_and_another_one_takes_its_place() -> None:
+    user = a_user(email=ADA, pending_email=AUGUSTA)
+    assert user.edit(at=LATER, email=" Augusta@example.com") is user
+    other = user.edit(at=LATER, email="countess@example.com")
+    assert (other.email, other.pending_email) == (ADA, "countess@example.com")
+    assert EmailChangeRequested(at=LATER, user_id=user.id) in other.events
+
+
+def test_with_the_present_address_nothing_is_pending_any_more() -> None:
+    user = a_user(email=ADA, pending_email=AUGUSTA)
+    kept = user.edit(at=LATER, email="ADA@example.com")
+    assert (kept.email, kept.pending_email) == (ADA, None)
+    assert kept.events == (
+        EmailChangeWithdrawn(at=LATER, user_id=user.id),
+        UserEdited(at=LATER, user_id=user.id),
+    )
+    assert a_user(email=ADA).keep_email(at=LATER).events == ()
+
+
+@pytest.mark.parametrize(("verified_at", "formerly"), [(NOW, ADA), (None, None)])
+def test_a_pending_address_that_is_proved_takes_the_place_of_the_one_so_far(
+    verified_at: datetime | None, formerly: Email | None
+) -> None:
+    user = a_user(email=ADA, email_verified_at=verified_at, pending_email=AUGUSTA)
+    moved = user.take_pending_email(at=LATER)
+    assert (moved.email, moved.email_verified_at, moved.pending_email) == (AUGUSTA, LATER, None)
+    assert moved.events == (
+        EmailChanged(at=LATER, user_id=user.id, formerly=formerly),
+        EmailVerified(at=LATER, user_id=user.id),
+    )
+    assert moved.take_pending_email(at=LATER) is moved
+
+
+def test_who_takes_the_address_back_has_it_as_it_was() -> None:
+    user = a_user(email=ADA, email_verified_at=NOW)
+    pending = replace(user, pending_email=AUGUSTA)
+    kept = pending.take_email_back(ADA, at=LATER)
+    assert kept == user.recording(EmailChangeWithdrawn(at=LATER, user_id=user.id))
+    moved = a_user(email=AUGUSTA, email_verified_at=NOW, pending_email=Email("countess@example.com"))
+    back = moved.take_email_back(ADA, at=LATER)
+    assert (back.email, back.email_verified_at, back.pending_email) == (ADA, LATER, None)
+    assert back.events == (EmailChanged(at=LATER, user_id=moved.id, formerly=AUGUSTA),)
+    assert user.take_email_back(ADA, at=LATER) is user
+
+
+def test_an_address_that_was_only_claimed_goes_to_who_has_proved_it() -> None:
+    claimed = a_user(email=ADA, pending_email=AUGUSTA)
+    without = claimed.give_email_up(at=LATER)
+    assert (without.email, without.email_verified_at, without.pending_email) == (None, None, AUGUSTA)
+    assert without.events == (EmailChanged(at=LATER, user_id=claimed.id, formerly=None),)
+    assert without.give_email_up(at=LATER) is without
+    with refused(EmailTaken):
+        a_user(email=ADA, email_verified_at=NOW).give_email_up(at=LATER)
 
 
 def test_the_same_address_in_another_spelling_stays_proved() -> None:

@@ -13,6 +13,7 @@ from pydantic import SecretStr
 
 from entrypoints.kernel.redaction import REDACTED, redact
 
+JWE = "eyJhbGciOiJkaXIiLCJlbmMiOiJBMjU2R0NNIn0..aXY.dGV4dA.dGFn"
 JWT = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl"
 PEM = "-----BEGIN PRIVATE KEY-----\nMIGHAgEAMBMG\n-----END PRIVATE KEY-----"
 
@@ -44,6 +45,7 @@ def redacted(value: object, *, key: str = "value") -> Any:
         "userEmail",
         "http.request.header.authorization",
         "XAuthToken",
+        "Reauthentication-Token",
         "jwt",
         "dsn",
     ],

@@ -282,6 +282,7 @@ NUMBERS = {
     "AUTH_SESSION_IDLE_HOURS": "a number from 0 to 9600, such as 0",
     "AUTH_SESSIONS_MOST": "a whole number from 1 to 1000, such as 50",
     "AUTH_REFRESH_GRACE_SECONDS": "a number from 0 to 120, such as 10",
+    "REAUTHENTICATION_MINUTES": "a whole number from 1 to 60, such as 5",
     "AUTH_KEY_DAYS": "a whole number from 1 to 3650, such as 90",
     "AUTH_CACHED_TOKENS": "a whole number from 1 to 1000000, such as 10000",
     "AUTH_RECHECK_SECONDS": "a number from 0 to 300, such as 5.0",

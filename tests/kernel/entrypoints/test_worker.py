@@ -25,12 +25,14 @@ from application.kernel.unit_of_work import Begin
 from domain.kernel.aggregate import Event, new_id
 from domain.kernel.identity.auth import (
     EmailVerificationRequested,
+    OtherSessionsEnded,
     PasswordChanged,
     PasswordResetRequested,
     RefreshTokenReused,
     SessionId,
 )
-from domain.kernel.users import EmailChanged, UserRegistered
+from domain.kernel.identity.identities import IdentityLinked, IdentityUnlinked
+from domain.kernel.users import EmailChanged, EmailChangeRequested, UserRegistered
 from entrypoints.kernel import worker
 from entrypoints.settings import Settings
 from kernel.servers.workers import a_worker, logged
@@ -116,10 +118,14 @@ def test_this_is_what_events_cause() -> None:
     mails = MailReactions(FakeMailer(), Letters(service="", app_url="", api_url=""))
     assert worker.table(worker.kernel_reactions(mails)) == {
         UserRegistered: [mails.verify_address],
-        EmailChanged: [mails.verify_address],
+        EmailChangeRequested: [mails.tell_of_email_change, mails.verify_address],
+        EmailChanged: [mails.tell_former_address],
         EmailVerificationRequested: [mails.verify_again],
         PasswordResetRequested: [mails.reset_password],
         PasswordChanged: [mails.tell_of_password],
+        IdentityLinked: [mails.tell_of_link],
+        IdentityUnlinked: [mails.tell_of_unlinking],
+        OtherSessionsEnded: [mails.tell_of_sessions],
         RefreshTokenReused: [worker.log_reuse],
     }
 

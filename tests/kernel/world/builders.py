@@ -4,14 +4,14 @@ Ids, addresses, slugs and secrets are new in each call, so examples never get in
 """
 
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 from adapters.postgres.kernel.discovery import repositories_of
 from adapters.postgres.kernel.tables.repository import PostgresRepository
 from application.kernel.identity.secret_tokens import fingerprint
-from application.kernel.ports.callers import Caller, Claims
+from application.kernel.ports.callers import Caller, Claims, Reauthenticated
 from application.kernel.ports.storing import Repository
 from application.kernel.unit_of_work import Begin, KernelUnitOfWork
 from domain.kernel.aggregate import Aggregate, new_id
@@ -60,6 +60,7 @@ def a_caller(
     *,
     roles: frozenset[GlobalRole] = frozenset(),
     session_id: SessionId | None = None,
+    authenticated_at: datetime | None = None,
 ) -> Caller:
     user_id = user_id or a_user_id()
     return Caller(
@@ -68,7 +69,14 @@ def a_caller(
         subject=str(user_id),
         roles=roles,
         session_id=session_id,
+        authenticated_at=authenticated_at,
     )
+
+
+def reauthenticated(user_id: UserId | None = None, *, session_id: SessionId | None = None) -> Reauthenticated:
+    """A caller who has just proved anew who they are."""
+    caller = a_caller(user_id, session_id=session_id)
+    return Reauthenticated(**{field.name: getattr(caller, field.name) for field in fields(caller)})
 
 
 def a_proof(
@@ -82,6 +90,7 @@ def a_proof(
     email_verified: bool = False,
     name: str | None = None,
     session_id: SessionId | None = None,
+    authenticated_at: float | None = None,
 ) -> Claims:
     return Claims(
         issuer=issuer,
@@ -95,6 +104,7 @@ def a_proof(
         email_verified=email_verified,
         name=name,
         session_id=session_id,
+        authenticated_at=authenticated_at,
     )
 
 
@@ -103,6 +113,7 @@ def a_user(
     id: UserId | None = None,
     email: Email | None = None,
     email_verified_at: datetime | None = None,
+    pending_email: Email | None = None,
     display_name: str = "Ada Lovelace",
     roles: tuple[GlobalRole, ...] = (),
     created_at: datetime = NOW,
@@ -112,6 +123,7 @@ def a_user(
         id=id or a_user_id(),
         email=email or an_email(),
         email_verified_at=email_verified_at,
+        pending_email=pending_email,
         display_name=display_name,
         roles=roles,
         created_at=created_at,
@@ -152,6 +164,7 @@ def a_one_time_token(
     challenge: str | None = None,
     created_at: datetime = NOW,
     expires_at: datetime | None = None,
+    authenticated_at: datetime | None = None,
 ) -> OneTimeToken:
     return OneTimeToken(
         id=id or OneTimeTokenId(new_id(created_at)),
@@ -162,6 +175,7 @@ def a_one_time_token(
         challenge=challenge,
         created_at=created_at,
         expires_at=expires_at or created_at + timedelta(hours=1),
+        authenticated_at=authenticated_at,
     )
 
 
@@ -200,6 +214,7 @@ def a_session(
     used_at: datetime | None = None,
     expires_at: datetime | None = None,
     ended_at: datetime | None = None,
+    authenticated_at: datetime | None = None,
 ) -> Session:
     return Session(
         id=id or SessionId(new_id(created_at)),
@@ -212,6 +227,7 @@ def a_session(
         used_at=used_at or created_at,
         expires_at=expires_at or created_at + timedelta(days=30),
         ended_at=ended_at,
+        authenticated_at=authenticated_at,
     )
 
 

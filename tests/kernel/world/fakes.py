@@ -39,6 +39,7 @@ from application.kernel.unit_of_work import KernelUnitOfWork, Seen
 from domain.kernel.aggregate import Aggregate, Event
 from domain.kernel.errors import DomainError, Stale, Unauthenticated
 from domain.kernel.identity.auth import (
+    VOIDED,
     Credential,
     OneTimeToken,
     OneTimeTokenId,
@@ -250,10 +251,18 @@ class MemorySessions(MemoryRepository[Session, SessionId], Sessions):
         return await self.add(session)
 
     @override
-    async def end_all(self, user_id: UserId, /, *, at: datetime, but: SessionId | None = None) -> None:
-        for session in list(self._rows.values()):
-            if session.user_id == user_id and session.ended_at is None and session.id != but:
-                await self.save(replace(session, ended_at=at))
+    async def end_all(
+        self, user_id: UserId, /, *, at: datetime, but: SessionId | None = None, event: Event | None = None
+    ) -> None:
+        ended = [
+            session
+            for session in self._rows.values()
+            if session.user_id == user_id and session.ended_at is None and session.id != but
+        ]
+        for session in ended:
+            await self.save(replace(session, ended_at=at))
+        if ended and event is not None:
+            self._tables.events.append(event)
 
     @override
     async def end_oldest(self, user_id: UserId, /, *, keeping: int, at: datetime) -> None:
@@ -276,6 +285,18 @@ class MemoryOneTimeTokens(MemoryRepository[OneTimeToken, OneTimeTokenId], OneTim
     async def remove_earlier(self, token: OneTimeToken, /) -> None:
         for row in list(self._rows.values()):
             if (row.user_id, row.purpose) == (token.user_id, token.purpose) and row.id != token.id:
+                await self.remove(row)
+
+    @override
+    async def void(
+        self, user_id: UserId, /, purposes: Collection[Purpose] = VOIDED, *, since: datetime | None = None
+    ) -> None:
+        for row in list(self._rows.values()):
+            if (
+                row.user_id == user_id
+                and row.purpose in purposes
+                and (since is None or row.created_at >= since)
+            ):
                 await self.remove(row)
 
 
@@ -516,6 +537,7 @@ class FakeAuthQueries:
             user.id,
             user.roles,
             user.suspended_at,
+            session.authenticated_at,
         )
 
 
@@ -541,7 +563,14 @@ class FakeIdentityQueries:
         user, session = tables.of(User).get(user_id), tables.of(Session).get(session_id)
         if user is None or session is None or session.user_id != user_id:
             return None
-        return KnownSession(user.id, user.roles, user.suspended_at, session.expires_at, session.ended_at)
+        return KnownSession(
+            user.id,
+            user.roles,
+            user.suspended_at,
+            session.expires_at,
+            session.ended_at,
+            session.authenticated_at,
+        )
 
     async def get(self, viewer: UserId, link_id: LinkId, /) -> LinkView:
         raise NotImplementedError  # no use case asks
@@ -655,8 +684,8 @@ class OneProvider:
         self._proof = proof
         self.issuer = proof.issuer
 
-    async def address(self, secrets: LoginSecrets, /) -> str:
-        return f"{self.issuer}/authorize?state={secrets.state}"
+    async def address(self, secrets: LoginSecrets, /, *, fresh: bool = False) -> str:
+        return f"{self.issuer}/authorize?state={secrets.state}{'&prompt=login' if fresh else ''}"
 
     async def redeem(self, answer: ProviderAnswer, secrets: LoginSecrets, /) -> Claims:
         return self._proof

@@ -38,17 +38,24 @@ def contract(app: FastAPI, document: dict[str, Any]) -> Contract:
 
 
 class LoggedIn(httpx2.Auth):
-    """A session of its own for each client, opened when the client first asks for something."""
+    """A session of its own for each client, opened when the client first asks for something.
+
+    It says of a log-in at a provider what the caller does.
+    """
 
     def __init__(self, container: Container, identity: Caller) -> None:
         self._container = container
-        self._user_id = identity.user_id
+        self._user_id, self._authenticated_at = identity.user_id, identity.authenticated_at
         self._header: str | None = None
 
     @override
     async def async_auth_flow(self, request: Request) -> AsyncGenerator[Request, Response]:
         if self._header is None:
-            session = a_session(user_id=self._user_id, created_at=datetime.now(UTC))
+            session = a_session(
+                user_id=self._user_id,
+                created_at=datetime.now(UTC),
+                authenticated_at=self._authenticated_at,
+            )
             await store(self._container.begin(), session)
             token = await self._container.token_issuer().issue(self._user_id, session_id=session.id)
             self._header = f"Bearer {token.value}"

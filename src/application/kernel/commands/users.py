@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Unpack
 
-from application.kernel.admission import require
+from application.kernel.admission import ensure_reauthenticated, require
 from application.kernel.permissions import MANAGE_USERS
 from application.kernel.ports.callers import Caller
 from application.kernel.unit_of_work import KernelUnitOfWork
@@ -11,12 +11,18 @@ from domain.kernel.users import GlobalRole, ProfileChanges, User, UserId, UserNo
 
 
 async def edit_profile(uow: KernelUnitOfWork, actor: Caller, **changes: Unpack[ProfileChanges]) -> User:
-    """Everybody may edit their own profile; refused when the e-mail address is another account's.
+    """Everybody may edit their own profile; another e-mail address takes a fresh proof of who they are.
 
-    Another address has to be proved anew.
+    It is `pending_email` until what is mailed there is confirmed; until then the address stays as it is, and
+    what is mailed to it, where it is verified, undoes the change for seven days. With the present address
+    nothing is pending any more.
     """
     user = await uow.users.get(actor.user_id)
-    return await _saved(uow, user, user.edit(at=uow.now, **changes))
+    edited = user.edit(at=uow.now, **changes)
+    if edited.pending_email != user.pending_email:
+        ensure_reauthenticated(actor)
+        await uow.one_time_tokens.void(user.id)
+    return await _saved(uow, user, edited)
 
 
 async def change_roles(
@@ -29,7 +35,10 @@ async def change_roles(
 
 
 async def suspend_user(uow: KernelUnitOfWork, actor: Caller, user_id: UserId) -> User:
-    """Whoever manages users may suspend somebody else: their sessions end, and nobody lets them in again."""
+    """Whoever manages users may suspend somebody else: their sessions end, and nobody lets them in again.
+
+    What was mailed to them to prove an address or to reset the password is void.
+    """
     require(actor, MANAGE_USERS)
     return await _suspend(uow, await uow.users.get(user_id), by=actor.user_id)
 
@@ -70,6 +79,7 @@ async def restore_address(uow: KernelUnitOfWork, *, email: str) -> User:
 async def _suspend(uow: KernelUnitOfWork, user: User, *, by: UserId | None) -> User:
     suspended = await _saved(uow, user, user.suspend(by=by, at=uow.now))
     await uow.sessions.end_all(user.id, at=uow.now)
+    await uow.one_time_tokens.void(user.id)
     return suspended
 
 

@@ -1,11 +1,12 @@
 """Who is behind a claims: the user whom it names, made at first sight, and what they may do."""
 
 from collections.abc import Collection, Mapping
+from datetime import UTC, datetime
 from typing import NoReturn
 from uuid import UUID
 
 from application.kernel.identity.identities import admit_stranger, link_identity
-from application.kernel.ports.callers import Caller, Claims, TokenVerifier
+from application.kernel.ports.callers import Caller, Claims, Reauthenticated, TokenVerifier
 from application.kernel.ports.storing import Clock
 from application.kernel.queries.identities import IdentityQueries, KnownSession, KnownUser
 from application.kernel.run import Runner
@@ -47,9 +48,13 @@ class KnownAccounts:
 
     async def recognise(self, claims: Claims, /) -> Caller:
         """Who that is here; raises Unauthenticated, always with the same words, from the reason."""
-        known = await (
-            self._of_session(claims) if claims.issuer == self._local_issuer else self._linked(claims)
-        )
+        known: KnownUser | KnownSession
+        if claims.issuer == self._local_issuer:
+            known = session = await self._of_session(claims)
+            authenticated_at = session.authenticated_at
+        else:
+            known = await self._linked(claims)
+            authenticated_at = _instant(claims.authenticated_at)
         if known.suspended_at is not None:
             _refuse(Suspended())
         return Caller(
@@ -60,6 +65,7 @@ class KnownAccounts:
             scopes=claims.scopes,
             roles=self._roles(known.roles, claims),
             session_id=claims.session_id,
+            authenticated_at=authenticated_at,
         )
 
     async def _of_session(self, claims: Claims) -> KnownSession:
@@ -105,9 +111,10 @@ class Linking:
         self._tokens = tokens
         self._local_issuer = local_issuer
 
-    async def link(self, actor: Caller, *, token: str) -> Link:
+    async def link(self, actor: Reauthenticated, *, token: str) -> Link:
         """Everybody may link the account of a provider that they have an access token of.
 
+        It is one more way to log in, so it takes a fresh proof of who they are, and they are told by mail.
         Refused when it is another user's, unless that user came into being by such a token and did nothing
         yet: then the two become one.
         """
@@ -122,6 +129,10 @@ class Linking:
         except LinkedElsewhere:
             # Perhaps only just now, by this very token at another endpoint; then it can be resolved.
             return await self._run(link_identity, actor, claims)
+
+
+def _instant(seconds: float | None) -> datetime | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
 
 
 def _refuse(reason: DomainError) -> NoReturn:

@@ -2,7 +2,7 @@
 
 from base64 import urlsafe_b64encode
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from hashlib import sha256
 from hmac import compare_digest, digest
 
@@ -47,7 +47,14 @@ class CookieSessions:
         user_id, password_hash = await self._passwords.read(client, email=email, password=password)
         return await self.open(client, user_id, password_hash=password_hash)
 
-    async def open(self, client: Peer, user_id: UserId, *, password_hash: str | None = None) -> SessionCookie:
+    async def open(
+        self,
+        client: Peer,
+        user_id: UserId,
+        *,
+        password_hash: str | None = None,
+        authenticated_at: datetime | None = None,
+    ) -> SessionCookie:
         """For somebody who has just proved who they are; raises as `open_session` does."""
         secret = new_secret()
         session = await self._run(
@@ -60,6 +67,7 @@ class CookieSessions:
             kind=SessionKind.COOKIE,
             agent=client.agent,
             password_hash=password_hash,
+            authenticated_at=authenticated_at,
         )
         return SessionCookie(f"{session.id.hex}.{secret}", self._lifetime)
 

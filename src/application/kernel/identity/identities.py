@@ -2,7 +2,7 @@
 
 from contextlib import suppress
 
-from application.kernel.ports.callers import Caller, Claims
+from application.kernel.ports.callers import Claims, Reauthenticated
 from application.kernel.unit_of_work import KernelUnitOfWork
 from domain.kernel.aggregate import new_id
 from domain.kernel.errors import Invalid
@@ -36,7 +36,7 @@ async def admit_stranger(uow: KernelUnitOfWork, claims: Claims, *, email_trusted
     return user
 
 
-async def link_identity(uow: KernelUnitOfWork, actor: Caller, claims: Claims) -> Link:
+async def link_identity(uow: KernelUnitOfWork, actor: Reauthenticated, claims: Claims) -> Link:
     """Whoever proves that an account of a provider is theirs may link it.
 
     Refused when it is another user's, unless that user is nothing but this account seen for the first time:
@@ -55,8 +55,11 @@ async def link_identity(uow: KernelUnitOfWork, actor: Caller, claims: Claims) ->
     return moved
 
 
-async def unlink_identity(uow: KernelUnitOfWork, actor: Caller, link_id: LinkId) -> None:
-    """Everybody may unlink their own; refused when there would be no other way left to log in."""
+async def unlink_identity(uow: KernelUnitOfWork, actor: Reauthenticated, link_id: LinkId) -> None:
+    """Everybody may unlink their own; refused when there would be no other way left to log in.
+
+    It takes a fresh proof of who they are, and they are told by mail.
+    """
     links = await uow.links.lock_of(actor.user_id)
     link = next((link for link in links if link.id == link_id), None)
     if link is None:

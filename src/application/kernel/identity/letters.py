@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from application.kernel.ports.mail import Mail
 from domain.kernel.users import Email
 
+_NOT_YOU = "If it was not you, change your password at once, and see who is logged in and what is linked."
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Letters:
@@ -61,6 +63,65 @@ class Letters:
                 f"Your password at {self.service} was changed just now, and other sessions were ended.\n\n"
                 "If that was not you, ask for a new password at once: whoever it was, is logged out by it.\n"
             ),
+        )
+
+    def email_change_requested(self, to: Email, *, pending: Email, token: str) -> Mail:
+        how = self._how(
+            page="undo-email-change",
+            request="auth/email-change/reversal",
+            body=f'{{"token": "{token}"}}',
+            token=token,
+        )
+        return Mail(
+            to=to,
+            subject=f"{self.service}: your address is to be changed",
+            text=(
+                f"Somebody, most likely you, wants {pending} to be the address of your account at\n"
+                f"{self.service}. Until that is confirmed from there, this one stays.\n\n"
+                f"If it was not you, keep this address, or have it again:\n\n{how}\n\n"
+                "This is good for seven days, also after the change. Then choose a new password at once:\n"
+                "whoever it was, is logged in and may know yours.\n"
+            ),
+        )
+
+    def email_changed(self, to: Email) -> Mail:
+        return Mail(
+            to=to,
+            subject=f"{self.service}: your address was changed",
+            text=(
+                f"Your account at {self.service} has another address now, and this one no longer belongs\n"
+                "to it.\n\n"
+                "If that was not you: the mail that told you of the change before has what undoes it.\n"
+            ),
+        )
+
+    def identity_linked(self, to: Email, *, issuer: str) -> Mail:
+        return Mail(
+            to=to,
+            subject=f"{self.service}: one more way to log in",
+            text=(
+                f"From now on an account of the provider {issuer}\n"
+                f"logs in to your account at {self.service}.\n\n"
+                f"{_NOT_YOU}\n"
+            ),
+        )
+
+    def identity_unlinked(self, to: Email, *, issuer: str) -> Mail:
+        return Mail(
+            to=to,
+            subject=f"{self.service}: a way to log in was removed",
+            text=(
+                f"An account of the provider {issuer}\n"
+                f"no longer logs in to your account at {self.service}.\n\n"
+                f"{_NOT_YOU}\n"
+            ),
+        )
+
+    def sessions_ended(self, to: Email) -> Mail:
+        return Mail(
+            to=to,
+            subject=f"{self.service}: you were logged out elsewhere",
+            text=f"Sessions of your account at {self.service} were ended just now.\n\n{_NOT_YOU}\n",
         )
 
     def _how(self, *, page: str, request: str, body: str, token: str, logged_in: bool = False) -> str:

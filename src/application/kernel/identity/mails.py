@@ -1,4 +1,7 @@
-"""The mails that events cause: confirm an address, reset a password, a password was changed."""
+"""The mails that events cause: confirm an address, reset a password, and what has changed of the ways in.
+
+Of a change its owner is told at the address that they have proved (OWASP ASVS 5.0, 6.3.7).
+"""
 
 from dataclasses import replace
 
@@ -14,10 +17,19 @@ from domain.kernel.identity.auth import (
     OneTimeToken,
     OneTimeTokenId,
     OneTimeTokenNotFound,
+    OtherSessionsEnded,
     PasswordChanged,
     PasswordResetRequested,
 )
-from domain.kernel.users import EmailChanged, User, UserId, UserNotFound, UserRegistered
+from domain.kernel.identity.identities import IdentityLinked, IdentityUnlinked
+from domain.kernel.users import (
+    EmailChanged,
+    EmailChangeRequested,
+    User,
+    UserId,
+    UserNotFound,
+    UserRegistered,
+)
 
 
 class MailWaits(WorldError):
@@ -37,19 +49,19 @@ class MailReactions:
         self._letters = letters
 
     async def verify_address(
-        self, uow: KernelUnitOfWork, delivery: Delivery[UserRegistered] | Delivery[EmailChanged]
+        self, uow: KernelUnitOfWork, delivery: Delivery[UserRegistered] | Delivery[EmailChangeRequested]
     ) -> None:
-        """Whoever registers, or changes their address, is asked to prove it."""
+        """Whoever registers, or wants another address, is asked to prove it."""
         user = await _active(uow, delivery.event.user_id)
-        if user is None or user.email is None or user.email_verified:
+        if user is None or user.email_to_verify is None:
             return
         secret = new_secret()
         token = OneTimeToken.verify_email(
-            id=OneTimeTokenId(new_id(uow.now)), user_id=user.id, email=user.email, at=uow.now
+            id=OneTimeTokenId(new_id(uow.now)), user_id=user.id, email=user.email_to_verify, at=uow.now
         )
         await uow.one_time_tokens.add(replace(token, token_hash=fingerprint(secret)))
         await uow.one_time_tokens.remove_earlier(token)
-        await self._send(self._letters.verify_email(user.email, token=secret))
+        await self._send(self._letters.verify_email(user.email_to_verify, token=secret))
 
     async def verify_again(
         self, uow: KernelUnitOfWork, delivery: Delivery[EmailVerificationRequested]
@@ -59,13 +71,13 @@ class MailReactions:
         if token is None or token.user_id is None:
             return
         user = await _active(uow, token.user_id)
-        if user is None or user.email is None or user.email != token.email or user.email_verified:
+        if user is None or user.email_to_verify is None or user.email_to_verify != token.email:
             await uow.one_time_tokens.remove(token)
             return
         secret = new_secret()
         await uow.one_time_tokens.save(replace(token, token_hash=fingerprint(secret)))
         await uow.one_time_tokens.remove_earlier(token)
-        await self._send(self._letters.verify_email(user.email, token=secret))
+        await self._send(self._letters.verify_email(user.email_to_verify, token=secret))
 
     async def reset_password(self, uow: KernelUnitOfWork, delivery: Delivery[PasswordResetRequested]) -> None:
         """Whoever has the address gets the secret; where nobody has, the request is forgotten."""
@@ -86,6 +98,57 @@ class MailReactions:
         user = await _active(uow, delivery.event.user_id)
         if user is not None and user.email is not None:
             await self._send(self._letters.password_changed(user.email))
+
+    async def tell_of_email_change(
+        self, uow: KernelUnitOfWork, delivery: Delivery[EmailChangeRequested]
+    ) -> None:
+        """Whoever has proved the address so far gets what undoes the change.
+
+        Those of earlier changes stay good: one mail more must not make the first one worthless.
+        """
+        user = await _active(uow, delivery.event.user_id)
+        if user is None or user.pending_email is None or user.verified_email is None:
+            return
+        secret = new_secret()
+        await uow.one_time_tokens.add(
+            OneTimeToken.undo_email_change(
+                id=OneTimeTokenId(new_id(uow.now)),
+                user_id=user.id,
+                email=user.verified_email,
+                token_hash=fingerprint(secret),
+                at=uow.now,
+            )
+        )
+        await self._send(
+            self._letters.email_change_requested(
+                user.verified_email, pending=user.pending_email, token=secret
+            )
+        )
+
+    async def tell_former_address(self, _: KernelUnitOfWork, delivery: Delivery[EmailChanged]) -> None:
+        """Whoever had proved the address before is told that it is another one now."""
+        if delivery.event.formerly is not None:
+            await self._send(self._letters.email_changed(delivery.event.formerly))
+
+    async def tell_of_link(self, uow: KernelUnitOfWork, delivery: Delivery[IdentityLinked]) -> None:
+        """Whoever can be logged in as in one more way is told; not who came into being by it."""
+        user = await _active(uow, delivery.event.user_id)
+        if user is not None and user.verified_email and user.created_at != delivery.event.at:
+            issuer = delivery.event.issuer
+            await self._send(self._letters.identity_linked(user.verified_email, issuer=issuer))
+
+    async def tell_of_unlinking(self, uow: KernelUnitOfWork, delivery: Delivery[IdentityUnlinked]) -> None:
+        """Whoever has lost a way to log in is told."""
+        user = await _active(uow, delivery.event.user_id)
+        if user is not None and user.verified_email:
+            issuer = delivery.event.issuer
+            await self._send(self._letters.identity_unlinked(user.verified_email, issuer=issuer))
+
+    async def tell_of_sessions(self, uow: KernelUnitOfWork, delivery: Delivery[OtherSessionsEnded]) -> None:
+        """Whoever was logged out elsewhere is told."""
+        user = await _active(uow, delivery.event.user_id)
+        if user is not None and user.verified_email:
+            await self._send(self._letters.sessions_ended(user.verified_email))
 
     async def _send(self, mail: Mail) -> None:
         try:

@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from application.kernel.identity import attempts as limits
+from application.kernel.identity.email_changes import take_pending_email, undo_email_change
 from application.kernel.identity.secret_tokens import fingerprint
 from application.kernel.identity.sessions import TokenPair, TokenSessions
 from application.kernel.ports.attempts import Attempts, Peer
@@ -32,6 +33,9 @@ from domain.kernel.identity.auth import (
 from domain.kernel.identity.passwords import PASSWORD_MOST, acceptable_password
 from domain.kernel.users import Email, Suspended, User, UserId, UserNotFound, email_address
 
+_UNDOING = 5
+"""How often the undoing of a change is tried while something else changes."""
+
 
 async def register_user(uow: KernelUnitOfWork, *, email: str, display_name: str, password_hash: str) -> User:
     """Anybody may register, once for each e-mail address."""
@@ -51,12 +55,16 @@ async def replace_hash(uow: KernelUnitOfWork, user_id: UserId, *, outdated: str,
 
 
 async def change_password(uow: KernelUnitOfWork, actor: Caller, *, outdated: str, password_hash: str) -> None:
-    """Ends the user's other sessions; refused when the password was changed in the meantime."""
+    """Ends the user's other sessions; refused when the password was changed in the meantime.
+
+    What was mailed before to prove an address or to reset the password is void.
+    """
     credential = await uow.credentials.get(actor.user_id)
     if credential.password_hash != outdated:
         raise WrongPassword
     await uow.credentials.save(credential.change(password_hash, at=uow.now))
     await uow.sessions.end_all(actor.user_id, at=uow.now, but=actor.session_id)
+    await uow.one_time_tokens.void(actor.user_id)
 
 
 async def request_password_reset(uow: KernelUnitOfWork, *, email: Email) -> None:
@@ -70,7 +78,7 @@ async def reset_password(uow: KernelUnitOfWork, *, token: str, password_hash: st
     """Whoever has the secret that was mailed may set a password, once; it ends all of the user's sessions.
 
     A user who never proved the address loses the links to providers as well: whoever made them may not be
-    the one who reads its mail.
+    the one who reads its mail. A pending address is dropped, and whatever else was mailed is void.
 
     Refused when the token has expired, and when the user has another address by now or is suspended.
     """
@@ -86,24 +94,27 @@ async def reset_password(uow: KernelUnitOfWork, *, token: str, password_hash: st
     if not user.email_verified:
         # Until now anybody could have claimed the address: what they left as a way in goes with them.
         await uow.links.remove_all(user.id)
-        await uow.users.save(user.verify_email(at=uow.now))
+    proved = user.keep_email(at=uow.now).verify_email(at=uow.now)
+    if proved is not user:
+        await uow.users.save(proved)
     await uow.one_time_tokens.remove(found)
+    await uow.one_time_tokens.void(user.id)
 
 
 async def request_email_verification(uow: KernelUnitOfWork, actor: Caller) -> None:
     """Everybody may have the mail sent again that proves their address; refused when it is proved."""
     user = await uow.users.get(actor.user_id)
-    if user.email is None or user.email_verified:
+    if user.email_to_verify is None:
         raise NothingToVerify
     await uow.one_time_tokens.add(
         OneTimeToken.verify_email(
-            id=OneTimeTokenId(new_id(uow.now)), user_id=user.id, email=user.email, at=uow.now
+            id=OneTimeTokenId(new_id(uow.now)), user_id=user.id, email=user.email_to_verify, at=uow.now
         ).requested(at=uow.now)
     )
 
 
 async def confirm_email(uow: KernelUnitOfWork, actor: Caller, *, token: str) -> None:
-    """Whoever has the secret that was mailed to them proves the address, once.
+    """Whoever has the secret that was mailed proves the address, once; a pending one is theirs now.
 
     Refused when it was mailed to another user, and when it is another's address by now.
     """
@@ -111,7 +122,9 @@ async def confirm_email(uow: KernelUnitOfWork, actor: Caller, *, token: str) -> 
     if user.id != actor.user_id:
         raise OneTimeTokenNotFound
     await uow.one_time_tokens.remove(found)
-    if not user.email_verified:
+    if user.pending_email is not None:
+        await take_pending_email(uow, user)
+    elif not user.email_verified:
         await uow.users.save(user.verify_email(at=uow.now))
 
 
@@ -125,7 +138,8 @@ async def _redeemed(uow: KernelUnitOfWork, purpose: Purpose, token: str) -> tupl
         user.ensure_active()
     except (UserNotFound, Suspended):
         raise OneTimeTokenNotFound from None
-    found.redeem(purpose, email=user.email, at=uow.now)
+    proves = purpose is Purpose.VERIFY_EMAIL and user.pending_email
+    found.redeem(purpose, email=proves or user.email, at=uow.now)
     return found, user
 
 
@@ -200,21 +214,29 @@ class PasswordLogin:
 
         After too many wrong ones it has to wait.
         """
+        known, outdated = await self.confirm(actor, password=current_password)
+        password_hash = await self._acceptable_hash(new_password, known, field="new_password")
+        await self._run(change_password, actor, outdated=outdated, password_hash=password_hash)
+
+    async def confirm(self, actor: Caller, /, *, password: str) -> tuple[PasswordOwner, str]:
+        """Whose current password it is, and its hash; raises WrongPassword, and counts how often.
+
+        Wrong ones are counted for the user, wherever they are asked for; after too many it has to wait.
+        """
         self._ensure_enabled()
         bounds = limits.of_current_password(actor.user_id)
         counted = await self._attempts.check(bounds)
         known = await self._queries.known(actor.user_id)
-        if len(current_password) > PASSWORD_MOST:
-            known, current_password = None, ""
-        outdated = known.password_hash if known else None
-        matches = await self._passwords.verify(current_password, outdated)
-        if known is None or outdated is None or not matches:
+        if len(password) > PASSWORD_MOST:
+            known, password = None, ""
+        stored = known.password_hash if known else None
+        matches = await self._passwords.verify(password, stored)
+        if known is None or stored is None or not matches:
             await self._attempts.count(bounds)
             raise WrongPassword
         if counted:
             await self._attempts.forget(bounds)
-        password_hash = await self._acceptable_hash(new_password, known, field="new_password")
-        await self._run(change_password, actor, outdated=outdated, password_hash=password_hash)
+        return known, stored
 
     async def request_password_reset(self, client: Peer, /, *, email: str) -> None:
         """Anybody may ask; a mail with a secret, good for an hour, goes to the address if anybody has it.
@@ -252,12 +274,26 @@ class PasswordLogin:
     async def confirm_email(self, actor: Caller, /, *, token: str) -> None:
         """Whoever is logged in and has the secret that was mailed proves their address, once; good for a day.
 
-        Not by the secret alone: else somebody registers another one's address, and has its owner confirm it.
+        A pending address is the user's from then on, in place of the one before; refused when somebody else
+        has proved it by now. Not by the secret alone: else somebody registers another one's address, and has
+        its owner confirm it.
         """
         try:
             await self._run(confirm_email, actor, token=token)
         except Stale as lost:  # another use at the same time was first
             raise OneTimeTokenNotFound from lost
+
+    async def undo_email_change(self, *, token: str) -> None:
+        """Whoever has the secret that was mailed to the address before undoes the change, within seven days.
+
+        Until the new address is confirmed, it is only pending no more. Afterwards the old one is the user's
+        again, and all of their sessions end; refused when somebody else has proved it by now.
+        """
+        for _ in range(_UNDOING - 1):
+            with suppress(Stale):  # whoever has stolen the account can change something else at the same time
+                await self._run(undo_email_change, token=token)
+                return
+        await self._run(undo_email_change, token=token)
 
     def _ensure_enabled(self) -> None:
         if not self._enabled:

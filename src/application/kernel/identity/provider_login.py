@@ -5,7 +5,7 @@ import re
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from hashlib import sha256
 from hmac import compare_digest
@@ -16,7 +16,7 @@ from application.kernel.identity.cookie_sessions import CookieSessions, SessionC
 from application.kernel.identity.secret_tokens import fingerprint, new_secret
 from application.kernel.identity.sessions import TokenPair, TokenSessions
 from application.kernel.ports.attempts import Peer
-from application.kernel.ports.callers import Accounts
+from application.kernel.ports.callers import Accounts, Caller
 from application.kernel.ports.logins import LoginProvider, LoginSecrets, ProviderAnswer, Seal
 from application.kernel.ports.storing import Clock
 from application.kernel.ports.world import WorldError
@@ -129,7 +129,9 @@ class Return:
     error: str | None = None
 
 
-async def make_exchange_code(uow: KernelUnitOfWork, user_id: UserId, *, code: str, challenge: str) -> None:
+async def make_exchange_code(
+    uow: KernelUnitOfWork, user_id: UserId, *, code: str, challenge: str, authenticated_at: datetime
+) -> None:
     """Whoever a provider vouched for can get a session for `code`, once and soon."""
     await uow.one_time_tokens.add(
         OneTimeToken(
@@ -140,12 +142,15 @@ async def make_exchange_code(uow: KernelUnitOfWork, user_id: UserId, *, code: st
             challenge=challenge,
             created_at=uow.now,
             expires_at=uow.now + EXCHANGE_LIFETIME,
+            authenticated_at=authenticated_at,
         )
     )
 
 
-async def redeem_exchange_code(uow: KernelUnitOfWork, *, code: str, verifier: str) -> UserId:
-    """Anybody who has the code and began the log-in may, once."""
+async def redeem_exchange_code(
+    uow: KernelUnitOfWork, *, code: str, verifier: str
+) -> tuple[UserId, datetime | None]:
+    """Anybody who has the code and began the log-in may, once: the user, and when a provider let them in."""
     token = await uow.one_time_tokens.with_token(fingerprint(code))
     if (
         token.purpose is not Purpose.EXCHANGE
@@ -156,7 +161,7 @@ async def redeem_exchange_code(uow: KernelUnitOfWork, *, code: str, verifier: st
     ):
         raise ExchangeRefused
     await uow.one_time_tokens.remove(token)
-    return token.user_id
+    return token.user_id, token.authenticated_at
 
 
 class ProviderLogin:
@@ -198,10 +203,12 @@ class ProviderLogin:
         mode: Mode,
         response_mode: ResponseMode = ResponseMode.FRAGMENT,
         challenge: str | None = None,
+        fresh: bool = False,
     ) -> Departure:
         """Anybody may log in; refused where the way back does not lead to our own front end.
 
-        With tokens, `challenge` is the S256 of a secret that the application keeps (RFC 7636 §4.2).
+        With tokens, `challenge` is the S256 of a secret that the application keeps (RFC 7636 §4.2). A `fresh`
+        log-in asks the provider not to let anybody in who is only logged in there from before.
         """
         provider = self._provider(name)
         return_to = self._checked(return_to)
@@ -218,7 +225,8 @@ class ProviderLogin:
             challenge=challenge,
             expires_at=(self._clock() + ATTEMPT_LIFETIME).timestamp(),
         )
-        return Departure(await provider.address(secrets), secrets.state, self._seal.seal(attempt.dump()))
+        address = await provider.address(secrets, fresh=fresh)
+        return Departure(address, secrets.state, self._seal.seal(attempt.dump()))
 
     async def finish(self, client: Peer, name: str, *, answer: ProviderAnswer, sealed: str | None) -> Return:
         """Whoever comes back to where they began; what went wrong elsewhere is told to the application.
@@ -230,7 +238,7 @@ class ProviderLogin:
         try:
             proof = await provider.redeem(answer, attempt.secrets)
             identity = await self._accounts.recognise(proof)
-            return await self._welcome(client, attempt, identity.user_id)
+            return await self._welcome(client, attempt, identity)
         except LoginDenied:
             error = "access_denied"
         except WorldError:
@@ -242,16 +250,25 @@ class ProviderLogin:
     async def exchange(self, client: Peer, /, *, code: str, verifier: str) -> TokenPair:
         """The code of a log-in is good for one use, within a minute, by whoever began it."""
         try:
-            user_id = await self._run(redeem_exchange_code, code=code, verifier=verifier)
+            user_id, at = await self._run(redeem_exchange_code, code=code, verifier=verifier)
         except (OneTimeTokenNotFound, Stale) as lost:  # stale: another use at the same time was first
             raise ExchangeRefused from lost
-        return await self._token_sessions.open(user_id, agent=client.agent)
+        return await self._token_sessions.open(user_id, agent=client.agent, authenticated_at=at)
 
-    async def _welcome(self, client: Peer, attempt: Attempt, user_id: UserId) -> Return:
+    async def _welcome(self, client: Peer, attempt: Attempt, caller: Caller) -> Return:
+        # A provider that does not say when it asked for a password may have done so just now.
+        at = caller.authenticated_at or self._clock()
         if attempt.mode == Mode.COOKIE:
-            return Return(attempt.returning(), await self._cookie_sessions.open(client, user_id))
+            cookie = await self._cookie_sessions.open(client, caller.user_id, authenticated_at=at)
+            return Return(attempt.returning(), cookie)
         code = new_secret()
-        await self._run(make_exchange_code, user_id, code=code, challenge=attempt.challenge or "")
+        await self._run(
+            make_exchange_code,
+            caller.user_id,
+            code=code,
+            challenge=attempt.challenge or "",
+            authenticated_at=at,
+        )
         return Return(attempt.returning(code=code))
 
     def _provider(self, name: str) -> LoginProvider:

@@ -4,10 +4,10 @@
 """
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
-from application.kernel.admission import require
+from application.kernel.admission import ensure_reauthenticated, require
 from application.kernel.identity.secret_tokens import (
     fingerprint,
     is_marked,
@@ -16,7 +16,7 @@ from application.kernel.identity.secret_tokens import (
     successor_of,
 )
 from application.kernel.permissions import MANAGE_USERS
-from application.kernel.ports.callers import Caller
+from application.kernel.ports.callers import Caller, Reauthenticated
 from application.kernel.ports.sessions import AccessToken, TokenIssuer
 from application.kernel.run import Runner
 from application.kernel.unit_of_work import KernelUnitOfWork
@@ -24,6 +24,7 @@ from domain.kernel.aggregate import new_id
 from domain.kernel.errors import Stale
 from domain.kernel.identity.auth import (
     NoSession,
+    OtherSessionsEnded,
     RefreshedElsewhere,
     Session,
     SessionEnded,
@@ -48,8 +49,11 @@ async def open_session(
     family_key: str | None = None,
     agent: str = "",
     password_hash: str | None = None,
+    authenticated_at: datetime | None = None,
 ) -> Session:
     """Whoever has just proved who they are gets a session; of more than `most`, their oldest ends.
+
+    `authenticated_at` is when that was to a provider.
 
     Refused when that was by a password, and `password_hash` is no longer what is stored: then the password
     was changed in the meantime, and every session that it opened was ended.
@@ -64,6 +68,7 @@ async def open_session(
         kind=kind,
         family_key=family_key,
         agent=agent,
+        authenticated_at=authenticated_at,
     )
     if password_hash is None:
         opened = await uow.sessions.add(session)
@@ -136,11 +141,18 @@ async def revoke_session(uow: KernelUnitOfWork, session_id: SessionId, *, secret
 
 
 async def end_session(uow: KernelUnitOfWork, actor: Caller, session_id: SessionId) -> None:
-    """Everybody may end their own sessions; another's, or one that has ended, is not to be found."""
+    """Everybody may end their own sessions; another's, or one that has ended, is not to be found.
+
+    One that is not the request's own takes a fresh proof of who they are, and they are told by mail.
+    """
     session = await uow.sessions.get(session_id)
     if session.user_id != actor.user_id or not session.is_open(uow.now):
         raise SessionNotFound
-    await uow.sessions.save(session.end(at=uow.now))
+    if session.id == actor.session_id:
+        await uow.sessions.save(session.end(at=uow.now))
+        return
+    ensure_reauthenticated(actor)
+    await uow.sessions.save(session.end_from_elsewhere(at=uow.now))
 
 
 async def log_out(uow: KernelUnitOfWork, actor: Caller) -> None:
@@ -155,9 +167,13 @@ async def log_out(uow: KernelUnitOfWork, actor: Caller) -> None:
         await uow.sessions.save(session.end(at=uow.now))
 
 
-async def log_out_everywhere(uow: KernelUnitOfWork, actor: Caller) -> None:
-    """Everybody may end all of their sessions at once, this one too."""
-    await uow.sessions.end_all(actor.user_id, at=uow.now)
+async def log_out_everywhere(uow: KernelUnitOfWork, actor: Reauthenticated) -> None:
+    """Everybody may end all of their sessions at once, this one too; they are told by mail.
+
+    It takes a fresh proof of who they are: else whoever has a token keeps its owner out.
+    """
+    ended = OtherSessionsEnded(at=uow.now, user_id=actor.user_id)
+    await uow.sessions.end_all(actor.user_id, at=uow.now, event=ended)
 
 
 async def end_sessions_of(uow: KernelUnitOfWork, actor: Caller, user_id: UserId) -> None:
@@ -207,7 +223,14 @@ class TokenSessions:
         self._most = most
         self._trusted = trusted
 
-    async def open(self, user_id: UserId, *, agent: str = "", password_hash: str | None = None) -> TokenPair:
+    async def open(
+        self,
+        user_id: UserId,
+        *,
+        agent: str = "",
+        password_hash: str | None = None,
+        authenticated_at: datetime | None = None,
+    ) -> TokenPair:
         """A session's first pair; raises as `open_session` does."""
         family_key = new_secret()
         secret = marked_secret(family_key)
@@ -221,6 +244,7 @@ class TokenSessions:
             most=self._most,
             agent=agent,
             password_hash=password_hash,
+            authenticated_at=authenticated_at,
         )
         return await self._pair(session, secret)
 

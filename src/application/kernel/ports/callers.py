@@ -1,6 +1,7 @@
 """Who sends a request, and how a token or a cookie shows it."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 from domain.kernel.identity.auth import SessionId
@@ -13,7 +14,8 @@ class Claims:
 
     `issuer` and `subject` together identify a person. `roles` are the provider's own (roles, groups,
     permissions), `scopes` what the client was given. Nothing but an `email` with `email_verified` was checked
-    by the provider. `session_id` is there in the built-in provider's tokens alone. Times are Unix seconds.
+    by the provider. `session_id` is there in the built-in provider's tokens alone. `authenticated_at` is when
+    the provider let the person in (`auth_time`), where it says so. Times are Unix seconds.
     """
 
     issuer: str
@@ -27,6 +29,7 @@ class Claims:
     email_verified: bool = False
     name: str | None = None
     session_id: SessionId | None = None
+    authenticated_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +37,8 @@ class Caller:
     """The user who sends a request. `issuer` and `subject` are the provider's words for the same person.
 
     `roles` hold in the whole service; what a user may do in a workspace is their membership's.
+    `authenticated_at` is when a provider let the person in, where that is known; a log-in with a password is
+    not told here, as each token of its session would prove it.
     """
 
     user_id: UserId
@@ -43,6 +48,15 @@ class Caller:
     scopes: frozenset[str] = frozenset()
     roles: frozenset[GlobalRole] = frozenset()
     session_id: SessionId | None = None
+    authenticated_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reauthenticated(Caller):
+    """A caller who has just proved once more who they are: `Reauthentication` alone makes one.
+
+    What changes how somebody gets in, or who else is in, asks for it (OWASP ASVS 5.0, 7.5.1 and 7.5.2).
+    """
 
 
 class Accounts(Protocol):

@@ -35,8 +35,11 @@ class LoginProvider(Protocol):
     @property
     def issuer(self) -> str: ...
 
-    async def address(self, secrets: LoginSecrets, /) -> str:
-        """Where the browser has to go; raises Unavailable."""
+    async def address(self, secrets: LoginSecrets, /, *, fresh: bool = False) -> str:
+        """Where the browser has to go; raises Unavailable.
+
+        For a `fresh` log-in the provider is asked for a new proof, whoever is logged in there already.
+        """
 
     async def redeem(self, answer: ProviderAnswer, secrets: LoginSecrets, /) -> Claims:
         """Who logged in there; `state` is checked by then.

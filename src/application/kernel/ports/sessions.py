@@ -6,7 +6,8 @@ from datetime import datetime
 from typing import Protocol
 
 from application.kernel.ports.storing import Repository
-from domain.kernel.identity.auth import OneTimeToken, OneTimeTokenId, Session, SessionId
+from domain.kernel.aggregate import Event
+from domain.kernel.identity.auth import VOIDED, OneTimeToken, OneTimeTokenId, Purpose, Session, SessionId
 from domain.kernel.identity.identities import Link, LinkId
 from domain.kernel.users import UserId
 
@@ -15,8 +16,13 @@ class Sessions(Repository[Session, SessionId], Protocol):
     async def add_by_password(self, session: Session, /, *, password_hash: str) -> Session:
         """Stores a new one, if that is its user's password still; raises WrongCredentials."""
 
-    async def end_all(self, user_id: UserId, /, *, at: datetime, but: SessionId | None = None) -> None:
-        """Ends the user's open sessions, all or all but one; a refresh at the same time fails."""
+    async def end_all(
+        self, user_id: UserId, /, *, at: datetime, but: SessionId | None = None, event: Event | None = None
+    ) -> None:
+        """Ends the user's open sessions, all or all but one; a refresh at the same time fails.
+
+        Records the event, where there is one, if there was a session to end.
+        """
 
     async def end_oldest(self, user_id: UserId, /, *, keeping: int, at: datetime) -> None:
         """Ends the user's open sessions but the newest `keeping`; log-ins at the same time take turns."""
@@ -28,6 +34,11 @@ class OneTimeTokens(Repository[OneTimeToken, OneTimeTokenId], Protocol):
 
     async def remove_earlier(self, token: OneTimeToken, /) -> None:
         """Removes its user's others with the same purpose: only the newest is good."""
+
+    async def void(
+        self, user_id: UserId, /, purposes: Collection[Purpose] = VOIDED, *, since: datetime | None = None
+    ) -> None:
+        """Removes the user's with these purposes: all, or those that were made at `since` or later."""
 
 
 class Links(Repository[Link, LinkId], Protocol):

@@ -58,6 +58,7 @@ class KnownCookie:
     user_id: UserId
     roles: tuple[GlobalRole, ...]
     suspended_at: datetime | None
+    authenticated_at: datetime | None
 
 
 class AuthQueries(Protocol):

@@ -28,6 +28,7 @@ class KnownSession:
     suspended_at: datetime | None
     expires_at: datetime
     ended_at: datetime | None
+    authenticated_at: datetime | None
 
 
 @dataclass(slots=True)

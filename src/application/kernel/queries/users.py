@@ -12,11 +12,15 @@ from domain.kernel.users import EMAIL_MOST, GlobalRole, UserId
 
 @dataclass(slots=True)
 class Profile:
-    """The user who is logged in. The address is `null` where a provider did not tell it."""
+    """The user who is logged in. The address is `null` where a provider did not tell it.
+
+    `pending_email` takes its place once it is proved; until then nobody logs in with it.
+    """
 
     id: UserId
     email: str | None
     email_verified: bool
+    pending_email: str | None
     display_name: str
     roles: tuple[GlobalRole, ...]
     created_at: datetime

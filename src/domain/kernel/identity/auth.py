@@ -16,6 +16,7 @@ OneTimeTokenId = NewType("OneTimeTokenId", UUID)
 AGENT_MOST = 200
 VERIFICATION_LIFETIME = timedelta(hours=24)
 RESET_LIFETIME = timedelta(hours=1)  # a mailbox that is read later by somebody else holds no way in
+UNDO_LIFETIME = timedelta(days=7)  # so long may somebody be away from a mailbox that tells of a theft
 
 
 class WrongCredentials(Unauthenticated):
@@ -28,6 +29,10 @@ class WrongPassword(Forbidden):
 
 class PasswordsDisabled(Forbidden):
     """This service has no log-in with a password."""
+
+
+class ReauthenticationRequired(Forbidden):
+    """This needs a fresh proof of who you are."""
 
 
 class TooManyAttempts(Limited):
@@ -101,6 +106,13 @@ class SessionsEnded(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OtherSessionsEnded(Event):
+    """The user ended sessions other than the one that asked for it."""
+
+    user_id: UserId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RefreshTokenReused(Event):
     """A token that was replaced came back after the grace: a client kept it, or somebody stole it."""
 
@@ -165,6 +177,7 @@ class Session(Aggregate):
 
     `agent` is what the client called itself, for the person who looks through their sessions; `used_at` is
     the log-in or the latest use that was recorded. `expires_at` moves with it where idle sessions end.
+    `authenticated_at` is when a provider let the person in; it is not there after a log-in with a password.
     """
 
     id: SessionId
@@ -180,6 +193,7 @@ class Session(Aggregate):
     used_at: datetime
     expires_at: datetime
     ended_at: datetime | None = None
+    authenticated_at: datetime | None = None
 
     @classmethod
     def open(
@@ -194,6 +208,7 @@ class Session(Aggregate):
         kind: SessionKind = SessionKind.TOKENS,
         family_key: str | None = None,
         agent: str = "",
+        authenticated_at: datetime | None = None,
     ) -> Self:
         """It lasts for `lifetime`, and ends where nobody uses it for as long as `idle`."""
         return cls(
@@ -206,6 +221,7 @@ class Session(Aggregate):
             created_at=at,
             used_at=at,
             expires_at=at + (lifetime if idle is None else min(lifetime, idle)),
+            authenticated_at=authenticated_at,
             events=(SessionOpened(at=at, session_id=id, user_id=user_id),),
         )
 
@@ -215,6 +231,10 @@ class Session(Aggregate):
     def end(self, *, at: datetime) -> Self:
         closed = SessionClosed(at=at, session_id=self.id, user_id=self.user_id)
         return replace(self, ended_at=at).recording(closed)
+
+    def end_from_elsewhere(self, *, at: datetime) -> Self:
+        """The same by a request of another session, of which the user is told."""
+        return self.end(at=at).recording(OtherSessionsEnded(at=at, user_id=self.user_id))
 
     def standing_of(self, presented: str, *, marked: bool, grace: timedelta, at: datetime) -> Standing:
         """What the token with the hash `presented` is; `marked` is whether it bears the family's mark.
@@ -275,6 +295,16 @@ class Purpose(StrEnum):
     LOG_IN = "log_in"
     """Nothing: it is the state of a log-in through a provider that is used up (RFC 9700 §4.7)."""
 
+    UNDO_EMAIL_CHANGE = "undo_email_change"
+    """Have the address again that somebody has changed, or is about to."""
+
+
+VOIDED = (Purpose.VERIFY_EMAIL, Purpose.RESET_PASSWORD, Purpose.EXCHANGE)
+"""What is good for nothing any more once the password or the address is another, or the user suspended.
+
+Not what undoes a change of the address: whoever stole an account could change its password.
+"""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EmailVerificationRequested(Event):
@@ -291,7 +321,8 @@ class OneTimeToken(Aggregate):
     """A secret that proves something once: only its hash is kept.
 
     One that goes by mail has no hash before the mail is written, and no user where nobody has the address.
-    `challenge` binds an exchange to the browser that began it (S256, RFC 7636 §4.2).
+    `challenge` binds an exchange to the browser that began it (S256, RFC 7636 §4.2), and `authenticated_at`
+    is when the provider let the person in.
     """
 
     id: OneTimeTokenId
@@ -302,6 +333,7 @@ class OneTimeToken(Aggregate):
     challenge: str | None = None
     created_at: datetime
     expires_at: datetime
+    authenticated_at: datetime | None = None
 
     @classmethod
     def verify_email(cls, *, id: OneTimeTokenId, user_id: UserId, email: Email, at: datetime) -> Self:
@@ -326,6 +358,21 @@ class OneTimeToken(Aggregate):
             created_at=at,
             expires_at=at + RESET_LIFETIME,
             events=(PasswordResetRequested(at=at, token_id=id),),
+        )
+
+    @classmethod
+    def undo_email_change(
+        cls, *, id: OneTimeTokenId, user_id: UserId, email: Email, token_hash: str, at: datetime
+    ) -> Self:
+        """Of `email`, the address so far, to which it is mailed."""
+        return cls(
+            id=id,
+            purpose=Purpose.UNDO_EMAIL_CHANGE,
+            user_id=user_id,
+            email=email,
+            token_hash=token_hash,
+            created_at=at,
+            expires_at=at + UNDO_LIFETIME,
         )
 
     def requested(self, *, at: datetime) -> Self:

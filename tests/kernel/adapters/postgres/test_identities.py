@@ -14,7 +14,6 @@ from domain.kernel.identity.identities import LastWayIn, Link, LinkedElsewhere
 from domain.kernel.users import GlobalRole
 from kernel.specimen.service import Queries, UnitOfWork
 from kernel.world.builders import (
-    a_caller,
     a_credential,
     a_link,
     a_membership,
@@ -22,6 +21,7 @@ from kernel.world.builders import (
     a_session,
     a_user,
     a_workspace,
+    reauthenticated,
     store,
 )
 
@@ -77,7 +77,7 @@ async def test_the_last_two_ways_in_cannot_both_go_at_once(
         user = a_user()
         links = [a_link(user_id=user.id) for _ in range(2)]
         await store(begin, user, *links)
-        actor = a_caller(user.id)
+        actor = reauthenticated(user.id)
         outcomes = await asyncio.gather(
             *(run(unlink_identity, actor, link.id) for link in links), return_exceptions=True
         )
@@ -109,7 +109,7 @@ async def test_one_pair_that_two_users_prove_at_once_goes_to_one(
     await store(begin, *users, *(a_credential(id=user.id) for user in users))
     proof = a_proof()
     outcomes = await asyncio.gather(
-        *(run(link_identity, a_caller(user.id), proof) for user in users), return_exceptions=True
+        *(run(link_identity, reauthenticated(user.id), proof) for user in users), return_exceptions=True
     )
     assert sum(isinstance(outcome, Link) for outcome in outcomes) == 1
     assert sum(isinstance(outcome, LinkedElsewhere) for outcome in outcomes) == 3

@@ -29,7 +29,15 @@ from domain.kernel.identity.auth import (
 )
 from domain.kernel.users import User
 from kernel.specimen.service import Queries, UnitOfWork
-from kernel.world.builders import a_caller, a_credential, a_one_time_token, a_session, a_user, store
+from kernel.world.builders import (
+    a_caller,
+    a_credential,
+    a_one_time_token,
+    a_session,
+    a_user,
+    reauthenticated,
+    store,
+)
 from kernel.world.fakes import FakePasswordHasher, FakeTokenIssuer
 from kernel.world.people import CLIENT, EMAIL, PASSWORD
 from kernel.world.refusals import refused
@@ -161,7 +169,7 @@ async def test_logging_out_everywhere_beats_a_refresh_at_the_same_instant(
         pair = await log_in(login)
         await asyncio.gather(
             sessions.refresh(refresh_token=pair.refresh_token),
-            run(log_out_everywhere, a_caller(ada.id)),
+            run(log_out_everywhere, reauthenticated(ada.id)),
             return_exceptions=True,
         )
         assert (await queries.auth.sessions(ada.id, PageRequest(), current=None)).items == []
@@ -226,7 +234,7 @@ async def test_a_user_sees_their_open_sessions_the_newest_first(
     closed = a_session(user_id=user.id, created_at=now)
     expired = a_session(user_id=user.id, created_at=now - timedelta(days=2), expires_at=now)
     await store(begin, user, other, old, new, closed, expired, a_session(user_id=other.id, created_at=now))
-    await run(end_session, a_caller(user.id), closed.id)
+    await run(end_session, a_caller(user.id, session_id=closed.id), closed.id)
     page = await queries.auth.sessions(user.id, PageRequest(), current=old.id)
     assert page.items == [
         SessionView(

@@ -25,7 +25,7 @@ from domain.kernel.errors import Invalid, NotFound
 from domain.kernel.identity.identities import LinkNotFound
 from domain.kernel.invitations import InvitationNotFound
 from domain.kernel.memberships import MemberNotFound, Role
-from domain.kernel.users import GlobalRole, UserNotFound
+from domain.kernel.users import Email, GlobalRole, UserNotFound
 from domain.kernel.workspaces import WorkspaceId, WorkspaceNotFound
 from kernel.specimen.builders import a_specimen_note, a_specimen_order, a_specimen_order_id
 from kernel.specimen.domain.specimen_notes import SpecimenNote, SpecimenNoteNotFound
@@ -122,7 +122,12 @@ async def test_there_is_no_credential_for_an_unknown_address_nor_for_a_user_with
 
 
 async def test_a_profile_shows_its_user(begin: Begin[UnitOfWork], queries: Queries) -> None:
-    user = a_user(display_name="Augusta", email_verified_at=LATER, roles=(GlobalRole.ADMIN,))
+    user = a_user(
+        display_name="Augusta",
+        email_verified_at=LATER,
+        pending_email=Email("augusta@example.com"),
+        roles=(GlobalRole.ADMIN,),
+    )
     await store(begin, user, a_user())
     async with begin() as uow:
         user = await uow.users.save(user)
@@ -131,6 +136,7 @@ async def test_a_profile_shows_its_user(begin: Begin[UnitOfWork], queries: Queri
         id=user.id,
         email=user.email,
         email_verified=True,
+        pending_email="augusta@example.com",
         display_name="Augusta",
         roles=(GlobalRole.ADMIN,),
         created_at=user.created_at,
@@ -185,9 +191,9 @@ async def test_whom_a_provider_names_is_found_by_issuer_and_subject(
 
 async def test_a_session_is_found_for_its_own_user_only(begin: Begin[UnitOfWork], queries: Queries) -> None:
     user, other = a_user(roles=(GlobalRole.SUPPORT,)), a_user()
-    session = a_session(user_id=user.id, expires_at=LATER, ended_at=LATER)
+    session = a_session(user_id=user.id, expires_at=LATER, ended_at=LATER, authenticated_at=NOW)
     await store(begin, user, other, session)
-    known = KnownSession(user.id, (GlobalRole.SUPPORT,), None, LATER, LATER)
+    known = KnownSession(user.id, (GlobalRole.SUPPORT,), None, LATER, LATER, NOW)
     assert await queries.identities.session(user.id, session.id) == known
     assert await queries.identities.session(other.id, session.id) is None
     assert await queries.identities.session(user.id, a_session().id) is None
@@ -360,7 +366,8 @@ async def test_an_address_that_changes_takes_its_invitations_along(
     invitation = an_invitation(workspace_id=team.workspace.id, invited_by=team.owner.user_id)
     await store(begin, invitation)
     async with begin() as uow:
-        await uow.users.save(team.outsider.edit(at=NOW, email=invitation.email))
+        moving = team.outsider.edit(at=NOW, email=invitation.email)
+        await uow.users.save(moving.take_pending_email(at=NOW))
 
     [view] = (await queries.invitations.mine(team.stranger.user_id, FIRST_PAGE)).items
 

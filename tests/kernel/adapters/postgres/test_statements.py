@@ -45,6 +45,7 @@ from application.kernel.commands.workspaces import (
     edit_workspace,
     restore_workspace,
 )
+from application.kernel.identity.email_changes import take_pending_email, undo_email_change
 from application.kernel.identity.identities import admit_stranger, link_identity, unlink_identity
 from application.kernel.identity.password_login import (
     change_password,
@@ -80,7 +81,7 @@ from domain.kernel.identity.identities import Link
 from domain.kernel.identity.signing_keys import SigningKey
 from domain.kernel.invitations import LIFETIME, Invitation
 from domain.kernel.memberships import Membership, Role
-from domain.kernel.users import GlobalRole
+from domain.kernel.users import GlobalRole, User
 from domain.kernel.workspaces import Workspace
 from kernel.specimen.commands.specimen_orders import create_specimen_order
 from kernel.specimen.domain.specimen_orders import SpecimenOrderAssigned
@@ -102,6 +103,7 @@ from kernel.world.builders import (
     address_of,
     an_email,
     an_invitation,
+    reauthenticated,
     store,
 )
 from kernel.world.resources import World as Surroundings
@@ -126,6 +128,7 @@ class World:
     session: Session
     link: Link
     shell: Link
+    pending: User
 
     @property
     def root(self) -> Caller:
@@ -175,6 +178,8 @@ async def world(
     expired = an_invitation(workspace_id=workspace_id, invited_by=owner, created_at=NOW - 2 * LIFETIME)
     session = a_session(user_id=owner, token_hash=fingerprint("current"), family_key="key")
     unlinked = a_user()
+    pending = a_user(email_verified_at=NOW, pending_email=an_email())
+    moved = a_user(email_verified_at=NOW)
     link, shell = a_link(user_id=owner), a_link(user_id=unlinked.id)
     users = [a_user() for _ in range(many)]
     await store(
@@ -189,6 +194,18 @@ async def world(
         unlinked,
         link,
         shell,
+        pending,
+        moved,
+        a_one_time_token(user_id=pending.id, email=pending.pending_email, token_hash=fingerprint("pending")),
+        *(
+            a_one_time_token(
+                purpose=Purpose.UNDO_EMAIL_CHANGE,
+                user_id=user.id,
+                email=email,
+                token_hash=fingerprint(secret),
+            )
+            for user, email, secret in ((pending, pending.email, "undo"), (moved, an_email(), "undo, moved"))
+        ),
         *(a_link(user_id=owner) for _ in range(many + 1)),
         *(
             a_one_time_token(
@@ -221,6 +238,7 @@ async def world(
         session=session,
         link=link,
         shell=shell,
+        pending=pending,
     )
 
 
@@ -237,6 +255,18 @@ async def _add_key(it: World) -> SigningKey:
 async def _remove_key(it: World) -> object:
     key = await _add_key(it)
     return await it.run(remove_signing_key, key, keys=[key, a_signing_key(number=2)])
+
+
+async def _confirm_pending(it: World) -> object:
+    return await it.run(confirm_email, a_caller(it.pending.id), token="pending")
+
+
+async def _undo_pending(it: World) -> object:
+    return await it.run(undo_email_change, token="undo")
+
+
+async def _undo_moved(it: World) -> object:
+    return await it.run(undo_email_change, token="undo, moved")
 
 
 async def _workspace(ask: Queries, actor: Caller, workspace: Workspace) -> object:
@@ -306,32 +336,57 @@ COMMANDS: dict[str, tuple[int, Operation]] = {
         lambda it: it.run(use_session, it.session.id, lifetime=timedelta(days=1), idle=timedelta(hours=1)),
     ),
     "revoke_session": (2, lambda it: it.run(revoke_session, it.session.id, secret="current")),
-    "end_session": (2, lambda it: it.run(end_session, it.team.owner, it.session.id)),
+    "end_session": (
+        2,
+        lambda it: it.run(end_session, reauthenticated(it.team.owner.user_id), it.session.id),
+    ),
+    "end_session, its own": (
+        2,
+        lambda it: it.run(
+            end_session, a_caller(it.team.owner.user_id, session_id=it.session.id), it.session.id
+        ),
+    ),
     "log_out": (
         2,
         lambda it: it.run(log_out, a_caller(it.team.owner.user_id, session_id=it.session.id)),
     ),
-    "log_out_everywhere": (1, lambda it: it.run(log_out_everywhere, it.team.owner)),
+    "log_out_everywhere": (
+        1,
+        lambda it: it.run(log_out_everywhere, reauthenticated(it.team.owner.user_id)),
+    ),
     # begin, user, change, sessions, commit
     "end_sessions_of": (5, lambda it: it.run(end_sessions_of, it.root, it.team.owner.user_id)),
-    # credential, change, sessions
+    # credential, change, sessions, mailed tokens
     "change_password": (
-        5,
+        6,
         lambda it: it.run(change_password, it.team.owner, outdated="$1", password_hash="$2"),
     ),
     # token
     "request_password_reset": (1, lambda it: it.run(request_password_reset, email=an_email())),
-    # token, user, credential; credential, sessions, user, token
-    "reset_password": (10, lambda it: it.run(reset_password, token="reset", password_hash="$2")),
+    # token, user, credential; credential, sessions, links, user, token, mailed tokens
+    "reset_password": (11, lambda it: it.run(reset_password, token="reset", password_hash="$2")),
     # user, token
     "request_email_verification": (2, lambda it: it.run(request_email_verification, it.team.owner)),
     # token, user; token, user
     "confirm_email": (6, lambda it: it.run(confirm_email, it.team.owner, token="verify")),
+    # token, user; token, holder of the address, mailed tokens, user
+    "confirm_email, of a pending address": (8, _confirm_pending),
+    # holder of the address, mailed tokens, user
+    "take_pending_email": (5, lambda it: it.run(take_pending_email, it.pending)),
+    # token, user; token, mailed tokens, later secrets, user
+    "undo_email_change, before it was confirmed": (8, _undo_pending),
+    # token, user; token, mailed tokens, later secrets, holder of the address, sessions, user
+    "undo_email_change": (10, _undo_moved),
     "add_signing_key": (1, _add_key),
     # add, then removal
     "remove_signing_key": (2, _remove_key),
     # user, change
     "edit_profile": (2, lambda it: it.run(edit_profile, it.team.owner, display_name="Augusta")),
+    # user, mailed tokens, change
+    "edit_profile, another address": (
+        5,
+        lambda it: it.run(edit_profile, reauthenticated(it.team.owner.user_id), email=an_email()),
+    ),
     "edit_profile, the same": (
         1,
         lambda it: it.run(edit_profile, it.team.owner, display_name="Owner"),
@@ -353,9 +408,9 @@ COMMANDS: dict[str, tuple[int, Operation]] = {
         1,
         lambda it: it.run(revoke_role, email=address_of(it.team.outsider), role=GlobalRole.ADMIN),
     ),
-    # user, change, sessions
-    "suspend_user": (5, lambda it: it.run(suspend_user, it.root, it.team.owner.user_id)),
-    "suspend_address": (5, lambda it: it.run(suspend_address, email=address_of(it.team.outsider))),
+    # user, change, sessions, mailed tokens
+    "suspend_user": (6, lambda it: it.run(suspend_user, it.root, it.team.owner.user_id)),
+    "suspend_address": (6, lambda it: it.run(suspend_address, email=address_of(it.team.outsider))),
     "restore_user, who is active": (1, lambda it: it.run(restore_user, it.root, it.team.owner.user_id)),
     "restore_address, which is active": (
         1,
@@ -371,25 +426,37 @@ COMMANDS: dict[str, tuple[int, Operation]] = {
         lambda it: it.run(admit_stranger, a_proof(), email_trusted=True),
     ),
     # link, change
-    "link_identity": (2, lambda it: it.run(link_identity, it.team.owner, a_proof())),
+    "link_identity": (
+        2,
+        lambda it: it.run(link_identity, reauthenticated(it.team.owner.user_id), a_proof()),
+    ),
     "link_identity, again": (
         1,
         lambda it: it.run(
-            link_identity, it.team.owner, a_proof(issuer=it.link.issuer, subject=it.link.subject)
+            link_identity,
+            reauthenticated(it.team.owner.user_id),
+            a_proof(issuer=it.link.issuer, subject=it.link.subject),
         ),
     ),
     # link, its user, lock, whether there is more, change, removal
     "link_identity, of a user who is nothing else": (
         8,
         lambda it: it.run(
-            link_identity, it.team.owner, a_proof(issuer=it.shell.issuer, subject=it.shell.subject)
+            link_identity,
+            reauthenticated(it.team.owner.user_id),
+            a_proof(issuer=it.shell.issuer, subject=it.shell.subject),
         ),
     ),
     # lock, change
-    "unlink_identity": (4, lambda it: it.run(unlink_identity, it.team.owner, it.link.id)),
+    "unlink_identity": (
+        4,
+        lambda it: it.run(unlink_identity, reauthenticated(it.team.owner.user_id), it.link.id),
+    ),
     "make_exchange_code": (
         1,
-        lambda it: it.run(make_exchange_code, it.team.owner.user_id, code="code", challenge="c"),
+        lambda it: it.run(
+            make_exchange_code, it.team.owner.user_id, code="code", challenge="c", authenticated_at=NOW
+        ),
     ),
     # token, removal
     "redeem_exchange_code": (2, lambda it: it.run(redeem_exchange_code, code="exchange", verifier="v" * 43)),

@@ -128,6 +128,13 @@ async def test_the_way_to_the_provider_says_everything_that_its_answer_is_held_a
     assert SECRETS.verifier not in address.query
 
 
+async def test_for_a_fresh_log_in_the_provider_asks_again_and_says_when_it_did(login: OidcLogin) -> None:
+    asked, fresh = [
+        parse_qs(urlsplit(await login.address(SECRETS, fresh=fresh)).query) for fresh in (False, True)
+    ]
+    assert fresh == asked | {"prompt": ["login"], "max_age": ["0"]}
+
+
 @pytest.mark.parametrize(
     "endpoint",
     [

@@ -124,6 +124,13 @@ async def test_eddsa_is_ed25519_by_its_old_name(preset: str, server: ProviderSer
         ({"iat": TIME - 700, "exp": TIME - 29}, {"issued_at": TIME - 700, "expires_at": TIME - 29}),
         ({"iat": TIME + 29}, {"issued_at": TIME + 29}),
         ({"nbf": TIME + 29}, {}),
+        ({"auth_time": TIME - 7200}, {"authenticated_at": TIME - 7200}),
+        ({"auth_time": TIME + 1}, {"authenticated_at": TIME}),  # nobody is let in after the token was issued
+        ({"auth_time": 1e300}, {}),
+        ({"auth_time": True}, {}),
+        ({"auth_time": -1}, {}),
+        ({"auth_time": "now"}, {}),
+        ({"auth_time": [TIME]}, {}),
         ({"exp": TIME + 86_400}, {"expires_at": TIME + 86_400}),
         ({"sub": "é" * 255}, {"subject": "é" * 255}),
         ({"sub": "auth0|507f1f77 x"}, {"subject": "auth0|507f1f77 x"}),
@@ -373,6 +380,7 @@ async def logged_in(
         {"azp": "web"},
         {"aud": ["shop", "web"], "azp": "web"},
         {"email": "ada@example.com", "email_verified": True},
+        {"auth_time": TIME - 7},
     ],
 )
 async def test_an_id_token_says_who_logged_in_to_the_client(
@@ -388,6 +396,7 @@ async def test_an_id_token_says_who_logged_in_to_the_client(
         client="web",
         email=claims.get("email"),
         email_verified="email" in claims,
+        authenticated_at=claims.get("auth_time"),
     )
     assert found.claims == forge_id.claims_of(**claims)
 

@@ -483,7 +483,8 @@ def test_no_preset_believes_what_is_signed_with_a_shared_secret() -> None:
 
 
 async def test_an_access_token_says_who_its_bearer_is(setup: Setup) -> None:
-    expected: dict[str, Any] = {"issuer": setup.server.issuer, **setup.shape.proof}
+    said = setup.shape.access.get("auth_time")
+    expected: dict[str, Any] = {"issuer": setup.server.issuer, **setup.shape.proof, "authenticated_at": said}
     assert await setup.read(setup.token()) == Claims(**expected, issued_at=TIME, expires_at=TIME + 300)
 
 

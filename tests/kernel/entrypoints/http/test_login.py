@@ -29,7 +29,7 @@ from entrypoints.kernel.providers import ProviderSettings
 from entrypoints.settings import Settings
 from kernel.servers.browser import Browser
 from kernel.specimen.service import Container, UnitOfWork
-from kernel.world.builders import a_one_time_token, a_user, a_user_id, store
+from kernel.world.builders import NOW, a_one_time_token, a_user, a_user_id, store
 from kernel.world.fakes import FakeClock
 from kernel.world.provider import ProviderServer, a_forger, answer, public
 
@@ -539,7 +539,7 @@ async def code(run: Runner[UnitOfWork], begin: Begin[UnitOfWork]) -> str:
     """What a page gets out of a log-in."""
     user = a_user()
     await store(begin, user)
-    await run(make_exchange_code, user.id, code="c" * 43, challenge=CHALLENGE)
+    await run(make_exchange_code, user.id, code="c" * 43, challenge=CHALLENGE, authenticated_at=NOW)
     return "c" * 43
 
 

@@ -113,6 +113,8 @@ KERNEL_ROWS: Matrix = {
     "POST /v1/auth/email-verification/confirmation": Row(
         allowed="member", done=204, other=404, send=json(token="verify")
     ),
+    "POST /v1/auth/email-change/reversal": anybody(204, send=json(token="undo")),
+    "POST /v1/auth/reauthentication": oneself(send=json(password=PASSWORD)),
     "POST /v1/auth/token": anybody(send=form(grant_type="refresh_token", refresh_token="<refresh_token>")),
     "POST /v1/auth/revoke": anybody(send=form(token="<refresh_token>")),
     "GET /v1/auth/providers": anybody(),
@@ -307,6 +309,7 @@ async def world(begin: Begin[UnitOfWork], container: Container) -> World:
         linked,
         a_one_time_token(purpose=Purpose.RESET_PASSWORD, token_hash=fingerprint("reset"), **mailed),
         a_one_time_token(purpose=Purpose.VERIFY_EMAIL, token_hash=fingerprint("verify"), **mailed),
+        a_one_time_token(purpose=Purpose.UNDO_EMAIL_CHANGE, token_hash=fingerprint("undo"), **mailed),
         a_one_time_token(
             purpose=Purpose.EXCHANGE,
             user_id=member.id,
@@ -370,20 +373,24 @@ class Callers:
         self._world, self._container, self._contract = world, container, contract
         self._stack, self._transport = stack, transport
 
-    async def client(self, name: str, *, expired: bool = False) -> AsyncClient:
+    async def client(
+        self, name: str, *, expired: bool = False, let_in: timedelta | None = timedelta(0)
+    ) -> AsyncClient:
+        """Whom a provider has let in so long ago, or with None nobody but a password."""
+
         async def check(response: Response) -> None:
             self._contract.check(response, await response.aread())
 
         client = AsyncClient(
             transport=self._transport,
             base_url=BASE_URL,
-            headers=await self._proof(name, expired=expired),
+            headers=await self._proof(name, expired=expired, let_in=let_in),
             event_hooks={"response": [check]},
         )
         self._stack.push_async_callback(client.aclose)
         return client
 
-    async def _proof(self, name: str, *, expired: bool) -> dict[str, str]:
+    async def _proof(self, name: str, *, expired: bool, let_in: timedelta | None) -> dict[str, str]:
         if name == "service" and not expired:
             basic = b64encode(f"billing:{CLIENT_SECRET}".encode()).decode()
             return {"authorization": f"Basic {basic}"}
@@ -393,11 +400,15 @@ class Callers:
         if name == "anonymous" and not expired:
             return {}
         user = self._world.people.get(name, self._world.people["member"])
-        return {"authorization": f"Bearer {await self._token(user, expired=expired)}"}
+        return {"authorization": f"Bearer {await self._token(user, expired=expired, let_in=let_in)}"}
 
-    async def _token(self, user: User, *, expired: bool) -> str:
+    async def _token(self, user: User, *, expired: bool, let_in: timedelta | None) -> str:
         now = datetime.now(UTC)
-        session = a_session(user_id=user.id, created_at=now - timedelta(days=1))
+        session = a_session(
+            user_id=user.id,
+            created_at=now - timedelta(days=1),
+            authenticated_at=None if let_in is None else now - let_in,
+        )
         await store(self._container.begin(), session)
         settings = self._container.settings()
         issuer = LocalTokenIssuer(
@@ -450,6 +461,47 @@ ROUTES = {
 }
 CHANGING = [name for name in ROWS if name in ROUTES and ROUTES[name].changes]
 KEYED = [name for name in ROWS if name in ROUTES and ROUTES[name].shape.keyed]
+
+
+# ── without a fresh proof of who somebody is ─────────────────────────────────────────────────────
+
+REAUTHENTICATED = [name for name in ROWS if name in ROUTES and ROUTES[name].shape.reauthenticated]
+IN_SOME_CASES = {"PATCH /v1/me": json(email="<new_email>")}
+"""What takes a fresh proof, where the row does not."""
+
+
+def test_these_change_how_somebody_gets_in_or_who_else_is_in() -> None:
+    """So that none of them can lose it by accident."""
+    assert {*REAUTHENTICATED} == {
+        "PATCH /v1/me",
+        "POST /v1/me/identities",
+        "DELETE /v1/me/identities/{link_id}",
+        "POST /v1/auth/logout/all",
+        "DELETE /v1/auth/sessions/{session_id}",
+    }
+
+
+@pytest.mark.parametrize("let_in", [None, timedelta(minutes=5), timedelta(days=1)], ids=str)
+@pytest.mark.parametrize("operation", REAUTHENTICATED)
+async def test_a_token_alone_changes_no_way_in_and_the_password_as_well_does(
+    operation: str, let_in: timedelta | None, world: World, callers: Callers
+) -> None:
+    row = ROWS[operation]
+    method, path = operation.split(" ")
+    client = await callers.client(row.allowed, let_in=let_in)
+    sent = IN_SOME_CASES.get(operation, row.send)(world.places)
+
+    async def send(**headers: str) -> Response:
+        return await client.request(method, path.format_map(world.places), headers=headers, **sent)
+
+    for proof in ({}, {"Reauthentication-Token": "guess"}):
+        refused = await send(**proof)
+        assert (refused.status_code, refused.json()["type"]) == (403, "/problems/reauthentication-required")
+        assert "POST /v1/auth/reauthentication" in refused.json()["detail"]
+        assert "www-authenticate" not in refused.headers  # a client would refresh its token, and try again
+    given = await client.post("/v1/auth/reauthentication", json={"password": PASSWORD})
+    assert given.json()["expires_in"] == 300
+    assert (await send(**{"Reauthentication-Token": given.json()["token"]})).status_code == row.done
 
 
 class Requests:

@@ -1,11 +1,11 @@
 """The built-in provider's records in PostgreSQL: credentials and sessions."""
 
+from collections.abc import Collection
 from dataclasses import replace
 from datetime import datetime
 from typing import ClassVar, override
 
 from sqlalchemy import (
-    ARRAY,
     CheckConstraint,
     Column,
     DateTime,
@@ -16,18 +16,23 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     Uuid,
+    any_,
     bindparam,
     cast,
     delete,
+    exists,
     func,
     insert,
     literal_column,
+    or_,
     select,
     update,
 )
+from sqlalchemy.dialects.postgresql import ARRAY
 
 from adapters.postgres.kernel.connection.database import Statement
 from adapters.postgres.kernel.connection.errors import Conflicts
+from adapters.postgres.kernel.outbox.events import event_values, recording
 from adapters.postgres.kernel.tables.mapping import column_names, loader
 from adapters.postgres.kernel.tables.paging import Listing, by_time
 from adapters.postgres.kernel.tables.queries import PostgresQueries
@@ -43,7 +48,9 @@ from application.kernel.queries.auth import (
     PasswordOwner,
     SessionView,
 )
+from domain.kernel.aggregate import Event
 from domain.kernel.identity.auth import (
+    VOIDED,
     Credential,
     OneTimeToken,
     OneTimeTokenId,
@@ -82,6 +89,7 @@ sessions = Table(
     Column("used_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     instant("expires_at"),
     instant("ended_at", nullable=True),
+    instant("authenticated_at", nullable=True),
     version(),
     Index(None, "user_id"),
     Index("ix_sessions_over", literal_column("LEAST(expires_at, ended_at)")),
@@ -100,6 +108,7 @@ one_time_tokens = Table(
     text("challenge", nullable=True),
     instant("created_at"),
     instant("expires_at"),
+    instant("authenticated_at", nullable=True),
     version(),
     UniqueConstraint("token_hash"),
     Index(None, "user_id"),
@@ -145,8 +154,12 @@ class PostgresSessions(PostgresRepository[Session, SessionId], Sessions):
         return replace(session, events=())
 
     @override
-    async def end_all(self, user_id: UserId, /, *, at: datetime, but: SessionId | None = None) -> None:
-        await self._transaction.change(_END_ALL, {"user": user_id, "at": at, "but": but})
+    async def end_all(
+        self, user_id: UserId, /, *, at: datetime, but: SessionId | None = None, event: Event | None = None
+    ) -> None:
+        values = {"user": user_id, "at": at, "but": but, "id": user_id}
+        events = event_values(() if event is None else (event,))
+        await self._transaction.change(_END_ALL, values | events)
 
     @override
     async def end_oldest(self, user_id: UserId, /, *, keeping: int, at: datetime) -> None:
@@ -188,7 +201,9 @@ _ended = (
     .returning(sessions.c.id)
     .cte("ended")
 )
-_END_ALL = Statement(select(func.count()).select_from(_ended))  # a row also where none was open
+_any_ended = select(literal_column("1").label("version")).where(exists(select(_ended.c.id))).cte("any_ended")
+# A row also where none was open.
+_END_ALL = Statement(select(func.count()).select_from(_ended).add_cte(recording(_any_ended)))
 
 _TAKE_TURNS = Statement(
     select(func.pg_advisory_xact_lock(func.hashtextextended(cast(bindparam("user", type_=Uuid), Text), 0)))
@@ -230,6 +245,12 @@ class PostgresOneTimeTokens(PostgresRepository[OneTimeToken, OneTimeTokenId], On
             _REMOVE_EARLIER, {"user": token.user_id, "its_purpose": token.purpose, "but": token.id}
         )
 
+    @override
+    async def void(
+        self, user_id: UserId, /, purposes: Collection[Purpose] = VOIDED, *, since: datetime | None = None
+    ) -> None:
+        await self._transaction.change(_VOID, {"user": user_id, "purposes": [*purposes], "since": since})
+
 
 _WITH_TOKEN = PostgresOneTimeTokens.selecting(
     lambda query: query.where(one_time_tokens.c.token_hash == bindparam("token_hash"))
@@ -246,6 +267,19 @@ _earlier = (
     .cte("earlier")
 )
 _REMOVE_EARLIER = Statement(select(func.count()).select_from(_earlier))
+
+_since = bindparam("since", type_=DateTime(timezone=True))
+_voided = (
+    delete(one_time_tokens)
+    .where(
+        one_time_tokens.c.user_id == bindparam("user"),
+        one_time_tokens.c.purpose == any_(bindparam("purposes", type_=ARRAY(Text))),
+        or_(_since.is_(None), one_time_tokens.c.created_at >= _since),
+    )
+    .returning(one_time_tokens.c.id)
+    .cte("voided")
+)
+_VOID = Statement(select(func.count()).select_from(_voided))
 
 
 class PostgresSigningKeys(PostgresRepository[SigningKey, SigningKeyId]):
@@ -311,6 +345,7 @@ _COOKIE = Statement(
         users.c.id,
         users.c.roles,
         users.c.suspended_at,
+        sessions.c.authenticated_at,
     )
     .join(users, users.c.id == sessions.c.user_id)
     .where(sessions.c.id == bindparam("session_id"), sessions.c.kind == SessionKind.COOKIE)

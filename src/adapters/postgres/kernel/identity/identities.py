@@ -114,7 +114,7 @@ def _nothing_else() -> Statement:
 _KNOWN = (users.c.id, users.c.roles, users.c.suspended_at)
 _LINKED = Statement(select(*_KNOWN).join(links, links.c.user_id == users.c.id).where(*_THE_ONE))
 _SESSION = Statement(
-    select(*_KNOWN, sessions.c.expires_at, sessions.c.ended_at)
+    select(*_KNOWN, sessions.c.expires_at, sessions.c.ended_at, sessions.c.authenticated_at)
     .join(sessions, sessions.c.user_id == users.c.id)
     .where(users.c.id == bindparam("user_id"), sessions.c.id == bindparam("session_id"))
 )

@@ -15,6 +15,7 @@ from application.kernel.paging import InvalidCursor, Page
 from application.kernel.ports.world import Contention, TimedOut, Unavailable
 from application.kernel.preconditions import PreconditionFailed
 from domain.kernel.errors import Invalid, NotFound, Stale, Unauthenticated
+from domain.kernel.identity.auth import ReauthenticationRequired
 from entrypoints.http.kernel.identity.cookies import CsrfTokenMissing, CsrfTokenWrong, ForeignOrigin
 from entrypoints.http.kernel.routing.problems import (
     MEDIA_TYPE,
@@ -32,6 +33,8 @@ from entrypoints.http.kernel.routing.problems import (
 
 # A route is authenticated by its dependencies or declared public here: none is left open by omission.
 PUBLIC: dict[str, Any] = {"security": []}
+
+REAUTHENTICATION_HEADER = "Reauthentication-Token"
 
 COOKIE_SCHEME = "cookie"
 """What stands in for a bearer token where the client is a browser."""
@@ -109,6 +112,8 @@ class Shape:
     must_match: bool = False
     keyed: bool = False
     """It takes an `Idempotency-Key`."""
+    reauthenticated: bool = False
+    """It takes a fresh proof of who sends the request, always or in some cases."""
     deprecated: bool = False
 
 
@@ -128,6 +133,12 @@ def parameters(shape: Shape, *, reads: bool) -> list[dict[str, Any]]:
             "with the same key: it is done once, and answered alike for a day."
         )
         found.append(_header("Idempotency-Key", what, schema=_KEY))
+    if shape.reauthenticated:
+        what = (
+            "The `token` of `POST /v1/auth/reauthentication`, where a fresh proof of who you are is needed; "
+            "not needed within minutes of a log-in at a provider."
+        )
+        found.append(_header(REAUTHENTICATION_HEADER, what))
     return found
 
 
@@ -181,6 +192,7 @@ def _errors(route: APIRoute, shape: Shape) -> Iterator[type[Exception]]:
     cases: Sequence[tuple[object, Sequence[type[Exception]]]] = (
         (not public, [Unauthenticated]),
         (not public and changes, [ForeignOrigin, CsrfTokenMissing, CsrfTokenWrong, Stale]),
+        (shape.reauthenticated, [ReauthenticationRequired]),
         (path, [_missing(route, shape)] if path else []),
         (read or route.body_field, [InvalidRequest]),
         (route.body_field, [Invalid, MalformedBody, UnsupportedMediaType]),

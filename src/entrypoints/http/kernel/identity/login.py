@@ -101,6 +101,10 @@ class Beginning(BaseModel):
     challenge: str | None = None
     """With `tokens`: the base64url of the SHA-256 of a secret that the page keeps (RFC 7636, S256)."""
 
+    fresh: bool = False
+    """Whether the provider shall ask for a new log-in there, so that this one counts as a fresh proof of who
+    somebody is."""
+
     response_mode: ResponseMode = ResponseMode.FRAGMENT
     """Where `code` and `error` stand; `query` for a page whose server reads them."""
 

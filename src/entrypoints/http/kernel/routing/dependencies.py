@@ -11,13 +11,15 @@ from fastapi.openapi.models import SecurityBase as SecurityModel
 from fastapi.security.base import SecurityBase
 from structlog.contextvars import bind_contextvars
 
+from application.kernel.admission import ensure_reauthenticated
 from application.kernel.identity.accounts import Linking
 from application.kernel.identity.cookie_sessions import CookieSessions
 from application.kernel.identity.password_login import PasswordLogin
 from application.kernel.identity.provider_login import ProviderLogin
+from application.kernel.identity.reauthentication import Reauthentication
 from application.kernel.identity.sessions import TokenSessions
 from application.kernel.ports.attempts import Peer
-from application.kernel.ports.callers import Caller, CookieVerifier, TokenVerifier
+from application.kernel.ports.callers import Caller, CookieVerifier, Reauthenticated, TokenVerifier
 from application.kernel.ports.logins import Seal
 from application.kernel.ports.storing import Clock
 from application.kernel.queries import KernelQueries
@@ -25,7 +27,7 @@ from application.kernel.run import Runner
 from application.kernel.unit_of_work import KernelUnitOfWork
 from domain.kernel.errors import Unauthenticated
 from domain.kernel.users import UserId
-from entrypoints.http.kernel.document.documentation import COOKIE_SCHEME
+from entrypoints.http.kernel.document.documentation import COOKIE_SCHEME, REAUTHENTICATION_HEADER
 from entrypoints.http.kernel.identity.cookies import CSRF_HEADER, SESSION, check_forgery, check_origin
 from entrypoints.http.kernel.server.readiness import Readiness
 from entrypoints.kernel.container import KernelContainer
@@ -46,6 +48,7 @@ class Provided:
     run: Runner[Any]
     queries: KernelQueries
     login: PasswordLogin
+    reauthentication: Reauthentication
     sessions: TokenSessions
     linking: Linking
     cookies: CookieVerifier
@@ -68,6 +71,7 @@ def provide(app: FastAPI, container: KernelContainer) -> None:
         run=container.run(),
         queries=container.queries(),
         login=container.password_login(),
+        reauthentication=container.reauthentication(),
         sessions=container.token_sessions(),
         linking=container.linking(),
         cookies=container.cookie_verifier(),
@@ -117,6 +121,25 @@ class Bearer(SecurityBase):
         if scheme.lower() != "bearer" or not token:
             raise Unauthenticated("Send an access token: `Authorization: Bearer …`.")
         return _known(request, await provided(request).tokens.verify(token.strip()))
+
+
+class ReauthenticatingBearer(Bearer):
+    """The same, as a `Reauthenticated` caller where the request brings a fresh proof of who they are."""
+
+    @override
+    async def __call__(self, request: Request) -> Caller:
+        caller = await super().__call__(request)
+        token = request.headers.get(REAUTHENTICATION_HEADER)
+        return provided(request).reauthentication.of(caller, token)
+
+
+class ReauthenticatedBearer(ReauthenticatingBearer):
+    """The same, for what nobody may do without."""
+
+    @override
+    async def __call__(self, request: Request) -> Reauthenticated:
+        """Raises ReauthenticationRequired as well."""
+        return ensure_reauthenticated(await super().__call__(request))
 
 
 class CookieBearer(Bearer):
@@ -189,6 +212,12 @@ async def _now(request: Request) -> datetime:
 Actor = Annotated[Caller, Depends(Bearer())]
 """The caller whom the bearer token or the session cookie identifies; 401 without a valid one."""
 
+ReauthenticatedActor = Annotated[Reauthenticated, Depends(ReauthenticatedBearer())]
+"""The same who has just proved anew who they are; without a fresh proof the answer is 403."""
+
+ReauthenticatingActor = Annotated[Caller | Reauthenticated, Depends(ReauthenticatingBearer())]
+"""The same, who may have: for a use case that asks for it in some cases alone."""
+
 ByCookie = Annotated[Caller, Depends(CookieBearer())]
 """The caller whom the session cookie identifies; 401 without a valid one."""
 
@@ -212,6 +241,9 @@ Cookies = Annotated[Mapping[str, str], Depends(_cookies)]
 
 SameSite = Annotated[str, Depends(_same_site)]
 """Which requests of other sites carry the session cookie: lax, strict or none."""
+
+Proofs = Annotated[Reauthentication, Depends(given("reauthentication"))]
+"""Fresh proofs of who somebody is."""
 
 Links = Annotated[Linking, Depends(given("linking"))]
 """Links by proof."""

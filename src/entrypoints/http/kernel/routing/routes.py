@@ -12,7 +12,7 @@ from datetime import UTC, date, datetime, time
 from email.utils import format_datetime
 from http import HTTPStatus
 from inspect import getdoc
-from typing import Any, TypedDict, Unpack, get_origin, get_type_hints, override
+from typing import Any, TypedDict, Unpack, get_args, get_origin, get_type_hints, override
 from urllib.parse import quote, unquote
 
 import msgspec
@@ -25,6 +25,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from application.kernel.idempotency import once
 from application.kernel.paging import Page
+from application.kernel.ports.callers import Reauthenticated
 from application.kernel.run import Runner
 from domain.kernel.aggregate import Aggregate
 from domain.kernel.errors import NotFound
@@ -180,6 +181,7 @@ class Route(APIRoute):
             must_match=options.get("must_match", False),
             keyed=method == "POST" and self.runner is not None and not self.unkeyed,
             deprecated=deprecation is not None,
+            reauthenticated=_reauthenticates(endpoint),
         )
         super().__init__(
             prefix + path,
@@ -313,6 +315,11 @@ def _runner_of(endpoint: Endpoint) -> str | None:
     """The name of the argument through which it runs a use case."""
     hints = get_type_hints(endpoint).items()
     return next((name for name, hint in hints if get_origin(hint) is Runner), None)
+
+
+def _reauthenticates(endpoint: Endpoint) -> bool:
+    """Whether it asks for a caller who has, or may have, proved anew who they are."""
+    return any(Reauthenticated in {hint, *get_args(hint)} for hint in get_type_hints(endpoint).values())
 
 
 def _writer(route: Route) -> Callable[[object, Request], Response]:

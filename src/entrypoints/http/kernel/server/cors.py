@@ -7,6 +7,7 @@ from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from entrypoints.http.kernel.document.documentation import REAUTHENTICATION_HEADER
 from entrypoints.http.kernel.identity.cookies import CSRF_HEADER
 from entrypoints.http.kernel.routing.problems import PreflightRefused, problem
 from entrypoints.kernel.origins import is_among
@@ -19,6 +20,7 @@ READ_FROM_SCRIPTS = (
     "If-Match",
     "If-None-Match",
     CSRF_HEADER,
+    REAUTHENTICATION_HEADER,
     "X-Request-ID",
     # What libraries for traces send along with every request (W3C Trace Context, W3C Baggage, Sentry).
     "traceparent",

@@ -7,10 +7,12 @@ from fastapi import Body
 from application.kernel.admission import NotPermitted
 from application.kernel.identity import sessions as commands
 from application.kernel.identity.password_login import PasswordLogin
+from application.kernel.identity.reauthentication import Reauthentication, ReauthenticationToken
 from application.kernel.identity.sessions import TokenPair, TokenSessions
 from application.kernel.paging import Page
 from application.kernel.queries.auth import SessionView
 from application.kernel.queries.users import Profile
+from domain.kernel.errors import Stale
 from domain.kernel.identity.auth import (
     NoSession,
     NothingToVerify,
@@ -27,7 +29,17 @@ from domain.kernel.identity.auth import (
 )
 from domain.kernel.identity.passwords import PASSWORD_LEAST, PASSWORD_MOST
 from domain.kernel.users import DISPLAY_NAME_MOST, EMAIL_MOST, EmailTaken, User, UserId, UserNotFound
-from entrypoints.http.kernel.routing.dependencies import Actor, Ask, FromPeer, Login, Run, Tokens
+from entrypoints.http.kernel.routing.dependencies import (
+    Actor,
+    Ask,
+    FromPeer,
+    Login,
+    Proofs,
+    ReauthenticatedActor,
+    ReauthenticatingActor,
+    Run,
+    Tokens,
+)
 from entrypoints.http.kernel.routing.inputs import Paging, strict, text
 from entrypoints.http.kernel.routing.routes import Router
 
@@ -65,6 +77,13 @@ class Refreshing(TypedDict):
     """The refresh token of the answer before."""
 
     refresh_token: str
+
+
+@strict
+class PasswordProof(TypedDict):
+    """The password of whoever is logged in."""
+
+    password: PasswordText
 
 
 @strict
@@ -145,7 +164,7 @@ async def get_session(session_id: SessionId, actor: Actor, ask: Ask) -> SessionV
 
 
 @router.delete("/auth/sessions/{session_id}", use_case=commands.end_session, changes=Session)
-async def end_session(session_id: SessionId, actor: Actor, run: Run) -> None:
+async def end_session(session_id: SessionId, actor: ReauthenticatingActor, run: Run) -> None:
     await run(commands.end_session, actor, session_id)
 
 
@@ -157,7 +176,7 @@ async def log_out(actor: Actor, run: Run) -> None:
 
 
 @router.post("/auth/logout/all", use_case=commands.log_out_everywhere, unkeyed=HAS_ENDED)
-async def log_out_everywhere(actor: Actor, run: Run) -> None:
+async def log_out_everywhere(actor: ReauthenticatedActor, run: Run) -> None:
     await run(commands.log_out_everywhere, actor)
 
 
@@ -169,6 +188,18 @@ async def log_out_everywhere(actor: Actor, run: Run) -> None:
 )
 async def end_sessions_of(user_id: UserId, actor: Actor, run: Run) -> None:
     await run(commands.end_sessions_of, actor, user_id)
+
+
+@router.post(
+    "/auth/reauthentication",
+    use_case=Reauthentication.confirm,
+    unkeyed=SHOWS_TOKENS,
+    refuses=(WrongPassword, PasswordsDisabled, TooManyAttempts),
+)
+async def reauthenticate_user(
+    actor: Actor, proofs: Proofs, body: Annotated[PasswordProof, Body()]
+) -> ReauthenticationToken:
+    return await proofs.confirm(actor, **body)
 
 
 @router.post(
@@ -217,7 +248,18 @@ async def request_email_verification(actor: Actor, login: Login) -> None:
     "/auth/email-verification/confirmation",
     use_case=PasswordLogin.confirm_email,
     unkeyed="the secret is good once",
-    refuses=(OneTimeTokenNotFound,),
+    refuses=(OneTimeTokenNotFound, EmailTaken),
 )
 async def confirm_email(actor: Actor, login: Login, body: Annotated[Proof, Body()]) -> None:
     await login.confirm_email(actor, **body)
+
+
+@router.post(
+    "/auth/email-change/reversal",
+    use_case=PasswordLogin.undo_email_change,
+    public=True,
+    unkeyed="the secret is good once",
+    refuses=(OneTimeTokenNotFound, EmailTaken, Stale),
+)
+async def undo_email_change(login: Login, body: Annotated[Proof, Body()]) -> None:
+    await login.undo_email_change(**body)

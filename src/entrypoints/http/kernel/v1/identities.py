@@ -9,7 +9,7 @@ from application.kernel.identity.accounts import Linking
 from application.kernel.paging import Page
 from application.kernel.queries.identities import LinkView
 from domain.kernel.identity.identities import LastWayIn, Link, LinkedElsewhere, LinkId, NothingToLink
-from entrypoints.http.kernel.routing.dependencies import Actor, Ask, Links, Run
+from entrypoints.http.kernel.routing.dependencies import Actor, Ask, Links, ReauthenticatedActor, Run
 from entrypoints.http.kernel.routing.inputs import Paging, strict
 from entrypoints.http.kernel.routing.routes import Router
 
@@ -32,7 +32,7 @@ class NewLink(TypedDict):
     location="/me/identities/{id}",
     refuses=(LinkedElsewhere, NothingToLink),
 )
-async def link_identity(actor: Actor, links: Links, body: Annotated[NewLink, Body()]) -> Link:
+async def link_identity(actor: ReauthenticatedActor, links: Links, body: Annotated[NewLink, Body()]) -> Link:
     return await links.link(actor, **body)
 
 
@@ -51,5 +51,5 @@ async def get_identity(link_id: LinkId, actor: Actor, ask: Ask) -> LinkView:
 @router.delete(
     "/me/identities/{link_id}", use_case=commands.unlink_identity, changes=Link, refuses=(LastWayIn,)
 )
-async def unlink_identity(link_id: LinkId, actor: Actor, run: Run) -> None:
+async def unlink_identity(link_id: LinkId, actor: ReauthenticatedActor, run: Run) -> None:
     await run(commands.unlink_identity, actor, link_id)

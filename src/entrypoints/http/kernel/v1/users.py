@@ -12,7 +12,6 @@ from application.kernel.queries.users import Profile, UserFilter, UserSortKey, U
 from domain.kernel.users import (
     DISPLAY_NAME_MOST,
     EMAIL_MOST,
-    EmailTaken,
     GlobalRole,
     OwnAccount,
     User,
@@ -20,7 +19,7 @@ from domain.kernel.users import (
     UserNotFound,
 )
 from entrypoints.http.kernel.document.examples import INSTANT
-from entrypoints.http.kernel.routing.dependencies import Actor, Ask, Run
+from entrypoints.http.kernel.routing.dependencies import Actor, Ask, ReauthenticatingActor, Run
 from entrypoints.http.kernel.routing.inputs import strict, text
 from entrypoints.http.kernel.routing.lists import ListQuery
 from entrypoints.http.kernel.routing.routes import Router
@@ -54,9 +53,9 @@ async def get_profile(actor: Actor, ask: Ask) -> Profile:
     use_case=commands.edit_profile,
     changes=User,
     response_model=Profile,
-    refuses=(UserNotFound, EmailTaken),
+    refuses=(UserNotFound,),
 )
-async def edit_profile(actor: Actor, run: Run, body: Annotated[ProfilePatch, Body()]) -> User:
+async def edit_profile(actor: ReauthenticatingActor, run: Run, body: Annotated[ProfilePatch, Body()]) -> User:
     return await run(commands.edit_profile, actor, **body)
 
 

@@ -8,7 +8,11 @@ import pytest
 from dependency_injector import providers
 from httpx2 import AsyncClient
 
-from application.kernel.identity.attempts import FAILURES_OF_ACCOUNT_FROM_ADDRESS, MAILS_TO_ADDRESS
+from application.kernel.identity.attempts import (
+    FAILURES_OF_ACCOUNT_FROM_ADDRESS,
+    FAILURES_OF_CURRENT_PASSWORD,
+    MAILS_TO_ADDRESS,
+)
 from entrypoints.kernel import worker
 from entrypoints.settings import Settings
 from kernel.specimen.service import Container
@@ -135,6 +139,17 @@ def bearing(tokens: dict[str, Any]) -> dict[str, str]:
     return {"authorization": f"Bearer {tokens['access_token']}"}
 
 
+PROOF = "reauthentication-token"
+
+
+async def proving(client: AsyncClient, tokens: dict[str, Any]) -> dict[str, str]:
+    """The same, with the password given once more."""
+    body = {"password": PASSWORD}
+    answer = await client.post("/v1/auth/reauthentication", json=body, headers=bearing(tokens))
+    assert answer.status_code == 200
+    return bearing(tokens) | {PROOF: answer.json()["token"]}
+
+
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
     """Nothing is remembered of a token, so that what ends, ends at once."""
@@ -160,7 +175,7 @@ async def test_a_session_that_is_ended_is_over_for_both_of_its_tokens(
     mine, other = await log_in(), await log_in()
     page = (await client.get("/v1/auth/sessions", headers=bearing(mine))).json()
     (theirs,) = (item["id"] for item in page["items"] if not item["current"])
-    ended = await client.delete(f"/v1/auth/sessions/{theirs}", headers=bearing(mine))
+    ended = await client.delete(f"/v1/auth/sessions/{theirs}", headers=await proving(client, mine))
     assert ended.status_code == 204
     assert (await client.get("/v1/me", headers=bearing(other))).status_code == 401
     refreshed = await client.post("/v1/auth/refresh", json={"refresh_token": other["refresh_token"]})
@@ -187,7 +202,7 @@ async def test_logging_out_here_or_everywhere(
     path: str, others: int, client: AsyncClient, log_in: LogIn
 ) -> None:
     here, there = await log_in(), await log_in()
-    assert (await client.post(path, headers=bearing(here))).status_code == 204
+    assert (await client.post(path, headers=await proving(client, here))).status_code == 204
     assert (await client.get("/v1/me", headers=bearing(here))).status_code == 401
     assert (await client.get("/v1/me", headers=bearing(there))).status_code == others
     assert (await client.post("/v1/auth/refresh", json=refreshing(here))).status_code == 401
@@ -393,20 +408,100 @@ async def test_the_mail_may_be_asked_for_again_and_then_only_the_new_one_is_good
         assert answer.status_code == status
 
 
-async def test_another_address_has_to_be_proved_anew(
-    client: AsyncClient, log_in: LogIn, mailer: FakeMailer, work: Callable[[], Awaitable[None]]
+async def test_another_address_has_to_be_proved_anew_and_is_no_way_in_before(
+    client: AsyncClient,
+    log_in: LogIn,
+    mailer: FakeMailer,
+    work: Callable[[], Awaitable[None]],
+    credentials: dict[str, str],
 ) -> None:
     await work()
     to_the_old, tokens = secret_in(mailer), await log_in()
     changed = an_email()
-    patched = await client.patch("/v1/me", json={"email": changed}, headers=bearing(tokens))
+    patched = await client.patch("/v1/me", json={"email": changed}, headers=await proving(client, tokens))
     assert patched.status_code == 200
     await work()
-    assert mailer.sent[-1].to == changed
+    assert [mail.to for mail in mailer.sent[1:]] == [
+        changed
+    ]  # the old one was never proved: it is told nothing
+    at_the_new = credentials | {"email": changed}
+    assert (await client.post("/v1/auth/login", json=credentials)).status_code == 200
+    assert (await client.post("/v1/auth/login", json=at_the_new)).status_code == 401
     for secret, status in ((to_the_old, 404), (secret_in(mailer), 204)):
         proof = {"token": secret}
         answer = await client.post(CONFIRMATION, json=proof, headers=bearing(tokens))
         assert answer.status_code == status
+    assert (await client.post("/v1/auth/login", json=at_the_new)).status_code == 200
+    assert (await client.post("/v1/auth/login", json=credentials)).status_code == 401
+
+
+REVERSAL = "/v1/auth/email-change/reversal"
+
+
+@pytest.fixture
+async def verified(
+    client: AsyncClient, log_in: LogIn, mailer: FakeMailer, work: Callable[[], Awaitable[None]]
+) -> dict[str, Any]:
+    """The tokens of somebody who has proved their address; nothing else has been mailed."""
+    await work()
+    tokens = await log_in()
+    proof = {"token": secret_in(mailer)}
+    assert (await client.post(CONFIRMATION, json=proof, headers=bearing(tokens))).status_code == 204
+    mailer.sent.clear()
+    return tokens
+
+
+@pytest.mark.parametrize("confirmed", [False, True])
+async def test_the_old_address_undoes_a_change_whether_it_was_confirmed_or_not(
+    confirmed: bool,
+    client: AsyncClient,
+    verified: dict[str, Any],
+    mailer: FakeMailer,
+    work: Callable[[], Awaitable[None]],
+    *,
+    credentials: dict[str, str],
+) -> None:
+    proved, changed = await proving(client, verified), an_email()
+    assert (await client.patch("/v1/me", json={"email": changed}, headers=proved)).status_code == 200
+    await work()
+    (undo,) = (mail for mail in mailer.sent if mail.to == credentials["email"])
+    (verify,) = (mail for mail in mailer.sent if mail.to == changed)
+    verify_secret, undo_secret = (mail.text.partition("#token=")[2].split()[0] for mail in (verify, undo))
+    if confirmed:
+        answer = await client.post(CONFIRMATION, json={"token": verify_secret}, headers=proved)
+        assert answer.status_code == 204
+        await work()
+        assert (mailer.sent[-1].to, "was changed" in mailer.sent[-1].subject) == (credentials["email"], True)
+        reset = {"email": changed}
+        assert (await client.post("/v1/auth/password-reset", json=reset)).status_code == 204
+        await work()
+    assert (await client.post(REVERSAL, json={"token": undo_secret})).status_code == 204
+    after = await client.get("/v1/me", headers=proved)
+    assert after.status_code == (401 if confirmed else 200)
+    assert (await client.post("/v1/auth/login", json=credentials)).status_code == 200
+    for secret in (secret_in(mailer), verify_secret):
+        body = {"token": secret, "password": NEXT}
+        assert (await client.post("/v1/auth/password-reset/confirmation", json=body)).status_code == 404
+    again = await client.post(REVERSAL, json={"token": undo_secret})
+    assert (again.status_code, again.json()["type"]) == (404, "/problems/one-time-token-not-found")
+
+
+async def test_a_reauthentication_is_good_in_its_own_session_alone(
+    client: AsyncClient, log_in: LogIn
+) -> None:
+    here, there = await log_in(), await log_in()
+    stolen = bearing(there) | {"reauthentication-token": (await proving(client, here))[PROOF]}
+    refused = await client.post("/v1/auth/logout/all", headers=stolen)
+    assert (refused.status_code, refused.json()["type"]) == (403, "/problems/reauthentication-required")
+
+
+async def test_a_wrong_password_is_no_fresh_proof_and_is_counted(client: AsyncClient, log_in: LogIn) -> None:
+    mine = bearing(await log_in())
+    for _ in range(FAILURES_OF_CURRENT_PASSWORD):
+        wrong = await client.post("/v1/auth/reauthentication", json={"password": "guess"}, headers=mine)
+        assert (wrong.status_code, wrong.json()["type"]) == (403, "/problems/wrong-password")
+    right = await client.post("/v1/auth/reauthentication", json={"password": PASSWORD}, headers=mine)
+    assert (right.status_code, right.json()["type"]) == (429, "/problems/too-many-attempts")
 
 
 async def test_who_has_forgotten_the_password_sets_another_with_what_was_mailed(

@@ -1,6 +1,8 @@
 """The providers' accounts with which a user can log in, over HTTP."""
 
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 from dependency_injector import providers
@@ -34,6 +36,21 @@ def container(container: Container, proof: Claims) -> Container:
     linking = providers.Singleton(Linking, container.run, proving, local_issuer="http://localhost:8000")
     container.linking.override(linking)
     return container
+
+
+def let_in(caller: Caller) -> Caller:
+    """Whom a provider has let in just now, which counts as a fresh proof of who they are."""
+    return replace(caller, authenticated_at=datetime.now(UTC))
+
+
+@pytest.fixture
+def member(as_: As, team: Team) -> AsyncClient:
+    return as_(let_in(team.member))
+
+
+@pytest.fixture
+def stranger(as_: As, team: Team) -> AsyncClient:
+    return as_(let_in(team.stranger))
 
 
 async def linked(client: AsyncClient) -> list[tuple[str, str]]:
@@ -86,7 +103,7 @@ async def test_the_last_way_to_log_in_stays(as_: As, begin: Begin[UnitOfWork]) -
     user = a_user()
     one, two = a_link(user_id=user.id), a_link(user_id=user.id)
     await store(begin, user, one, two)
-    client = as_(a_caller(user.id))
+    client = as_(let_in(a_caller(user.id)))
     assert (await client.delete(f"/v1/me/identities/{one.id}")).status_code == 204
     refused = await client.delete(f"/v1/me/identities/{two.id}")
     assert (refused.status_code, refused.json()["type"]) == (409, "/problems/last-way-in")

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from httpx2 import AsyncClient
@@ -16,6 +16,11 @@ from kernel.specimen.service import UnitOfWork
 from kernel.world.builders import NOW, Team, a_caller, a_user, a_user_id, an_email, store
 
 type As = Callable[[Caller], AsyncClient]
+
+
+def let_in(caller: Caller) -> Caller:
+    """Whom a provider has let in just now, which counts as a fresh proof of who they are."""
+    return replace(caller, authenticated_at=datetime.now(UTC))
 
 
 async def test_everybody_sees_their_own_profile(member: AsyncClient, team: Team) -> None:
@@ -33,9 +38,21 @@ async def test_a_profile_can_be_edited(member: AsyncClient, team: Team) -> None:
     assert (await member.get("/v1/me")).json() == edited.json()
 
 
-async def test_the_address_of_another_account_is_refused(member: AsyncClient, team: Team) -> None:
-    refused = await member.patch("/v1/me", json={"email": team.users[Role.OWNER].email})
-    assert (refused.status_code, refused.json()["type"]) == (409, "/problems/email-taken")
+async def test_another_address_takes_a_fresh_proof(member: AsyncClient) -> None:
+    before = await member.get("/v1/me")
+    for email in (an_email(), before.json()["email"] + ".example"):
+        refused = await member.patch("/v1/me", json={"email": email, "display_name": "Grace"})
+        assert (refused.status_code, refused.json()["type"]) == (403, "/problems/reauthentication-required")
+    assert (await member.get("/v1/me")).content == before.content
+    same = {"email": before.json()["email"].upper(), "display_name": "Grace"}
+    assert (await member.patch("/v1/me", json=same)).status_code == 200
+
+
+async def test_whether_an_address_is_anothers_is_not_told(as_: As, team: Team) -> None:
+    member = as_(let_in(team.member))
+    for email in (team.users[Role.OWNER].email, an_email()):
+        answer = await member.patch("/v1/me", json={"email": email})
+        assert (answer.status_code, answer.json()["pending_email"]) == (200, email)
 
 
 @pytest.mark.parametrize("body", [{"display_name": None}, {"email": ""}, {"email": None}, {"id": "1"}])
@@ -62,15 +79,18 @@ async def test_a_profile_without_an_address_says_so(as_: As, begin: Begin[UnitOf
     assert (profile["email"], profile["email_verified"], profile["roles"]) == (None, False, [])
 
 
-async def test_another_address_has_to_be_proved_anew(as_: As, begin: Begin[UnitOfWork]) -> None:
+async def test_another_address_is_pending_and_the_one_so_far_stays(as_: As, begin: Begin[UnitOfWork]) -> None:
     user = a_user(email_verified_at=NOW, roles=(GlobalRole.SUPPORT,))
     await store(begin, user)
-    client = as_(a_caller(user.id))
+    client, another = as_(let_in(a_caller(user.id))), an_email()
     profile = (await client.get("/v1/me")).json()
-    assert (profile["email_verified"], profile["roles"]) == (True, ["support"])
-    edited = (await client.patch("/v1/me", json={"email": an_email()})).json()
-    assert edited["email_verified"] is False
+    assert (profile["email_verified"], profile["pending_email"]) == (True, None)
+    assert profile["roles"] == ["support"]
+    edited = (await client.patch("/v1/me", json={"email": another})).json()
+    assert edited == profile | {"pending_email": another, "version": 2}
     assert (await client.get("/v1/me")).json() == edited
+    kept = (await client.patch("/v1/me", json={"email": user.email})).json()
+    assert kept == profile | {"version": 3}
 
 
 # ── looking after users ──────────────────────────────────────────────────────────────────────────
