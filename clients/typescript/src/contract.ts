@@ -16,6 +16,8 @@ export const PROBLEM_CODES = [
     "malformed-body",
     /** 400: This is not HTTP. */
     "malformed-request",
+    /** 400: Scripts of this origin may not send such a request. */
+    "preflight-refused",
     /** 400: This grant type is not supported. */
     "unsupported-grant-type",
     /** 401: The code has been used, has expired, or does not go with this verifier; log in again. */
@@ -52,6 +54,8 @@ export const PROBLEM_CODES = [
     "owners-only",
     /** 403: This service has no log-in with a password. */
     "passwords-disabled",
+    /** 403: This needs a fresh proof of who you are. */
+    "reauthentication-required",
     /** 403: The current password is wrong. */
     "wrong-password",
     /** 404: There is no such comment, or it is not in a workspace of yours. */
@@ -162,6 +166,8 @@ export const PROBLEM_CODES = [
     "contention",
     /** 503: The service is not available now. */
     "not-ready",
+    /** 503: The service is stopping; another process may take the request. */
+    "shutting-down",
     /** 503: Something the service depends on is not available; try again soon. */
     "unavailable",
     /** 504: Something the service depends on took too long. */

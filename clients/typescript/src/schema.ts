@@ -45,6 +45,28 @@ export interface paths {
         patch: operations["change_roles"];
         trace?: never;
     };
+    "/v1/admin/users/{user_id}/sessions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * End sessions of
+         * @description Whoever manages users may end all sessions of anybody; who may log in can open new ones.
+         *
+         *     What an external provider's tokens open is no session of ours, and goes on: suspend the user.
+         */
+        delete: operations["end_sessions_of"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/admin/users/{user_id}/suspension": {
         parameters: {
             query?: never;
@@ -57,6 +79,8 @@ export interface paths {
         /**
          * Suspend user
          * @description Whoever manages users may suspend somebody else: their sessions end, and nobody lets them in again.
+         *
+         *     What was mailed to them to prove an address or to reset the password is void.
          */
         post: operations["suspend_user"];
         /**
@@ -97,6 +121,29 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/auth/email-change/reversal": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Undo email change
+         * @description Whoever has the secret that was mailed to the address before undoes the change, within seven days.
+         *
+         *     Until the new address is confirmed, it is only pending no more. Afterwards the old one is the user's
+         *     again, and all of their sessions end; refused when somebody else has proved it by now.
+         */
+        post: operations["undo_email_change"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/auth/email-verification": {
         parameters: {
             query?: never;
@@ -132,7 +179,9 @@ export interface paths {
          * Confirm email
          * @description Whoever is logged in and has the secret that was mailed proves their address, once; good for a day.
          *
-         *     Not by the secret alone: else somebody registers another one's address, and has its owner confirm it.
+         *     A pending address is the user's from then on, in place of the one before; refused when somebody else
+         *     has proved it by now. Not by the secret alone: else somebody registers another one's address, and has
+         *     its owner confirm it.
          */
         post: operations["confirm_email"];
         delete?: never;
@@ -238,7 +287,9 @@ export interface paths {
         put?: never;
         /**
          * Log out everywhere
-         * @description Everybody may end all of their sessions at once, this one too.
+         * @description Everybody may end all of their sessions at once, this one too; they are told by mail.
+         *
+         *     It takes a fresh proof of who they are: else whoever has a token keeps its owner out.
          */
         post: operations["log_out_everywhere"];
         delete?: never;
@@ -322,7 +373,8 @@ export interface paths {
          * Begin login
          * @description Anybody may log in; refused where the way back does not lead to our own front end.
          *
-         *     With tokens, `challenge` is the S256 of a secret that the application keeps (RFC 7636 §4.2).
+         *     With tokens, `challenge` is the S256 of a secret that the application keeps (RFC 7636 §4.2). A `fresh`
+         *     log-in asks the provider not to let anybody in who is only logged in there from before.
          */
         get: operations["begin_login"];
         put?: never;
@@ -355,6 +407,29 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/auth/reauthentication": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Reauthenticate user
+         * @description Everybody who has a password may prove with it that it is they who send requests.
+         *
+         *     The token goes along as `Reauthentication-Token` with requests that ask for a fresh proof. After too
+         *     many wrong passwords it has to wait.
+         */
+        post: operations["reauthenticate_user"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/auth/refresh": {
         parameters: {
             query?: never;
@@ -366,7 +441,8 @@ export interface paths {
         put?: never;
         /**
          * Refresh tokens
-         * @description Each refresh token is good for one use; a second use ends the session for everybody.
+         * @description Each refresh token is good for one use, which may be repeated for some seconds: the answer is lost
+         *     at times, and tabs do not wait for each other. A later second use ends the session for everybody.
          */
         post: operations["refresh_tokens"];
         delete?: never;
@@ -454,6 +530,8 @@ export interface paths {
         /**
          * End session
          * @description Everybody may end their own sessions; another's, or one that has ended, is not to be found.
+         *
+         *     One that is not the request's own takes a fresh proof of who they are, and they are told by mail.
          */
         delete: operations["end_session"];
         options?: never;
@@ -596,9 +674,11 @@ export interface paths {
         head?: never;
         /**
          * Edit profile
-         * @description Everybody may edit their own profile; refused when the e-mail address is another account's.
+         * @description Everybody may edit their own profile; another e-mail address takes a fresh proof of who they are.
          *
-         *     Another address has to be proved anew.
+         *     It is `pending_email` until what is mailed there is confirmed; until then the address stays as it is, and
+         *     what is mailed to it, where it is verified, undoes the change for seven days. With the present address
+         *     nothing is pending any more.
          */
         patch: operations["edit_profile"];
         trace?: never;
@@ -620,6 +700,7 @@ export interface paths {
          * Link identity
          * @description Everybody may link the account of a provider that they have an access token of.
          *
+         *     It is one more way to log in, so it takes a fresh proof of who they are, and they are told by mail.
          *     Refused when it is another user's, unless that user came into being by such a token and did nothing
          *     yet: then the two become one.
          */
@@ -647,6 +728,8 @@ export interface paths {
         /**
          * Unlink identity
          * @description Everybody may unlink their own; refused when there would be no other way left to log in.
+         *
+         *     It takes a fresh proof of who they are, and they are told by mail.
          */
         delete: operations["unlink_identity"];
         options?: never;
@@ -869,7 +952,7 @@ export interface paths {
          * Create workspace
          * @description Everybody may create a workspace, and becomes its owner; refused when the slug is taken.
          *
-         *     Without a slug, one is made from the name.
+         *     Without a slug, one is made from the name that no other workspace has.
          */
         post: operations["create_workspace"];
         delete?: never;
@@ -1260,7 +1343,10 @@ export interface components {
         NewWorkspace: {
             /** @example Analytical Engines */
             name: string;
-            /** @description Unique in the whole service. Without one it is made from the name. */
+            /**
+             * @description Unique in the whole service. Without one it is made from the name, and gets letters by chance behind it
+             *     where another workspace has that.
+             */
             slug?: string | null;
         };
         /** @description What happened, to which task, and who did it, by the names they have now. */
@@ -1387,6 +1473,11 @@ export interface components {
             /** @example violet kettle hums at dawn */
             new_password: string;
         };
+        /** @description The password of whoever is logged in. */
+        PasswordProof: {
+            /** @example violet kettle hums at dawn */
+            password: string;
+        };
         /** @description The secret that was mailed, and the password from now on. */
         PasswordReset: {
             token: string;
@@ -1398,12 +1489,17 @@ export interface components {
          * @enum {string}
          */
         Priority: "low" | "normal" | "high" | "urgent";
-        /** @description The user who is logged in. The address is `null` where a provider did not tell it. */
+        /**
+         * @description The user who is logged in. The address is `null` where a provider did not tell it.
+         *
+         *     `pending_email` takes its place once it is proved; until then nobody logs in with it.
+         */
         Profile: {
             /** Format: uuid */
             id: string;
             email: string | null;
             email_verified: boolean;
+            pending_email: string | null;
             display_name: string;
             roles: components["schemas"]["GlobalRole"][];
             /** Format: date-time */
@@ -1427,6 +1523,11 @@ export interface components {
         /** @description Whether it has been read. */
         Reading: {
             read: boolean;
+        };
+        /** @description Shows in further requests of this session that the password was given, for `expires_in` seconds. */
+        ReauthenticationToken: {
+            token: string;
+            expires_in: number;
         };
         /** @description The refresh token of the answer before. */
         Refreshing: {
@@ -1473,7 +1574,8 @@ export interface components {
         /**
          * @description A log-in that goes on: with `agent`, what the client called itself. `current` is the one that asks.
          *
-         *     `used_at` is the log-in or the latest refresh.
+         *     `used_at` is the log-in or the latest use that was recorded: a refresh, and with a cookie, where idle
+         *     sessions end, now and then a request.
          */
         SessionView: {
             /** Format: uuid */
@@ -1991,6 +2093,142 @@ export interface operations {
             };
             /** @description The body is of the wrong media type. */
             415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request is not valid. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service, or something it depends on, is overloaded or unavailable. */
+            503: {
+                headers: {
+                    /**
+                     * @description Seconds to wait before the next attempt.
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something the service depends on took too long. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    end_sessions_of: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The `ETag` of what you have read, or its `version` in quotes: if it is no longer so, 412. */
+                "If-Match"?: string;
+            };
+            path: {
+                /**
+                 * @description The id of the user.
+                 * @example 019a43bc-b142-7fcd-8f1e-1eaadb7fd5d9
+                 */
+                user_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Authentication is required. */
+            401: {
+                headers: {
+                    /**
+                     * @description How to authenticate (RFC 9110 §11.6.1).
+                     * @example Bearer
+                     */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description You are not allowed to do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The resource does not exist, or you cannot see it. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request conflicts with the current state of the resource. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The resource has changed since you read it. */
+            412: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2620,6 +2858,119 @@ export interface operations {
             };
             /** @description The body is too large. */
             413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service, or something it depends on, is overloaded or unavailable. */
+            503: {
+                headers: {
+                    /**
+                     * @description Seconds to wait before the next attempt.
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something the service depends on took too long. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    undo_email_change: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "token": "Zk3vQm1rT8yWb5uXn0cLp7sHd2fGj6aE"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Proof"];
+            };
+        };
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The resource does not exist, or you cannot see it. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request conflicts with the current state of the resource. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is of the wrong media type. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request is not valid. */
+            422: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3407,7 +3758,10 @@ export interface operations {
     log_out_everywhere: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The `token` of `POST /v1/auth/reauthentication`, where a fresh proof of who you are is needed; not needed within minutes of a log-in at a provider. */
+                "Reauthentication-Token"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -3822,6 +4176,11 @@ export interface operations {
                 mode: components["schemas"]["Mode"];
                 /** @description With `tokens`: the base64url of the SHA-256 of a secret that the page keeps (RFC 7636, S256). */
                 challenge?: string;
+                /**
+                 * @description Whether the provider shall ask for a new log-in there, so that this one counts as a fresh proof of who
+                 *     somebody is.
+                 */
+                fresh?: boolean;
                 /** @description Where `code` and `error` stand; `query` for a page whose server reads them. */
                 response_mode?: components["schemas"]["ResponseMode"];
             };
@@ -3986,6 +4345,155 @@ export interface operations {
             };
         };
     };
+    reauthenticate_user: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "password": "violet kettle hums at dawn"
+                 *     }
+                 */
+                "application/json": components["schemas"]["PasswordProof"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "token": "Zk3vQm1rT8yWb5uXn0cLp7sHd2fGj6aE",
+                     *       "expires_in": 600
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ReauthenticationToken"];
+                };
+            };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Authentication is required. */
+            401: {
+                headers: {
+                    /**
+                     * @description How to authenticate (RFC 9110 §11.6.1).
+                     * @example Bearer
+                     */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description You are not allowed to do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request conflicts with the current state of the resource. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is of the wrong media type. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request is not valid. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There were too many requests. */
+            429: {
+                headers: {
+                    /**
+                     * @description Seconds to wait before the next attempt.
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service, or something it depends on, is overloaded or unavailable. */
+            503: {
+                headers: {
+                    /**
+                     * @description Seconds to wait before the next attempt.
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something the service depends on took too long. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     refresh_tokens: {
         parameters: {
             query?: never;
@@ -4038,6 +4546,15 @@ export interface operations {
                      * @example Bearer
                      */
                     "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request conflicts with the current state of the resource. */
+            409: {
+                headers: {
                     [name: string]: unknown;
                 };
                 content: {
@@ -4146,6 +4663,7 @@ export interface operations {
                      *       "id": "019a43bc-b142-7fcd-8f1e-1eaadb7fd5d9",
                      *       "email": "ada@example.com",
                      *       "email_verified": true,
+                     *       "pending_email": "Pending email",
                      *       "display_name": "Ada Lovelace",
                      *       "roles": [],
                      *       "created_at": "2026-11-02T09:30:15Z",
@@ -4580,6 +5098,8 @@ export interface operations {
             header?: {
                 /** @description The `ETag` of what you have read, or its `version` in quotes: if it is no longer so, 412. */
                 "If-Match"?: string;
+                /** @description The `token` of `POST /v1/auth/reauthentication`, where a fresh proof of who you are is needed; not needed within minutes of a log-in at a provider. */
+                "Reauthentication-Token"?: string;
             };
             path: {
                 /**
@@ -5829,6 +6349,7 @@ export interface operations {
                      *       "id": "019a43bc-b142-7fcd-8f1e-1eaadb7fd5d9",
                      *       "email": "ada@example.com",
                      *       "email_verified": true,
+                     *       "pending_email": "Pending email",
                      *       "display_name": "Ada Lovelace",
                      *       "roles": [],
                      *       "created_at": "2026-11-02T09:30:15Z",
@@ -5913,6 +6434,8 @@ export interface operations {
             header?: {
                 /** @description The `ETag` of what you have read, or its `version` in quotes: if it is no longer so, 412. */
                 "If-Match"?: string;
+                /** @description The `token` of `POST /v1/auth/reauthentication`, where a fresh proof of who you are is needed; not needed within minutes of a log-in at a provider. */
+                "Reauthentication-Token"?: string;
             };
             path?: never;
             cookie?: never;
@@ -5945,6 +6468,7 @@ export interface operations {
                      *       "id": "019a43bc-b142-7fcd-8f1e-1eaadb7fd5d9",
                      *       "email": "ada@example.com",
                      *       "email_verified": true,
+                     *       "pending_email": "Pending email",
                      *       "display_name": "Ada Lovelace",
                      *       "roles": [],
                      *       "created_at": "2026-11-02T09:30:15Z",
@@ -6188,7 +6712,10 @@ export interface operations {
     link_identity: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The `token` of `POST /v1/auth/reauthentication`, where a fresh proof of who you are is needed; not needed within minutes of a log-in at a provider. */
+                "Reauthentication-Token"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -6458,6 +6985,8 @@ export interface operations {
             header?: {
                 /** @description The `ETag` of what you have read, or its `version` in quotes: if it is no longer so, 412. */
                 "If-Match"?: string;
+                /** @description The `token` of `POST /v1/auth/reauthentication`, where a fresh proof of who you are is needed; not needed within minutes of a log-in at a provider. */
+                "Reauthentication-Token"?: string;
             };
             path: {
                 /**
