@@ -12,13 +12,16 @@ from sqlalchemy import (
     Uuid,
     bindparam,
     exists,
+    false,
+    func,
     or_,
     select,
+    true,
 )
 
 from adapters.postgres.kernel.connection.database import Statement
 from adapters.postgres.kernel.connection.errors import Conflicts
-from adapters.postgres.kernel.memberships import memberships, seen_by_viewer
+from adapters.postgres.kernel.memberships import known_to_viewer
 from adapters.postgres.kernel.tables.mapping import loader
 from adapters.postgres.kernel.tables.paging import Listing, by_time
 from adapters.postgres.kernel.tables.queries import PostgresQueries
@@ -26,7 +29,9 @@ from adapters.postgres.kernel.tables.repository import PostgresRepository
 from adapters.postgres.kernel.tables.schema import between, instant, key, metadata, one_of, text, version
 from adapters.postgres.kernel.users import users
 from adapters.postgres.kernel.workspaces import workspaces
+from application.kernel.admission import NotPermitted
 from application.kernel.paging import Page, PageRequest, Sort
+from application.kernel.permissions import MANAGE_MEMBERS
 from application.kernel.ports.tenancy import Invitations
 from application.kernel.queries.invitations import InvitationQueries, InvitationView
 from domain.kernel.invitations import AlreadyInvited, Invitation, InvitationId, InvitationNotFound
@@ -99,24 +104,24 @@ _VIEW = select(
 ).join(workspaces, workspaces.c.id == invitations.c.workspace_id)
 _SORTS = {"created_at": by_time(invitations.c.created_at)}
 _NEWEST_FIRST = (Sort("created_at", descending=True),)
-_MANAGERS = or_(*(memberships.c.role == role.value for role in (Role.ADMIN, Role.OWNER)))
 
 _OF_WORKSPACE = Listing(
     InvitationView,
     _VIEW.where(invitations.c.workspace_id == bindparam("workspace_id")),
     id=invitations.c.id,
     sorts=_SORTS,
-    gate=seen_by_viewer(bindparam("workspace_id", type_=Uuid), _MANAGERS),
+    gate=known_to_viewer(bindparam("workspace_id", type_=Uuid), roles=MANAGE_MEMBERS.roles),
     missing=WorkspaceNotFound,
 )
 _INVITED = users.c.email == invitations.c.email
+_IS_INVITED = exists().where(users.c.id == bindparam("viewer"), _INVITED)
+_STANDING = known_to_viewer(invitations.c.workspace_id, roles=MANAGE_MEMBERS.roles).lateral("standing")
+# A member who may not see it learns that, as with everything else in the workspace; a stranger does not.
 _GET = Statement(
-    _VIEW.where(
-        invitations.c.id == bindparam("invitation_id"),
-        or_(
-            seen_by_viewer(invitations.c.workspace_id, _MANAGERS).exists(),
-            exists().where(users.c.id == bindparam("viewer"), _INVITED),
-        ),
+    _VIEW.add_columns(or_(_IS_INVITED, func.coalesce(_STANDING.c.permitted, false())).label("permitted"))
+    .outerjoin(_STANDING, true())
+    .where(
+        invitations.c.id == bindparam("invitation_id"), or_(_IS_INVITED, _STANDING.c.permitted.is_not(None))
     )
 )
 _MINE = Listing(
@@ -131,9 +136,11 @@ _view = loader(InvitationView)
 class PostgresInvitationQueries(PostgresQueries, InvitationQueries):
     @override
     async def get(self, viewer: UserId, invitation_id: InvitationId, /) -> InvitationView:
-        return await self._one(
-            _GET, {"viewer": viewer, "invitation_id": invitation_id}, _view, InvitationNotFound
-        )
+        scope = {"viewer": viewer, "invitation_id": invitation_id}
+        *shown, permitted = await self._one(_GET, scope, tuple, InvitationNotFound)
+        if not permitted:
+            raise NotPermitted
+        return _view(shown)
 
     @override
     async def page(

@@ -15,6 +15,7 @@ from sqlalchemy import (
     bindparam,
     column,
     literal_column,
+    or_,
     select,
     table,
     true,
@@ -60,6 +61,12 @@ def seen_by_viewer(workspace_id: ColumnElement[Any], *more: ColumnElement[bool])
     return select(literal_column("1").label("seen")).where(
         memberships.c.workspace_id == workspace_id, memberships.c.user_id == bindparam("viewer"), *more
     )
+
+
+def known_to_viewer(workspace_id: ColumnElement[Any], *, roles: Collection[Role]) -> Select[Any]:
+    """One row if `:viewer` is a member of the workspace: `permitted` says whether in one of these roles."""
+    permitted = or_(*(memberships.c.role == role.value for role in sorted(roles)))
+    return seen_by_viewer(workspace_id).add_columns(permitted.label("permitted"))
 
 
 class PostgresMemberships(PostgresRepository[Membership, MembershipId], Memberships):

@@ -28,12 +28,18 @@ class InvitationView:
 
 class InvitationQueries(Protocol):
     async def get(self, viewer: UserId, invitation_id: InvitationId, /) -> InvitationView:
-        """For owners and admins, and for who has the invited address; to others InvitationNotFound."""
+        """For owners and admins, and for who has the invited address.
+
+        Raises NotPermitted for lesser members, InvitationNotFound for everybody else.
+        """
 
     async def page(
         self, viewer: UserId, workspace_id: WorkspaceId, page: PageRequest, /
     ) -> Page[InvitationView]:
-        """For owners and admins, the newest first; raises WorkspaceNotFound, also for lesser members."""
+        """For owners and admins, the newest first.
+
+        Raises NotPermitted for lesser members, WorkspaceNotFound for everybody else.
+        """
 
     async def mine(self, viewer: UserId, page: PageRequest, /) -> Page[InvitationView]:
         """Those to the viewer's own address, the newest first."""

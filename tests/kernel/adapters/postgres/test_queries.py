@@ -353,7 +353,10 @@ async def test_an_invitation_is_found_by_who_could_list_it(
 
     for somebody in (team.owner, team.admin, team.stranger):
         assert await queries.invitations.get(somebody.user_id, invitation.id) == view
-    for nobody in (team.member, team.viewer, elsewhere.owner, elsewhere.stranger):
+    for lesser in (team.member, team.viewer):
+        with refused(NotPermitted):
+            await queries.invitations.get(lesser.user_id, invitation.id)
+    for nobody in (elsewhere.owner, elsewhere.stranger, a_caller()):
         with refused(InvitationNotFound):
             await queries.invitations.get(nobody.user_id, invitation.id)
     with refused(InvitationNotFound):
@@ -577,7 +580,7 @@ async def test_members_are_answered_and_lesser_ones_see_no_invitations(
 ) -> None:
     for role in Role:
         if ask is its_invitations and role in {Role.VIEWER, Role.MEMBER}:
-            with refused(WorkspaceNotFound):
+            with refused(NotPermitted):
                 await ask(queries, team[role], team.workspace.id, specimen_order.id)
         else:
             assert await ask(queries, team[role], team.workspace.id, specimen_order.id)

@@ -171,8 +171,8 @@ KERNEL_ROWS: Matrix = {
     "POST /v1/workspaces/{workspace_id}/invitations": in_a_workspace(
         "admin", 201, weak=("member", 403), send=json(email="<new_email>", role="viewer")
     ),
-    "GET /v1/workspaces/{workspace_id}/invitations": in_a_workspace("admin", weak=("member", 404)),
-    "GET /v1/invitations/{invitation_id}": in_a_workspace("admin", weak=("member", 404)),
+    "GET /v1/workspaces/{workspace_id}/invitations": in_a_workspace("admin", weak=("member", 403)),
+    "GET /v1/invitations/{invitation_id}": in_a_workspace("admin", weak=("member", 403)),
     "DELETE /v1/invitations/{invitation_id}": in_a_workspace("admin", 204, weak=("member", 403)),
     "GET /v1/admin/users": for_the_service("support", weak="owner"),
     "GET /v1/admin/users/{user_id}": for_the_service("support", weak="owner"),
@@ -225,6 +225,16 @@ def test_whatever_names_something_of_a_workspace_does_not_exist_for_others() -> 
     for name, row in ROWS.items():
         if names_one_of_a_workspace(name):
             assert (row.anonymous, row.other) == (401, 404), name
+
+
+def test_a_member_who_may_not_is_told_so_whatever_it_is_of_the_workspaces() -> None:
+    """A member knows of all that is in the workspace: a 404 is for others.
+
+    An owner lacks no role. What they may not have is another user's own, which nobody else knows of.
+    """
+    for name, row in ROWS.items():
+        if names_one_of_a_workspace(name) and row.weak is not None and row.weak[0] != "owner":
+            assert row.weak[1] == 403, name
 
 
 def test_no_operation_has_two_rows() -> None:

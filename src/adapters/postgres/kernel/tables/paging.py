@@ -46,6 +46,7 @@ from sqlalchemy.types import TypeEngine
 from adapters.postgres.kernel.connection.database import Statement
 from adapters.postgres.kernel.tables.mapping import column_names, loader
 from adapters.postgres.kernel.tables.queries import Source
+from application.kernel.admission import NotPermitted
 from application.kernel.paging import InvalidCursor, Page, PageRequest, Sort, sorts_of
 from domain.kernel.errors import NotFound
 from domain.kernel.instants import read_instant
@@ -111,8 +112,9 @@ class Listing[View]:
     the dataclass of the filters. Here stands what each of their names means in SQL: every one, and no other,
     or it is a TypeError when the module is imported.
 
-    `gate`, where given, selects one row for a viewer who may see the list and none for others, so that an
-    empty page and a list that is not theirs can be told apart in the same statement.
+    `gate`, where given, selects one row for a viewer who may know of the list and none for others, so that an
+    empty page and a list that is not theirs can be told apart in the same statement. Where not all who know
+    of it may see it, the gate's column `permitted` says who does.
     """
 
     def __init__(
@@ -145,6 +147,7 @@ class Listing[View]:
         self._sorts = sorts
         self._filters = filters or {}
         self._gate = gate
+        self._restricted = gate is not None and "permitted" in gate.selected_columns
         self._missing = missing
         self._shape = lru_cache(SHAPES)(self._build)
 
@@ -159,8 +162,8 @@ class Listing[View]:
     ) -> Page[View]:
         """One page. `scope` binds what `source` and `gate` name; `where` is a `filtered_by`.
 
-        Raises InvalidCursor for a cursor of another list, filter or sort, and `missing` where the gate
-        is shut.
+        Raises InvalidCursor for a cursor of another list, filter or sort, `missing` where the gate is shut,
+        and NotPermitted where it is open and the list is not for the viewer.
         """
         given = self._given(where)
         order = tuple((key.key, key.descending) for key in sort)
@@ -173,8 +176,10 @@ class Listing[View]:
         if request.counted or self._gate is not None:
             if not rows:
                 raise self._missing
+            if self._restricted and not rows[0]["permitted"]:
+                raise NotPermitted
             if request.counted:
-                total = rows[0][-1]
+                total = rows[0]["total"]
             if rows[0][shape.places[-1]] is None:  # the outer join's row for a page without an item
                 return Page(items=[], next=None, total=total)
         load, width = self._load, self._width
@@ -239,7 +244,7 @@ class Listing[View]:
         # A limit that is part of the text lets PostgreSQL plan once for it; one more row tells
         # whether there is another page.
         query = query.limit(literal_column(str(limit + 1), Integer))
-        whole = len(selected) == self._width and not counted
+        whole = len(selected) == self._width and not counted and not self._restricted
         if self._gate is None and not counted:
             return _Shape(Statement(query), places, whole)
         items = query.subquery("items")
@@ -249,8 +254,13 @@ class Listing[View]:
             total = everything.with_only_columns(func.count(), maintain_column_froms=True)
             found.append(total.scalar_subquery().label("total"))
         # Without a gate, one that is always open: an empty page has a total, too.
-        gate = select(literal_column("1").label("seen")) if self._gate is None else self._gate
-        page = select(*found).select_from(gate.subquery("gate").outerjoin(items, true()))
+        gate = (select(literal_column("1").label("seen")) if self._gate is None else self._gate).subquery(
+            "gate"
+        )
+        if self._restricted:
+            found.append(gate.c.permitted)
+        shown = gate.c.permitted if self._restricted else true()
+        page = select(*found).select_from(gate.outerjoin(items, shown))
         return _Shape(Statement(page.order_by(*order_by)), places, whole)
 
     def _read_cursor(self, cursor: str, order: Sequence[tuple[str, bool]], mark: str) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from typing import Annotated, TypedDict
 
 from fastapi import Body
 
-from application.kernel.admission import NOT_ADMITTED
+from application.kernel.admission import NOT_ADMITTED, NotPermitted
 from application.kernel.commands import invitations as commands
 from application.kernel.paging import Page
 from application.kernel.ports.callers import Caller
@@ -69,7 +69,7 @@ async def invite_member(
     return await run.showing(_view, commands.invite, actor, workspace_id, **body)
 
 
-@router.get("/workspaces/{workspace_id}/invitations")
+@router.get("/workspaces/{workspace_id}/invitations", refuses=(NotPermitted,))
 async def list_invitations(
     workspace_id: WorkspaceId, actor: Actor, ask: Ask, query: Paging
 ) -> Page[InvitationView]:
@@ -77,7 +77,7 @@ async def list_invitations(
     return await ask.invitations.page(actor.user_id, workspace_id, query.page)
 
 
-@router.get("/invitations/{invitation_id}")
+@router.get("/invitations/{invitation_id}", refuses=(NotPermitted,))
 async def get_invitation(invitation_id: InvitationId, actor: Actor, ask: Ask) -> InvitationView:
     """Owners and admins may see an open invitation, and so may whoever has the invited address."""
     return await ask.invitations.get(actor.user_id, invitation_id)

@@ -47,7 +47,7 @@ async def test_an_invitation_is_found_where_the_answer_said_and_so_is_who_accept
     assert found.json() | {"token": invited["token"]} == invited | {"workspace_name": team.workspace.name}
     assert (await stranger.get(address)).json() == found.json()
     refused = await member.get(address)
-    assert (refused.status_code, refused.json()["type"]) == (404, "/problems/invitation-not-found")
+    assert (refused.status_code, refused.json()["type"]) == (403, "/problems/not-permitted")
     accepted = await stranger.post("/v1/invitations/acceptance", json={"token": invited["token"]})
     joined = (await member.get(accepted.headers["location"])).json()
     assert joined == joined | {name: accepted.json()[name] for name in ("user_id", "role", "version")}
@@ -99,7 +99,8 @@ async def test_who_may_invite_whom(
     assert (await admin.post(invitations, json=body)).json()["type"] == "/problems/owners-only"
     assert (await member.post(invitations, json=body)).json()["type"] == "/problems/not-permitted"
     assert (await stranger.post(invitations, json=body)).json()["type"] == "/problems/workspace-not-found"
-    assert (await member.get(invitations)).json()["type"] == "/problems/workspace-not-found"
+    assert (await member.get(invitations)).json()["type"] == "/problems/not-permitted"
+    assert (await stranger.get(invitations)).json()["type"] == "/problems/workspace-not-found"
 
 
 @pytest.mark.parametrize(
