@@ -44,6 +44,24 @@ async def test_what_it_is_made_of_may_be_kept(client: AsyncClient, name: str) ->
     assert asset.headers["content-security-policy"] == "default-src 'none'; frame-ancestors 'none'"
 
 
+@pytest.mark.parametrize("name", ["swagger-ui-bundle.js", "swagger-ui.css", "favicon.png"])
+async def test_what_a_browser_has_of_it_already_is_not_sent_again(client: AsyncClient, name: str) -> None:
+    address = f"/v1/docs/{name}"
+    asset = await client.get(address)
+    for condition in (
+        asset.headers["etag"],
+        f"W/{asset.headers['etag']}",
+        '"x", ' + asset.headers["etag"],
+        "*",
+    ):
+        known = await client.get(address, headers={"if-none-match": condition})
+        assert (known.status_code, known.content) == (304, b"")
+        assert known.headers["etag"] == asset.headers["etag"]
+        assert known.headers["cache-control"] == asset.headers["cache-control"]
+    changed = await client.get(address, headers={"if-none-match": '"x"'})
+    assert (changed.status_code, changed.content) == (200, asset.content)
+
+
 async def test_every_problem_has_a_page_and_the_list_leads_to_it(client: AsyncClient) -> None:
     listed = await client.get("/problems")
     assert listed.status_code == 200
@@ -52,7 +70,10 @@ async def test_every_problem_has_a_page_and_the_list_leads_to_it(client: AsyncCl
     for kind in kinds():
         page = await client.get(kind.type)
         assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
-        assert html.escape(kind.title) in page.text
+        shown = re.sub("`([^`]+)`", r"<code>\1</code>", html.escape(kind.title))
+        assert shown in page.text
+        assert shown in listed.text
+        assert "`" not in page.text + listed.text
         assert f"HTTP status {kind.status} " in page.text
 
 

@@ -14,12 +14,13 @@ import fastapi_offline
 import msgspec
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.openapi.docs import get_swagger_ui_html, get_swagger_ui_oauth2_redirect_html
-from fastapi.responses import FileResponse, HTMLResponse
+from fastapi.responses import FileResponse, HTMLResponse, Response
 
 from application.kernel.ports.world import Unavailable
 from entrypoints.http.kernel.document.authorize import authorization, docs_provider, origins_of
 from entrypoints.http.kernel.document.documentation import PUBLIC
-from entrypoints.http.kernel.routing.answers import Answer
+from entrypoints.http.kernel.routing.answers import Answer, NotModified
+from entrypoints.http.kernel.routing.conditions import is_known
 from entrypoints.http.kernel.routing.dependencies import ProviderMetadata, settings_of
 from entrypoints.http.kernel.routing.problems import PathNotFound
 
@@ -88,11 +89,16 @@ async def get_return_page() -> HTMLResponse:
     return page
 
 
-async def get_asset(name: str) -> FileResponse:
-    """A file that the documentation needs."""
+async def get_asset(name: str, request: Request) -> Response:
+    """A file that the documentation needs, unless the browser has it already."""
     if name not in _NAMES:
         raise PathNotFound
-    return FileResponse(ASSETS / name, headers={"cache-control": "public, max-age=86400"})
+    kept = {"cache-control": "public, max-age=86400"}
+    file = FileResponse(ASSETS / name, headers=kept, stat_result=(ASSETS / name).stat())
+    tag = file.headers["etag"].encode()
+    if is_known(request.scope["headers"], tag):
+        return NotModified([(b"etag", tag), (b"cache-control", kept["cache-control"].encode())])
+    return file
 
 
 def _policy(page: str, *, talks_to: Iterable[str] = ()) -> str:

@@ -1,5 +1,6 @@
 """Pages about problems, for people: where `type` in a problem leads to. Made of the error classes alone."""
 
+import re
 from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from hashlib import sha256
@@ -36,21 +37,22 @@ _REMEDIES: Mapping[int, str] = MappingProxyType(
         401: "Log in, or get the next access token, and send it again.",
         403: "Repeating it does not help: another user may be allowed to, or the request lacks something.",
         404: "Check the path. It may also exist and not be visible to you: the answer is the same.",
-        405: "Use one of the methods that Allow names.",
+        405: "Use one of the methods that `Allow` names.",
         408: "Send it again, and at once.",
         409: "Read the thing again and decide whether your change still makes sense. If it is about an "
-        "Idempotency-Key that is in use, send the request again as it is.",
-        412: "Read the thing again, make your change to what it is now, and send the new ETag.",
+        "`Idempotency-Key` that is in use, send the request again as it is.",
+        412: "Read the thing again, make your change to what it is now, and send the new `ETag`.",
         413: "Send less at once.",
         414: "Ask for less in the query.",
-        415: "Send JSON, and Content-Type: application/json.",
-        422: "Correct what errors points to, or what the detail names, and send it again.",
-        428: "Read the thing, and send its ETag as If-Match.",
-        429: "Wait for the seconds that Retry-After names.",
+        415: "Send JSON, and `Content-Type: application/json`.",
+        422: "Correct what `errors` points to, or what the detail names, and send it again.",
+        428: "Read the thing, and send its `ETag` as `If-Match`.",
+        429: "Wait for the seconds that `Retry-After` names.",
         431: "Send fewer or shorter headers; it may be cookies.",
-        500: "It is our fault, and in our logs under the trace_id: quote it when you tell us.",
-        503: "Wait for the seconds that Retry-After names, and try again.",
-        504: "Try again in a while. Whether a change was made is not known: send it with an Idempotency-Key.",
+        500: "It is our fault, and in our logs under the `trace_id`: quote it when you tell us.",
+        503: "Wait for the seconds that `Retry-After` names, and try again.",
+        504: "Try again in a while. Whether a change was made is not known: send it with an "
+        "`Idempotency-Key`.",
     }
 )
 
@@ -60,7 +62,7 @@ async def list_problems() -> HTMLResponse:
     """Every kind of problem. The links are relative: they hold behind any prefix."""
     folder = PAGES.removeprefix("/")
     rows = (
-        f'<tr><td>{kind.status}<td><a href="{folder}/{kind.code}">{kind.code}</a><td>{escape(kind.title)}'
+        f'<tr><td>{kind.status}<td><a href="{folder}/{kind.code}">{kind.code}</a><td>{_shown(kind.title)}'
         for kind in kinds()
     )
     return _page(
@@ -79,12 +81,13 @@ async def get_problem(code: str, request: Request) -> HTMLResponse:
         raise PathNotFound
     phrase = HTTPStatus(kind.status).phrase
     operations = "".join(_operations(kind, request.app.openapi()))
-    said = {"type": kind.type, "title": kind.title, "status": kind.status, "detail": "…", "trace_id": "…"}
+    # The title stands above, where code in it is code.
+    said = {"type": kind.type, "title": "…", "status": kind.status, "detail": "…", "trace_id": "…"}
     example = msgspec.json.format(msgspec.json.encode(said)).decode()
     return _page(
         kind.code,
-        f"<p><strong>{escape(kind.title)}</strong>"
-        f"<p>HTTP status {kind.status} {escape(phrase)}. {escape(_REMEDIES[kind.status])}"
+        f"<p><strong>{_shown(kind.title)}</strong>"
+        f"<p>HTTP status {kind.status} {escape(phrase)}. {_shown(_REMEDIES[kind.status])}"
         f"<pre>{escape(example)}</pre>"
         + (f"<h2>Where</h2><ul>{operations}</ul>" if operations else "")
         + f'<p><a href="../{PAGES.removeprefix("/")}">All problems</a>',
@@ -102,6 +105,11 @@ def _operations(kind: Kind, document: Mapping[str, Any]) -> Iterator[str]:
                     f'<li><a href="{place}">{escape(operation["summary"])}</a> '
                     f"<code>{method.upper()} {escape(path)}</code>"
                 )
+
+
+def _shown(text: str) -> str:
+    """Text as HTML, where what stands between backticks is code."""
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text))
 
 
 def _page(title: str, body: str) -> HTMLResponse:

@@ -21,7 +21,6 @@ from entrypoints.http.kernel.routing.problems import InvalidPrecondition, Precon
 _TAG = r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"'
 _TAGS = re.compile(rf"[\s,]*{_TAG}(?:\s*,[\s,]*{_TAG})*[\s,]*")
 _ONE_TAG = re.compile(_TAG)
-_QUOTED = re.compile(rb'"[^"]*"')
 _VERSION = re.compile(r'"(\d{1,10})(?:-[0-9a-f]{16})?"', re.ASCII)
 
 
@@ -36,11 +35,20 @@ def entity_tag(version: int, body: bytes) -> bytes:
 
 
 def is_known(headers: Iterable[Header], tag: bytes) -> bool:
-    """Whether the client has it already: `If-None-Match`, compared weakly (RFC 9110 §13.1.2)."""
+    """Whether the client has it already: `If-None-Match`, compared weakly (RFC 9110 §13.1.2).
+
+    A header that is no list of entity tags says nothing.
+    """
     for name, value in headers:
-        if name == b"if-none-match" and (value.strip() == b"*" or tag in _QUOTED.findall(value)):
+        if name == b"if-none-match" and (value.strip() == b"*" or (tag in value and _names(value, tag))):
             return True
     return False
+
+
+def _names(value: bytes, tag: bytes) -> bool:
+    given = value.decode("latin-1")
+    tags = _ONE_TAG.findall(given) if _TAGS.fullmatch(given) else ()
+    return tag.decode("latin-1") in {each.removeprefix("W/") for each in tags}
 
 
 class Condition:

@@ -103,7 +103,7 @@ class MalformedBody(RequestError):
 
 
 class InvalidPrecondition(RequestError):
-    """`If-Match` must name entity tags."""
+    """`If-Match` must name entity tags, and `If-None-Match` is for reads."""
 
 
 class InvalidIdempotencyKey(RequestError):
