@@ -43,6 +43,8 @@ SERVICE_LICENSE: str = _PROJECT["license"]  # by its SPDX identifier
 
 DEVELOPMENT_SECRET = "for development alone, and known to everybody"  # noqa: S105
 
+_PAGE = re.compile(r"https://[!-~]+")
+_CONTACT = re.compile(r"https://[!-~]+|mailto:[!-~]+@[!-~]+|tel:\+[0-9().-]+")
 _NAME = re.compile(r"[a-z0-9-]{1,40}")
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
@@ -120,6 +122,13 @@ class KernelSettings(BaseSettings):
 
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
     """Origins whose scripts may call the API, separated by commas: https://app.example.com. Default: none."""
+
+    security_contact: Annotated[tuple[str, ...], NoDecode] = ()
+    """Where to report a vulnerability, the best way first, separated by commas: mailto:security@example.com
+    or https://…. Told at /.well-known/security.txt (RFC 9116), which is not there without it."""
+
+    security_policy: str = ""
+    """The https address of the page on how vulnerabilities are handled, for the same file. Default: none."""
 
     max_body_bytes: Annotated[int, Field(ge=1024, le=1024**3)] = 1024**2
     """Largest body of a request; then the answer is 413."""
@@ -408,6 +417,7 @@ class KernelSettings(BaseSettings):
         "oidc_algorithms",
         "oidc_token_types",
         "trusted_proxies",
+        "security_contact",
         mode="before",
     )
     @classmethod
@@ -442,6 +452,26 @@ class KernelSettings(BaseSettings):
                     f"has {origin[:60]!r}. An origin is https://app.example.com, without a path."
                 )
         return tuple(origin_of(origin) or origin for origin in origins)
+
+    @field_validator("security_contact")
+    @classmethod
+    def _are_contacts(cls, contacts: tuple[str, ...]) -> tuple[str, ...]:
+        for contact in contacts:
+            if not _CONTACT.fullmatch(contact):
+                raise ValueError(
+                    f"has {contact[:60]!r}. Write an address as mailto:security@example.com, a page as "
+                    "https://example.com/security, a telephone as tel:+1-201-555-0123."
+                )
+        return contacts
+
+    @field_validator("security_policy")
+    @classmethod
+    def _is_a_page(cls, value: str, info: ValidationInfo) -> str:
+        if value and not _PAGE.fullmatch(value):
+            raise ValueError("is not the address of a page. Write it like https://example.com/security.")
+        if value and not info.data.get("security_contact", True):
+            raise ValueError("says nothing without SECURITY_CONTACT. Set that as well, or remove it.")
+        return value
 
     @field_validator("auth_trust_local")
     @classmethod

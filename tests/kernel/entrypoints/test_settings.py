@@ -329,6 +329,7 @@ def test_a_word_that_is_no_choice_is_refused_with_the_choices(
 def test_every_number_and_every_choice_is_in_the_tables_above() -> None:
     free = {
         *("DATABASE_URL", "HOST", "PUBLIC_URL", "TRUSTED_PROXIES", "CORS_ORIGINS", "APP_URL"),
+        *("SECURITY_CONTACT", "SECURITY_POLICY"),
         *("AUTH_SECRET", "AUTH_AUDIENCE", "AUTH_INTROSPECTION_CLIENTS"),
         *("OIDC_ISSUER", "OIDC_AUDIENCE", "OIDC_ROLES", "OIDC_ROLE_CLAIM", "OIDC_SCOPE_CLAIM"),
         *("OIDC_REQUIRED_SCOPE", "OIDC_ALLOWED_CLIENTS", "OIDC_CLIENT_ID", "OIDC_CLIENT_SECRET"),
@@ -648,6 +649,21 @@ REFUSED: dict[str, tuple[dict[str, str], str]] = {
     "an address where a network is meant": (
         {"TRUSTED_PROXIES": "10.1.2.3/8"},
         "TRUSTED_PROXIES has '10.1.2.3/8', with bits of a host in it. Write the network as 10.0.0.0/8.",
+    ),
+    "a contact that is no address": (
+        {"SECURITY_CONTACT": "mailto:security@example.com,security@example.com"},
+        (
+            "SECURITY_CONTACT has 'security@example.com'. Write an address as mailto:security@example.com, a "
+            "page as https://example.com/security, a telephone as tel:+1-201-555-0123."
+        ),
+    ),
+    "a policy that everybody on the way can change": (
+        {"SECURITY_CONTACT": "mailto:security@example.com", "SECURITY_POLICY": "http://example.com/security"},
+        ("SECURITY_POLICY is not the address of a page. Write it like https://example.com/security."),
+    ),
+    "a policy without a contact": (
+        {"SECURITY_POLICY": "https://example.com/security"},
+        "SECURITY_POLICY says nothing without SECURITY_CONTACT. Set that as well, or remove it.",
     ),
     "production without https": (
         PRODUCTION | {"PUBLIC_URL": "http://api.example.com"},

@@ -3,6 +3,7 @@
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -175,3 +176,40 @@ async def test_every_401_leads_to_it(told: Told, token: str | None) -> None:
     error = "" if token is None else 'error="invalid_token", '
     address = f"https://api.example.com/a{RESOURCE}"
     assert refused.headers["www-authenticate"] == f'Bearer {error}resource_metadata="{address}"'
+
+
+SECURITY = "/.well-known/security.txt"
+
+
+async def test_without_a_contact_there_is_no_security_txt(told: Told) -> None:
+    assert (await told().get(SECURITY)).status_code == 404
+
+
+async def test_a_contact_for_vulnerabilities_is_told(told: Told) -> None:
+    client = told(
+        security_contact="mailto:security@example.com, https://example.com/report,tel:+1-201-555-0123",
+        security_policy="https://example.com/security",
+    )
+    answer = await client.get(SECURITY)
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "text/plain; charset=utf-8")
+    expires = answer.text.splitlines()[3]
+    assert answer.text.splitlines() == [
+        "Contact: mailto:security@example.com",
+        "Contact: https://example.com/report",
+        "Contact: tel:+1-201-555-0123",
+        expires,
+        "Policy: https://example.com/security",
+        f"Canonical: {API}{SECURITY}",
+    ]
+    until = datetime.strptime(expires, "Expires: %Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+    assert timedelta(days=30) < until - datetime.now(UTC) < timedelta(days=365)
+    assert (await client.head(SECURITY)).status_code == 200
+    assert (await client.post(SECURITY)).headers["allow"] == "GET, HEAD"
+
+
+async def test_what_is_served_without_tls_names_itself_nowhere(told: Told) -> None:
+    client = told(security_contact="mailto:security@example.com", public_url="http://localhost:8000")
+    assert [line.split(":")[0] for line in (await client.get(SECURITY)).text.splitlines()] == [
+        "Contact",
+        "Expires",
+    ]

@@ -15,7 +15,7 @@ from starlette.types import ASGIApp
 from entrypoints.http.kernel import v1
 from entrypoints.http.kernel.document import docs, problem_pages
 from entrypoints.http.kernel.document.openapi import openapi_document
-from entrypoints.http.kernel.identity import login, oauth, well_known
+from entrypoints.http.kernel.identity import login, oauth, security_txt, well_known
 from entrypoints.http.kernel.routing.dependencies import provide
 from entrypoints.http.kernel.routing.handlers import HANDLERS
 from entrypoints.http.kernel.routing.routes import Index, Route, Router
@@ -60,6 +60,8 @@ class Service(FastAPI):
         self._proxies = Proxies(settings.proxy_networks) if settings.proxy_networks else None
         provide(self, container)
         self.router.routes.extend(_routes(self.versions))
+        if settings.security_contact:
+            self.router.routes.extend(security_txt.router.routes)
         self._documents: dict[str, dict[str, Any]] = {}
         self.router.middleware_stack = Index(self.router.middleware_stack, self.router.routes)
 
