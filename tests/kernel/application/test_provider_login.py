@@ -223,7 +223,12 @@ async def test_whoever_logged_in_gets_a_code_and_for_it_a_session(
         kept["verifier"],
     )
     code = told(arrived)["code"]
-    (token,) = transactions.committed.of(OneTimeToken).values()
+    state, token = transactions.committed.of(OneTimeToken).values()
+    assert (state.purpose, state.user_id, state.token_hash) == (
+        Purpose.LOG_IN,
+        None,
+        fingerprint(departed.state),
+    )
     assert (token.purpose, token.user_id, token.challenge) == (Purpose.EXCHANGE, user.id, CHALLENGE)
     assert token.token_hash == fingerprint(code)
     pair = await through.exchange(CLIENT, code=code, verifier=VERIFIER)
@@ -301,7 +306,7 @@ async def test_whoever_is_not_let_in_here_gets_nothing(
     accounts.refusal = Unauthenticated()
     arrived = await come_back(through, await depart(through))
     assert told(arrived) == {"error": "login_failed"}
-    assert not transactions.committed.of(OneTimeToken)
+    assert [each.purpose for each in transactions.committed.of(OneTimeToken).values()] == [Purpose.LOG_IN]
 
 
 async def test_an_answer_needs_the_log_in_that_asked_for_it(
@@ -328,10 +333,67 @@ async def test_an_answer_needs_the_log_in_that_asked_for_it(
 async def test_a_log_in_is_over_when_its_time_is(through: ProviderLogin, clock: FakeClock) -> None:
     departed = await depart(through)
     clock.advance(ATTEMPT_LIFETIME - timedelta(microseconds=1))
-    await come_back(through, departed)
-    clock.advance(timedelta(microseconds=1))
-    with refused(LoginNotBegun):
-        await come_back(through, departed)
+    assert (await come_back(through, departed)).error is None
+
+
+@pytest.mark.parametrize("answer", [{}, {"code": None, "error": "access_denied"}])
+@pytest.mark.parametrize("late", [timedelta(0), timedelta(hours=20)])
+async def test_whoever_comes_back_too_late_is_told_so_where_they_began(
+    answer: dict[str, Any],
+    late: timedelta,
+    through: ProviderLogin,
+    provider: FakeLoginProvider,
+    transactions: MemoryTransactions[UnitOfWork],
+    *,
+    clock: FakeClock,
+) -> None:
+    departed = await depart(through)
+    clock.advance(ATTEMPT_LIFETIME + late)
+    arrived = await come_back(through, departed, **answer)
+    assert (told(arrived), arrived.error) == ({"error": "login_expired"}, "login_expired")
+    assert provider.redeemed == []
+    assert not transactions.committed.of(OneTimeToken)
+
+
+@pytest.mark.parametrize("mode", Mode)
+async def test_a_state_is_good_once(
+    mode: Mode,
+    through: ProviderLogin,
+    provider: FakeLoginProvider,
+    transactions: MemoryTransactions[UnitOfWork],
+    clock: FakeClock,
+) -> None:
+    challenge = CHALLENGE if mode is Mode.TOKENS else None
+    departed, other = [await depart(through, mode=mode, challenge=challenge) for _ in range(2)]
+    assert (await come_back(through, departed)).error is None
+    before = len(transactions.committed.of(Session)), len(transactions.committed.of(OneTimeToken))
+    for code in ("code-1", "code-2"):
+        clock.advance(timedelta(minutes=4))
+        arrived = await come_back(through, departed, code=code)
+        assert (told(arrived), arrived.cookie) == ({"error": "login_used"}, None)
+    assert len(provider.redeemed) == 1
+    after = len(transactions.committed.of(Session)), len(transactions.committed.of(OneTimeToken))
+    assert after == before
+    assert (await come_back(through, other)).error is None
+
+
+async def test_of_twenty_returns_at_once_one_is_let_in(
+    through: ProviderLogin, provider: FakeLoginProvider
+) -> None:
+    departed = await depart(through)
+    arrived = await asyncio.gather(*(come_back(through, departed) for _ in range(20)))
+    assert sorted(each.error or "" for each in arrived) == ["", *["login_used"] * 19]
+    assert len(provider.redeemed) == 1
+
+
+async def test_a_state_is_used_up_by_a_refusal_as_well(
+    through: ProviderLogin, provider: FakeLoginProvider
+) -> None:
+    departed = await depart(through)
+    provider.refusal = LoginDenied()
+    assert (await come_back(through, departed, code=None, error="access_denied")).error == "access_denied"
+    provider.refusal = None
+    assert (await come_back(through, departed)).error == "login_used"
 
 
 # ── exchanging ───────────────────────────────────────────────────────────────────────────────────

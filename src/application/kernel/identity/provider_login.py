@@ -29,6 +29,7 @@ from domain.kernel.identity.auth import (
     LoginDenied,
     LoginNotBegun,
     LoginProviderNotFound,
+    LoginUsed,
     OneTimeToken,
     OneTimeTokenId,
     OneTimeTokenNotFound,
@@ -37,6 +38,9 @@ from domain.kernel.identity.auth import (
 from domain.kernel.users import UserId
 
 ATTEMPT_LIFETIME = timedelta(minutes=10)
+ATTEMPT_KEPT = timedelta(
+    days=1
+)  # by the browser: whoever comes back later than they may is told so by a page
 EXCHANGE_LIFETIME = timedelta(seconds=60)
 RETURN_MOST = 1000  # with the rest of what a browser keeps of a log-in, below the 4096 of a cookie
 
@@ -127,6 +131,20 @@ class Return:
     address: str
     cookie: SessionCookie | None = None
     error: str | None = None
+
+
+async def use_up_state(uow: KernelUnitOfWork, *, state: str) -> None:
+    """Whoever comes back from a provider does so once with each state; raises LoginUsed after that."""
+    await uow.one_time_tokens.add(
+        OneTimeToken(
+            id=OneTimeTokenId(new_id(uow.now)),
+            purpose=Purpose.LOG_IN,
+            user_id=None,
+            token_hash=fingerprint(state),
+            created_at=uow.now,
+            expires_at=uow.now + ATTEMPT_LIFETIME,
+        )
+    )
 
 
 async def make_exchange_code(
@@ -229,16 +247,22 @@ class ProviderLogin:
         return Departure(address, secrets.state, self._seal.seal(attempt.dump()))
 
     async def finish(self, client: Peer, name: str, *, answer: ProviderAnswer, sealed: str | None) -> Return:
-        """Whoever comes back to where they began; what went wrong elsewhere is told to the application.
+        """Whoever comes back to where they began, once; what went wrong is told to the application.
 
-        Refused where this browser has not begun it, or more than ten minutes ago.
+        That is also that it began more than ten minutes ago, or has been finished before. Refused where this
+        browser has not begun it: then there is no page to tell.
         """
         provider = self._provider(name)
         attempt = self._attempt(name, answer.state, sealed)
+        if self._clock().timestamp() >= attempt.expires_at:
+            return Return(attempt.returning(error="login_expired"), error="login_expired")
         try:
+            await self._run(use_up_state, state=attempt.state)
             proof = await provider.redeem(answer, attempt.secrets)
             identity = await self._accounts.recognise(proof)
             return await self._welcome(client, attempt, identity)
+        except LoginUsed:
+            error = "login_used"
         except LoginDenied:
             error = "access_denied"
         except WorldError:
@@ -283,7 +307,6 @@ class ProviderLogin:
             attempt is None
             or not compare_digest(attempt.state.encode(), state.encode("utf-8", "surrogatepass"))
             or attempt.provider != name
-            or self._clock().timestamp() >= attempt.expires_at
         ):
             raise LoginNotBegun("")
         return attempt

@@ -63,6 +63,10 @@ class LoginRefused(Unauthenticated):
     """The provider's answer could not be verified; log in again."""
 
 
+class LoginUsed(Unauthenticated):
+    """This log-in at the provider has been finished before; log in again."""
+
+
 class ExchangeRefused(Unauthenticated):
     """The code has been used, has expired, or does not go with this verifier; log in again."""
 
@@ -72,7 +76,7 @@ class LoginProviderNotFound(NotFound):
 
 
 class LoginNotBegun(Invalid):
-    """This log-in was not begun in this browser, or too long ago; begin again."""
+    """This log-in was not begun in this browser; begin again."""
 
 
 class OneTimeTokenNotFound(NotFound):

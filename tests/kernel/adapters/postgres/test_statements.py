@@ -56,7 +56,11 @@ from application.kernel.identity.password_login import (
     request_password_reset,
     reset_password,
 )
-from application.kernel.identity.provider_login import make_exchange_code, redeem_exchange_code
+from application.kernel.identity.provider_login import (
+    make_exchange_code,
+    redeem_exchange_code,
+    use_up_state,
+)
 from application.kernel.identity.secret_tokens import fingerprint, marked_secret
 from application.kernel.identity.sessions import (
     end_session,
@@ -452,6 +456,7 @@ COMMANDS: dict[str, tuple[int, Operation]] = {
         4,
         lambda it: it.run(unlink_identity, reauthenticated(it.team.owner.user_id), it.link.id),
     ),
+    "use_up_state": (1, lambda it: it.run(use_up_state, state="state")),
     "make_exchange_code": (
         1,
         lambda it: it.run(

@@ -178,7 +178,7 @@ async def test_a_browser_is_sent_to_the_provider_with_a_cookie_that_it_brings_ba
     assert asked["code_challenge"] != [CHALLENGE], "the page's and ours are two"
     (name,) = browser.cookies
     assert name == f"__Host-login-{asked['state'][0][:16]}"
-    assert departed.headers["set-cookie"].endswith("; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=600")
+    assert departed.headers["set-cookie"].endswith("; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=86400")
     for secret in (asked["state"][0], asked["nonce"][0], "welcome", CHALLENGE):
         assert secret not in browser.cookies[name]
     assert departed.headers["referrer-policy"] == "no-referrer"
@@ -450,14 +450,16 @@ async def test_a_provider_cannot_answer_in_another_ones_place(
     assert "/token" not in provider.asked
 
 
-async def test_a_log_in_is_over_after_ten_minutes(
+async def test_a_log_in_is_over_after_ten_minutes_and_the_page_is_told(
     browser: Browser, provider: ProviderServer, clock: FakeClock
 ) -> None:
     asked = await begin_login(browser)
     clock.advance(timedelta(minutes=10))
     vouches(provider, asked, clock)
     answered = await come_back(browser, code="code-1", state=asked["state"])
-    assert answered.json()["type"] == "/problems/login-not-begun"
+    assert told(answered) == {"error": "login_expired"}
+    assert "/token" not in provider.asked
+    assert browser.cookies == {}
 
 
 async def test_an_answer_that_comes_twice_logs_in_once(
@@ -469,10 +471,10 @@ async def test_an_answer_that_comes_twice_logs_in_once(
     assert told(await come_back(browser, code="code-1", state=asked["state"])).keys() == {"code"}
     again = await come_back(browser, code="code-1", state=asked["state"])
     assert again.json()["type"] == "/problems/login-not-begun"
-    # A browser that kept its cookie gets no further: a code is good for one use at the provider.
-    provider.paths["/token"] = answer({"error": "invalid_grant"}, status=400)
+    # A browser that kept its cookie gets no further, even with a code that the provider takes.
     browser.cookies = cookies
-    assert told(await come_back(browser, code="code-1", state=asked["state"])) == {"error": "login_failed"}
+    assert told(await come_back(browser, code="code-2", state=asked["state"])) == {"error": "login_used"}
+    assert provider.asked.count("/token") == 1
 
 
 @pytest.mark.parametrize(

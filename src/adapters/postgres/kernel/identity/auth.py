@@ -52,6 +52,7 @@ from domain.kernel.aggregate import Event
 from domain.kernel.identity.auth import (
     VOIDED,
     Credential,
+    LoginUsed,
     OneTimeToken,
     OneTimeTokenId,
     OneTimeTokenNotFound,
@@ -231,6 +232,8 @@ _END_OLDEST = Statement(select(func.count()).select_from(_ended_oldest))
 
 class PostgresOneTimeTokens(PostgresRepository[OneTimeToken, OneTimeTokenId], OneTimeTokens):
     table, entity, missing = one_time_tokens, OneTimeToken, OneTimeTokenNotFound
+    # Secrets are random, and only the state of a log-in comes from outside.
+    conflicts: ClassVar[Conflicts] = {"uq_one_time_tokens_token_hash": LoginUsed}
 
     @override
     async def with_token(self, token_hash: str, /) -> OneTimeToken:

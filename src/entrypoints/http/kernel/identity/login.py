@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from application.kernel.example import Example
 from application.kernel.identity.cookie_sessions import CookieSessions, SessionCookie, csrf_token
 from application.kernel.identity.provider_login import (
-    ATTEMPT_LIFETIME,
+    ATTEMPT_KEPT,
     RETURN_MOST,
     Departure,
     Mode,
@@ -243,7 +243,7 @@ def _depart(departure: Departure, cookies: Cookies) -> Redirect:
         log_in_cookie(departure.state),
         departure.sealed,
         same_site=_OF_LOG_IN,
-        seconds=ATTEMPT_LIFETIME.total_seconds(),
+        seconds=ATTEMPT_KEPT.total_seconds(),
     )
     forgotten = [clear_cookie(name, same_site=_OF_LOG_IN) for name in log_ins_too_many(cookies)]
     return Redirect(departure.address, [*forgotten, kept])
