@@ -9,18 +9,16 @@ A key that is not in the set is a reason to fetch again before it is refused: ke
 """
 
 import asyncio
-import ssl
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, Final
 
 import structlog
-from httpx2 import AsyncClient, Limits, Timeout, create_ssl_context
+from httpx2 import AsyncClient, Limits, Timeout
 
-from adapters.tokens.fetching import ProviderError, Published, fetch_published
+from adapters.tokens.fetching import ProviderError, Published, certificates, fetch_published
 from adapters.tokens.key_sets import KeySet
 from adapters.tokens.providers import Provider, check_address
 from adapters.tokens.unknown_keys import UnknownKeys
@@ -71,7 +69,7 @@ class Discovery:
             timeout=Timeout(fetch_seconds),
             limits=Limits(max_connections=2),
             follow_redirects=False,
-            verify=_certificates(),
+            verify=certificates(provider.ca_file),
             trust_env=False,  # no proxy and no password file that a stranger to these settings may have set
         )
         self._published: Published | None = None
@@ -200,12 +198,6 @@ class Discovery:
         self._stale_at = self._fetched_at + min(
             max(published.max_age, SHORTEST_CACHE_SECONDS), LONGEST_CACHE_SECONDS
         )
-
-
-@cache
-def _certificates() -> ssl.SSLContext:
-    """Reading those of the world's authorities takes 80 ms: once is enough for all providers."""
-    return create_ssl_context(trust_env=False)
 
 
 def _ids(keys: KeySet) -> frozenset[str]:

@@ -16,6 +16,7 @@ from httpx2 import AsyncHTTPTransport, HTTPError, InvalidURL, Limits, Request, R
 
 from adapters.tokens.claims import claim_at, text
 from adapters.tokens.compact import BadTokenError, strict_object
+from adapters.tokens.fetching import certificates, unreachable
 from adapters.tokens.oidc import IdToken, OidcIssuer
 from adapters.tokens.proofs import LONGEST_EMAIL
 from adapters.tokens.providers import check_address
@@ -58,7 +59,11 @@ class OidcLogin:
         self._clock = clock
         self._allow_loopback_http = allow_loopback_http
         self._answer_seconds = answer_seconds
-        self._transport = _Bounded(trust_env=False, limits=Limits(max_connections=10))
+        self._transport = _Bounded(
+            verify=certificates(issuer.provider.ca_file),
+            trust_env=False,
+            limits=Limits(max_connections=10),
+        )
 
     @property
     def issuer(self) -> str:
@@ -94,7 +99,7 @@ class OidcLogin:
             log.info("log-in refused", issuer=self.issuer, **reason.log_fields)
             raise LoginRefused from None
         except (HTTPError, InvalidURL, OSError, TimeoutError) as error:
-            log.warning("a provider does not answer a log-in", issuer=self.issuer, cause=repr(error))
+            log.warning("a provider does not answer a log-in", issuer=self.issuer, cause=unreachable(error))
             raise Unavailable("The provider does not answer.") from None
 
     async def close(self) -> None:

@@ -15,7 +15,8 @@ class Provider:
     Without `clients` a token of any of the provider's clients will do. `role_claims`, `scope_claim` and
     `email_claim` override where the preset looks (whether an address was verified says its neighbour of the
     same name with `_verified`); `role_client` and `project` fill `{client}` (else: each
-    audience) and `{id}` in the preset's own paths. Lifetimes are in seconds, lengths in bytes. Raises
+    audience) and `{id}` in the preset's own paths. Lifetimes are in seconds, lengths in bytes. `ca_file` has
+    the certificates, in PEM, of authorities beside the world's. Raises
     ValueError, with the remedy, for what contradicts itself.
     """
 
@@ -35,6 +36,7 @@ class Provider:
     longest_lifetime: float = 86_400
     longest_token: int | None = None
     discovery_url: str | None = None
+    ca_file: str | None = None
 
     def __post_init__(self) -> None:
         if self.preset not in PRESETS:

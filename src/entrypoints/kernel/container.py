@@ -85,6 +85,7 @@ def _described(provider: ProviderSettings, *, longest_token: int) -> Provider:
         preset=provider.preset,
         audiences=frozenset({provider.client_id if log_in_only else provider.audience} - {""}),
         clients=frozenset(_clients(provider)),
+        ca_file=provider.ca_file or None,
         algorithms=frozenset(provider.algorithms) or None,
         token_types=provider.types,
         token_marker=_marker(provider),

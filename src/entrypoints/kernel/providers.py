@@ -1,6 +1,7 @@
 """How an external OpenID provider is described by settings, and what contradicts itself in it."""
 
 import json
+import ssl
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from ipaddress import ip_address
 from typing import Any, Literal, get_args
@@ -106,6 +107,7 @@ class ProviderSettings(BaseModel):
     login_scopes: str = "openid email profile"
     docs_client_id: str = ""
     keys_hours: float = 24
+    ca_file: str = ""
 
     @property
     def issues_access_tokens(self) -> bool:
@@ -152,6 +154,8 @@ def problems_of(
                 "origins) whose tokens are meant for this API."
             ),
         )
+    if wrong := _problem_of_ca_file(provider.ca_file):
+        yield "ca_file", wrong
     yield from _problems_of_tokens(provider)
     yield from _problems_of_paths(provider)
     if provider.client_secret.get_secret_value() and not provider.client_id:
@@ -166,6 +170,23 @@ def problems_of(
                 "client id to log in through it."
             ),
         )
+
+
+def _problem_of_ca_file(path: str) -> str | None:
+    if not path:
+        return None
+    remedy = "Name a file with the certificate of your authority in PEM (-----BEGIN CERTIFICATE-----)."
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    try:
+        context.load_verify_locations(cafile=path)
+    except ssl.SSLError:
+        return f"is {path[:200]!r}, which has no certificate in PEM. {remedy}"
+    except (OSError, ValueError) as error:
+        cause = getattr(error, "strerror", None) or error
+        return f"is {path[:200]!r}, which cannot be read: {cause}. {remedy}"
+    if not context.cert_store_stats()["x509"]:
+        return f"is {path[:200]!r}, which has no certificate in PEM. {remedy}"
+    return None
 
 
 def _problems_of_tokens(provider: ProviderSettings) -> Iterator[tuple[str, str]]:

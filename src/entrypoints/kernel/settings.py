@@ -254,6 +254,10 @@ class KernelSettings(BaseSettings):
     oidc_keys_hours: Annotated[float, Field(gt=0, le=168, allow_inf_nan=False)] = 24
     """How long the provider's last good keys serve while it cannot be reached."""
 
+    oidc_ca_file: str = ""
+    """A PEM file with the certificates of your own authority, where providers have theirs of it; the world's
+    are trusted beside it. Default: none."""
+
     oidc_more_providers: Annotated[tuple[ProviderSettings, ...], NoDecode] = ()
     """Further providers that are trusted at the same time: a JSON list of objects with a `name` and the
     settings above in lower case without OIDC_: [{"name": "old", "issuer": "https://…", "audience": "…"}]."""
@@ -303,8 +307,12 @@ class KernelSettings(BaseSettings):
     @property
     def providers(self) -> tuple[ProviderSettings, ...]:
         """Every external provider, the one of OIDC_ISSUER first."""
+        more = tuple(
+            provider if provider.ca_file else provider.model_copy(update={"ca_file": self.oidc_ca_file})
+            for provider in self.oidc_more_providers
+        )
         if not self.oidc_issuer:
-            return self.oidc_more_providers
+            return more
         first = ProviderSettings(
             name=self.oidc_preset if self.oidc_preset != "rfc9068" else "oidc",
             issuer=self.oidc_issuer,
@@ -324,8 +332,9 @@ class KernelSettings(BaseSettings):
             login_scopes=self.oidc_login_scopes,
             docs_client_id=self.oidc_docs_client_id,
             keys_hours=self.oidc_keys_hours,
+            ca_file=self.oidc_ca_file,
         )
-        return (first, *self.oidc_more_providers)
+        return (first, *more)
 
     @property
     def proxy_networks(self) -> tuple[Network, ...]:

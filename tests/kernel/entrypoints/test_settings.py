@@ -21,6 +21,7 @@ from entrypoints.kernel.settings import (
 )
 from entrypoints.kernel.settings_text import env_example, problems
 from entrypoints.settings import Settings
+from kernel.world.authority import authority
 
 DATABASE_URL = "postgresql://ada:s3cret@db:5432/shop"
 SECRET = "s3cret-" * 5
@@ -160,6 +161,31 @@ def test_three_settings_swap_the_provider() -> None:
     assert provider.roles == {"api-admins": "admin", "shop:help": "support"}
     assert not settings.passwords_enabled
     assert not settings.local_tokens_trusted
+
+
+def test_each_provider_may_have_an_authority_of_its_own(tmp_path: Path) -> None:
+    mine, theirs = (authority(tmp_path)[0].rename(tmp_path / name) for name in ("mine.pem", "theirs.pem"))
+    more = [
+        {"name": "old", "issuer": "https://old.example.com", "audience": "shop"},
+        {"name": "new", "issuer": "https://new.example.com", "audience": "shop", "ca_file": str(theirs)},
+    ]
+    variables: dict[str, Any] = {name.lower(): value for name, value in OIDC.items()}
+    settings = Settings(
+        database_url=DATABASE_URL,
+        oidc_ca_file=str(mine),
+        oidc_more_providers=json.dumps(more),
+        **variables,
+    )
+    assert [each.ca_file for each in settings.providers] == [str(mine), str(mine), str(theirs)]
+
+
+@pytest.mark.parametrize("content", ["", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"])
+def test_a_file_without_a_certificate_is_no_authority(tmp_path: Path, content: str) -> None:
+    (tmp_path / "ca.pem").write_text(content)
+    variables: dict[str, Any] = {name.lower(): value for name, value in OIDC.items()}
+    for path in (tmp_path / "ca.pem", tmp_path):
+        with pytest.raises(ValidationError, match=r"OIDC_CA_FILE is .*(no certificate|cannot be read)"):
+            Settings(database_url=DATABASE_URL, oidc_ca_file=str(path), **variables)
 
 
 def test_the_built_in_provider_is_trusted_beside_another_where_it_is_asked_for() -> None:
@@ -333,7 +359,7 @@ def test_every_number_and_every_choice_is_in_the_tables_above() -> None:
         *("AUTH_SECRET", "AUTH_AUDIENCE", "AUTH_INTROSPECTION_CLIENTS"),
         *("OIDC_ISSUER", "OIDC_AUDIENCE", "OIDC_ROLES", "OIDC_ROLE_CLAIM", "OIDC_SCOPE_CLAIM"),
         *("OIDC_REQUIRED_SCOPE", "OIDC_ALLOWED_CLIENTS", "OIDC_CLIENT_ID", "OIDC_CLIENT_SECRET"),
-        *("OIDC_ALGORITHMS", "OIDC_TOKEN_TYPES", "OIDC_TOKEN_MARKER"),
+        *("OIDC_ALGORITHMS", "OIDC_TOKEN_TYPES", "OIDC_TOKEN_MARKER", "OIDC_CA_FILE"),
         *("OIDC_LOGIN_SCOPES", "OIDC_DOCS_CLIENT_ID", "OIDC_MORE_PROVIDERS"),
         *("MAIL_FROM", "SMTP_HOST", "SMTP_USERNAME", "SMTP_PASSWORD"),
     }
@@ -359,6 +385,7 @@ EVERYBODY = (
     "then everybody could claim any address. List the proxies alone; where they have no fixed addresses, "
     "their private networks, such as 10.0.0.0/8."
 )
+CA_REMEDY = "Name a file with the certificate of your authority in PEM (-----BEGIN CERTIFICATE-----)."
 MARKER = (
     'Write it like {"require": ["jti"], "require_one": ["client_id", "azp"], "forbid": ["nonce"], "equals": '
     '{"token_use": "access"}}.'
@@ -486,6 +513,14 @@ REFUSED: dict[str, tuple[dict[str, str], str]] = {
     "a marker with a member that means nothing": (
         OIDC | {"OIDC_TOKEN_MARKER": '{"requires": ["jti"]}'},
         f"OIDC_TOKEN_MARKER is not right: requires: Extra inputs are not permitted. {MARKER}",
+    ),
+    "an authority whose file is not there": (
+        OIDC | {"OIDC_CA_FILE": "/nowhere/ca.pem"},
+        f"OIDC_CA_FILE is '/nowhere/ca.pem', which cannot be read: No such file or directory. {CA_REMEDY}",
+    ),
+    "an authority in a file without a certificate": (
+        OIDC | {"OIDC_CA_FILE": str(ROOT / "README.md")},
+        f"OIDC_CA_FILE is '{ROOT / 'README.md'}', which has no certificate in PEM. {CA_REMEDY}",
     ),
     "an issuer that is no address": (
         OIDC | {"OIDC_ISSUER": "id.example.com"},

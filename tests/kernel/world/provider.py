@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import ssl
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -53,7 +54,7 @@ async def hang_up(writer: asyncio.StreamWriter) -> None:
 class ProviderServer:
     """`paths` has the answers, `asked` the paths in the order they were asked for, `sent` the whole requests.
 
-    While `gate` is clear, nothing is answered.
+    While `gate` is clear, nothing is answered. With `tls` it is https.
     """
 
     path: str = ""
@@ -62,12 +63,13 @@ class ProviderServer:
     sent: list[bytes] = field(default_factory=list)
     gate: asyncio.Event = field(default_factory=asyncio.Event)
     port: int = 0
+    tls: ssl.SSLContext | None = None
     _server: asyncio.Server | None = None
     _open: set[asyncio.StreamWriter] = field(default_factory=set)
 
     @property
     def root(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{'https' if self.tls else 'http'}://127.0.0.1:{self.port}"
 
     @property
     def issuer(self) -> str:
@@ -88,7 +90,7 @@ class ProviderServer:
         return self.asked.count(path)
 
     async def start(self) -> None:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port, ssl=self.tls)
         self.port = self._server.sockets[0].getsockname()[1]
         self.gate.set()
 

@@ -4,6 +4,7 @@ import asyncio
 import gzip
 import json
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ from adapters.tokens.discovery import (
 from adapters.tokens.key_sets import KeySet, VerificationKey, read_key_set
 from adapters.tokens.providers import Provider, check_address
 from application.kernel.ports.world import Unavailable
+from kernel.world.authority import authority
 from kernel.world.forging import b64, signed
 from kernel.world.provider import ProviderServer, answer, endless, hang_up, public, silence
 
@@ -397,6 +399,24 @@ async def test_no_proxy_of_the_environment_comes_between(
     discovery = a_discovery(server, seconds)
     assert ids(await discovery.keys()) == ["first"]
     await discovery.close()
+
+
+async def test_a_private_authority_is_trusted_where_the_settings_name_it(
+    tmp_path: Path, seconds: Seconds
+) -> None:
+    ca_file, tls = authority(tmp_path)
+    server = ProviderServer(tls=tls)
+    await server.start()
+    server.publish(public(FIRST, "first"))
+    trusting, other = a_discovery(server, seconds, ca_file=str(ca_file)), a_discovery(server, seconds)
+    assert ids(await trusting.keys()) == ["first"]
+    with capture_logs() as logs, pytest.raises(Unavailable):
+        await other.keys()
+    assert "certificate is not trusted" in logs[0]["reason"]
+    assert "OIDC_CA_FILE" in logs[0]["reason"]
+    for discovery in (trusting, other):
+        await discovery.close()
+    await server.stop()
 
 
 async def test_a_defect_of_ours_is_a_failure_too_and_does_not_end_the_service(

@@ -5,6 +5,7 @@ import base64
 import hashlib
 import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -19,6 +20,7 @@ from application.kernel.ports.callers import Claims
 from application.kernel.ports.logins import LoginSecrets, ProviderAnswer
 from application.kernel.ports.world import Unavailable
 from domain.kernel.identity.auth import LoginDenied, LoginRefused
+from kernel.world.authority import authority
 from kernel.world.builders import NOW
 from kernel.world.fakes import FakeClock
 from kernel.world.forging import ABSENT, Forger, b64
@@ -47,8 +49,14 @@ def publish(server: ProviderServer, **metadata: Any) -> None:
     server.paths[server.discovery] = answer(server.document(**endpoints | metadata))
 
 
-def a_login(server: ProviderServer, *, secret: str | None = CLIENT_SECRET, seconds: float = 5.0) -> OidcLogin:
-    provider = Provider(issuer=server.issuer, audiences=frozenset({"shop"}))
+def a_login(
+    server: ProviderServer,
+    *,
+    secret: str | None = CLIENT_SECRET,
+    seconds: float = 5.0,
+    ca_file: str | None = None,
+) -> OidcLogin:
+    provider = Provider(issuer=server.issuer, audiences=frozenset({"shop"}), ca_file=ca_file)
     return OidcLogin(
         OidcIssuer(provider, allow_loopback_http=True),
         client_id=CLIENT,
@@ -103,6 +111,18 @@ def tokens(id_token: str, **more: Any) -> Answer:
 
 def code(**changes: Any) -> ProviderAnswer:
     return ProviderAnswer(**{"state": SECRETS.state, "code": "code-1"} | changes)
+
+
+async def test_a_log_in_trusts_a_private_authority_where_the_settings_name_it(tmp_path: Path) -> None:
+    ca_file, tls = authority(tmp_path)
+    server = ProviderServer(tls=tls)
+    await server.start()
+    publish(server)
+    server.paths["/token"] = tokens(id_tokens(server).token())
+    login = a_login(server, ca_file=str(ca_file))
+    assert (await login.redeem(code(), SECRETS)).email == "ada@example.com"
+    await login.close()
+    await server.stop()
 
 
 # ── the way there ────────────────────────────────────────────────────────────────────────────────
