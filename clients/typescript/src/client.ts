@@ -175,6 +175,13 @@ export function ifMatch(seen: Versioned): { "If-Match": string } {
     return { "If-Match": `"${seen.version}"` };
 }
 
+/** The header that proves with the password who asks, for what changes a way to log in; good for some minutes. */
+export function reauthenticated(given: Schemas["ReauthenticationToken"]): {
+    "Reauthentication-Token": string;
+} {
+    return { "Reauthentication-Token": given.token };
+}
+
 type AnyInit = { params?: { query?: Record<string, unknown> }; signal?: AbortSignal | null };
 
 // The types of a call are checked where it is made; what all calls share is written once, and knows none.

@@ -22,6 +22,7 @@ export {
     type Versioned,
     createClient,
     ifMatch,
+    reauthenticated,
 } from "./client.js";
 export { ConnectionError, type FieldError, type ProblemCode, ProblemError, isProblem } from "./problems.js";
 export type { components, operations, paths } from "./schema.js";

@@ -12,6 +12,7 @@ import {
     cookieSession,
     createClient,
     ifMatch,
+    reauthenticated,
     isProblem,
     passwordSession,
 } from "api-client";
@@ -80,6 +81,10 @@ export async function changes() {
         profile.display_name === "A" ? null : { display_name: "A" },
     );
     await api.patch("/v1/me", { params: { header: ifMatch({ version: 7 }) }, body: { display_name: "A" } });
+    const given = await api.post("/v1/auth/reauthentication", { body: { password: "p" } });
+    await api.post("/v1/auth/logout/all", { params: { header: reauthenticated(given) } });
+    // @ts-expect-error: it takes no fresh proof
+    await api.post("/v1/auth/logout", { params: { header: reauthenticated(given) } });
     // @ts-expect-error: the change has no such member
     await api.edit("/v1/tasks/{task_id}", task, () => ({ titel: "A" }));
     // @ts-expect-error: what is there has no such member

@@ -200,7 +200,7 @@ class User(Aggregate):
 
     @property
     def email_to_verify(self) -> Email | None:
-        """The address that the person has to prove: the pending one, else one that they only claimed."""
+        """The address that the person has yet to prove: the pending one, else one that they only claimed."""
         return self.pending_email or (None if self.email_verified else self.email)
 
     def ensure_active(self) -> None:

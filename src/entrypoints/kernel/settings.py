@@ -149,9 +149,9 @@ class KernelSettings(BaseSettings):
     people move."""
 
     auth_secret: SecretStr = SecretStr(DEVELOPMENT_SECRET)
-    """Encrypts signing keys and kept answers in the database, and log-ins that are under way, and protects
-    cookies against forged requests. Make one with `python -m entrypoints.cli secret`. Required in
-    production."""
+    """Encrypts signing keys and kept answers in the database, log-ins that are under way and fresh proofs of
+    who somebody is, and protects cookies against forged requests. Make one with
+    `python -m entrypoints.cli secret`. Required in production."""
 
     auth_audience: Annotated[str, Field(default_factory=lambda: SERVICE_NAME)]
     """The `aud` of the built-in provider's access tokens. Default: the service's name."""

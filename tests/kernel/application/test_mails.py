@@ -371,10 +371,10 @@ TELLINGS: list[tuple[Telling, Mail]] = [
 async def test_who_has_proved_the_address_is_told_there_of_links_and_sessions(
     tell: Telling,
     mail: Mail,
-    *,
     run: Runner[UnitOfWork],
     mails: MailReactions,
     moving: User,
+    *,
     mailer: FakeMailer,
 ) -> None:
     await tell(run, mails, moving)

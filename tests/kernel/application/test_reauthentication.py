@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from application.kernel.admission import ensure_reauthenticated
-from application.kernel.identity.attempts import FAILURES_OF_CURRENT_PASSWORD
+from application.kernel.identity.attempts import FAILURES_OF_ACCOUNT, FAILURES_OF_CURRENT_PASSWORD
 from application.kernel.identity.password_login import PasswordLogin
 from application.kernel.identity.reauthentication import Reauthentication
 from application.kernel.ports.callers import Caller, Reauthenticated
@@ -96,6 +96,27 @@ async def test_guesses_are_counted_together_with_those_at_the_change_of_the_pass
         await login.change_password(caller, current_password=PASSWORD, new_password=NEXT)
     clock.advance(timedelta(minutes=15))
     await proofs.confirm(caller, password=PASSWORD)
+
+
+async def test_who_guesses_in_one_session_keeps_nobody_out_of_another(
+    proofs: Reauthentication, caller: Caller
+) -> None:
+    for _ in range(FAILURES_OF_CURRENT_PASSWORD):
+        with refused(WrongPassword):
+            await proofs.confirm(caller, password="guess")
+    with pytest.raises(TooManyAttempts):
+        await proofs.confirm(caller, password=PASSWORD)
+    await proofs.confirm(replace(caller, session_id=SessionId(new_id(NOW))), password=PASSWORD)
+
+
+async def test_a_hundred_wrong_ones_are_too_many_for_one_user_in_however_many_sessions(
+    proofs: Reauthentication, caller: Caller
+) -> None:
+    for _ in range(FAILURES_OF_ACCOUNT):
+        with refused(WrongPassword):
+            await proofs.confirm(replace(caller, session_id=SessionId(new_id(NOW))), password="guess")
+    with pytest.raises(TooManyAttempts):
+        await proofs.confirm(caller, password=PASSWORD)
 
 
 @pytest.mark.parametrize(

@@ -73,6 +73,7 @@ def test_a_secret_that_is_absent_is_seen_to_be_absent() -> None:
         (JWT, REDACTED),
         (f"refused {JWT}, sorry", f"refused {REDACTED}, sorry"),
         (JWT.rpartition(".")[0] + ".", REDACTED),
+        (f"refused {JWE}, sorry", f"refused {REDACTED}, sorry"),
         ("Authorization: Bearer abc.def-123", f"Authorization: Bearer {REDACTED}"),
         ("BEARER abcdefgh12345", f"BEARER {REDACTED}"),
         ("Basic YWRhOnMzY3JldA==", f"Basic {REDACTED}"),

@@ -172,7 +172,9 @@ def _credentials(now: datetime) -> Iterator[Aggregate]:
     hashed = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1).hash(PASSWORD)
     for user in MAIL:
         yield a_credential(id=user, password_hash=hashed)
-        yield a_session(id=_session_of(user), user_id=user, created_at=now)
+        # What asks for a fresh proof is to find one for as long as the requests may take.
+        lasting = now + timedelta(days=30)
+        yield a_session(id=_session_of(user), user_id=user, created_at=now, authenticated_at=lasting)
     yield a_session(id=OLD_DEVICE, user_id=MEMBER, created_at=now)
     yield a_session(id=REFRESHED, user_id=MEMBER, token_hash=fingerprint("refresh"), created_at=now)
     yield a_session(
@@ -182,7 +184,11 @@ def _credentials(now: datetime) -> Iterator[Aggregate]:
         token_hash=fingerprint("cookie"),
         created_at=now,
     )
-    secrets = [(Purpose.RESET_PASSWORD, "reset", None), (Purpose.VERIFY_EMAIL, "verify", None)]
+    secrets = [
+        (Purpose.RESET_PASSWORD, "reset", None),
+        (Purpose.VERIFY_EMAIL, "verify", None),
+        (Purpose.UNDO_EMAIL_CHANGE, "undo", None),
+    ]
     for number, (purpose, secret, shown) in enumerate([*secrets, (Purpose.EXCHANGE, "exchange", CHALLENGE)]):
         yield a_one_time_token(
             id=OneTimeTokenId(_id(0x300 + number)),
@@ -227,6 +233,8 @@ _OF_OPERATIONS: Mapping[str, Values] = {
     "POST /v1/auth/password-reset": {"email": (MAIL[MEMBER],)},
     "POST /v1/auth/password-reset/confirmation": {"token": ("reset",), "password": _NEW_PASSWORD},
     "POST /v1/auth/email-verification/confirmation": {"token": ("verify",)},
+    "POST /v1/auth/email-change/reversal": {"token": ("undo",)},
+    "POST /v1/auth/reauthentication": {"password": (PASSWORD,)},
     "POST /v1/me/password": {"current_password": (PASSWORD,), "new_password": _NEW_PASSWORD},
     "POST /v1/invitations/acceptance": {"token": ("invitation",)},
     **{

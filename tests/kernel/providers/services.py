@@ -32,8 +32,10 @@ class Service:
     async def get(self, path: str, token: str | None = None) -> Response:
         return await self.client.get(path, headers=bearer(token))
 
-    async def post(self, path: str, body: Any = None, token: str | None = None) -> Response:
-        return await self.client.post(path, json=body, headers=bearer(token))
+    async def post(
+        self, path: str, body: Any = None, token: str | None = None, *, proof: str | None = None
+    ) -> Response:
+        return await self.client.post(path, json=body, headers=bearer(token, proof=proof))
 
     def log(self) -> str:
         """Everything that it has printed."""
@@ -47,8 +49,10 @@ class Answers(Protocol):
     async def post(self, path: str, body: Any = None, token: str | None = None) -> Response: ...
 
 
-def bearer(token: str | None) -> dict[str, str]:
-    return {} if token is None else {"authorization": f"Bearer {token}"}
+def bearer(token: str | None, *, proof: str | None = None) -> dict[str, str]:
+    """With `proof`, that the password was given once more."""
+    shown = {} if token is None else {"authorization": f"Bearer {token}"}
+    return shown if proof is None else {**shown, "reauthentication-token": proof}
 
 
 def trusting(provider: OpenIdProvider, **others: str) -> dict[str, str]:

@@ -13,7 +13,7 @@ import asyncpg
 from httpx2 import Response
 
 from kernel.providers.openid_provider import OpenIdProvider, free_port
-from kernel.providers.services import Service, a_service, log_in, register, trusting
+from kernel.providers.services import PASSWORD, Service, a_service, log_in, register, trusting
 
 INSTANCES = 2
 MOST_REQUESTS = 3_000
@@ -49,8 +49,10 @@ class Fleet:
     async def get(self, path: str, token: str | None = None) -> Response:
         return await self._ask(lambda service: service.get(path, token))
 
-    async def post(self, path: str, body: Any = None, token: str | None = None) -> Response:
-        return await self._ask(lambda service: service.post(path, body, token))
+    async def post(
+        self, path: str, body: Any = None, token: str | None = None, *, proof: str | None = None
+    ) -> Response:
+        return await self._ask(lambda service: service.post(path, body, token, proof=proof))
 
     async def _ask(self, request: Callable[[Service], Awaitable[Response]]) -> Response:
         instance = self.serving[next(self._turns) % len(self.serving)]
@@ -185,7 +187,9 @@ async def test_a_service_moves_to_another_provider_and_nobody_is_refused_or_lost
             theirs = (await provider.log_in("subject-of-bob")).access
             stranger = await fleet.get("/v1/me", theirs)
             assert stranger.json()["id"] != bob.me["id"]
-            linked = await fleet.post("/v1/me/identities", {"token": theirs}, bob.token)
+            given = await fleet.post("/v1/auth/reauthentication", {"password": PASSWORD}, bob.token)
+            proof = given.json()["token"]
+            linked = await fleet.post("/v1/me/identities", {"token": theirs}, bob.token, proof=proof)
             assert linked.status_code == 201, linked.text
             await asyncio.sleep(2 * RECHECK_SECONDS)
             bob.token = theirs

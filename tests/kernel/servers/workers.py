@@ -17,12 +17,14 @@ PATIENCE_SECONDS = 60
 
 
 @asynccontextmanager
-async def a_worker(url: str, *, module: str = "entrypoints.worker") -> AsyncIterator[Process]:
+async def a_worker(
+    url: str, *, module: str = "entrypoints.worker", **settings: str
+) -> AsyncIterator[Process]:
     """A worker on the database at that address, killed at the end if it still runs."""
     paths = os.pathsep.join(str(ROOT / folder) for folder in ("src", "tests"))
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", module),
-        env={**os.environ, "DATABASE_URL": url, "PYTHONPATH": paths, "LOG_FORMAT": "json"},
+        env={**os.environ, "DATABASE_URL": url, "PYTHONPATH": paths, "LOG_FORMAT": "json", **settings},
         stdout=PIPE,
         stderr=PIPE,
     )

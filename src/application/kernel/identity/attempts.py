@@ -9,6 +9,7 @@ from datetime import timedelta
 from ipaddress import IPv6Address, ip_address
 
 from application.kernel.ports.attempts import Limit, Peer
+from domain.kernel.identity.auth import SessionId
 from domain.kernel.users import UserId
 
 _QUARTER = timedelta(minutes=15)
@@ -31,9 +32,15 @@ def of_log_in(email: str, client: Peer) -> Sequence[Limit]:
     )
 
 
-def of_current_password(user_id: UserId) -> Sequence[Limit]:
-    """For failures."""
-    return (_limit(FAILURES_OF_CURRENT_PASSWORD, _QUARTER, "current password", str(user_id)),)
+def of_current_password(user_id: UserId, session_id: SessionId | None) -> Sequence[Limit]:
+    """For failures; the first is what a success forgets.
+
+    Counted for the session first: whoever has stolen the token of one keeps nobody out of another.
+    """
+    return (
+        _limit(FAILURES_OF_CURRENT_PASSWORD, _QUARTER, "current password", str(user_id), str(session_id)),
+        _limit(FAILURES_OF_ACCOUNT, _HOUR, "current password", str(user_id)),
+    )
 
 
 def of_password_reset(email: str, client: Peer) -> Sequence[Limit]:

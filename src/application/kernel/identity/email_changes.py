@@ -18,7 +18,7 @@ async def take_pending_email(uow: KernelUnitOfWork, user: User) -> User:
 
 
 async def undo_email_change(uow: KernelUnitOfWork, *, token: str) -> None:
-    """Whoever has the secret that was mailed to the address so far keeps it or has it again; good for a week.
+    """Whoever has the secret that was mailed to the address before keeps it, or has it back; good for a week.
 
     Before the new address was confirmed nothing else happens. After that all of the user's sessions end:
     whoever changed the address is logged in.

@@ -78,7 +78,7 @@ async def reset_password(uow: KernelUnitOfWork, *, token: str, password_hash: st
     """Whoever has the secret that was mailed may set a password, once; it ends all of the user's sessions.
 
     A user who never proved the address loses the links to providers as well: whoever made them may not be
-    the one who reads its mail. A pending address is dropped, and whatever else was mailed is void.
+    the one who reads its mail. No address is pending any more, and whatever else was mailed is void.
 
     Refused when the token has expired, and when the user has another address by now or is suspended.
     """
@@ -221,10 +221,10 @@ class PasswordLogin:
     async def confirm(self, actor: Caller, /, *, password: str) -> tuple[PasswordOwner, str]:
         """Whose current password it is, and its hash; raises WrongPassword, and counts how often.
 
-        Wrong ones are counted for the user, wherever they are asked for; after too many it has to wait.
+        Wrong ones are counted for the session, whatever it asks for; after too many it has to wait.
         """
         self._ensure_enabled()
-        bounds = limits.of_current_password(actor.user_id)
+        bounds = limits.of_current_password(actor.user_id, actor.session_id)
         counted = await self._attempts.check(bounds)
         known = await self._queries.known(actor.user_id)
         if len(password) > PASSWORD_MOST:
@@ -234,8 +234,8 @@ class PasswordLogin:
         if known is None or stored is None or not matches:
             await self._attempts.count(bounds)
             raise WrongPassword
-        if counted:
-            await self._attempts.forget(bounds)
+        if bounds[0] in counted:
+            await self._attempts.forget(bounds[:1])
         return known, stored
 
     async def request_password_reset(self, client: Peer, /, *, email: str) -> None:
@@ -275,8 +275,9 @@ class PasswordLogin:
         """Whoever is logged in and has the secret that was mailed proves their address, once; good for a day.
 
         A pending address is the user's from then on, in place of the one before; refused when somebody else
-        has proved it by now. Not by the secret alone: else somebody registers another one's address, and has
-        its owner confirm it.
+        has proved it by now.
+
+        Not by the secret alone: else somebody registers another one's address, and has its owner confirm it.
         """
         try:
             await self._run(confirm_email, actor, token=token)
@@ -291,9 +292,8 @@ class PasswordLogin:
         """
         for _ in range(_UNDOING - 1):
             with suppress(Stale):  # whoever has stolen the account can change something else at the same time
-                await self._run(undo_email_change, token=token)
-                return
-        await self._run(undo_email_change, token=token)
+                return await self._run(undo_email_change, token=token)
+        return await self._run(undo_email_change, token=token)
 
     def _ensure_enabled(self) -> None:
         if not self._enabled:

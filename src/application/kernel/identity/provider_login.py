@@ -168,7 +168,10 @@ async def make_exchange_code(
 async def redeem_exchange_code(
     uow: KernelUnitOfWork, *, code: str, verifier: str
 ) -> tuple[UserId, datetime | None]:
-    """Anybody who has the code and began the log-in may, once: the user, and when a provider let them in."""
+    """Anybody who has the code and began the log-in may, once.
+
+    Returns whose it is, and when a provider let them in.
+    """
     token = await uow.one_time_tokens.with_token(fingerprint(code))
     if (
         token.purpose is not Purpose.EXCHANGE

@@ -16,7 +16,10 @@ from application.kernel.ports.storing import Clock
 
 @dataclass(frozen=True, slots=True)
 class ReauthenticationToken:
-    """Shows in further requests of this session that the password was given, for `expires_in` seconds."""
+    """What shows with further requests of this session that the password was given.
+
+    `expires_in` counts the seconds for which it does.
+    """
 
     token: str
     expires_in: int

@@ -135,8 +135,8 @@ def parameters(shape: Shape, *, reads: bool) -> list[dict[str, Any]]:
         found.append(_header("Idempotency-Key", what, schema=_KEY))
     if shape.reauthenticated:
         what = (
-            "The `token` of `POST /v1/auth/reauthentication`, where a fresh proof of who you are is needed; "
-            "not needed within minutes of a log-in at a provider."
+            "The `token` of `POST /v1/auth/reauthentication`, where a fresh proof of who you are is "
+            "required; not needed within minutes of a log-in at a provider."
         )
         found.append(_header(REAUTHENTICATION_HEADER, what))
     return found
