@@ -22,6 +22,6 @@ async def test_the_demo_has_tasks_of_every_status(run: Runner[UnitOfWork], queri
 
 
 async def _demo(uow: UnitOfWork) -> UserId:
-    user = await uow.users.by_email(Email(DEMO_EMAIL))
+    user = await uow.users.holder(Email(DEMO_EMAIL))
     assert user is not None
     return user.id

@@ -1,12 +1,14 @@
 """The checks that use cases make before anything else."""
 
-from application.kernel.permissions import Permission, ServicePermission
+from collections.abc import Collection
+
+from application.kernel.permissions import MANAGE_MEMBERS, Permission, ServicePermission
 from application.kernel.ports.callers import Caller, Reauthenticated
 from application.kernel.ports.tenancy import Standing
 from application.kernel.unit_of_work import KernelUnitOfWork
 from domain.kernel.errors import DomainError, Forbidden, NotFound
 from domain.kernel.identity.auth import ReauthenticationRequired
-from domain.kernel.memberships import Role
+from domain.kernel.memberships import Role, may_grant
 from domain.kernel.workspaces import WorkspaceArchived, WorkspaceId, WorkspaceNotFound
 
 
@@ -34,18 +36,27 @@ def ensure_reauthenticated(caller: Caller) -> Reauthenticated:
     return caller
 
 
+def grantable(role: Role | None) -> Collection[Role]:
+    """The roles that somebody who has `role` may give to others: none who does not manage members."""
+    if role not in MANAGE_MEMBERS.roles:
+        return ()
+    return [given for given in Role if may_grant(role, given)]
+
+
 async def stand(
     uow: KernelUnitOfWork,
     caller: Caller,
     workspace_id: WorkspaceId,
     *,
+    locked: bool = False,
     otherwise: type[NotFound] = WorkspaceNotFound,
 ) -> Standing:
     """The caller's standing; for those who are no members, the workspace and its contents are not found.
 
-    Raises `otherwise`.
+    If `locked`, it cannot change before the transaction ends. Raises `otherwise`.
     """
-    standing = await uow.memberships.standing(workspace_id, caller.user_id)
+    ask = uow.memberships.lock_standing if locked else uow.memberships.standing
+    standing = await ask(workspace_id, caller.user_id)
     if standing is None:
         raise otherwise
     return standing
@@ -58,13 +69,15 @@ async def admit(
     permission: Permission,
     *,
     archived_too: bool = False,
+    locked: bool = False,
     otherwise: type[NotFound] = WorkspaceNotFound,
 ) -> Role:
     """The caller's role, if it has `permission`; an archived workspace can only be read.
 
-    Raises NotPermitted, WorkspaceArchived, and `otherwise` where the caller is no member.
+    If `locked`, the role cannot change before the transaction ends: for what ends with it. Raises
+    NotPermitted, WorkspaceArchived, and `otherwise` where the caller is no member.
     """
-    standing = await stand(uow, caller, workspace_id, otherwise=otherwise)
+    standing = await stand(uow, caller, workspace_id, locked=locked, otherwise=otherwise)
     if standing.role not in permission.roles:
         raise NotPermitted(f"The role {standing.role} lacks the permission {permission.name}.")
     if standing.archived and not archived_too:

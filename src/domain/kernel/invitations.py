@@ -8,7 +8,7 @@ from uuid import UUID
 from domain.kernel.aggregate import Aggregate, Event
 from domain.kernel.errors import Conflict, NotFound
 from domain.kernel.memberships import Role
-from domain.kernel.users import Email, UserId, email_address
+from domain.kernel.users import Email, EmailNotVerified, UserId, email_address
 from domain.kernel.workspaces import WorkspaceId
 
 InvitationId = NewType("InvitationId", UUID)
@@ -51,19 +51,26 @@ class InvitationWithdrawn(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Invitation(Aggregate):
-    """An offer of a role, open until it is accepted, withdrawn or a week old.
+class InvitationLapsed(Event):
+    """Its inviter may no longer give it: they left, were removed or demoted, or are suspended."""
 
-    Accepting takes two things: an account with the invited address, and the secret that only the
-    inviter has been shown (its hash is `token_hash`). The address alone proves nothing, because
-    nobody has verified it.
+    workspace_id: WorkspaceId
+    invitation_id: InvitationId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Invitation(Aggregate):
+    """An offer of a role, open until it is accepted, withdrawn or a week old, or its inviter may not give it.
+
+    Accepting takes two things: an account that has verified the invited address, and the secret that is
+    mailed there. `token_hash` is that secret's; there is none before the mail is written.
     """
 
     id: InvitationId
     workspace_id: WorkspaceId
     email: Email
     role: Role
-    token_hash: str
+    token_hash: str | None = None
     invited_by: UserId
     created_at: datetime
     expires_at: datetime
@@ -76,16 +83,15 @@ class Invitation(Aggregate):
         workspace_id: WorkspaceId,
         email: str,
         role: Role,
-        token_hash: str,
         by: UserId,
         at: datetime,
     ) -> Self:
+        """Not good for anything before it has a hash."""
         return cls(
             id=id,
             workspace_id=workspace_id,
             email=email_address(email),
             role=role,
-            token_hash=token_hash,
             invited_by=by,
             created_at=at,
             expires_at=at + LIFETIME,
@@ -95,10 +101,12 @@ class Invitation(Aggregate):
     def has_expired(self, at: datetime) -> bool:
         return at >= self.expires_at
 
-    def accept(self, *, email: Email | None, by: UserId, at: datetime) -> Self:
+    def accept(self, *, email: Email | None, email_verified: bool, by: UserId, at: datetime) -> Self:
         """`email` is the account's own; another account's invitation looks as if it did not exist."""
         if email != self.email:
             raise InvitationNotFound
+        if not email_verified:
+            raise EmailNotVerified("The invitation is for who reads the mail of this address.")
         if self.has_expired(at):
             raise InvitationExpired
         accepted = InvitationAccepted(at=at, workspace_id=self.workspace_id, invitation_id=self.id, by=by)

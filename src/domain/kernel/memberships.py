@@ -69,9 +69,14 @@ class MemberLeft(Event):
     by: UserId
 
 
-def ensure_may_grant(granter: Role, role: Role) -> None:
+def may_grant(granter: Role, role: Role) -> bool:
     """Anybody who manages members may grant any role but `owner`, which takes an owner."""
-    if role is Role.OWNER and granter is not Role.OWNER:
+    return role is not Role.OWNER or granter is Role.OWNER
+
+
+def ensure_may_grant(granter: Role, role: Role) -> None:
+    """Raises OwnersOnly unless `may_grant`."""
+    if not may_grant(granter, role):
         raise OwnersOnly("Ask an owner of this workspace.")
 
 

@@ -48,6 +48,10 @@ class EmailTaken(Conflict):
     """The e-mail address belongs to another account."""
 
 
+class EmailNotVerified(Forbidden):
+    """Verify your e-mail address first."""
+
+
 class OwnAccount(Forbidden):
     """You cannot suspend yourself or change your own roles."""
 
@@ -86,6 +90,13 @@ class EmailChanged(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EmailVerified(Event):
+    user_id: UserId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmailLost(Event):
+    """The user had claimed an address, and somebody else has proved that it is theirs."""
+
     user_id: UserId
 
 
@@ -152,8 +163,9 @@ class User(Aggregate):
     """A person, whoever vouches for them; what they may do lies in their memberships and their roles.
 
     The address is unknown where a provider did not tell it. `email_verified_at` is when the person proved
-    that it is theirs. Another address is `pending_email` until it is proved as well: nobody logs in with it,
-    and no password is reset by it.
+    that it is theirs. One who has proved it has it alone; before that it is a claim, which several may make
+    and which opens nothing (docs/decisions/0031). Another address is `pending_email` until it is proved as
+    well: nobody logs in with it, and no password is reset by it (docs/decisions/0030).
     """
 
     id: UserId
@@ -241,31 +253,17 @@ class User(Aggregate):
         """The same account with the address that was pending, which its person has proved."""
         if self.pending_email is None:
             return self
-        return self._with_email(self.pending_email, verified_at=at, at=at).recording(
-            EmailVerified(at=at, user_id=self.id)
-        )
+        return self._with_email(self.pending_email, at=at).recording(EmailVerified(at=at, user_id=self.id))
 
     def take_email_back(self, email: Email, *, at: datetime) -> Self:
         """As it was before somebody asked for a change of this address, of which the person had proved it."""
         if email == self.email:
             return self.keep_email(at=at)
-        return self._with_email(email, verified_at=at, at=at)
+        return self._with_email(email, at=at)
 
-    def give_email_up(self, *, at: datetime) -> Self:
-        """The same account without its address, which was only claimed, and which somebody else has proved.
-
-        Raises EmailTaken where it was proved.
-        """
-        if self.email_verified:
-            raise EmailTaken
-        return self if self.email is None else self._with_email(None, verified_at=None, at=at)
-
-    def _with_email(self, email: Email | None, *, verified_at: datetime | None, at: datetime) -> Self:
-        pending = None if email is not None else self.pending_email
+    def _with_email(self, email: Email, *, at: datetime) -> Self:
         changed = EmailChanged(at=at, user_id=self.id, formerly=self.verified_email)
-        return replace(self, email=email, email_verified_at=verified_at, pending_email=pending).recording(
-            changed
-        )
+        return replace(self, email=email, email_verified_at=at, pending_email=None).recording(changed)
 
     def suspend(self, *, by: UserId | None, at: datetime) -> Self:
         """The same account, to which nobody gets in until it is restored; raises OwnAccount."""

@@ -129,9 +129,12 @@ def seed_() -> None:
 # ── people ───────────────────────────────────────────────────────────────────────────────────────
 
 
+type Account = Annotated[str, typer.Argument(help="The user's id, or the address that they have verified.")]
+
+
 @user.command("create")
 def create_user(email: str, display_name: Annotated[str, typer.Option()]) -> None:
-    """Register a user; the password is asked for, or read from standard input."""
+    """Register a user and print their id; the password is asked for, or read from standard input."""
     if sys.stdin.isatty():
         password = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
     else:
@@ -146,27 +149,27 @@ def create_user(email: str, display_name: Annotated[str, typer.Option()]) -> Non
 
 
 @user.command("grant")
-def grant_role(email: str, role: GlobalRole) -> None:
+def grant_role(account: Account, role: GlobalRole) -> None:
     """Give a user a role in the whole service, in addition to those that they have."""
-    _operate(commands.grant_role, email=email, role=role)
+    _operate(commands.grant_role, account=account, role=role)
 
 
 @user.command("revoke")
-def revoke_role(email: str, role: GlobalRole) -> None:
+def revoke_role(account: Account, role: GlobalRole) -> None:
     """Take a role in the whole service from a user."""
-    _operate(commands.revoke_role, email=email, role=role)
+    _operate(commands.revoke_role, account=account, role=role)
 
 
 @user.command("suspend")
-def suspend_user(email: str) -> None:
+def suspend_user(account: Account) -> None:
     """Suspend a user: their sessions end, and their tokens are refused within seconds."""
-    _operate(commands.suspend_address, email=email)
+    _operate(commands.suspend_account, account=account)
 
 
 @user.command("restore")
-def restore_user(email: str) -> None:
+def restore_user(account: Account) -> None:
     """End the suspension of a user."""
-    _operate(commands.restore_address, email=email)
+    _operate(commands.restore_account, account=account)
 
 
 def _operate[**P](
@@ -175,7 +178,7 @@ def _operate[**P](
     container = _container()
     changed = _finish(container, lambda: container.run()(use_case, *args, **kwargs))
     state = "suspended" if changed.suspended_at else "active"
-    print(f"{changed.email}: {state}, roles: {', '.join(changed.roles) or 'none'}")
+    print(f"{changed.email or changed.id}: {state}, roles: {', '.join(changed.roles) or 'none'}")
 
 
 # ── signing keys ─────────────────────────────────────────────────────────────────────────────────

@@ -580,9 +580,9 @@ class KernelSettings(BaseSettings):
 
     def _disagreements_of_mail(self) -> Iterator[str]:
         production = self.environment == "production"
-        if self.mailer == "console" and production and self.passwords_enabled:
+        if self.mailer == "console" and production:
             yield (
-                "MAILER is console, which is for development: nobody could reset a password. "
+                "MAILER is console, which is for development: nobody could be invited or reset a password. "
                 "Set MAILER=smtp, SMTP_HOST and MAIL_FROM."
             )
         if self.mailer == "smtp":

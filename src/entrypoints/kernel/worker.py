@@ -28,6 +28,7 @@ from domain.kernel.identity.auth import (
     RefreshTokenReused,
 )
 from domain.kernel.identity.identities import IdentityLinked, IdentityUnlinked
+from domain.kernel.invitations import MemberInvited
 from domain.kernel.users import EmailChanged, EmailChangeRequested, UserRegistered
 from entrypoints.kernel.container import KernelContainer, close
 
@@ -74,6 +75,7 @@ def kernel_reactions(mails: MailReactions) -> Sequence[Row]:
         when(EmailChanged, mails.tell_former_address),
         when(EmailVerificationRequested, mails.verify_again),
         when(PasswordResetRequested, mails.reset_password),
+        when(MemberInvited, mails.invite),
         when(PasswordChanged, mails.tell_of_password),
         when(IdentityLinked, mails.tell_of_link),
         when(IdentityUnlinked, mails.tell_of_unlinking),

@@ -13,7 +13,7 @@ from application.kernel.run import Runner
 from domain.kernel.errors import DomainError, Unauthenticated
 from domain.kernel.identity.auth import SessionEnded, SessionNotFound
 from domain.kernel.identity.identities import Link, LinkedElsewhere, NothingToLink
-from domain.kernel.users import Email, GlobalRole, Suspended, User
+from domain.kernel.users import Email, EmailLost, GlobalRole, Suspended, User
 from kernel.specimen.service import UnitOfWork
 from kernel.world.builders import (
     NOW,
@@ -168,12 +168,21 @@ async def test_first_requests_at_the_same_time_make_one_user(
     assert len(users_in(transactions)) == len(transactions.committed.of(Link)) == 1
 
 
-async def test_two_strangers_with_one_address_at_the_same_time_are_two_users(
+async def test_two_strangers_who_claim_one_address_at_the_same_time_are_two_users(
     accounts: KnownAccounts, transactions: MemoryTransactions[UnitOfWork]
 ) -> None:
     await asyncio.gather(*(accounts.recognise(a_proof(email="ada@example.com")) for _ in range(2)))
-    addresses = {user.email for user in users_in(transactions).values()}
-    assert addresses == {"ada@example.com", None}
+    users = users_in(transactions).values()
+    assert [(user.email, user.email_verified) for user in users] == [("ada@example.com", False)] * 2
+
+
+async def test_two_accounts_that_prove_one_address_at_the_same_time_are_one_user(
+    accounts: KnownAccounts, transactions: MemoryTransactions[UnitOfWork]
+) -> None:
+    proofs = [a_proof(issuer=TRUSTED, email="ada@example.com", email_verified=True) for _ in range(2)]
+    first, second = await asyncio.gather(*map(accounts.recognise, proofs))
+    assert first.user_id == second.user_id
+    assert len(users_in(transactions)) == 1
 
 
 async def test_a_race_that_nobody_wins_ends(
@@ -237,6 +246,7 @@ async def test_one_issuers_roles_mean_nothing_from_another(
         (KEYCLOAK, True, True, False),
         (KEYCLOAK, True, False, False),
         (KEYCLOAK, False, True, False),
+        (KEYCLOAK, False, False, False),
     ],
 )
 async def test_only_an_address_that_both_sides_proved_links(
@@ -254,9 +264,17 @@ async def test_only_an_address_that_both_sides_proved_links(
     proof = a_proof(issuer=issuer, email="Ada@Example.com", email_verified=verified_there)
     identity = await accounts.recognise(proof)
     assert (identity.user_id == ada.id) is linked
-    assert users_in(transactions)[ada.id] == ada
-    if not linked:
-        assert users_in(transactions)[identity.user_id].email is None
+    before, found = users_in(transactions)[ada.id], users_in(transactions)[identity.user_id]
+    if verified_here:  # whoever has proved it has it alone
+        assert before == ada
+        assert linked or found.email is None
+    elif issuer == TRUSTED and verified_there:  # and so does who proves it, whoever claimed it before
+        assert (found.email, found.email_verified_at) == (ada.email, clock.now)
+        assert (before.email, before.version) == (None, 2)
+        assert EmailLost(at=clock.now, user_id=ada.id) in transactions.events
+    else:  # while everybody may claim it
+        assert before == ada
+        assert (found.email, found.email_verified_at) == (ada.email, None)
 
 
 async def test_a_suspended_user_does_not_come_back_through_their_address(

@@ -127,7 +127,7 @@ async def test_a_user_who_is_nothing_but_this_pair_becomes_part_of_whoever_prove
         UserAbsorbed(at=clock.now, user_id=shell.id, into=ada.id),
     ]
     async with transactions() as uow:
-        assert await uow.users.by_email(Email("ada@other.example")) is None
+        assert await uow.users.recipient(Email("ada@other.example")) is None
 
 
 def with_a_password(user: User) -> list[Aggregate]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
@@ -26,9 +26,19 @@ from domain.kernel.identity.auth import (
     Purpose,
 )
 from domain.kernel.identity.identities import IdentityLinked, IdentityUnlinked, LinkId
+from domain.kernel.invitations import Invitation, MemberInvited
+from domain.kernel.memberships import Role
 from domain.kernel.users import Email, EmailChanged, EmailChangeRequested, User, UserRegistered
 from kernel.specimen.service import UnitOfWork
-from kernel.world.builders import NOW, a_one_time_token, a_proof, a_user, store
+from kernel.world.builders import (
+    NOW,
+    a_one_time_token,
+    a_proof,
+    a_user,
+    a_workspace,
+    an_invitation,
+    store,
+)
 from kernel.world.fakes import FakeClock, FakeMailer, MemoryTransactions
 
 LETTERS = Letters(service="Loomworks", app_url="https://app.example", api_url="https://api.example")
@@ -220,6 +230,108 @@ async def test_where_nobody_has_the_address_the_request_is_forgotten(
     await run(mails.reset_password, delivery_of(PasswordResetRequested(at=NOW, token_id=request.id)))
     assert mailer.sent == []
     assert tokens_in(transactions) == []
+
+
+async def test_a_reset_goes_to_who_has_verified_the_address_whoever_else_claims_it(
+    run: Runner[UnitOfWork],
+    mails: MailReactions,
+    transactions: MemoryTransactions[UnitOfWork],
+    mailer: FakeMailer,
+) -> None:
+    holder, request = a_user(email=ADA, email_verified_at=NOW), a_request()
+    await store(transactions, a_user(email=ADA), holder, a_user(email=ADA), request)
+    await run(mails.reset_password, delivery_of(PasswordResetRequested(at=NOW, token_id=request.id)))
+    assert [(mail.to, token.user_id) for mail in mailer.sent for token in tokens_in(transactions)] == [
+        (ADA, holder.id)
+    ]
+
+
+async def test_of_those_who_claim_an_address_the_newest_who_is_not_suspended_can_reset_a_password(
+    run: Runner[UnitOfWork], mails: MailReactions, transactions: MemoryTransactions[UnitOfWork]
+) -> None:
+    claimants, request = [a_user(email=ADA) for _ in range(3)], a_request()
+    *others, newest = sorted(claimants, key=lambda user: user.id)
+    await store(transactions, *others, replace(newest, suspended_at=NOW), request)
+    await run(mails.reset_password, delivery_of(PasswordResetRequested(at=NOW, token_id=request.id)))
+    assert [token.user_id for token in tokens_in(transactions)] == [others[-1].id]
+
+
+async def test_where_who_has_verified_the_address_is_suspended_nobody_else_gets_the_secret(
+    run: Runner[UnitOfWork],
+    mails: MailReactions,
+    transactions: MemoryTransactions[UnitOfWork],
+    mailer: FakeMailer,
+) -> None:
+    holder, request = a_user(email=ADA, email_verified_at=NOW, suspended_at=NOW), a_request()
+    await store(transactions, holder, a_user(email=ADA), request)
+    await run(mails.reset_password, delivery_of(PasswordResetRequested(at=NOW, token_id=request.id)))
+    assert (mailer.sent, tokens_in(transactions)) == ([], [])
+
+
+@pytest.fixture
+async def invitation(transactions: MemoryTransactions[UnitOfWork]) -> Invitation:
+    """Of Ada, by Grace."""
+    grace, workspace = a_user(display_name="Grace"), a_workspace(name="Compilers")
+    invitation = replace(
+        an_invitation(workspace_id=workspace.id, email=ADA, role=Role.ADMIN, invited_by=grace.id),
+        token_hash=None,
+    )
+    await store(transactions, grace, workspace, invitation)
+    return invitation
+
+
+def invited(invitation: Invitation) -> Delivery[MemberInvited]:
+    return delivery_of(
+        MemberInvited(
+            at=NOW,
+            workspace_id=invitation.workspace_id,
+            invitation_id=invitation.id,
+            role=invitation.role,
+            by=invitation.invited_by,
+        )
+    )
+
+
+async def test_whoever_is_invited_gets_a_secret_of_which_only_the_fingerprint_is_kept(
+    run: Runner[UnitOfWork],
+    mails: MailReactions,
+    transactions: MemoryTransactions[UnitOfWork],
+    mailer: FakeMailer,
+    invitation: Invitation,
+) -> None:
+    await run(mails.invite, invited(invitation))
+    (mail,) = mailer.sent
+    assert mail == LETTERS.invitation(
+        ADA,
+        workspace="Compilers",
+        inviter="Grace",
+        role=Role.ADMIN,
+        expires_at=invitation.expires_at,
+        token=secret_in(mail),
+    )
+    (stored,) = transactions.committed.of(Invitation).values()
+    # With the version that it had: what people see of it is the same.
+    assert stored == replace(invitation, token_hash=fingerprint(secret_in(mail)))
+    await run(mails.invite, invited(invitation))  # delivered again
+    (stored,) = transactions.committed.of(Invitation).values()
+    assert stored.token_hash == fingerprint(secret_in(mailer.sent[-1]))
+
+
+async def test_an_invitation_that_has_gone_or_expired_is_not_mailed(
+    run: Runner[UnitOfWork],
+    mails: MailReactions,
+    transactions: MemoryTransactions[UnitOfWork],
+    mailer: FakeMailer,
+    clock: FakeClock,
+    *,
+    invitation: Invitation,
+) -> None:
+    clock.now = invitation.expires_at
+    await run(mails.invite, invited(invitation))
+    async with transactions() as uow:
+        await uow.invitations.remove(invitation)
+    await run(mails.invite, invited(invitation))
+    assert mailer.sent == []
 
 
 async def test_a_request_that_waited_too_long_is_forgotten(
@@ -443,3 +555,18 @@ def test_without_a_front_end_a_mail_tells_the_request_to_make() -> None:
     assert '{"token": "s3cret"}' in undo.text
     assert "POST https://api.example/v1/auth/password-reset/confirmation" in reset.text
     assert '{"token": "s3cret", "password": "…"}' in reset.text
+
+
+def test_an_invitation_says_who_invites_to_what_as_what_and_until_when() -> None:
+    at = datetime(2026, 11, 9, 8, 5, tzinfo=UTC)
+    said = {"workspace": "Compilers", "inviter": "Grace", "role": Role.ADMIN, "expires_at": at}
+    mail = LETTERS.invitation(ADA, **said, token="s3cret")  # type: ignore[arg-type]
+    assert (mail.to, mail.subject) == (ADA, "Loomworks: an invitation")
+    assert "Grace invites you to the workspace Compilers at Loomworks." in mail.text
+    assert "the role admin" in mail.text
+    assert "good until 09 November 2026, 08:05 UTC" in mail.text
+    assert "\nhttps://app.example/accept-invitation#token=s3cret\n" in mail.text
+    without = replace(LETTERS, app_url="").invitation(ADA, **said, token="s3cret")  # type: ignore[arg-type]
+    assert "POST https://api.example/v1/invitations/acceptance\n" in without.text
+    assert "Authorization: Bearer" in without.text
+    assert '{"token": "s3cret"}' in without.text

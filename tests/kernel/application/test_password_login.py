@@ -9,6 +9,7 @@ from uuid import UUID
 
 import pytest
 
+from application.kernel.identity.addresses import prove_email
 from application.kernel.identity.attempts import (
     FAILURES_FROM_ADDRESS,
     FAILURES_OF_ACCOUNT,
@@ -21,6 +22,7 @@ from application.kernel.identity.password_login import PasswordLogin, change_pas
 from application.kernel.identity.secret_tokens import fingerprint, is_marked
 from application.kernel.identity.sessions import TokenPair, TokenSessions
 from application.kernel.ports.attempts import Peer
+from application.kernel.queries.auth import CLAIMANTS
 from application.kernel.run import Runner
 from domain.kernel.errors import DomainError, Invalid
 from domain.kernel.identity.auth import (
@@ -42,11 +44,12 @@ from domain.kernel.identity.auth import (
     WrongPassword,
 )
 from domain.kernel.identity.identities import Link
-from domain.kernel.users import Email, EmailTaken, EmailVerified, User, UserRegistered
+from domain.kernel.users import Email, EmailLost, EmailTaken, EmailVerified, User, UserRegistered
 from kernel.specimen.service import UnitOfWork
 from kernel.world.builders import (
     NOW,
     a_caller,
+    a_credential,
     a_link,
     a_one_time_token,
     a_session,
@@ -90,18 +93,32 @@ async def test_whoever_registers_is_saved_with_a_hash_of_the_password(
     assert user.id.version == 7
     async with transactions() as uow:
         assert await uow.users.get(user.id) == user
-        assert await uow.users.by_email(address_of(user)) == user
+        assert await uow.users.recipient(address_of(user)) == user
     credential = await credential_of(user, transactions)
     assert credential == Credential(id=user.id, password_hash=f"$fake$1${PASSWORD}")
     assert transactions.events == [UserRegistered(at=clock.now, user_id=user.id)]
 
 
-async def test_an_address_registers_once(
+async def verify(user: User, transactions: MemoryTransactions[UnitOfWork]) -> None:
+    async with transactions() as uow:
+        await prove_email(uow, user)
+
+
+async def test_an_address_that_somebody_has_verified_does_not_register_again(
     login: PasswordLogin, ada: User, transactions: MemoryTransactions[UnitOfWork]
 ) -> None:
+    await verify(ada, transactions)
     with refused(EmailTaken):
-        await login.register(email=EMAIL.upper(), password="quarter past the old well", display_name="Eve")
-    assert len(transactions.events) == 1
+        await login.register(email=EMAIL.upper(), password=NEXT, display_name="Eve")
+    assert len(transactions.committed.of(User)) == 1
+
+
+async def test_an_address_that_somebody_only_claims_can_be_claimed_by_others(
+    login: PasswordLogin, ada: User, transactions: MemoryTransactions[UnitOfWork]
+) -> None:
+    eve = await login.register(email=EMAIL.upper(), password=NEXT, display_name="Eve")
+    assert (eve.email, eve.email_verified, eve.id != ada.id) == (EMAIL, False, True)
+    assert transactions.committed.of(User)[ada.id] == ada
 
 
 @pytest.mark.parametrize("password", ["too short", "x" * 129, "Ada, loomworks 1815", "ada@example.com!!"])
@@ -300,20 +317,23 @@ async def test_a_password_that_changes_while_its_hash_is_replaced_opens_no_sessi
 # ── suspended ────────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.parametrize("verified", [True, False])
 @pytest.mark.parametrize("password", [PASSWORD, "quarter past the old well"])
 async def test_to_a_stranger_a_suspended_user_looks_like_any_wrong_password(
+    *,
     password: str,
+    verified: bool,
     login: PasswordLogin,
     transactions: MemoryTransactions[UnitOfWork],
     passwords: FakePasswordHasher,
 ) -> None:
-    user = a_user(suspended_at=NOW)
+    user = a_user(email_verified_at=NOW if verified else None, suspended_at=NOW)
     password_hash = await passwords.hash(PASSWORD)
     await store(transactions, user, Credential(id=user.id, password_hash=password_hash))
     assert user.email is not None
     with refused(WrongCredentials):
         await login.log_in(CLIENT, email=user.email, password=password)
-    assert passwords.compared == [password_hash]
+    assert passwords.compared == ([password_hash] if verified else [None])
     assert transactions.events == []
 
 
@@ -326,6 +346,49 @@ async def fails(login: PasswordLogin, client: Peer = CLIENT, email: str = EMAIL)
     except DomainError as error:
         return type(error)
     raise AssertionError
+
+
+async def test_each_who_claims_an_address_logs_in_with_their_own_password(
+    login: PasswordLogin, transactions: MemoryTransactions[UnitOfWork], passwords: FakePasswordHasher
+) -> None:
+    own = ["the first of four who claim it", "the second of them in a row", "and here we have the third one"]
+    users = [await login.register(email=EMAIL, password=word, display_name="Ada") for word in own]
+    in_order = sorted(zip(users, own, strict=True), key=lambda pair: pair[0].id, reverse=True)
+    for place, (user, word) in enumerate(in_order):
+        passwords.compared.clear()
+        pair = await login.log_in(CLIENT, email=EMAIL, password=word)
+        assert (await session_of(pair, transactions)).user_id == user.id
+        assert len(passwords.compared) == place + 1
+
+
+async def test_a_crowd_that_claims_an_address_costs_no_more_than_three_comparisons(
+    login: PasswordLogin, transactions: MemoryTransactions[UnitOfWork], passwords: FakePasswordHasher
+) -> None:
+    users = [
+        await login.register(email=EMAIL, password=f"{number} for the crowd of them", display_name="Eve")
+        for number in range(5)
+    ]
+    passwords.compared.clear()
+    with refused(WrongCredentials):
+        await login.log_in(CLIENT, email=EMAIL, password=NEXT)
+    newest = sorted((user.id for user in users), reverse=True)[:CLAIMANTS]
+    hashes = transactions.committed.of(Credential)
+    assert passwords.compared == [hashes[user_id].password_hash for user_id in newest]
+
+
+async def test_once_an_address_is_proved_nobody_who_claims_it_is_compared(
+    login: PasswordLogin,
+    ada: User,
+    transactions: MemoryTransactions[UnitOfWork],
+    passwords: FakePasswordHasher,
+) -> None:
+    await verify(ada, transactions)
+    eve = a_user(email=Email(EMAIL))
+    await store(transactions, eve, a_credential(id=eve.id, password_hash=f"$fake$1${NEXT}"))
+    passwords.compared.clear()
+    with refused(WrongCredentials):
+        await login.log_in(CLIENT, email=EMAIL, password=NEXT)
+    assert passwords.compared == [f"$fake$1${PASSWORD}"]
 
 
 @pytest.mark.parametrize("email", [EMAIL, " ADA@example.com", "charles@example.com", "no address"])
@@ -614,6 +677,42 @@ async def test_a_secret_that_went_to_another_address_resets_nothing(
         await login.reset_password(token=secret, password=NEXT)
 
 
+async def test_whoever_proves_an_address_by_a_reset_takes_it_from_those_who_claim_it(
+    login: PasswordLogin, ada: User, transactions: MemoryTransactions[UnitOfWork], clock: FakeClock
+) -> None:
+    eve = await login.register(email=EMAIL, password="quarter past the old well", display_name="Eve")
+    secret = await mailed(transactions, ada)
+    await login.reset_password(token=secret, password=NEXT)
+    users = transactions.committed.of(User)
+    assert (users[ada.id].email, users[ada.id].email_verified_at) == (EMAIL, clock.now)
+    assert (users[eve.id].email, users[eve.id].version) == (None, 2)
+    assert EmailLost(at=clock.now, user_id=eve.id) in transactions.events
+    await login.log_in(CLIENT, email=EMAIL, password=NEXT)
+    with refused(WrongCredentials):
+        await login.log_in(CLIENT, email=EMAIL, password="quarter past the old well")
+
+
+async def test_a_proof_that_another_one_was_faster_than_is_good_for_nothing(
+    login: PasswordLogin, ada: User, transactions: MemoryTransactions[UnitOfWork]
+) -> None:
+    # The claim of somebody who registered at the very moment of the proof.
+    eve = a_user(email=Email(EMAIL))
+    await verify(ada, transactions)
+    await store(transactions, eve)
+    secret = await mailed(transactions, eve)
+    with refused(OneTimeTokenNotFound):
+        await login.reset_password(token=secret, password=NEXT)
+    await store(
+        transactions,
+        a_one_time_token(
+            purpose=Purpose.VERIFY_EMAIL, user_id=eve.id, email=eve.email, token_hash=fingerprint("verify")
+        ),
+    )
+    with refused(OneTimeTokenNotFound):
+        await login.confirm_email(a_caller(eve.id), token="verify")
+    assert not transactions.committed.of(User)[eve.id].email_verified
+
+
 async def test_the_secret_of_another_purpose_resets_nothing(
     login: PasswordLogin, ada: User, transactions: MemoryTransactions[UnitOfWork]
 ) -> None:
@@ -717,9 +816,15 @@ async def test_who_has_the_secret_proves_the_address_once(
     login: PasswordLogin, ada: User, transactions: MemoryTransactions[UnitOfWork], clock: FakeClock
 ) -> None:
     secret = await mailed(transactions, ada, purpose=Purpose.VERIFY_EMAIL)
+    eve = a_user(email=ada.email)
+    await store(transactions, eve)
     await login.confirm_email(a_caller(ada.id), token=secret)
     assert transactions.committed.of(User)[ada.id].email_verified_at == clock.now
-    assert transactions.events[1:] == [EmailVerified(at=clock.now, user_id=ada.id)]
+    assert transactions.committed.of(User)[eve.id].email is None
+    assert transactions.events[1:] == [
+        EmailLost(at=clock.now, user_id=eve.id),
+        EmailVerified(at=clock.now, user_id=ada.id),
+    ]
     with refused(OneTimeTokenNotFound):
         await login.confirm_email(a_caller(ada.id), token=secret)
 

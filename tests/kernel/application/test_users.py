@@ -9,10 +9,10 @@ from application.kernel.commands.users import (
     change_roles,
     edit_profile,
     grant_role,
-    restore_address,
+    restore_account,
     restore_user,
     revoke_role,
-    suspend_address,
+    suspend_account,
     suspend_user,
 )
 from application.kernel.permissions import MANAGE_USERS
@@ -232,31 +232,50 @@ async def test_nobody_suspends_themselves_or_changes_their_own_roles(
 # ── by an operator ───────────────────────────────────────────────────────────────────────────────
 
 
-async def test_an_operator_gives_and_takes_roles_by_address(
-    run: Runner[UnitOfWork], transactions: MemoryTransactions[UnitOfWork], clock: FakeClock, ada: User
+def its_id(user: User) -> str:
+    return str(user.id)
+
+
+def its_address(user: User) -> str:
+    return address_of(user).upper()
+
+
+@pytest.mark.parametrize("named", [its_id, its_address])
+async def test_an_operator_gives_and_takes_roles_by_id_or_verified_address(
+    run: Runner[UnitOfWork],
+    transactions: MemoryTransactions[UnitOfWork],
+    clock: FakeClock,
+    named: Callable[[User], str],
 ) -> None:
-    email = address_of(ada).upper()
-    await run(grant_role, email=email, role=GlobalRole.ADMIN)
-    both = await run(grant_role, email=email, role=GlobalRole.SUPPORT)
+    ada = a_user(email_verified_at=NOW)
+    await store(transactions, ada, a_user(email=ada.email))
+    account = named(ada)
+    await run(grant_role, account=account, role=GlobalRole.ADMIN)
+    both = await run(grant_role, account=account, role=GlobalRole.SUPPORT)
     assert both.roles == (GlobalRole.SUPPORT, GlobalRole.ADMIN)
-    assert await run(grant_role, email=email, role=GlobalRole.SUPPORT) == both
-    assert (await run(revoke_role, email=email, role=GlobalRole.ADMIN)).roles == (GlobalRole.SUPPORT,)
-    assert (await run(revoke_role, email=email, role=GlobalRole.ADMIN)).roles == (GlobalRole.SUPPORT,)
+    assert await run(grant_role, account=account, role=GlobalRole.SUPPORT) == both
+    assert (await run(revoke_role, account=account, role=GlobalRole.ADMIN)).roles == (GlobalRole.SUPPORT,)
+    assert (await run(revoke_role, account=account, role=GlobalRole.ADMIN)).roles == (GlobalRole.SUPPORT,)
     assert transactions.events[0] == RolesChanged(
         at=clock.now, user_id=ada.id, roles=(GlobalRole.ADMIN,), by=None
     )
     assert len(transactions.events) == 3
 
 
-async def test_an_operator_suspends_and_restores_by_address(
-    run: Runner[UnitOfWork], transactions: MemoryTransactions[UnitOfWork], clock: FakeClock, ada: User
+@pytest.mark.parametrize("named", [its_id, its_address])
+async def test_an_operator_suspends_and_restores_by_id_or_verified_address(
+    run: Runner[UnitOfWork],
+    transactions: MemoryTransactions[UnitOfWork],
+    clock: FakeClock,
+    named: Callable[[User], str],
 ) -> None:
+    ada = a_user(email_verified_at=NOW)
     session = a_session(user_id=ada.id)
-    await store(transactions, session, a_one_time_token(user_id=ada.id))
-    assert (await run(suspend_address, email=address_of(ada))).suspended_at == clock.now
+    await store(transactions, ada, session, a_one_time_token(user_id=ada.id))
+    assert (await run(suspend_account, account=named(ada))).suspended_at == clock.now
     assert transactions.committed.of(OneTimeToken) == {}
     assert transactions.committed.of(Session)[session.id].ended_at == clock.now
-    assert (await run(restore_address, email=address_of(ada))).suspended_at is None
+    assert (await run(restore_account, account=named(ada))).suspended_at is None
     assert transactions.events == [
         UserSuspended(at=clock.now, user_id=ada.id, by=None),
         UserRestored(at=clock.now, user_id=ada.id, by=None),
@@ -264,9 +283,24 @@ async def test_an_operator_suspends_and_restores_by_address(
 
 
 async def test_an_operator_learns_that_nobody_has_the_address(run: Runner[UnitOfWork]) -> None:
-    with refused(UserNotFound):
-        await run(grant_role, email=an_email(), role=GlobalRole.ADMIN)
-    with refused(UserNotFound):
-        await run(suspend_address, email=an_email())
+    for nobody in (an_email(), str(a_user_id())):
+        with refused(UserNotFound):
+            await run(grant_role, account=nobody, role=GlobalRole.ADMIN)
+        with refused(UserNotFound):
+            await run(suspend_account, account=nobody)
     with refused(Invalid, "It must be an e-mail address such as ada@example.com.", field="email"):
-        await run(restore_address, email="nobody")
+        await run(restore_account, account="nobody")
+
+
+async def test_an_operator_does_not_promote_who_only_claims_an_address(
+    run: Runner[UnitOfWork], transactions: MemoryTransactions[UnitOfWork]
+) -> None:
+    address = an_email()
+    await store(transactions, a_user(email=address))
+    newest = a_user(email=address)
+    await store(transactions, newest)
+    newest_id = max(user.id for user in transactions.committed.of(User).values())
+    detail = f"Nobody has verified this address. If you mean the newest to claim it: {newest_id}."
+    with refused(UserNotFound, detail):
+        await run(grant_role, account=address, role=GlobalRole.ADMIN)
+    assert transactions.events == []

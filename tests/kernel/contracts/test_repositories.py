@@ -3,6 +3,7 @@
 import asyncio
 import importlib
 import pkgutil
+import secrets
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import MISSING, dataclass, fields, replace
@@ -23,7 +24,10 @@ from adapters.postgres.kernel.discovery import repositories_of
 from adapters.postgres.kernel.outbox.delivery import PostgresOutbox
 from adapters.postgres.kernel.users import PostgresUsers
 from adapters.postgres.kernel.workspaces import PostgresWorkspaces
-from application.kernel.commands.memberships import remove_member
+from application.kernel.admission import NotPermitted
+from application.kernel.commands.invitations import accept_invitation, invite
+from application.kernel.commands.memberships import change_role, remove_member
+from application.kernel.commands.users import suspend_user
 from application.kernel.identity.secret_tokens import fingerprint
 from application.kernel.identity.sessions import TokenSessions, refresh_session
 from application.kernel.ports.events import Delivery
@@ -43,9 +47,9 @@ from domain.kernel.identity.auth import (
 )
 from domain.kernel.identity.identities import Link, LinkedElsewhere, LinkNotFound
 from domain.kernel.identity.signing_keys import KeysRotated, SigningKeyNotFound
-from domain.kernel.invitations import AlreadyInvited, InvitationNotFound
-from domain.kernel.memberships import AlreadyMember, LastOwner, MemberNotFound, Role
-from domain.kernel.users import EmailTaken, GlobalRole, User, UserEdited, UserNotFound
+from domain.kernel.invitations import AlreadyInvited, Invitation, InvitationLapsed, InvitationNotFound
+from domain.kernel.memberships import AlreadyMember, LastOwner, MemberNotFound, Membership, Role
+from domain.kernel.users import EmailLost, EmailTaken, GlobalRole, User, UserEdited, UserNotFound
 from domain.kernel.workspaces import SlugTaken, WorkspaceNotFound
 from kernel.specimen.builders import a_specimen_note, a_specimen_order, a_specimen_order_id
 from kernel.specimen.domain.specimen_orders import SpecimenOrderAssigneeNotMember, SpecimenOrderNotFound
@@ -431,14 +435,14 @@ async def test_a_stale_change_emits_nothing_and_undoes_what_came_before_it(
 
 
 async def test_whoever_catches_a_conflict_commits_nothing_all_the_same(begin: Begin[UnitOfWork]) -> None:
-    ada, charles = a_user(), a_user()
+    ada, charles = a_user(email_verified_at=NOW), a_user()
     await store(begin, ada)
 
     async def ignore_the_conflict() -> None:
         async with begin() as uow:
             await uow.users.add(charles)
             with suppress(EmailTaken):
-                await uow.users.add(a_user(email=ada.email))
+                await uow.users.add(a_user(email=ada.email, email_verified_at=NOW))
 
     with pytest.raises(RuntimeError, match="Nothing was committed"):
         await ignore_the_conflict()
@@ -492,24 +496,99 @@ async def test_a_transaction_happens_at_one_instant_in_utc(begin: Begin[UnitOfWo
 # ── users, workspaces, invitations ───────────────────────────────────────────────────────────────
 
 
-async def test_an_address_belongs_to_one_account(begin: Begin[UnitOfWork]) -> None:
-    ada, charles = a_user(), a_user()
-    await store(begin, ada, charles)
+async def test_an_address_is_verified_by_one_account(begin: Begin[UnitOfWork]) -> None:
+    ada, charles = a_user(email_verified_at=NOW), a_user(email_verified_at=NOW)
+    claimant = a_user(email=ada.email)
+    await store(begin, ada, charles, claimant)
     with pytest.raises(EmailTaken):
-        await store(begin, a_user(email=ada.email))
+        await store(begin, a_user(email=ada.email, email_verified_at=NOW))
     with pytest.raises(EmailTaken):
         async with begin() as uow:
             await uow.users.save(replace(charles, email=ada.email))
+    with pytest.raises(EmailTaken):
+        async with begin() as uow:
+            await uow.users.save(replace(claimant, email_verified_at=NOW))
     async with begin() as uow:
         await uow.users.save(replace(ada, display_name="Augusta"))  # its own address is no conflict
 
 
-async def test_a_user_is_found_by_address(begin: Begin[UnitOfWork]) -> None:
-    ada = a_user()
-    await store(begin, ada, a_user())
+async def test_an_address_is_claimed_by_as_many_as_like(begin: Begin[UnitOfWork]) -> None:
+    claimants = [a_user(email=an_email())]
+    claimants += [a_user(email=claimants[0].email) for _ in range(2)]
+    await store(begin, *claimants)
+    for user in claimants:
+        assert await stored(begin, user) == user
+
+
+async def test_who_has_verified_an_address_is_found_by_it_and_else_who_claims_it_last(
+    begin: Begin[UnitOfWork],
+) -> None:
+    address = an_email()
+    older, newer = sorted((a_user(email=address) for _ in range(2)), key=attrgetter("id"))
+    suspended = a_user(email=address, suspended_at=NOW)
+    await store(begin, newer, older, suspended, a_user())
     async with begin() as uow:
-        assert await uow.users.by_email(address_of(ada)) == ada
-        assert await uow.users.by_email(an_email()) is None
+        assert await uow.users.holder(address) is None
+        assert await uow.users.recipient(address) == newer
+        assert await uow.users.holder(an_email()) is None
+        assert await uow.users.recipient(an_email()) is None
+        holder = await uow.users.save(replace(older, email_verified_at=NOW, suspended_at=NOW))
+        assert await uow.users.holder(address) == holder
+        assert await uow.users.recipient(address) == holder
+
+
+async def test_an_address_is_taken_from_all_who_claim_it_and_from_nobody_else(world: World) -> None:
+    address, begin = an_email(), world.begin
+    taker, *losers = (a_user(email=address) for _ in range(4))
+    suspended, other = replace(losers[0], suspended_at=NOW), a_user()
+    losers[0] = suspended
+    await store(begin, *losers, taker, other)
+    async with begin() as uow:
+        await uow.users.take_email(taker, at=LATER)
+        proved = await uow.users.save(replace(taker, email_verified_at=LATER))
+    for loser in losers:
+        assert await stored(begin, loser) == replace(loser, email=None, version=2)
+    assert await stored(begin, taker) == proved
+    assert await stored(begin, other) == other
+    lost = await world.emitted()
+    assert sorted(lost, key=repr) == sorted(
+        (EmailLost(at=LATER, user_id=user.id) for user in losers), key=repr
+    )
+
+
+async def test_an_address_is_not_taken_from_who_has_verified_it(world: World) -> None:
+    holder = a_user(email_verified_at=NOW)
+    claimant = a_user(email=holder.email)
+    await store(world.begin, holder, claimant)
+
+    async def prove_too() -> None:
+        async with world.begin() as uow:
+            await uow.users.take_email(claimant, at=LATER)
+            await uow.users.save(replace(claimant, email_verified_at=LATER))
+
+    with pytest.raises(EmailTaken):
+        await prove_too()
+    assert await stored(world.begin, holder) == holder
+    assert await world.emitted() == []
+
+
+async def test_who_proves_an_address_after_somebody_else_has_proved_it_is_stale(
+    begin: Begin[UnitOfWork],
+) -> None:
+    first, second = (a_user(email=an_email()) for _ in range(2))
+    second = replace(second, email=first.email)
+    await store(begin, first, second)
+
+    async def prove(user: User) -> None:
+        async with begin() as uow:
+            await uow.users.take_email(user, at=NOW)
+            await uow.users.save(user.verify_email(at=NOW))
+
+    await prove(first)
+    with pytest.raises(Stale):
+        await prove(second)
+    async with begin() as uow:
+        assert await uow.users.holder(address_of(first)) == replace(first, email_verified_at=NOW, version=2)
 
 
 async def test_of_users_without_an_address_there_may_be_many(begin: Begin[UnitOfWork]) -> None:
@@ -730,9 +809,70 @@ async def test_an_invitation_is_found_by_its_address_and_by_its_token(begin: Beg
         assert await uow.invitations.for_address(team.workspace.id, here.email) == here
         assert await uow.invitations.for_address(elsewhere.id, here.email) == there
         assert await uow.invitations.for_address(elsewhere.id, an_email()) is None
-        assert await uow.invitations.with_token(here.token_hash) == here
+        assert await uow.invitations.with_token(here.token_hash or "") == here
         with pytest.raises(InvitationNotFound):
             await uow.invitations.with_token(a_token_hash())
+
+
+async def test_an_invitation_gets_its_secret_later_and_keeps_its_version(begin: Begin[UnitOfWork]) -> None:
+    team, token_hash = a_team(), a_token_hash()
+    waiting = [
+        replace(an_invitation(workspace_id=team.workspace.id, invited_by=team.owner.user_id), token_hash=None)
+        for _ in range(2)  # nothing equals NULL
+    ]
+    await store(begin, *team.aggregates, *waiting)
+    async with begin() as uow:
+        await uow.invitations.set_token(waiting[0], token_hash=token_hash)
+    async with begin() as uow:
+        known = await uow.invitations.with_token(token_hash)
+        assert known == replace(waiting[0], token_hash=token_hash)
+        await uow.invitations.remove(known)
+
+    async def too_late(invitation: Invitation) -> None:
+        async with begin() as uow:
+            await uow.invitations.set_token(invitation, token_hash=a_token_hash())
+
+    for gone in (waiting[0], replace(waiting[1], version=7)):
+        with pytest.raises(Stale):
+            await too_late(gone)
+
+
+async def test_the_invitations_of_an_inviter_lapse_where_and_as_far_as_is_said(world: World) -> None:
+    begin, team, elsewhere = world.begin, a_team(), a_workspace()
+    mine = {
+        (workspace.id, role): an_invitation(
+            workspace_id=workspace.id, invited_by=team.admin.user_id, role=role
+        )
+        for workspace in (team.workspace, elsewhere)
+        for role in Role
+    }
+    others = an_invitation(workspace_id=team.workspace.id, invited_by=team.owner.user_id)
+    await store(begin, *team.aggregates, elsewhere, *mine.values(), others)
+    here, admin = team.workspace.id, team.admin.user_id
+    left = {invitation.id for invitation in (*mine.values(), others)}
+
+    async def lapsing(**scope: Any) -> set[Role | str]:
+        """The roles to which nothing is offered any more, with what says so."""
+        async with begin() as uow:
+            await uow.invitations.lapse(admin, at=LATER, **scope)
+        gone = set()
+        for (workspace_id, role), invitation in mine.items():
+            with suppress(InvitationNotFound):
+                await stored(begin, invitation)
+                continue
+            if invitation.id in left:
+                left.discard(invitation.id)
+                gone.add(role if workspace_id == here else f"{role} elsewhere")
+                fact = InvitationLapsed(at=LATER, workspace_id=workspace_id, invitation_id=invitation.id)
+                assert fact in await world.emitted()
+        return gone
+
+    assert await lapsing(workspace_id=here, but=list(Role)) == set()
+    assert await lapsing(workspace_id=here, but=[Role.VIEWER, Role.MEMBER, Role.ADMIN]) == {Role.OWNER}
+    assert await lapsing(workspace_id=here) == {Role.VIEWER, Role.MEMBER, Role.ADMIN}
+    assert await lapsing() == {f"{role} elsewhere" for role in Role}
+    assert await stored(begin, others) == others
+    assert len(await world.emitted()) == len(mine)
 
 
 # ── memberships ──────────────────────────────────────────────────────────────────────────────────
@@ -772,6 +912,80 @@ async def test_whoever_is_no_member_has_no_standing(begin: Begin[UnitOfWork], te
             assert await uow.memberships.standing(workspace_id, team.stranger.user_id) is None
             with pytest.raises(MemberNotFound):
                 await uow.memberships.of(workspace_id, team.stranger.user_id)
+
+
+async def test_the_standing_under_a_lock_is_that_of_somebody_who_is_not_suspended(
+    begin: Begin[UnitOfWork], team: Team
+) -> None:
+    async with begin() as uow:
+        for role in Role:
+            user_id = team[role].user_id
+            standing = await uow.memberships.standing(team.workspace.id, user_id)
+            assert await uow.memberships.lock_standing(team.workspace.id, user_id) == standing
+        assert await uow.memberships.lock_standing(team.workspace.id, team.stranger.user_id) is None
+        assert await uow.memberships.lock_standing(a_workspace_id(), team.owner.user_id) is None
+        await uow.users.save(replace(team.users[Role.OWNER], suspended_at=NOW))
+        assert await uow.memberships.lock_standing(team.workspace.id, team.owner.user_id) is None
+
+
+type Loss = Callable[[Runner[UnitOfWork], Team], Awaitable[object]]
+
+LOSSES: dict[str, Loss] = {
+    "demoted": lambda run, team: run(
+        change_role, team.owner, team.workspace.id, team.admin.user_id, role=Role.MEMBER
+    ),
+    "removed": lambda run, team: run(remove_member, team.owner, team.workspace.id, team.admin.user_id),
+    "leaves": lambda run, team: run(remove_member, team.admin, team.workspace.id, team.admin.user_id),
+    "suspended": lambda run, team: run(
+        suspend_user, a_caller(roles=frozenset({GlobalRole.ADMIN})), team.admin.user_id
+    ),
+}
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+async def test_an_invitation_is_either_accepted_before_its_inviter_loses_the_right_to_it_or_not_at_all(
+    begin: Begin[UnitOfWork], loss: str
+) -> None:
+    run = Runner(begin)
+    for _ in range(5):
+        team = a_team()
+        invitation = an_invitation(
+            workspace_id=team.workspace.id,
+            email=team.outsider.email,
+            token_hash=fingerprint(secret := secrets.token_urlsafe()),
+            invited_by=team.admin.user_id,
+        )
+        await store(begin, *team.aggregates, invitation)
+        accepted, _ = await asyncio.gather(
+            run(accept_invitation, team.stranger, token=secret),
+            LOSSES[loss](run, team),
+            return_exceptions=True,
+        )
+        assert isinstance(accepted, Membership | InvitationNotFound | Stale), accepted
+        async with begin() as uow:
+            joined = await uow.memberships.standing(team.workspace.id, team.stranger.user_id)
+            assert (joined is not None) == isinstance(accepted, Membership)
+        with pytest.raises(InvitationNotFound):
+            await stored(begin, invitation)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+async def test_nothing_is_left_of_what_somebody_offers_who_loses_the_right_to_at_the_same_instant(
+    begin: Begin[UnitOfWork], loss: str
+) -> None:
+    run = Runner(begin)
+    for _ in range(5):
+        team = a_team()
+        await store(begin, *team.aggregates)
+        email = an_email()
+        invited, _ = await asyncio.gather(
+            run(invite, team.admin, team.workspace.id, email=email, role=Role.MEMBER),
+            LOSSES[loss](run, team),
+            return_exceptions=True,
+        )
+        assert isinstance(invited, Invitation | NotPermitted | WorkspaceNotFound), invited
+        async with begin() as uow:
+            assert await uow.invitations.for_address(team.workspace.id, email) is None
 
 
 async def test_the_owners_come_sorted_by_id_and_from_their_workspace_only(

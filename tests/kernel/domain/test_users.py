@@ -15,7 +15,6 @@ from domain.kernel.users import (
     EmailChanged,
     EmailChangeRequested,
     EmailChangeWithdrawn,
-    EmailTaken,
     EmailVerified,
     GlobalRole,
     OwnAccount,
@@ -268,16 +267,6 @@ def test_who_takes_the_address_back_has_it_as_it_was() -> None:
     assert (back.email, back.email_verified_at, back.pending_email) == (ADA, LATER, None)
     assert back.events == (EmailChanged(at=LATER, user_id=moved.id, formerly=AUGUSTA),)
     assert user.take_email_back(ADA, at=LATER) is user
-
-
-def test_an_address_that_was_only_claimed_goes_to_who_has_proved_it() -> None:
-    claimed = a_user(email=ADA, pending_email=AUGUSTA)
-    without = claimed.give_email_up(at=LATER)
-    assert (without.email, without.email_verified_at, without.pending_email) == (None, None, AUGUSTA)
-    assert without.events == (EmailChanged(at=LATER, user_id=claimed.id, formerly=None),)
-    assert without.give_email_up(at=LATER) is without
-    with refused(EmailTaken):
-        a_user(email=ADA, email_verified_at=NOW).give_email_up(at=LATER)
 
 
 def test_the_same_address_in_another_spelling_stays_proved() -> None:

@@ -17,6 +17,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from application.kernel.commands.workspaces import create_workspace
+from application.kernel.identity.addresses import prove_email
 from application.kernel.paging import PageRequest
 from application.kernel.ports.attempts import Peer
 from application.kernel.ports.events import Delivery
@@ -30,7 +31,7 @@ from entrypoints.kernel.seed import COLLEAGUE_EMAIL, DEMO_EMAIL, DEMO_PASSWORD
 from entrypoints.kernel.settings import ROOT
 from entrypoints.settings import Settings
 from kernel.specimen.service import Container, Queries, UnitOfWork
-from kernel.world.builders import a_caller, a_session, a_signing_key, a_user, store
+from kernel.world.builders import NOW, a_caller, a_session, a_signing_key, a_user, store
 
 NOWHERE = "postgresql://nobody@127.0.0.1:1/nothing"
 PASSWORD = "nine words are more than enough, are they not"
@@ -163,7 +164,7 @@ async def test_seed_stores_all_or_nothing(
     await store(begin, user)
     await run(create_workspace, a_caller(user.id), name="Mine", slug="demo")
     assert (await cli("seed", on=empty_database_url)).lines == ["The demo data is there already."]
-    assert await queries.auth.credential(DEMO_EMAIL) is None  # type: ignore[arg-type]
+    assert await queries.auth.credentials(Email(DEMO_EMAIL)) == []
 
 
 async def test_a_login_that_everybody_knows_is_not_for_production(
@@ -236,17 +237,35 @@ async def test_a_user_who_cannot_be_is_refused_in_one_sentence(
     assert await cli(*asked, on=empty_database_url, typed=password) == refused(said)
 
 
-async def test_an_address_is_given_away_once(cli: Run, empty_database_url: str) -> None:
+async def test_an_address_is_given_away_until_somebody_has_verified_it(
+    cli: Run, empty_database_url: str, begin: Begin[UnitOfWork]
+) -> None:
     asked = ("user", "create", "ada@example.com", "--display-name", "Ada")
-    assert (await cli(*asked, on=empty_database_url, typed=PASSWORD)).status == 0
+    first, second = [await cli(*asked, on=empty_database_url, typed=PASSWORD) for _ in range(2)]
+    assert (first.status, second.status) == (0, 0)
+    async with begin() as uow:
+        await prove_email(uow, await uow.users.get(UserId(UUID(first.lines[0]))))
     again = await cli(*asked, on=empty_database_url, typed=PASSWORD)
     assert again == refused("The e-mail address belongs to another account.")
+
+
+async def test_who_was_created_is_made_an_administrator_by_their_id(
+    cli: Run, empty_database_url: str, begin: Begin[UnitOfWork]
+) -> None:
+    asked = ("user", "create", "ada@example.com", "--display-name", "Ada")
+    (created,) = (await cli(*asked, on=empty_database_url, typed=PASSWORD)).lines
+    await store(begin, a_user(id=UserId(UUID(int=0)), email=Email("ada@example.com")))
+    claimed = await cli("user", "grant", "ada@example.com", "admin", on=empty_database_url)
+    detail = f"Nobody has verified this address. If you mean the newest to claim it: {created}."
+    assert claimed == refused(detail)
+    granted = await cli("user", "grant", created, "admin", on=empty_database_url)
+    assert granted.lines == ["ada@example.com: active, roles: admin"]
 
 
 async def test_roles_in_the_whole_service_are_given_and_taken_by_address(
     cli: Run, empty_database_url: str, begin: Begin[UnitOfWork]
 ) -> None:
-    ada = a_user(email=Email("ada@example.com"))
+    ada = a_user(email=Email("ada@example.com"), email_verified_at=NOW)
     await store(begin, ada)
     for command, said in [
         (("grant", "Ada@Example.com", "admin"), "ada@example.com: active, roles: admin"),
@@ -263,7 +282,7 @@ async def test_roles_in_the_whole_service_are_given_and_taken_by_address(
 async def test_a_suspended_user_is_in_no_session_until_restored_and_logged_in_anew(
     cli: Run, empty_database_url: str, begin: Begin[UnitOfWork]
 ) -> None:
-    ada = a_user(email=Email("ada@example.com"))
+    ada = a_user(email=Email("ada@example.com"), email_verified_at=NOW)
     session = a_session(user_id=ada.id)
     await store(begin, ada, session)
     suspended = await cli("user", "suspend", "ada@example.com", on=empty_database_url)

@@ -380,6 +380,10 @@ PRODUCTION = {
     "TRUSTED_PROXIES": "none",
     **SMTP,
 }
+NO_MAIL = (
+    "MAILER is console, which is for development: nobody could be invited or reset a password. "
+    "Set MAILER=smtp, SMTP_HOST and MAIL_FROM."
+)
 OIDC = {"AUTH_PROVIDER": "oidc", "OIDC_ISSUER": "https://id.example.com", "OIDC_AUDIENCE": "shop"}
 EVERYBODY = (
     "then everybody could claim any address. List the proxies alone; where they have no fixed addresses, "
@@ -619,13 +623,8 @@ REFUSED: dict[str, tuple[dict[str, str], str]] = {
         | {"OIDC_MORE_PROVIDERS": '[{"name": "b", "issuer": "https://b.example.com", "preset": "s3cret"}]'},
         f"OIDC_MORE_PROVIDERS has in provider 1 a preset that is none of {', '.join(get_args(Preset))}.",
     ),
-    "production without mail": (
-        PRODUCTION | {"MAILER": "console"},
-        (
-            "MAILER is console, which is for development: nobody could reset a password. Set MAILER=smtp, "
-            "SMTP_HOST and MAIL_FROM."
-        ),
-    ),
+    "production without mail": (PRODUCTION | {"MAILER": "console"}, NO_MAIL),
+    "production without mail nor passwords": (PRODUCTION | OIDC | {"MAILER": "console"}, NO_MAIL),
     "mail without a server": (
         SMTP | {"SMTP_HOST": ""},
         "SMTP_HOST is missing, and MAILER=smtp needs it. Set it.",

@@ -32,6 +32,7 @@ from domain.kernel.identity.auth import (
     SessionId,
 )
 from domain.kernel.identity.identities import IdentityLinked, IdentityUnlinked
+from domain.kernel.invitations import MemberInvited
 from domain.kernel.users import EmailChanged, EmailChangeRequested, UserRegistered
 from entrypoints.kernel import worker
 from entrypoints.settings import Settings
@@ -122,6 +123,7 @@ def test_this_is_what_events_cause() -> None:
         EmailChanged: [mails.tell_former_address],
         EmailVerificationRequested: [mails.verify_again],
         PasswordResetRequested: [mails.reset_password],
+        MemberInvited: [mails.invite],
         PasswordChanged: [mails.tell_of_password],
         IdentityLinked: [mails.tell_of_link],
         IdentityUnlinked: [mails.tell_of_unlinking],

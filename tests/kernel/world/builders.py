@@ -290,7 +290,7 @@ def an_invitation(
 
 @dataclass(frozen=True)
 class Team:
-    """A workspace with one person of each role, and a user who does not belong to it."""
+    """A workspace with one person of each role, and a user who does not belong to it; all verified."""
 
     workspace: Workspace
     users: dict[Role, User]
@@ -328,12 +328,13 @@ class Team:
 
 def a_team(*, archived: bool = False) -> Team:
     workspace = a_workspace(archived_at=NOW if archived else None)
-    users = {role: a_user(display_name=role.value.title()) for role in Role}
+    users = {role: a_user(display_name=role.value.title(), email_verified_at=NOW) for role in Role}
     memberships = {
         role: a_membership(workspace_id=workspace.id, user_id=user.id, role=role)
         for role, user in users.items()
     }
-    return Team(workspace, users, memberships, outsider=a_user(display_name="Stranger"))
+    outsider = a_user(display_name="Stranger", email_verified_at=NOW)
+    return Team(workspace, users, memberships, outsider)
 
 
 def repository_of[A: Aggregate](uow: KernelUnitOfWork, aggregate: A) -> Repository[A, Any]:

@@ -18,7 +18,17 @@ from types import coroutine
 from typing import Any, cast, get_type_hints, override
 from uuid import UUID
 
-from sqlalchemy import Constraint, ForeignKeyConstraint, Table, UniqueConstraint
+from sqlalchemy import (
+    BinaryExpression,
+    Column,
+    Constraint,
+    ForeignKeyConstraint,
+    Index,
+    Null,
+    Table,
+    UniqueConstraint,
+)
+from sqlalchemy.sql.operators import is_, is_not
 
 from adapters.postgres.kernel.discovery import import_tables, repositories_of
 from adapters.postgres.kernel.tables.repository import PostgresRepository
@@ -33,7 +43,13 @@ from application.kernel.ports.sessions import AccessToken, Links, OneTimeTokens,
 from application.kernel.ports.storing import Clock, KeptAnswer
 from application.kernel.ports.tenancy import Invitations, Memberships, Standing, Users, Workspaces
 from application.kernel.ports.world import Contention, WorldError
-from application.kernel.queries.auth import KnownCookie, KnownCredential, PasswordOwner, SessionView
+from application.kernel.queries.auth import (
+    CLAIMANTS,
+    KnownCookie,
+    KnownCredential,
+    PasswordOwner,
+    SessionView,
+)
 from application.kernel.queries.identities import KnownSession, KnownUser, LinkView
 from application.kernel.unit_of_work import KernelUnitOfWork, Seen
 from domain.kernel.aggregate import Aggregate, Event
@@ -53,9 +69,9 @@ from domain.kernel.identity.auth import (
 )
 from domain.kernel.identity.identities import Link, LinkId
 from domain.kernel.identity.signing_keys import SigningKey
-from domain.kernel.invitations import Invitation, InvitationId, InvitationNotFound
+from domain.kernel.invitations import Invitation, InvitationId, InvitationLapsed, InvitationNotFound
 from domain.kernel.memberships import MemberNotFound, Membership, MembershipId, Role
-from domain.kernel.users import Email, User, UserId
+from domain.kernel.users import Email, EmailLost, User, UserId
 from domain.kernel.workspaces import Workspace, WorkspaceId
 
 
@@ -167,13 +183,17 @@ class MemoryRepository[A: Aggregate, Id: UUID]:
 
     def _ensure_unique(self, aggregate: A) -> None:
         others = [row for id, row in self._rows.items() if id != _id_of(aggregate)]
-        for constraint in self._declared.table.constraints:
-            if isinstance(constraint, UniqueConstraint):
-                names = [column.name for column in constraint.columns]
-                key = [getattr(aggregate, name) for name in names]
-                # As in SQL, nothing equals NULL.
-                if None not in key and any([getattr(row, name) for name in names] == key for row in others):
-                    raise self._broken(constraint)
+        table = self._declared.table
+        uniques: list[UniqueConstraint | Index] = [index for index in table.indexes if index.unique]
+        uniques += [each for each in table.constraints if isinstance(each, UniqueConstraint)]
+        for unique in uniques:
+            names = [column.name for column in unique.columns]
+            key = [getattr(aggregate, name) for name in names]
+            # As in SQL, nothing equals NULL.
+            if None in key or not _is_held(unique, aggregate):
+                continue
+            if any([getattr(row, name) for name in names] == key for row in others if _is_held(unique, row)):
+                raise self._broken(unique)
 
     def _ensure_references(self, aggregate: A) -> None:
         for foreign_key in self._declared.table.foreign_key_constraints:
@@ -205,7 +225,7 @@ class MemoryRepository[A: Aggregate, Id: UUID]:
             else:
                 raise self._broken(foreign_key)
 
-    def _broken(self, constraint: Constraint) -> Exception:
+    def _broken(self, constraint: Constraint | Index) -> Exception:
         """The error that a broken constraint becomes; one that nothing names is a defect, as in Postgres."""
         conflict = self._declared.conflicts.get(str(constraint.name))
         if conflict is None:
@@ -225,10 +245,44 @@ class MemoryRepository[A: Aggregate, Id: UUID]:
 _id_of: Callable[[Aggregate], UUID] = attrgetter("id")
 
 
+def _is_held(unique: UniqueConstraint | Index, row: Aggregate) -> bool:
+    """Whether a row is one of those among which something is unique: in a partial index, where its condition
+    holds, which is that a column is or is not NULL."""
+    where = unique.dialect_options["postgresql"]["where"] if isinstance(unique, Index) else None
+    if where is None:
+        return True
+    if (
+        isinstance(where, BinaryExpression)
+        and isinstance(where.left, Column)
+        and isinstance(where.right, Null)
+        and where.operator in {is_, is_not}
+    ):
+        return (getattr(row, where.left.name) is None) is (where.operator is is_)
+    raise NotImplementedError(f"{unique.name}: the fake does not know the condition {where}.")
+
+
+def claimants(users: Iterable[User], email: Email) -> list[User]:
+    """Who claims an address, and is not suspended, the newest first."""
+    found = [user for user in users if user.email == email and not user.email_verified]
+    return sorted((user for user in found if user.suspended_at is None), key=_id_of, reverse=True)
+
+
 class MemoryUsers(MemoryRepository[User, UserId], Users):
     @override
-    async def by_email(self, email: Email, /) -> User | None:
-        return self._first(lambda user: user.email == email)
+    async def holder(self, email: Email, /) -> User | None:
+        return self._first(lambda user: user.email == email and user.email_verified)
+
+    @override
+    async def recipient(self, email: Email, /) -> User | None:
+        found = await self.holder(email) or next(iter(claimants(self._rows.values(), email)), None)
+        return None if found is None else self._read(found)
+
+    @override
+    async def take_email(self, user: User, /, *, at: datetime) -> None:
+        for other in list(self._rows.values()):
+            if other.email == user.email and other.id != user.id and not other.email_verified:
+                lost = EmailLost(at=at, user_id=other.id)
+                await self.save(replace(other, email=None).recording(lost))
 
 
 class MemoryWorkspaces(MemoryRepository[Workspace, WorkspaceId], Workspaces):
@@ -333,6 +387,13 @@ class MemoryMemberships(MemoryRepository[Membership, MembershipId], Memberships)
         return Standing(role=membership.role, archived=workspace.archived_at is not None)
 
     @override
+    async def lock_standing(self, workspace_id: WorkspaceId, user_id: UserId, /) -> Standing | None:
+        """Nothing to lock: transactions take turns."""
+        if self._tables.of(User)[user_id].suspended_at is not None:
+            return None
+        return await self.standing(workspace_id, user_id)
+
+    @override
     async def of(self, workspace_id: WorkspaceId, user_id: UserId, /) -> Membership:
         membership = self._of(workspace_id, user_id)
         if membership is None:
@@ -362,6 +423,26 @@ class MemoryInvitations(MemoryRepository[Invitation, InvitationId], Invitations)
         if invitation is None:
             raise InvitationNotFound
         return invitation
+
+    @override
+    async def set_token(self, invitation: Invitation, /, *, token_hash: str) -> None:
+        self._ensure_current(invitation)
+        self._write(replace(invitation, token_hash=token_hash), version=invitation.version)
+
+    @override
+    async def lapse(
+        self,
+        inviter: UserId,
+        /,
+        *,
+        at: datetime,
+        workspace_id: WorkspaceId | None = None,
+        but: Collection[Role] = (),
+    ) -> None:
+        for row in list(self._rows.values()):
+            if row.invited_by == inviter and workspace_id in {None, row.workspace_id} and row.role not in but:
+                lapsed = InvitationLapsed(at=at, workspace_id=row.workspace_id, invitation_id=row.id)
+                await self.remove(row.recording(lapsed))
 
 
 class MemoryKeptAnswers:
@@ -486,13 +567,15 @@ class FakeAuthQueries:
     def __init__(self, transactions: MemoryTransactions[Any]) -> None:
         self._transactions = transactions
 
-    async def credential(self, email: Email, /) -> KnownCredential | None:
+    async def credentials(self, email: Email, /) -> list[KnownCredential]:
         tables = self._transactions.committed
-        user = next((user for user in tables.of(User).values() if user.email == email), None)
-        credential = tables.of(Credential).get(user.id) if user else None
-        if user is None or credential is None:
-            return None
-        return KnownCredential(user.id, credential.password_hash, user.suspended_at is not None)
+        users, hashes = tables.of(User).values(), tables.of(Credential)
+        holder = [user for user in users if user.email == email and user.email_verified]
+        return [
+            KnownCredential(user.id, hashes[user.id].password_hash, user.suspended_at is not None)
+            for user in holder or claimants(users, email)
+            if user.id in hashes
+        ][:CLAIMANTS]
 
     async def known(self, user_id: UserId, /) -> PasswordOwner | None:
         tables = self._transactions.committed

@@ -1,24 +1,27 @@
 """What the tests over HTTP share: people who speak, and a contract that every answer is held against."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from typing import Any, override
 
 import httpx2
 import pytest
+from dependency_injector import providers
 from fastapi import FastAPI
 from httpx2 import ASGITransport, AsyncClient, Request, Response
 from pydantic import SecretStr
 
 from application.kernel.ports.callers import Caller
 from application.kernel.unit_of_work import Begin
+from entrypoints.kernel import worker
 from entrypoints.settings import Settings
 from kernel.specimen.builders import a_specimen_order
 from kernel.specimen.domain.specimen_orders import SpecimenOrder
 from kernel.specimen.service import Container, UnitOfWork, create_app
 from kernel.world.builders import Team, a_session, a_team, store
 from kernel.world.documented import Contract
+from kernel.world.fakes import FakeMailer
 
 BASE_URL = "http://localhost:8000"
 
@@ -90,6 +93,31 @@ async def as_(app: FastAPI, container: Container, contract: Contract) -> AsyncIt
 def client(as_: As) -> AsyncClient:
     """A client that nobody has logged in."""
     return as_(None)
+
+
+@pytest.fixture
+def mailer(container: Container) -> FakeMailer:
+    """Takes what the service would mail."""
+    mailer = FakeMailer()
+    container.mailer.override(providers.Object(mailer))
+    return mailer
+
+
+@pytest.fixture
+def work(container: Container, mailer: FakeMailer) -> Callable[[], Awaitable[None]]:
+    """Everything that a worker would do now."""
+    react = worker.reacting(worker.table(worker.kernel_reactions(container.mail_reactions())))
+
+    async def work() -> None:
+        while await container.outbox().deliver_next(react):
+            pass
+
+    return work
+
+
+def secret_in(mailer: FakeMailer) -> str:
+    """What stands in the link of the latest mail."""
+    return mailer.sent[-1].text.partition("#token=")[2].split()[0]
 
 
 @pytest.fixture

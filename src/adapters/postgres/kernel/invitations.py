@@ -1,5 +1,7 @@
 """Invitations in PostgreSQL: the table, the repository, the queries."""
 
+from collections.abc import Collection
+from datetime import datetime
 from typing import ClassVar, override
 
 from sqlalchemy import (
@@ -8,33 +10,46 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Table,
+    Text,
     UniqueConstraint,
     Uuid,
+    all_,
+    and_,
     bindparam,
+    delete,
     exists,
     false,
     func,
     or_,
     select,
     true,
+    update,
 )
+from sqlalchemy.dialects.postgresql import ARRAY
 
 from adapters.postgres.kernel.connection.database import Statement
 from adapters.postgres.kernel.connection.errors import Conflicts
 from adapters.postgres.kernel.memberships import known_to_viewer
+from adapters.postgres.kernel.outbox.events import each_event_values, recording_each
 from adapters.postgres.kernel.tables.mapping import loader
 from adapters.postgres.kernel.tables.paging import Listing, by_time
 from adapters.postgres.kernel.tables.queries import PostgresQueries
 from adapters.postgres.kernel.tables.repository import PostgresRepository
 from adapters.postgres.kernel.tables.schema import between, instant, key, metadata, one_of, text, version
-from adapters.postgres.kernel.users import users
+from adapters.postgres.kernel.users import IS_VERIFIED, users
 from adapters.postgres.kernel.workspaces import workspaces
 from application.kernel.admission import NotPermitted
 from application.kernel.paging import Page, PageRequest, Sort
 from application.kernel.permissions import MANAGE_MEMBERS
 from application.kernel.ports.tenancy import Invitations
 from application.kernel.queries.invitations import InvitationQueries, InvitationView
-from domain.kernel.invitations import AlreadyInvited, Invitation, InvitationId, InvitationNotFound
+from domain.kernel.invitations import (
+    AlreadyInvited,
+    Invitation,
+    InvitationId,
+    InvitationLapsed,
+    InvitationNotFound,
+)
 from domain.kernel.memberships import Role
 from domain.kernel.users import EMAIL_MOST, Email, UserId
 from domain.kernel.workspaces import WorkspaceId, WorkspaceNotFound
@@ -46,7 +61,7 @@ invitations = Table(
     Column("workspace_id", Uuid, ForeignKey(workspaces.c.id, ondelete="CASCADE"), nullable=False),
     text("email"),
     text("role"),
-    text("token_hash"),
+    text("token_hash", nullable=True),
     Column("invited_by", Uuid, ForeignKey(users.c.id), nullable=False),
     instant("created_at"),
     instant("expires_at"),
@@ -81,6 +96,26 @@ class PostgresInvitations(PostgresRepository[Invitation, InvitationId], Invitati
             raise InvitationNotFound
         return found
 
+    @override
+    async def set_token(self, invitation: Invitation, /, *, token_hash: str) -> None:
+        await self._transaction.change(
+            _SET_TOKEN,
+            {"its_id": invitation.id, "its_version": invitation.version, "fingerprint": token_hash},
+        )
+
+    @override
+    async def lapse(
+        self,
+        inviter: UserId,
+        /,
+        *,
+        at: datetime,
+        workspace_id: WorkspaceId | None = None,
+        but: Collection[Role] = (),
+    ) -> None:
+        scope = {"inviter": inviter, "workspace": workspace_id, "but": list(but)}
+        await self._transaction.change(_LAPSE, scope | each_event_values(at))
+
 
 _FOR_ADDRESS = PostgresInvitations.selecting(
     lambda query: query.where(
@@ -89,6 +124,29 @@ _FOR_ADDRESS = PostgresInvitations.selecting(
 )
 _WITH_TOKEN = PostgresInvitations.selecting(
     lambda query: query.where(invitations.c.token_hash == bindparam("token_hash"))
+)
+
+_SET_TOKEN = Statement(
+    update(invitations)
+    .where(invitations.c.id == bindparam("its_id"), invitations.c.version == bindparam("its_version"))
+    .values(token_hash=bindparam("fingerprint", type_=Text))
+    .returning(invitations.c.id)
+)
+_workspace = bindparam("workspace", type_=Uuid)
+_lapsed = (
+    delete(invitations)
+    .where(
+        invitations.c.invited_by == bindparam("inviter"),
+        or_(_workspace.is_(None), invitations.c.workspace_id == _workspace),
+        invitations.c.role != all_(bindparam("but", type_=ARRAY(Text))),
+    )
+    .returning(invitations.c.id, invitations.c.workspace_id, invitations.c.id.label("invitation_id"))
+    .cte("lapsed")
+)
+_LAPSE = Statement(
+    select(func.count())
+    .select_from(_lapsed)
+    .add_cte(recording_each(_lapsed, InvitationLapsed, "workspace_id", "invitation_id"))
 )
 
 _VIEW = select(
@@ -113,7 +171,7 @@ _OF_WORKSPACE = Listing(
     gate=known_to_viewer(bindparam("workspace_id", type_=Uuid), roles=MANAGE_MEMBERS.roles),
     missing=WorkspaceNotFound,
 )
-_INVITED = users.c.email == invitations.c.email
+_INVITED = and_(users.c.email == invitations.c.email, IS_VERIFIED)
 _IS_INVITED = exists().where(users.c.id == bindparam("viewer"), _INVITED)
 _STANDING = known_to_viewer(invitations.c.workspace_id, roles=MANAGE_MEMBERS.roles).lateral("standing")
 # A member who may not see it learns that, as with everything else in the workspace; a stranger does not.

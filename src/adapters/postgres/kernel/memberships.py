@@ -3,6 +3,7 @@
 from collections.abc import Collection
 from typing import Any, ClassVar, override
 
+import asyncpg
 from sqlalchemy import (
     Column,
     ColumnElement,
@@ -13,6 +14,7 @@ from sqlalchemy import (
     UniqueConstraint,
     Uuid,
     bindparam,
+    case,
     column,
     literal_column,
     or_,
@@ -28,7 +30,7 @@ from adapters.postgres.kernel.tables.paging import Listing, by_time
 from adapters.postgres.kernel.tables.queries import PostgresQueries
 from adapters.postgres.kernel.tables.repository import PostgresRepository
 from adapters.postgres.kernel.tables.schema import instant, key, metadata, one_of, text, version
-from adapters.postgres.kernel.users import users
+from adapters.postgres.kernel.users import IS_VERIFIED, users
 from application.kernel.paging import Page, PageRequest, Sort
 from application.kernel.ports.tenancy import Memberships, Standing
 from application.kernel.queries.memberships import MembershipQueries, MemberView
@@ -79,7 +81,14 @@ class PostgresMemberships(PostgresRepository[Membership, MembershipId], Membersh
     @override
     async def standing(self, workspace_id: WorkspaceId, user_id: UserId, /) -> Standing | None:
         row = await self._transaction.fetchrow(_STANDING, {"workspace_id": workspace_id, "user_id": user_id})
-        return None if row is None else Standing(role=Role(row["role"]), archived=row["archived"])
+        return None if row is None else _standing(row)
+
+    @override
+    async def lock_standing(self, workspace_id: WorkspaceId, user_id: UserId, /) -> Standing | None:
+        rows = await self._transaction.lock(
+            _LOCK_STANDING, {"workspace_id": workspace_id, "user_id": user_id}
+        )
+        return _standing(rows[0]) if rows else None
 
     @override
     async def of(self, workspace_id: WorkspaceId, user_id: UserId, /) -> Membership:
@@ -94,15 +103,26 @@ class PostgresMemberships(PostgresRepository[Membership, MembershipId], Membersh
         return [self._read(row) for row in rows]
 
 
+def _standing(row: asyncpg.Record) -> Standing:
+    return Standing(role=Role(row["role"]), archived=row["archived"])
+
+
 _ONE = (
     memberships.c.workspace_id == bindparam("workspace_id"),
     memberships.c.user_id == bindparam("user_id"),
 )
 _OF = PostgresMemberships.selecting(lambda query: query.where(*_ONE))
-_STANDING = Statement(
+_ROLE = (
     select(memberships.c.role, _workspaces.c.archived_at.is_not(None).label("archived"))
     .join(_workspaces, _workspaces.c.id == memberships.c.workspace_id)
     .where(*_ONE)
+)
+_STANDING = Statement(_ROLE)
+# Shared: people invite and accept side by side, and only a change of the role or a suspension waits.
+_LOCK_STANDING = Statement(
+    _ROLE.join(users, users.c.id == memberships.c.user_id)
+    .where(users.c.suspended_at.is_(None))
+    .with_for_update(read=True, of=[memberships, users])
 )
 # In one order for everybody, or two transactions could wait for each other.
 _LOCK_OWNERS = PostgresMemberships.selecting(
@@ -121,7 +141,7 @@ _VIEW = (
         memberships.c.workspace_id,
         memberships.c.user_id,
         users.c.display_name,
-        users.c.email,
+        case((IS_VERIFIED, users.c.email)).label("email"),
         memberships.c.role,
         memberships.c.joined_at,
         memberships.c.version,

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import ClassVar, override
 
 from sqlalchemy import (
@@ -12,17 +13,19 @@ from sqlalchemy import (
     Index,
     Table,
     Text,
-    UniqueConstraint,
     any_,
     bindparam,
+    func,
     literal_column,
     or_,
     select,
+    update,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from adapters.postgres.kernel.connection.database import Statement
 from adapters.postgres.kernel.connection.errors import Conflicts
+from adapters.postgres.kernel.outbox.events import each_event_values, recording_each
 from adapters.postgres.kernel.tables.mapping import loader
 from adapters.postgres.kernel.tables.paging import Listing, by_text, by_time
 from adapters.postgres.kernel.tables.queries import PostgresQueries
@@ -35,7 +38,16 @@ from application.kernel.permissions import READ_USERS
 from application.kernel.ports.callers import Caller
 from application.kernel.ports.tenancy import Users
 from application.kernel.queries.users import Profile, UserFilter, UserQueries, UserSortKey, UserView
-from domain.kernel.users import DISPLAY_NAME_MOST, EMAIL_MOST, Email, EmailTaken, User, UserId, UserNotFound
+from domain.kernel.users import (
+    DISPLAY_NAME_MOST,
+    EMAIL_MOST,
+    Email,
+    EmailLost,
+    EmailTaken,
+    User,
+    UserId,
+    UserNotFound,
+)
 
 # Users without an address come first; in a row comparison NULL would lose them.
 _ADDRESS: ColumnElement[str] = literal_column("COALESCE(email, ''::text)")
@@ -52,7 +64,7 @@ users = Table(
     instant("created_at"),
     instant("suspended_at", nullable=True),
     version(),
-    UniqueConstraint("email"),
+    Index(None, "email", "id"),
     between("email", 3, EMAIL_MOST),
     between("pending_email", 3, EMAIL_MOST),
     between("display_name", 1, DISPLAY_NAME_MOST),
@@ -61,6 +73,9 @@ users = Table(
     Index(None, "created_at", "id"),
     Index("ix_users_address", _ADDRESS, "id"),
 )
+IS_VERIFIED = users.c.email_verified_at.is_not(None)
+# Whoever has verified an address has it alone. Before that it is a claim, and anybody may make one.
+Index("uq_users_email", users.c.email, unique=True, postgresql_where=IS_VERIFIED)
 
 
 class PostgresUsers(PostgresRepository[User, UserId], Users):
@@ -68,13 +83,54 @@ class PostgresUsers(PostgresRepository[User, UserId], Users):
     conflicts: ClassVar[Conflicts] = {"uq_users_email": EmailTaken}
 
     @override
-    async def by_email(self, email: Email, /) -> User | None:
-        return await self._first(_BY_EMAIL, {"email": email})
+    async def holder(self, email: Email, /) -> User | None:
+        return await self._first(_HOLDER, {"email": email})
+
+    @override
+    async def recipient(self, email: Email, /) -> User | None:
+        return await self._first(_RECIPIENT, {"email": email})
+
+    @override
+    async def take_email(self, user: User, /, *, at: datetime) -> None:
+        await self._transaction.change(
+            _TAKE, {"address": user.email, "taker": user.id, **each_event_values(at)}
+        )
 
 
-_BY_EMAIL = PostgresUsers.selecting(lambda query: query.where(users.c.email == bindparam("email")))
+_HOLDER = PostgresUsers.selecting(lambda query: query.where(users.c.email == bindparam("email"), IS_VERIFIED))
+_RECIPIENT = PostgresUsers.selecting(
+    lambda query: (
+        query.where(users.c.email == bindparam("email"), or_(IS_VERIFIED, users.c.suspended_at.is_(None)))
+        .order_by(IS_VERIFIED.desc(), users.c.id.desc())
+        .limit(1)
+    )
+)
+# However many claim it: one statement, or a crowd of claimants could keep its owner from proving it.
+# Locked in one order for everybody, or two who prove it at the same time could wait for each other.
+_all = (
+    select(users.c.id)
+    .where(users.c.email == bindparam("address"))
+    .order_by(users.c.id)
+    .with_for_update()
+    .cte("all_of_them")
+)
+_losing = (
+    update(users)
+    .where(
+        users.c.id == _all.c.id,
+        users.c.email == bindparam("address"),
+        users.c.email_verified_at.is_(None),
+        users.c.id != bindparam("taker"),
+    )
+    .values(email=None, version=users.c.version + 1)
+    .returning(users.c.id, users.c.id.label("user_id"))
+    .cte("losing")
+)
+_TAKE = Statement(
+    select(func.count()).select_from(_losing).add_cte(recording_each(_losing, EmailLost, "user_id"))
+)
 
-_verified = users.c.email_verified_at.is_not(None).label("email_verified")
+_verified = IS_VERIFIED.label("email_verified")
 _PROFILE = Statement(
     select(
         users.c.id,

@@ -1,6 +1,6 @@
 """What people do with the members of a workspace."""
 
-from application.kernel.admission import admit, stand
+from application.kernel.admission import admit, grantable, stand
 from application.kernel.permissions import MANAGE_MEMBERS
 from application.kernel.ports.callers import Caller
 from application.kernel.unit_of_work import KernelUnitOfWork
@@ -14,13 +14,19 @@ async def change_role(
 ) -> Membership:
     """Owners and admins may change a member's role, but only owners that of an owner or to owner.
 
-    Refused when it would leave the workspace without an owner.
+    Open invitations that the member could not give any more end with it. Refused when it would leave the
+    workspace without an owner.
     """
     granter = await admit(uow, actor, workspace_id, MANAGE_MEMBERS)
     owners = await uow.memberships.lock_owners(workspace_id)
     membership = await uow.memberships.of(workspace_id, user_id)
     changed = membership.change_role(role, owners=owners, by=actor.user_id, granter=granter, at=uow.now)
-    return membership if changed is membership else await uow.memberships.save(changed)
+    if changed is membership:
+        return membership
+    saved = await uow.memberships.save(changed)
+    # After the change, which waits for whoever invites at the same time: what they gave is seen by now.
+    await uow.invitations.lapse(user_id, at=uow.now, workspace_id=workspace_id, but=grantable(role))
+    return saved
 
 
 async def remove_member(
@@ -28,7 +34,8 @@ async def remove_member(
 ) -> None:
     """Everybody may leave; owners and admins may remove others, but only owners an owner.
 
-    Refused when it would leave the workspace without an owner, and for others while it is archived.
+    Their open invitations end with it. Refused when it would leave the workspace without an owner, and for
+    others while it is archived.
     """
     if user_id == actor.user_id:
         remover = (await stand(uow, actor, workspace_id)).role
@@ -38,3 +45,4 @@ async def remove_member(
     membership = await uow.memberships.of(workspace_id, user_id)
     left = membership.leave(owners=owners, by=actor.user_id, remover=remover, at=uow.now)
     await uow.memberships.remove(left)
+    await uow.invitations.lapse(user_id, at=uow.now, workspace_id=workspace_id)

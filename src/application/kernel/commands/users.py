@@ -1,7 +1,9 @@
 """What users do with their own profile, and those who look after the service with users."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Unpack
+from uuid import UUID
 
 from application.kernel.admission import ensure_reauthenticated, require
 from application.kernel.permissions import MANAGE_USERS
@@ -35,9 +37,9 @@ async def change_roles(
 
 
 async def suspend_user(uow: KernelUnitOfWork, actor: Caller, user_id: UserId) -> User:
-    """Whoever manages users may suspend somebody else: their sessions end, and nobody lets them in again.
+    """Whoever manages users may suspend somebody else: their sessions and open invitations end.
 
-    What was mailed to them to prove an address or to reset the password is void.
+    They cannot log in, and what was mailed to them to prove an address or to reset the password is void.
     """
     require(actor, MANAGE_USERS)
     return await _suspend(uow, await uow.users.get(user_id), by=actor.user_id)
@@ -53,26 +55,30 @@ async def restore_user(uow: KernelUnitOfWork, actor: Caller, user_id: UserId) ->
 # ── by an operator, who is nobody's user ─────────────────────────────────────────────────────────
 
 
-async def grant_role(uow: KernelUnitOfWork, *, email: str, role: GlobalRole) -> User:
-    """An operator may give anybody a role in the whole service; the first administrator is made so."""
-    user = await _at(uow, email)
+async def grant_role(uow: KernelUnitOfWork, *, account: str, role: GlobalRole) -> User:
+    """An operator may give anybody a role in the whole service; the first administrator is made so.
+
+    Here and below `account` is a user's id, or the address that a user has verified: by one that is only
+    claimed, an operator would promote whoever was quick to claim it.
+    """
+    user = await _named(uow, account)
     return await _saved(uow, user, user.change_roles({*user.roles, role}, by=None, at=uow.now))
 
 
-async def revoke_role(uow: KernelUnitOfWork, *, email: str, role: GlobalRole) -> User:
+async def revoke_role(uow: KernelUnitOfWork, *, account: str, role: GlobalRole) -> User:
     """An operator may take a role in the whole service from anybody."""
-    user = await _at(uow, email)
+    user = await _named(uow, account)
     return await _saved(uow, user, user.change_roles({*user.roles} - {role}, by=None, at=uow.now))
 
 
-async def suspend_address(uow: KernelUnitOfWork, *, email: str) -> User:
+async def suspend_account(uow: KernelUnitOfWork, *, account: str) -> User:
     """An operator may suspend anybody, as `suspend_user` does."""
-    return await _suspend(uow, await _at(uow, email), by=None)
+    return await _suspend(uow, await _named(uow, account), by=None)
 
 
-async def restore_address(uow: KernelUnitOfWork, *, email: str) -> User:
+async def restore_account(uow: KernelUnitOfWork, *, account: str) -> User:
     """An operator may let anybody in again, as `restore_user` does."""
-    user = await _at(uow, email)
+    user = await _named(uow, account)
     return await _saved(uow, user, user.restore(by=None, at=uow.now))
 
 
@@ -80,14 +86,23 @@ async def _suspend(uow: KernelUnitOfWork, user: User, *, by: UserId | None) -> U
     suspended = await _saved(uow, user, user.suspend(by=by, at=uow.now))
     await uow.sessions.end_all(user.id, at=uow.now)
     await uow.one_time_tokens.void(user.id)
+    await uow.invitations.lapse(user.id, at=uow.now)
     return suspended
 
 
-async def _at(uow: KernelUnitOfWork, email: str) -> User:
-    user = await uow.users.by_email(email_address(email))
-    if user is None:
+async def _named(uow: KernelUnitOfWork, account: str) -> User:
+    with suppress(ValueError):
+        return await uow.users.get(UserId(UUID(account)))
+    address = email_address(account)
+    user = await uow.users.holder(address)
+    if user is not None:
+        return user
+    claimant = await uow.users.recipient(address)
+    if claimant is None:
         raise UserNotFound
-    return user
+    raise UserNotFound(
+        f"Nobody has verified this address. If you mean the newest to claim it: {claimant.id}."
+    )
 
 
 async def _saved(uow: KernelUnitOfWork, before: User, after: User) -> User:

@@ -1,9 +1,10 @@
 """The end of a change of address: it is confirmed from the new address, or undone from the old one."""
 
+from application.kernel.identity.addresses import take_address
 from application.kernel.identity.secret_tokens import fingerprint
 from application.kernel.unit_of_work import KernelUnitOfWork
 from domain.kernel.identity.auth import OneTimeTokenNotFound, Purpose
-from domain.kernel.users import Email, Suspended, User, UserNotFound
+from domain.kernel.users import Suspended, User, UserNotFound
 
 
 async def take_pending_email(uow: KernelUnitOfWork, user: User) -> User:
@@ -11,10 +12,8 @@ async def take_pending_email(uow: KernelUnitOfWork, user: User) -> User:
 
     What was mailed to either is void. Raises EmailTaken where somebody else has proved that address.
     """
-    if user.pending_email is not None:
-        await _free(uow, user.pending_email, user)
     await uow.one_time_tokens.void(user.id)
-    return await uow.users.save(user.take_pending_email(at=uow.now))
+    return await take_address(uow, user.take_pending_email(at=uow.now))
 
 
 async def undo_email_change(uow: KernelUnitOfWork, *, token: str) -> None:
@@ -39,16 +38,9 @@ async def undo_email_change(uow: KernelUnitOfWork, *, token: str) -> None:
     # And secrets of later changes: who brings an older one has had the address for longer. Those of earlier
     # changes stay, or whoever stole the account could make them void by a change that they undo.
     await uow.one_time_tokens.void(user.id, [Purpose.UNDO_EMAIL_CHANGE], since=found.created_at)
-    if user.email != found.email:
-        await _free(uow, found.email, user)
-        await uow.sessions.end_all(user.id, at=uow.now)
     restored = user.take_email_back(found.email, at=uow.now)
-    if restored is not user:
+    if restored.email != user.email:
+        await uow.sessions.end_all(user.id, at=uow.now)
+        await take_address(uow, restored)
+    elif restored is not user:
         await uow.users.save(restored)
-
-
-async def _free(uow: KernelUnitOfWork, email: Email, user: User) -> None:
-    """Takes an address that `user` has proved from whoever has only claimed it; raises EmailTaken."""
-    holder = await uow.users.by_email(email)
-    if holder is not None and holder.id != user.id:
-        await uow.users.save(holder.give_email_up(at=uow.now))

@@ -15,23 +15,25 @@ async def admit_stranger(uow: KernelUnitOfWork, claims: Claims, *, email_trusted
 
     They are an earlier user where both sides proved the same address: the issuer, if its word on addresses
     is trusted, and that user to us. An address that was only claimed links nobody: somebody else may have
-    registered it in advance. It goes to a new user only where nobody has it.
+    registered it in advance. A new user gets it where nobody here has proved it; if the issuer is trusted and
+    has, from those who claim it.
     """
     email = _address(claims.email)
     proved = email_trusted and claims.email_verified
-    known = await uow.users.by_email(email) if email else None
-    if known is not None and proved and known.email_verified:
-        user = known
+    holder = await uow.users.holder(email) if email else None
+    if holder is not None and proved:
+        user = holder
     else:
-        user = await uow.users.add(
-            User.admit(
-                id=UserId(new_id(uow.now)),
-                email=None if known else email,
-                email_verified=proved,
-                name=claims.name or (email.partition("@")[0] if email else None),
-                at=uow.now,
-            )
+        stranger = User.admit(
+            id=UserId(new_id(uow.now)),
+            email=None if holder else email,
+            email_verified=proved,
+            name=claims.name or (email.partition("@")[0] if email else None),
+            at=uow.now,
         )
+        if stranger.email_verified:
+            await uow.users.take_email(stranger, at=uow.now)
+        user = await uow.users.add(stranger)
     await uow.links.add(_link(uow, user.id, claims))
     return user
 

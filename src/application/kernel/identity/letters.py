@@ -1,8 +1,10 @@
 """What the service writes to people: plain text, with a link where there is a front end to link to."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from application.kernel.ports.mail import Mail
+from domain.kernel.memberships import Role
 from domain.kernel.users import Email
 
 _NOT_YOU = "If it was not you, change your password at once, and see who is logged in and what is linked."
@@ -52,6 +54,29 @@ class Letters:
                 f"To choose one:\n\n{how}\n\n"
                 "This is good for one hour, once. If it was not you, there is nothing to do:\n"
                 "your password stays as it is.\n"
+            ),
+        )
+
+    def invitation(
+        self, to: Email, *, workspace: str, inviter: str, role: Role, expires_at: datetime, token: str
+    ) -> Mail:
+        how = self._how(
+            page="accept-invitation",
+            request="invitations/acceptance",
+            body=f'{{"token": "{token}"}}',
+            token=token,
+            logged_in=True,
+        )
+        # Names that people chose are in the text alone: in a subject, they would say what a stranger likes.
+        return Mail(
+            to=to,
+            subject=f"{self.service}: an invitation",
+            text=(
+                f"{inviter} invites you to the workspace {workspace} at {self.service}.\n"
+                f"You would have the role {role} there.\n\n"
+                f"To accept, while you are logged in with this address and have verified it:\n\n{how}\n\n"
+                f"This is good until {expires_at:%d %B %Y, %H:%M} UTC, once. If you do not know who that is,"
+                " there is\nnothing to do.\n"
             ),
         )
 

@@ -1,4 +1,4 @@
-"""The mails that events cause: confirm an address, reset a password, and what has changed of the ways in.
+"""The mails that events cause: to confirm an address, reset a password, invite, and tell of changed ways in.
 
 Of a change its owner is told at the address that they have proved (OWASP ASVS 5.0, 6.3.7).
 """
@@ -22,6 +22,7 @@ from domain.kernel.identity.auth import (
     PasswordResetRequested,
 )
 from domain.kernel.identity.identities import IdentityLinked, IdentityUnlinked
+from domain.kernel.invitations import InvitationNotFound, MemberInvited
 from domain.kernel.users import (
     EmailChanged,
     EmailChangeRequested,
@@ -80,11 +81,14 @@ class MailReactions:
         await self._send(self._letters.verify_email(user.email_to_verify, token=secret))
 
     async def reset_password(self, uow: KernelUnitOfWork, delivery: Delivery[PasswordResetRequested]) -> None:
-        """Whoever has the address gets the secret; where nobody has, the request is forgotten."""
+        """Whoever has the address gets the secret, or else the newest to claim it: a mail proves it.
+
+        Where nobody does, the request is forgotten.
+        """
         token = await _waiting(uow, delivery.event.token_id)
         if token is None or token.email is None:
             return
-        user = await uow.users.by_email(token.email)
+        user = await uow.users.recipient(token.email)
         if user is None or user.suspended_at is not None or token.has_expired(uow.now):
             await uow.one_time_tokens.remove(token)
             return
@@ -92,6 +96,29 @@ class MailReactions:
         sent = await uow.one_time_tokens.save(replace(token, user_id=user.id, token_hash=fingerprint(secret)))
         await uow.one_time_tokens.remove_earlier(sent)
         await self._send(self._letters.reset_password(token.email, token=secret))
+
+    async def invite(self, uow: KernelUnitOfWork, delivery: Delivery[MemberInvited]) -> None:
+        """Whoever was invited gets the secret that accepts it, at the invited address and nowhere else."""
+        try:
+            invitation = await uow.invitations.get(delivery.event.invitation_id)
+        except InvitationNotFound:  # withdrawn, or lapsed
+            return
+        if invitation.has_expired(uow.now):
+            return
+        workspace = await uow.workspaces.get(invitation.workspace_id)
+        inviter = await uow.users.get(invitation.invited_by)
+        secret = new_secret()
+        await uow.invitations.set_token(invitation, token_hash=fingerprint(secret))
+        await self._send(
+            self._letters.invitation(
+                invitation.email,
+                workspace=workspace.name,
+                inviter=inviter.display_name,
+                role=invitation.role,
+                expires_at=invitation.expires_at,
+                token=secret,
+            )
+        )
 
     async def tell_of_password(self, uow: KernelUnitOfWork, delivery: Delivery[PasswordChanged]) -> None:
         """Whoever has a new password is told, in case that it was somebody else (NIST SP 800-63B-4 §4.6)."""

@@ -4,17 +4,19 @@ Hashing a password takes tens of milliseconds of CPU, so it happens before the t
 `PasswordLogin` does the slow part, and runs the use cases here for the rest.
 """
 
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 
 from application.kernel.identity import attempts as limits
+from application.kernel.identity.addresses import ensure_free, prove_email
 from application.kernel.identity.email_changes import take_pending_email, undo_email_change
 from application.kernel.identity.secret_tokens import fingerprint
 from application.kernel.identity.sessions import TokenPair, TokenSessions
 from application.kernel.ports.attempts import Attempts, Peer
 from application.kernel.ports.callers import Caller
 from application.kernel.ports.sessions import PasswordHasher
-from application.kernel.queries.auth import AuthQueries, PasswordOwner
+from application.kernel.queries.auth import AuthQueries, KnownCredential, PasswordOwner
 from application.kernel.run import Runner
 from application.kernel.unit_of_work import KernelUnitOfWork
 from domain.kernel.aggregate import new_id
@@ -31,14 +33,15 @@ from domain.kernel.identity.auth import (
     WrongPassword,
 )
 from domain.kernel.identity.passwords import PASSWORD_MOST, acceptable_password
-from domain.kernel.users import Email, Suspended, User, UserId, UserNotFound, email_address
+from domain.kernel.users import Email, EmailTaken, Suspended, User, UserId, UserNotFound, email_address
 
 _UNDOING = 5
 """How often the undoing of a change is tried while something else changes."""
 
 
 async def register_user(uow: KernelUnitOfWork, *, email: str, display_name: str, password_hash: str) -> User:
-    """Anybody may register, once for each e-mail address."""
+    """Anybody may register with an e-mail address that no user has verified."""
+    await ensure_free(uow, email_address(email))
     user_id = UserId(new_id(uow.now))
     user = await uow.users.add(User.register(id=user_id, email=email, display_name=display_name, at=uow.now))
     await uow.credentials.add(Credential(id=user_id, password_hash=password_hash))
@@ -94,9 +97,9 @@ async def reset_password(uow: KernelUnitOfWork, *, token: str, password_hash: st
     if not user.email_verified:
         # Until now anybody could have claimed the address: what they left as a way in goes with them.
         await uow.links.remove_all(user.id)
-    proved = user.keep_email(at=uow.now).verify_email(at=uow.now)
-    if proved is not user:
-        await uow.users.save(proved)
+        await prove_email(uow, user.keep_email(at=uow.now))
+    elif user.pending_email is not None:
+        await uow.users.save(user.keep_email(at=uow.now))
     await uow.one_time_tokens.remove(found)
     await uow.one_time_tokens.void(user.id)
 
@@ -124,8 +127,8 @@ async def confirm_email(uow: KernelUnitOfWork, actor: Caller, *, token: str) -> 
     await uow.one_time_tokens.remove(found)
     if user.pending_email is not None:
         await take_pending_email(uow, user)
-    elif not user.email_verified:
-        await uow.users.save(user.verify_email(at=uow.now))
+    else:
+        await prove_email(uow, user)
 
 
 async def _redeemed(uow: KernelUnitOfWork, purpose: Purpose, token: str) -> tuple[OneTimeToken, User]:
@@ -170,9 +173,9 @@ class PasswordLogin:
         self._enabled = enabled
 
     async def register(self, *, email: str, password: str, display_name: str) -> User:
-        """Anybody may register, once for each e-mail address; a password has at least 15 characters.
+        """Anybody may register with an e-mail address that no user has verified.
 
-        A mail asks to prove the address.
+        A password has at least 15 characters. A mail asks to prove the address.
         """
         self._ensure_enabled()
         words = (self._service_name, email, display_name)
@@ -198,11 +201,11 @@ class PasswordLogin:
         bounds = limits.of_log_in(asked, client)
         # Before anything slow: so no more go over it than wait to be hashed at this instant.
         counted = await self._attempts.check(bounds)
-        known = await self._queries.credential(address) if address is not None else None
+        candidates = await self._queries.credentials(address) if address is not None else []
         if len(password) > PASSWORD_MOST:
-            known, password = None, ""
-        matches = await self._passwords.verify(password, known.password_hash if known else None)
-        if known is None or not matches or known.suspended:
+            candidates, password = [], ""
+        known = await self._matching(candidates, password)
+        if known is None or known.suspended:
             await self._attempts.count(bounds)
             raise WrongCredentials
         if bounds[0] in counted:
@@ -260,7 +263,7 @@ class PasswordLogin:
         password_hash = await self._acceptable_hash(password, known, field="password")
         try:
             await self._run(reset_password, token=token, password_hash=password_hash)
-        except Stale as lost:  # another use at the same time was first
+        except (Stale, EmailTaken) as lost:  # another use, or another proof, at the same time was first
             raise OneTimeTokenNotFound from lost
 
     async def request_email_verification(self, actor: Caller, /) -> None:
@@ -281,7 +284,7 @@ class PasswordLogin:
         """
         try:
             await self._run(confirm_email, actor, token=token)
-        except Stale as lost:  # another use at the same time was first
+        except (Stale, EmailTaken) as lost:  # another use, or another proof, at the same time was first
             raise OneTimeTokenNotFound from lost
 
     async def undo_email_change(self, *, token: str) -> None:
@@ -294,6 +297,18 @@ class PasswordLogin:
             with suppress(Stale):  # whoever has stolen the account can change something else at the same time
                 return await self._run(undo_email_change, token=token)
         return await self._run(undo_email_change, token=token)
+
+    async def _matching(self, candidates: Sequence[KnownCredential], password: str) -> KnownCredential | None:
+        """Whose password it is. Without candidates it takes as long as with one who has another password.
+
+        One after the other, so that a log-in has one place in the queue at a time.
+        """
+        if not candidates:
+            await self._passwords.verify(password, None)
+        for candidate in candidates:
+            if await self._passwords.verify(password, candidate.password_hash):
+                return candidate
+        return None
 
     def _ensure_enabled(self) -> None:
         if not self._enabled:

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 from application.kernel.ports.storing import Repository
@@ -12,7 +13,19 @@ from domain.kernel.workspaces import Workspace, WorkspaceId
 
 
 class Users(Repository[User, UserId], Protocol):
-    async def by_email(self, email: Email, /) -> User | None: ...
+    async def holder(self, email: Email, /) -> User | None:
+        """Who has verified the address. Users who only claim it are not looked at."""
+
+    async def recipient(self, email: Email, /) -> User | None:
+        """Who a mail to the address is for: its holder, or else the newest of those who claim it and are not
+        suspended."""
+
+    async def take_email(self, user: User, /, *, at: datetime) -> None:
+        """Takes the user's address from the others who claim it, and records an EmailLost for each.
+
+        Comes before the user is stored as the one who has verified it: from here on nobody else proves or
+        loses it before this transaction ends.
+        """
 
 
 class Workspaces(Repository[Workspace, WorkspaceId], Protocol):
@@ -38,6 +51,10 @@ class Memberships(Repository[Membership, MembershipId], Protocol):
     async def standing(self, workspace_id: WorkspaceId, user_id: UserId, /) -> Standing | None:
         """`None` for a user who is not a member."""
 
+    async def lock_standing(self, workspace_id: WorkspaceId, user_id: UserId, /) -> Standing | None:
+        """The same, and `None` for somebody who is suspended: neither their role nor that can change before
+        this transaction ends."""
+
     async def of(self, workspace_id: WorkspaceId, user_id: UserId, /) -> Membership:
         """The membership of one person; raises MemberNotFound."""
 
@@ -50,3 +67,23 @@ class Invitations(Repository[Invitation, InvitationId], Protocol):
 
     async def with_token(self, token_hash: str, /) -> Invitation:
         """Raises InvitationNotFound."""
+
+    async def set_token(self, invitation: Invitation, /, *, token_hash: str) -> None:
+        """Stores the fingerprint of the secret that accepts it, in place of the one before; raises Stale.
+
+        The version stays: nothing that anybody sees has changed.
+        """
+
+    async def lapse(
+        self,
+        inviter: UserId,
+        /,
+        *,
+        at: datetime,
+        workspace_id: WorkspaceId | None = None,
+        but: Collection[Role] = (),
+    ) -> None:
+        """Removes what the inviter offers, in one workspace or in all, but what is to one of these roles.
+
+        Records an InvitationLapsed for each.
+        """

@@ -1,5 +1,6 @@
 """What logging in has to look up, and what somebody can ask about their sessions."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -8,6 +9,10 @@ from application.kernel.paging import Page, PageRequest
 from domain.kernel.identity.auth import SessionId, SessionKind
 from domain.kernel.identity.signing_keys import SigningKey
 from domain.kernel.users import Email, GlobalRole, UserId
+
+CLAIMANTS = 3
+"""How many users who claim an address that nobody has verified are looked at. Each costs a log-in one more
+verification of a password; whoever is not among them resets theirs, which proves the address."""
 
 
 @dataclass(slots=True)
@@ -62,7 +67,9 @@ class KnownCookie:
 
 
 class AuthQueries(Protocol):
-    async def credential(self, email: Email, /) -> KnownCredential | None: ...
+    async def credentials(self, email: Email, /) -> Sequence[KnownCredential]:
+        """That of the user who has verified the address. Where nobody has, those of the newest who claim it
+        and are not suspended, CLAIMANTS at most."""
 
     async def known(self, user_id: UserId, /) -> PasswordOwner | None: ...
 

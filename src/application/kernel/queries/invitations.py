@@ -13,7 +13,7 @@ from domain.kernel.workspaces import WorkspaceId
 
 @dataclass(slots=True)
 class InvitationView:
-    """An open invitation, expired ones included; its secret is shown to nobody again."""
+    """An open invitation, expired ones included; its secret is in the mail alone."""
 
     id: InvitationId
     workspace_id: WorkspaceId
@@ -28,7 +28,7 @@ class InvitationView:
 
 class InvitationQueries(Protocol):
     async def get(self, viewer: UserId, invitation_id: InvitationId, /) -> InvitationView:
-        """For owners and admins, and for who has the invited address.
+        """For owners and admins, and for who has verified the invited address.
 
         Raises NotPermitted for lesser members, InvitationNotFound for everybody else.
         """
@@ -42,4 +42,4 @@ class InvitationQueries(Protocol):
         """
 
     async def mine(self, viewer: UserId, page: PageRequest, /) -> Page[InvitationView]:
-        """Those to the viewer's own address, the newest first."""
+        """Those to the viewer's own address, the newest first; none where it is not verified."""

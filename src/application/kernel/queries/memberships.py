@@ -12,7 +12,7 @@ from domain.kernel.workspaces import WorkspaceId
 
 @dataclass(slots=True)
 class MemberView:
-    """One person in a workspace, as the other members see them."""
+    """One person in a workspace, as the other members see them: with an address if they have verified it."""
 
     workspace_id: WorkspaceId
     user_id: UserId

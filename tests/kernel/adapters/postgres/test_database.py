@@ -263,7 +263,7 @@ async def test_a_transaction_that_idles_too_long_is_ended_by_the_server(
     async def dawdle(uow: UnitOfWork) -> None:
         await uow.memberships.lock_owners(a_workspace().id)
         await await_backends(by_hand, NAME, 0)
-        await uow.users.by_email(an_email())
+        await uow.users.holder(an_email())
 
     with pytest.raises(WorldError):
         await Runner(PostgresTransactions(database, present, UnitOfWork, repositories_of(UnitOfWork)))(dawdle)
@@ -623,7 +623,7 @@ async def test_a_client_that_hangs_up_does_not_wait_for_a_server_that_is_out_of_
             await uow.memberships.lock_owners(a_workspace().id)
             proxy.frozen = True
             inside.set()
-            await uow.users.by_email(an_email())
+            await uow.users.holder(an_email())
 
     task = asyncio.create_task(slow())
     await inside.wait()

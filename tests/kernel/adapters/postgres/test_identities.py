@@ -7,30 +7,44 @@ import pytest
 
 from application.kernel.identity.accounts import KnownAccounts
 from application.kernel.identity.identities import link_identity, unlink_identity
+from application.kernel.identity.password_login import confirm_email
+from application.kernel.identity.secret_tokens import fingerprint
+from application.kernel.ports.callers import Caller
 from application.kernel.run import Runner
 from application.kernel.unit_of_work import Begin
+from domain.kernel.errors import DomainError
 from domain.kernel.identity.auth import SessionId
 from domain.kernel.identity.identities import LastWayIn, Link, LinkedElsewhere
 from domain.kernel.users import GlobalRole
 from kernel.specimen.service import Queries, UnitOfWork
 from kernel.world.builders import (
+    a_caller,
     a_credential,
     a_link,
     a_membership,
+    a_one_time_token,
     a_proof,
     a_session,
     a_user,
     a_workspace,
+    an_email,
     reauthenticated,
     store,
 )
 
 LOCAL = "https://here.example"
+TRUSTED = "https://hr.example"
 
 
 @pytest.fixture
 def accounts(run: Runner[UnitOfWork], queries: Queries) -> KnownAccounts:
-    return KnownAccounts(run, queries.identities, lambda: datetime.now(UTC), local_issuer=LOCAL)
+    return KnownAccounts(
+        run,
+        queries.identities,
+        lambda: datetime.now(UTC),
+        local_issuer=LOCAL,
+        trusted_for_email=[TRUSTED],
+    )
 
 
 async def test_of_many_first_requests_one_makes_the_user(
@@ -44,7 +58,7 @@ async def test_of_many_first_requests_one_makes_the_user(
         assert (await uow.users.get(user_id)).email == "ada@example.com"
 
 
-async def test_of_many_strangers_with_one_address_one_gets_it_and_all_get_in(
+async def test_many_strangers_who_claim_one_address_all_get_in(
     accounts: KnownAccounts, begin: Begin[UnitOfWork]
 ) -> None:
     identities = await asyncio.gather(
@@ -53,7 +67,33 @@ async def test_of_many_strangers_with_one_address_one_gets_it_and_all_get_in(
     async with begin() as uow:
         users = [await uow.users.get(identity.user_id) for identity in identities]
     assert len({user.id for user in users}) == 4
-    assert sorted(user.email or "" for user in users) == ["", "", "", "ada@example.com"]
+    assert {(user.email, user.email_verified) for user in users} == {("ada@example.com", False)}
+
+
+async def test_of_many_who_prove_one_address_at_the_same_time_one_has_it_and_nobody_else_claims_it(
+    accounts: KnownAccounts, run: Runner[UnitOfWork], begin: Begin[UnitOfWork]
+) -> None:
+    address = an_email()
+    claimants = [a_user(email=address) for _ in range(4)]
+    tokens = [
+        a_one_time_token(user_id=user.id, email=address, token_hash=fingerprint(str(user.id)))
+        for user in claimants
+    ]
+    await store(begin, *claimants, *tokens)
+    proof = a_proof(issuer=TRUSTED, email=address, email_verified=True)
+    outcomes = await asyncio.gather(
+        *(run(confirm_email, a_caller(user.id), token=str(user.id)) for user in claimants),
+        accounts.recognise(proof),
+        return_exceptions=True,
+    )
+    assert all(isinstance(outcome, Caller | DomainError | None) for outcome in outcomes), outcomes
+    async with begin() as uow:
+        holder = await uow.users.holder(address)
+        assert holder is not None
+        stored = [await uow.users.get(user.id) for user in claimants]
+    assert [user.email for user in stored if user.id != holder.id] == [None] * (4 - (holder in stored))
+    (caller,) = (outcome for outcome in outcomes if isinstance(outcome, Caller))
+    assert caller.user_id == holder.id
 
 
 async def test_a_proof_that_is_known_costs_one_statement(

@@ -283,9 +283,8 @@ async def test_whose_password_is_changed_or_reset_is_known_with_or_without_a_pas
 async def test_a_credential_says_whether_its_user_is_suspended(
     begin: Begin[UnitOfWork], queries: Queries, *, suspended: bool
 ) -> None:
-    user = a_user(suspended_at=datetime.now(UTC) if suspended else None)
+    user = a_user(email_verified_at=datetime.now(UTC), suspended_at=datetime.now(UTC) if suspended else None)
     await store(begin, user, a_credential(id=user.id))
     assert user.email is not None
-    known = await queries.auth.credential(user.email)
-    assert known is not None
+    (known,) = await queries.auth.credentials(user.email)
     assert (known.user_id, known.suspended) == (user.id, suspended)

@@ -104,6 +104,13 @@ KERNEL_FILLINGS: Mapping[str, str] = {
         INSERT INTO idempotency_keys (key, fingerprint, answer, created_at)
         VALUES ('\\x01', '\\x02', 'sealed', now())
     """,
+    "0011": """
+        UPDATE users SET email_verified_at = now() WHERE email = 'weaver-2@example.com';
+        INSERT INTO users (id, email, display_name, created_at, version)
+        SELECT gen_random_uuid(), email, 'Claimant', now(), 1 FROM users, generate_series(1, 2)
+        WHERE email IN ('weaver-2@example.com', 'weaver-3@example.com');
+        UPDATE invitations SET token_hash = NULL
+    """,
 }
 
 FILLINGS: Mapping[str, str] = {
@@ -318,14 +325,15 @@ async def test_every_constraint_and_index_follows_the_naming_convention(at_head:
         else:
             shorter = re.sub(r"^(fk_\w+?)_workspace_id_(\w+)_id_(memberships)$", r"\1_\2_\3", expected)
             assert name in {expected, shorter}
-    for name, table in await connection.fetch(
+    for name, table, definition in await connection.fetch(
         """
-        SELECT indexname, tablename FROM pg_indexes
+        SELECT indexname, tablename, indexdef FROM pg_indexes
         WHERE schemaname = 'public' AND tablename <> 'alembic_version'
             AND indexname NOT IN (SELECT conname FROM pg_constraint)
         """
     ):
-        assert name.startswith(f"ix_{table}_")
+        kind = "uq" if definition.startswith("CREATE UNIQUE INDEX") else "ix"  # among some of the rows
+        assert name.startswith(f"{kind}_{table}_")
 
 
 # ── how they are applied ─────────────────────────────────────────────────────────────────────────

@@ -14,7 +14,7 @@ from adapters.postgres.kernel.tables.searching import beginning
 from application.kernel.admission import NotPermitted
 from application.kernel.paging import Page, PageRequest, Sort
 from application.kernel.ports.callers import Caller
-from application.kernel.queries.auth import KnownCredential
+from application.kernel.queries.auth import CLAIMANTS, KnownCredential
 from application.kernel.queries.identities import KnownSession, KnownUser, LinkView
 from application.kernel.queries.invitations import InvitationView
 from application.kernel.queries.memberships import MemberView
@@ -98,17 +98,45 @@ async def test_a_credential_is_found_by_its_address(begin: Begin[UnitOfWork], qu
     await store(begin, user, a_user(), credential)
 
     known = KnownCredential(user.id, "$argon2id$another", suspended=False)
-    assert await queries.auth.credential(address_of(user)) == known
+    assert await queries.auth.credentials(address_of(user)) == [known]
 
 
 async def test_a_credential_says_whether_its_user_is_suspended(
     begin: Begin[UnitOfWork], queries: Queries
 ) -> None:
-    user = a_user(suspended_at=LATER)
+    user = a_user(email_verified_at=NOW, suspended_at=LATER)
     await store(begin, user, a_credential(id=user.id))
-    known = await queries.auth.credential(address_of(user))
-    assert known is not None
+    (known,) = await queries.auth.credentials(address_of(user))
     assert known.suspended
+
+
+async def test_of_those_who_claim_an_address_the_newest_are_known(
+    begin: Begin[UnitOfWork], queries: Queries
+) -> None:
+    claimants = [a_user(email=an_email())]
+    address = address_of(claimants[0])
+    claimants += [a_user(email=address) for _ in range(CLAIMANTS)]
+    # Neither has a password to compare, so neither takes the place of somebody who has.
+    without, suspended = a_user(email=address), a_user(email=address, suspended_at=LATER)
+    credentials = [a_credential(id=user.id) for user in (*claimants, suspended)]
+    await store(begin, *claimants, without, suspended, *credentials)
+
+    known = await queries.auth.credentials(address)
+    newest = sorted((user.id for user in claimants), reverse=True)[:CLAIMANTS]
+    assert [credential.user_id for credential in known] == newest
+
+
+@pytest.mark.parametrize("with_password", [True, False])
+async def test_where_an_address_is_verified_nobody_who_claims_it_is_known(
+    begin: Begin[UnitOfWork], queries: Queries, *, with_password: bool
+) -> None:
+    holder = a_user(email_verified_at=NOW)
+    claimants = [a_user(email=holder.email) for _ in range(2)]
+    await store(begin, holder, *claimants, *(a_credential(id=user.id) for user in claimants))
+    if with_password:
+        await store(begin, a_credential(id=holder.id))
+    known = await queries.auth.credentials(address_of(holder))
+    assert [credential.user_id for credential in known] == ([holder.id] if with_password else [])
 
 
 async def test_there_is_no_credential_for_an_unknown_address_nor_for_a_user_without_one(
@@ -117,8 +145,8 @@ async def test_there_is_no_credential_for_an_unknown_address_nor_for_a_user_with
     user = a_user()
     await store(begin, user)
 
-    assert await queries.auth.credential(an_email()) is None
-    assert await queries.auth.credential(address_of(user)) is None
+    assert await queries.auth.credentials(an_email()) == []
+    assert await queries.auth.credentials(address_of(user)) == []
 
 
 async def test_a_profile_shows_its_user(begin: Begin[UnitOfWork], queries: Queries) -> None:
@@ -363,18 +391,37 @@ async def test_an_invitation_is_found_by_who_could_list_it(
         await queries.invitations.get(team.owner.user_id, an_invitation().id)
 
 
-async def test_an_address_that_changes_takes_its_invitations_along(
+async def test_an_invitation_is_shown_to_who_claims_its_address_once_they_have_verified_it(
     begin: Begin[UnitOfWork], queries: Queries, team: Team
 ) -> None:
     invitation = an_invitation(workspace_id=team.workspace.id, invited_by=team.owner.user_id)
     await store(begin, invitation)
+    stranger = team.stranger.user_id
     async with begin() as uow:
-        moving = team.outsider.edit(at=NOW, email=invitation.email)
-        await uow.users.save(moving.take_pending_email(at=NOW))
+        claiming = await uow.users.save(
+            replace(team.outsider, email=invitation.email, email_verified_at=None)
+        )
 
-    [view] = (await queries.invitations.mine(team.stranger.user_id, FIRST_PAGE)).items
+    assert (await queries.invitations.mine(stranger, FIRST_PAGE)).items == []
+    with refused(InvitationNotFound):
+        await queries.invitations.get(stranger, invitation.id)
 
+    async with begin() as uow:
+        await uow.users.save(claiming.verify_email(at=NOW))
+    [view] = (await queries.invitations.mine(stranger, FIRST_PAGE)).items
+    assert view == await queries.invitations.get(stranger, invitation.id)
     assert view.id == invitation.id
+
+
+async def test_members_see_no_address_of_a_member_who_has_not_verified_it(
+    begin: Begin[UnitOfWork], queries: Queries, team: Team
+) -> None:
+    async with begin() as uow:
+        await uow.users.save(replace(team.users[Role.ADMIN], email_verified_at=None))
+    seen = (team.viewer.user_id, team.workspace.id)
+    assert (await queries.memberships.get(*seen, team.admin.user_id)).email is None
+    shown = (await queries.memberships.page(*seen, FIRST_PAGE)).items
+    assert {view.role for view in shown if view.email is None} == {Role.ADMIN}
 
 
 async def test_a_specimen_order_is_shown_with_every_field(

@@ -21,21 +21,16 @@ from adapters.postgres.kernel.connection.database import Database
 from adapters.postgres.kernel.connection.transactions import PostgresTransactions
 from adapters.postgres.kernel.discovery import queries_of, repositories_of
 from adapters.postgres.kernel.outbox.delivery import PostgresOutbox
-from application.kernel.commands.invitations import (
-    IssuedInvitation,
-    accept_invitation,
-    invite,
-    withdraw_invitation,
-)
+from application.kernel.commands.invitations import accept_invitation, invite, withdraw_invitation
 from application.kernel.commands.memberships import change_role, remove_member
 from application.kernel.commands.users import (
     change_roles,
     edit_profile,
     grant_role,
-    restore_address,
+    restore_account,
     restore_user,
     revoke_role,
-    suspend_address,
+    suspend_account,
     suspend_user,
 )
 from application.kernel.commands.workspaces import (
@@ -45,6 +40,7 @@ from application.kernel.commands.workspaces import (
     edit_workspace,
     restore_workspace,
 )
+from application.kernel.identity.addresses import ensure_free, prove_email
 from application.kernel.identity.email_changes import take_pending_email, undo_email_change
 from application.kernel.identity.identities import admit_stranger, link_identity, unlink_identity
 from application.kernel.identity.password_login import (
@@ -85,7 +81,7 @@ from domain.kernel.identity.identities import Link
 from domain.kernel.identity.signing_keys import SigningKey
 from domain.kernel.invitations import LIFETIME, Invitation
 from domain.kernel.memberships import Membership, Role
-from domain.kernel.users import GlobalRole, User
+from domain.kernel.users import Email, GlobalRole, User
 from domain.kernel.workspaces import Workspace
 from kernel.specimen.commands.specimen_orders import create_specimen_order
 from kernel.specimen.domain.specimen_orders import SpecimenOrderAssigned
@@ -133,6 +129,12 @@ class World:
     link: Link
     shell: Link
     pending: User
+    unverified: User
+    """Who claims an address that others claim as well."""
+
+    @property
+    def claimant(self) -> Caller:
+        return a_caller(self.unverified.id)
 
     @property
     def root(self) -> Caller:
@@ -186,6 +188,7 @@ async def world(
     moved = a_user(email_verified_at=NOW)
     link, shell = a_link(user_id=owner), a_link(user_id=unlinked.id)
     users = [a_user() for _ in range(many)]
+    claimant = a_user()
     await store(
         begin,
         *team.aggregates,
@@ -211,11 +214,14 @@ async def world(
             for user, email, secret in ((pending, pending.email, "undo"), (moved, an_email(), "undo, moved"))
         ),
         *(a_link(user_id=owner) for _ in range(many + 1)),
+        claimant,
+        *(a_user(email=claimant.email) for _ in range(many + 1)),
+        a_credential(id=claimant.id, password_hash="$1"),
         *(
             a_one_time_token(
                 purpose=purpose,
-                user_id=owner,
-                email=team.users[Role.OWNER].email,
+                user_id=claimant.id,
+                email=claimant.email,
                 token_hash=fingerprint(secret),
             )
             for purpose, secret in ((Purpose.RESET_PASSWORD, "reset"), (Purpose.VERIFY_EMAIL, "verify"))
@@ -243,6 +249,7 @@ async def world(
         link=link,
         shell=shell,
         pending=pending,
+        unverified=claimant,
     )
 
 
@@ -281,18 +288,21 @@ async def _member(ask: Queries, actor: Caller, membership: Membership) -> object
     return await ask.memberships.get(actor.user_id, membership.workspace_id, membership.user_id)
 
 
-async def _invitation(ask: Queries, actor: Caller, issued: IssuedInvitation) -> object:
-    return await ask.invitations.get(actor.user_id, issued.invitation.id)
+async def _invitation(ask: Queries, actor: Caller, invitation: Invitation) -> object:
+    return await ask.invitations.get(actor.user_id, invitation.id)
 
 
 # A read or a change is one statement. BEGIN and COMMIT make two more where there is more than one change, or
 # a lock: of the owners, and of the event that is delivered.
 COMMANDS: dict[str, tuple[int, Operation]] = {
-    # user, credential
+    # by address, user, credential
     "register_user": (
-        4,
+        5,
         lambda it: it.run(register_user, email=an_email(), display_name="Ada", password_hash="$"),
     ),
+    "ensure_free": (1, lambda it: it.run(ensure_free, Email("new@example.com"))),
+    # their claim on others, user
+    "prove_email": (4, lambda it: it.run(prove_email, it.unverified)),
     # credential, change
     "replace_hash": (
         2,
@@ -367,12 +377,12 @@ COMMANDS: dict[str, tuple[int, Operation]] = {
     ),
     # token
     "request_password_reset": (1, lambda it: it.run(request_password_reset, email=an_email())),
-    # token, user, credential; credential, sessions, links, user, token, mailed tokens
-    "reset_password": (11, lambda it: it.run(reset_password, token="reset", password_hash="$2")),
+    # token, user, credential; credential, sessions, links, their claim on others, user, token, mailed tokens
+    "reset_password": (12, lambda it: it.run(reset_password, token="reset", password_hash="$2")),
     # user, token
-    "request_email_verification": (2, lambda it: it.run(request_email_verification, it.team.owner)),
-    # token, user; token, user
-    "confirm_email": (6, lambda it: it.run(confirm_email, it.team.owner, token="verify")),
+    "request_email_verification": (2, lambda it: it.run(request_email_verification, it.claimant)),
+    # token, user; token, user, their claim on others
+    "confirm_email": (7, lambda it: it.run(confirm_email, it.claimant, token="verify")),
     # token, user; token, holder of the address, mailed tokens, user
     "confirm_email, of a pending address": (8, _confirm_pending),
     # holder of the address, mailed tokens, user
@@ -406,24 +416,31 @@ COMMANDS: dict[str, tuple[int, Operation]] = {
     ),
     "grant_role": (
         2,
-        lambda it: it.run(grant_role, email=address_of(it.team.outsider), role=GlobalRole.ADMIN),
+        lambda it: it.run(grant_role, account=address_of(it.team.outsider), role=GlobalRole.ADMIN),
     ),
     "revoke_role, which they have not": (
         1,
-        lambda it: it.run(revoke_role, email=address_of(it.team.outsider), role=GlobalRole.ADMIN),
+        lambda it: it.run(revoke_role, account=address_of(it.team.outsider), role=GlobalRole.ADMIN),
     ),
-    # user, change, sessions, mailed tokens
-    "suspend_user": (6, lambda it: it.run(suspend_user, it.root, it.team.owner.user_id)),
-    "suspend_address": (6, lambda it: it.run(suspend_address, email=address_of(it.team.outsider))),
+    # user, change, sessions, mailed tokens, invitations
+    "suspend_user": (7, lambda it: it.run(suspend_user, it.root, it.team.owner.user_id)),
+    "suspend_account": (7, lambda it: it.run(suspend_account, account=address_of(it.team.outsider))),
     "restore_user, who is active": (1, lambda it: it.run(restore_user, it.root, it.team.owner.user_id)),
-    "restore_address, which is active": (
+    "restore_account, which is active": (
         1,
-        lambda it: it.run(restore_address, email=address_of(it.team.outsider)),
+        lambda it: it.run(restore_account, account=address_of(it.team.outsider)),
     ),
     # by address, user, link
     "admit_stranger": (
         5,
         lambda it: it.run(admit_stranger, a_proof(email="new@example.com"), email_trusted=True),
+    ),
+    # by address, user, their claim on others, link
+    "admit_stranger, who has proved an address": (
+        6,
+        lambda it: it.run(
+            admit_stranger, a_proof(email="new@example.com", email_verified=True), email_trusted=True
+        ),
     ),
     "admit_stranger, without an address": (
         4,
@@ -497,30 +514,30 @@ COMMANDS: dict[str, tuple[int, Operation]] = {
         lambda it: it.run(restore_workspace, it.archived.admin, it.archived.workspace.id),
     ),
     "delete_workspace": (3, lambda it: it.run(delete_workspace, it.team.owner, it.workspace.id)),
-    # standing, lock, membership, change
+    # standing, lock, membership, change, invitations
     "change_role": (
-        6,
+        7,
         lambda it: it.run(
             change_role, it.team.owner, it.workspace.id, it.team.member.user_id, role=Role.ADMIN
         ),
     ),
     "change_role, and shown": (
-        7,
+        8,
         lambda it: it.run.showing(
             _member, change_role, it.team.owner, it.workspace.id, it.team.member.user_id, role=Role.ADMIN
         ),
     ),
     "remove_member": (
-        6,
+        7,
         lambda it: it.run(remove_member, it.team.admin, it.workspace.id, it.team.member.user_id),
     ),
     "remove_member, themselves": (
-        6,
+        7,
         lambda it: it.run(remove_member, it.team.member, it.workspace.id, it.team.member.user_id),
     ),
-    # standing, user, earlier invitation, change
+    # standing under a lock, user, earlier invitation, change
     "invite": (
-        4,
+        6,
         lambda it: it.run(invite, it.team.admin, it.workspace.id, email=an_email(), role=Role.MEMBER),
     ),
     "invite, and shown": (
@@ -536,10 +553,10 @@ COMMANDS: dict[str, tuple[int, Operation]] = {
     ),
     # invitation, standing, change
     "withdraw_invitation": (3, lambda it: it.run(withdraw_invitation, it.team.admin, it.invitation.id)),
-    # invitation, user, workspace, membership, removal
-    "accept_invitation": (7, lambda it: it.run(accept_invitation, it.team.stranger, token=it.token)),
+    # invitation, user, workspace, the inviter's standing under a lock, membership, removal
+    "accept_invitation": (8, lambda it: it.run(accept_invitation, it.team.stranger, token=it.token)),
     "accept_invitation, and shown": (
-        8,
+        9,
         lambda it: it.run.showing(_member, accept_invitation, it.team.stranger, token=it.token),
     ),
 }
@@ -562,7 +579,7 @@ QUERIES: dict[str, tuple[int, Operation]] = {
         1,
         lambda it: it.ask.auth.sessions(it.team.owner.user_id, PAGE, current=it.session.id),
     ),
-    "auth.credential": (1, lambda it: it.ask.auth.credential(address_of(it.team.outsider))),
+    "auth.credentials": (1, lambda it: it.ask.auth.credentials(address_of(it.team.outsider))),
     "auth.signing_keys": (1, lambda it: it.ask.auth.signing_keys()),
     "auth.cookie": (1, lambda it: it.ask.auth.cookie(it.session.id)),
     "identities.linked": (1, lambda it: it.ask.identities.linked(it.link.issuer, it.link.subject)),

@@ -185,7 +185,7 @@ async def test_a_use_case_sees_what_it_has_changed(begin: Begin[UnitOfWork], wor
         await uow.memberships.remove(joined)
         assert await uow.memberships.standing(workspace.id, UserId(user.id)) is None
         another = await uow.users.save(user.edit(at=NOW, display_name="Augusta"))
-        assert await uow.users.by_email(address_of(user)) == another
+        assert await uow.users.recipient(address_of(user)) == another
 
 
 async def test_a_lock_is_taken_after_the_change_before_it(
@@ -286,9 +286,9 @@ async def _register(uow: UnitOfWork) -> None:
 async def test_each_conflict_means_what_its_own_table_says(
     begin: Begin[UnitOfWork], workspace: Workspace
 ) -> None:
-    user = a_user()
+    user = a_user(email_verified_at=NOW)
     await store(begin, user)
-    taken = [a_user(email=user.email), a_workspace(slug=workspace.slug)]
+    taken = [a_user(email=user.email, email_verified_at=NOW), a_workspace(slug=workspace.slug)]
 
     with pytest.raises(EmailTaken):
         await store(begin, *taken)

@@ -105,7 +105,7 @@ def world(operation: str) -> list[Aggregate]:
     found: list[Aggregate] = [
         a_user(id=ADA, email=Email("ada@example.com")),
         a_user(id=OWNER),
-        a_user(id=GRACE, email=Email("grace@example.com")),
+        a_user(id=GRACE, email=Email("grace@example.com"), email_verified_at=now),
         a_user(id=ROOT_USER, roles=(GlobalRole.ADMIN,)),
         a_credential(id=ADA, password_hash=password_hash),
         a_workspace(id=workspace_id, archived_at=now if operation in ARCHIVED else None),

@@ -16,6 +16,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     Uuid,
+    and_,
     any_,
     bindparam,
     cast,
@@ -24,6 +25,7 @@ from sqlalchemy import (
     func,
     insert,
     literal_column,
+    not_,
     or_,
     select,
     update,
@@ -38,10 +40,11 @@ from adapters.postgres.kernel.tables.paging import Listing, by_time
 from adapters.postgres.kernel.tables.queries import PostgresQueries
 from adapters.postgres.kernel.tables.repository import PostgresRepository, with_events
 from adapters.postgres.kernel.tables.schema import instant, key, metadata, one_of, text, version
-from adapters.postgres.kernel.users import users
+from adapters.postgres.kernel.users import IS_VERIFIED, users
 from application.kernel.paging import Page, PageRequest, Sort
 from application.kernel.ports.sessions import OneTimeTokens, Sessions
 from application.kernel.queries.auth import (
+    CLAIMANTS,
     AuthQueries,
     KnownCookie,
     KnownCredential,
@@ -293,12 +296,21 @@ class PostgresSigningKeys(PostgresRepository[SigningKey, SigningKeyId]):
 _SIGNING_KEYS = PostgresSigningKeys.selecting(lambda query: query.order_by(signing_keys.c.number))
 _signing_key = loader(SigningKey)
 
-_CREDENTIAL = Statement(
+_holder = users.alias("holder")
+_UNHELD = not_(
+    exists().where(_holder.c.email == bindparam("email"), _holder.c.email_verified_at.is_not(None))
+)
+_CREDENTIALS = Statement(
     select(
         credentials.c.id, credentials.c.password_hash, users.c.suspended_at.is_not(None).label("suspended")
     )
     .join(users, users.c.id == credentials.c.id)
-    .where(users.c.email == bindparam("email"))
+    .where(
+        users.c.email == bindparam("email"),
+        or_(IS_VERIFIED, and_(users.c.suspended_at.is_(None), _UNHELD)),
+    )
+    .order_by(users.c.id.desc())
+    .limit(literal_column(str(CLAIMANTS)))
 )
 _credential = loader(KnownCredential)
 
@@ -358,9 +370,8 @@ _cookie = loader(KnownCookie)
 
 class PostgresAuthQueries(PostgresQueries, AuthQueries):
     @override
-    async def credential(self, email: Email, /) -> KnownCredential | None:
-        row = await self._source.fetchrow(_CREDENTIAL, {"email": email})
-        return None if row is None else _credential(row)
+    async def credentials(self, email: Email, /) -> list[KnownCredential]:
+        return [_credential(row) for row in await self._source.fetch(_CREDENTIALS, {"email": email})]
 
     @override
     async def known(self, user_id: UserId, /) -> PasswordOwner | None:

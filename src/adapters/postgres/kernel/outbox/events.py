@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from functools import cache
 from typing import Any
 
@@ -21,6 +22,7 @@ from sqlalchemy import (
     cast,
     func,
     insert,
+    literal,
     select,
     true,
 )
@@ -68,6 +70,22 @@ def recording(changed: CTE) -> CTE:
         cast(rows.c.payload, JSONB),
     ).select_from(changed.join(rows, onclause=true()))
     return insert(outbox).from_select(["id", "type", "aggregate_id", "payload"], source).cte("recorded")
+
+
+def recording_each(changed: CTE, kind: type[Event], *fields: str) -> CTE:
+    """The part of a statement that stores an event for every row in `changed`, which has the row's `id`.
+
+    `fields` are those of the event beside `at`, and columns of `changed`.
+    """
+    named = [part for name in fields for part in (literal(name), changed.c[name])]
+    payload = cast(bindparam("event_payload", type_=Text), JSONB).op("||")(func.jsonb_build_object(*named))
+    source = select(func.gen_random_uuid(), literal(kind.__name__), changed.c.id, payload)
+    return insert(outbox).from_select(["id", "type", "aggregate_id", "payload"], source).cte("recorded")
+
+
+def each_event_values(at: datetime) -> dict[str, Any]:
+    """What `recording_each` binds."""
+    return {"event_payload": msgspec.json.encode({"at": at}).decode()}
 
 
 def event_values(events: Iterable[Event]) -> dict[str, Any]:

@@ -77,7 +77,6 @@ BY_NAME: Mapping[str, object] = MappingProxyType(
         "display_name": "Ada Lovelace",
         "email": "ada@example.com",
         "InvitationView.email": "grace@example.com",
-        "InvitationWithToken.email": "grace@example.com",
         "email_verified": True,
         "exp": 1793611815,
         "expires_at": "2026-12-02T09:30:15Z",

@@ -1,6 +1,5 @@
 """Invitations into a workspace."""
 
-from dataclasses import asdict, dataclass
 from typing import Annotated, TypedDict
 
 from fastapi import Body
@@ -20,7 +19,7 @@ from domain.kernel.invitations import (
     InvitationNotFound,
 )
 from domain.kernel.memberships import AlreadyMember, OwnersOnly, Role
-from domain.kernel.users import EMAIL_MOST
+from domain.kernel.users import EMAIL_MOST, EmailNotVerified
 from domain.kernel.workspaces import WorkspaceArchived, WorkspaceId
 from entrypoints.http.kernel.routing.dependencies import Actor, Ask, Run
 from entrypoints.http.kernel.routing.inputs import Paging, strict, text
@@ -40,21 +39,13 @@ class NewInvitation(TypedDict):
 
 @strict
 class Acceptance(TypedDict):
-    """The secret of an invitation."""
+    """The secret that was mailed to the invited address."""
 
     token: str
 
 
-@dataclass(slots=True)
-class InvitationWithToken(InvitationView):
-    """A new invitation, and the token that accepts it, which is shown this once."""
-
-    token: str
-
-
-async def _view(ask: KernelQueries, actor: Caller, issued: commands.IssuedInvitation) -> InvitationWithToken:
-    shown = await ask.invitations.get(actor.user_id, issued.invitation.id)
-    return InvitationWithToken(**asdict(shown), token=issued.token)
+async def _view(ask: KernelQueries, actor: Caller, invitation: Invitation) -> InvitationView:
+    return await ask.invitations.get(actor.user_id, invitation.id)
 
 
 @router.post(
@@ -65,7 +56,7 @@ async def _view(ask: KernelQueries, actor: Caller, issued: commands.IssuedInvita
 )
 async def invite_member(
     workspace_id: WorkspaceId, actor: Actor, run: Run, body: Annotated[NewInvitation, Body()]
-) -> InvitationWithToken:
+) -> InvitationView:
     return await run.showing(_view, commands.invite, actor, workspace_id, **body)
 
 
@@ -79,7 +70,7 @@ async def list_invitations(
 
 @router.get("/invitations/{invitation_id}", refuses=(NotPermitted,))
 async def get_invitation(invitation_id: InvitationId, actor: Actor, ask: Ask) -> InvitationView:
-    """Owners and admins may see an open invitation, and so may whoever has the invited address."""
+    """Owners and admins may see an open invitation, and so may whoever has verified the invited address."""
     return await ask.invitations.get(actor.user_id, invitation_id)
 
 
@@ -95,7 +86,7 @@ async def withdraw_invitation(invitation_id: InvitationId, actor: Actor, run: Ru
 
 @router.get("/invitations")
 async def list_my_invitations(actor: Actor, ask: Ask, query: Paging) -> Page[InvitationView]:
-    """Everybody may list the open invitations to their own address, the newest first."""
+    """Everybody may list the open invitations to their own address if it is verified, the newest first."""
     return await ask.invitations.mine(actor.user_id, query.page)
 
 
@@ -103,7 +94,7 @@ async def list_my_invitations(actor: Actor, ask: Ask, query: Paging) -> Page[Inv
     "/invitations/acceptance",
     use_case=commands.accept_invitation,
     location="/workspaces/{workspace_id}/members/{user_id}",
-    refuses=(InvitationNotFound, InvitationExpired, AlreadyMember, WorkspaceArchived),
+    refuses=(InvitationNotFound, EmailNotVerified, InvitationExpired, AlreadyMember, WorkspaceArchived),
 )
 async def accept_invitation(actor: Actor, run: Run, body: Annotated[Acceptance, Body()]) -> MemberView:
     return await run.showing(memberships.view, commands.accept_invitation, actor, **body)

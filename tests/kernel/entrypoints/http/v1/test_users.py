@@ -125,7 +125,7 @@ async def test_support_sees_all_users_and_changes_none(
     assert seen.json() == {
         "id": str(user.id),
         "email": user.email,
-        "email_verified": False,
+        "email_verified": True,
         "display_name": "Member",
         "roles": [],
         "created_at": "2026-11-02T09:30:15.123456Z",
