@@ -10,7 +10,7 @@ export const PROBLEM_CODES = [
     "invalid-grant",
     /** 400: The `Idempotency-Key` header is not valid. */
     "invalid-idempotency-key",
-    /** 400: `If-Match` must name entity tags. */
+    /** 400: `If-Match` must name entity tags, and `If-None-Match` is for reads. */
     "invalid-precondition",
     /** 400: The body is not JSON in UTF-8. */
     "malformed-body",
@@ -28,6 +28,8 @@ export const PROBLEM_CODES = [
     "login-denied",
     /** 401: The provider's answer could not be verified; log in again. */
     "login-refused",
+    /** 401: This log-in at the provider has been finished before; log in again. */
+    "login-used",
     /** 401: The session has ended; log in again. */
     "session-ended",
     /** 401: The account is suspended. */
@@ -40,6 +42,8 @@ export const PROBLEM_CODES = [
     "csrf-token-missing",
     /** 403: This is not the CSRF token of this session; ask for it again. */
     "csrf-token-wrong",
+    /** 403: Verify your e-mail address first. */
+    "email-not-verified",
     /** 403: You may not do this. */
     "forbidden",
     /** 403: Pages of this origin may not act for somebody who is logged in by cookie. */
@@ -148,7 +152,7 @@ export const PROBLEM_CODES = [
     "invalid",
     /** 422: The request is not valid; `errors` says where. */
     "invalid-request",
-    /** 422: This log-in was not begun in this browser, or too long ago; begin again. */
+    /** 422: This log-in was not begun in this browser; begin again. */
     "login-not-begun",
     /** 422: The token was not issued by another provider. */
     "nothing-to-link",

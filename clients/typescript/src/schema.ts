@@ -78,9 +78,9 @@ export interface paths {
         put?: never;
         /**
          * Suspend user
-         * @description Whoever manages users may suspend somebody else: their sessions end, and nobody lets them in again.
+         * @description Whoever manages users may suspend somebody else: their sessions and open invitations end.
          *
-         *     What was mailed to them to prove an address or to reset the password is void.
+         *     They cannot log in, and what was mailed to them to prove an address or to reset the password is void.
          */
         post: operations["suspend_user"];
         /**
@@ -180,8 +180,9 @@ export interface paths {
          * @description Whoever is logged in and has the secret that was mailed proves their address, once; good for a day.
          *
          *     A pending address is the user's from then on, in place of the one before; refused when somebody else
-         *     has proved it by now. Not by the secret alone: else somebody registers another one's address, and has
-         *     its owner confirm it.
+         *     has proved it by now.
+         *
+         *     Not by the secret alone: else somebody registers another one's address, and has its owner confirm it.
          */
         post: operations["confirm_email"];
         delete?: never;
@@ -394,9 +395,10 @@ export interface paths {
         };
         /**
          * Finish login
-         * @description Whoever comes back to where they began; what went wrong elsewhere is told to the application.
+         * @description Whoever comes back to where they began, once; what went wrong is told to the application.
          *
-         *     Refused where this browser has not begun it, or more than ten minutes ago.
+         *     That is also that it began more than ten minutes ago, or has been finished before. Refused where this
+         *     browser has not begun it: then there is no page to tell.
          */
         get: operations["finish_login"];
         put?: never;
@@ -462,9 +464,9 @@ export interface paths {
         put?: never;
         /**
          * Register user
-         * @description Anybody may register, once for each e-mail address; a password has at least 15 characters.
+         * @description Anybody may register with an e-mail address that no user has verified.
          *
-         *     A mail asks to prove the address.
+         *     A password has at least 15 characters. A mail asks to prove the address.
          */
         post: operations["register_user"];
         delete?: never;
@@ -598,7 +600,7 @@ export interface paths {
         };
         /**
          * List my invitations
-         * @description Everybody may list the open invitations to their own address, the newest first.
+         * @description Everybody may list the open invitations to their own address if it is verified, the newest first.
          */
         get: operations["list_my_invitations"];
         put?: never;
@@ -620,9 +622,9 @@ export interface paths {
         put?: never;
         /**
          * Accept invitation
-         * @description The owner of the invited address may accept with the invitation's secret, once.
+         * @description Whoever has verified the invited address may accept with the secret that was mailed there, once.
          *
-         *     Refused when the invitation has expired, when its workspace is archived, and for a member.
+         *     Refused before that, when the invitation has expired, when its workspace is archived, and for a member.
          */
         post: operations["accept_invitation"];
         delete?: never;
@@ -640,7 +642,7 @@ export interface paths {
         };
         /**
          * Get invitation
-         * @description Owners and admins may see an open invitation, and so may whoever has the invited address.
+         * @description Owners and admins may see an open invitation, and so may whoever has verified the invited address.
          */
         get: operations["get_invitation"];
         put?: never;
@@ -1048,9 +1050,10 @@ export interface paths {
         put?: never;
         /**
          * Invite member
-         * @description Owners and admins may invite an address, but only owners an owner.
+         * @description Owners and admins may invite an address, but only owners an owner; a mail there has the secret.
          *
-         *     Refused when the address is a member's or has an open invitation; an expired one is replaced.
+         *     Refused when a member has verified the address, and when it has an open invitation; an expired one is
+         *     replaced.
          */
         post: operations["invite_member"];
         delete?: never;
@@ -1097,7 +1100,8 @@ export interface paths {
          * Remove member
          * @description Everybody may leave; owners and admins may remove others, but only owners an owner.
          *
-         *     Refused when it would leave the workspace without an owner, and for others while it is archived.
+         *     Their open invitations end with it. Refused when it would leave the workspace without an owner, and for
+         *     others while it is archived.
          */
         delete: operations["remove_member"];
         options?: never;
@@ -1106,7 +1110,8 @@ export interface paths {
          * Change role
          * @description Owners and admins may change a member's role, but only owners that of an owner or to owner.
          *
-         *     Refused when it would leave the workspace without an owner.
+         *     Open invitations that the member could not give any more end with it. Refused when it would leave the
+         *     workspace without an owner.
          */
         patch: operations["change_role"];
         trace?: never;
@@ -1139,7 +1144,7 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
-        /** @description The secret of an invitation. */
+        /** @description The secret that was mailed to the invited address. */
         Acceptance: {
             token: string;
         };
@@ -1233,7 +1238,7 @@ export interface components {
             sid?: string | null;
             token_type?: string | null;
         };
-        /** @description An open invitation, expired ones included; its secret is shown to nobody again. */
+        /** @description An open invitation, expired ones included; its secret is in the mail alone. */
         InvitationView: {
             /** Format: uuid */
             id: string;
@@ -1249,24 +1254,6 @@ export interface components {
             /** Format: date-time */
             expires_at: string;
             version: number;
-        };
-        /** @description A new invitation, and the token that accepts it, which is shown this once. */
-        InvitationWithToken: {
-            /** Format: uuid */
-            id: string;
-            /** Format: uuid */
-            workspace_id: string;
-            workspace_name: string;
-            email: string;
-            role: components["schemas"]["Role"];
-            /** Format: uuid */
-            invited_by: string;
-            /** Format: date-time */
-            created_at: string;
-            /** Format: date-time */
-            expires_at: string;
-            version: number;
-            token: string;
         };
         /** @enum {string} */
         Kind: "task_assigned";
@@ -1296,7 +1283,7 @@ export interface components {
         LoginProviders: {
             items: components["schemas"]["LoginProviderView"][];
         };
-        /** @description One person in a workspace, as the other members see them. */
+        /** @description One person in a workspace, as the other members see them: with an address if they have verified it. */
         MemberView: {
             /** Format: uuid */
             workspace_id: string;
@@ -1524,7 +1511,11 @@ export interface components {
         Reading: {
             read: boolean;
         };
-        /** @description Shows in further requests of this session that the password was given, for `expires_in` seconds. */
+        /**
+         * @description What shows with further requests of this session that the password was given.
+         *
+         *     `expires_in` counts the seconds for which it does.
+         */
         ReauthenticationToken: {
             token: string;
             expires_in: number;
@@ -3759,7 +3750,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The `token` of `POST /v1/auth/reauthentication`, where a fresh proof of who you are is needed; not needed within minutes of a log-in at a provider. */
+                /** @description The `token` of `POST /v1/auth/reauthentication`, where a fresh proof of who you are is required; not needed within minutes of a log-in at a provider. */
                 "Reauthentication-Token"?: string;
             };
             path?: never;
@@ -5098,7 +5089,7 @@ export interface operations {
             header?: {
                 /** @description The `ETag` of what you have read, or its `version` in quotes: if it is no longer so, 412. */
                 "If-Match"?: string;
-                /** @description The `token` of `POST /v1/auth/reauthentication`, where a fresh proof of who you are is needed; not needed within minutes of a log-in at a provider. */
+                /** @description The `token` of `POST /v1/auth/reauthentication`, where a fresh proof of who you are is required; not needed within minutes of a log-in at a provider. */
                 "Reauthentication-Token"?: string;
             };
             path: {
@@ -6133,6 +6124,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description You are not allowed to do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description The resource does not exist, or you cannot see it. */
             404: {
                 headers: {
@@ -6434,7 +6434,7 @@ export interface operations {
             header?: {
                 /** @description The `ETag` of what you have read, or its `version` in quotes: if it is no longer so, 412. */
                 "If-Match"?: string;
-                /** @description The `token` of `POST /v1/auth/reauthentication`, where a fresh proof of who you are is needed; not needed within minutes of a log-in at a provider. */
+                /** @description The `token` of `POST /v1/auth/reauthentication`, where a fresh proof of who you are is required; not needed within minutes of a log-in at a provider. */
                 "Reauthentication-Token"?: string;
             };
             path?: never;
@@ -6713,7 +6713,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The `token` of `POST /v1/auth/reauthentication`, where a fresh proof of who you are is needed; not needed within minutes of a log-in at a provider. */
+                /** @description The `token` of `POST /v1/auth/reauthentication`, where a fresh proof of who you are is required; not needed within minutes of a log-in at a provider. */
                 "Reauthentication-Token"?: string;
             };
             path?: never;
@@ -6985,7 +6985,7 @@ export interface operations {
             header?: {
                 /** @description The `ETag` of what you have read, or its `version` in quotes: if it is no longer so, 412. */
                 "If-Match"?: string;
-                /** @description The `token` of `POST /v1/auth/reauthentication`, where a fresh proof of who you are is needed; not needed within minutes of a log-in at a provider. */
+                /** @description The `token` of `POST /v1/auth/reauthentication`, where a fresh proof of who you are is required; not needed within minutes of a log-in at a provider. */
                 "Reauthentication-Token"?: string;
             };
             path: {
@@ -10317,6 +10317,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description You are not allowed to do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description The resource does not exist, or you cannot see it. */
             404: {
                 headers: {
@@ -10425,11 +10434,10 @@ export interface operations {
                      *       "invited_by": "019a43bc-b142-7fcd-8f1e-1eaadb7fd5d9",
                      *       "created_at": "2026-11-02T09:30:15Z",
                      *       "expires_at": "2026-12-02T09:30:15Z",
-                     *       "version": 1,
-                     *       "token": "Zk3vQm1rT8yWb5uXn0cLp7sHd2fGj6aE"
+                     *       "version": 1
                      *     }
                      */
-                    "application/json": components["schemas"]["InvitationWithToken"];
+                    "application/json": components["schemas"]["InvitationView"];
                 };
             };
             /** @description The request cannot be read. */
