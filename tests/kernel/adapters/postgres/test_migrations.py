@@ -104,7 +104,15 @@ KERNEL_FILLINGS: Mapping[str, str] = {
         INSERT INTO idempotency_keys (key, fingerprint, answer, created_at)
         VALUES ('\\x01', '\\x02', 'sealed', now())
     """,
-    "0011": """
+    "0012": """
+        UPDATE users SET pending_email = 'next-' || id || '@example.com';
+        UPDATE sessions SET authenticated_at = now();
+        INSERT INTO one_time_tokens (id, purpose, user_id, email, token_hash, created_at, expires_at, version)
+        SELECT gen_random_uuid(), 'undo_email_change', id, email, 'undo ' || id, now(),
+            now() + interval '7 days', 1
+        FROM users
+    """,
+    "0013": """
         UPDATE users SET email_verified_at = now() WHERE email = 'weaver-2@example.com';
         INSERT INTO users (id, email, display_name, created_at, version)
         SELECT gen_random_uuid(), email, 'Claimant', now(), 1 FROM users, generate_series(1, 2)

@@ -30,8 +30,12 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    # The version before does not know what these are for.
-    op.execute("DELETE FROM one_time_tokens WHERE purpose = 'undo_email_change'")
+    # The version before does not know what these are for. Without a hash they are good for nothing, and they
+    # are deleted when their time is over.
+    op.execute(
+        "UPDATE one_time_tokens SET purpose = 'verify_email', token_hash = NULL "
+        "WHERE purpose = 'undo_email_change'"
+    )
     op.drop_constraint(op.f("ck_one_time_tokens_purpose"), "one_time_tokens", type_="check")
     op.create_check_constraint(
         op.f("ck_one_time_tokens_purpose"),
