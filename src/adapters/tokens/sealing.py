@@ -27,10 +27,14 @@ _REGISTRY: Final = _Registry(algorithms=list(_HEADER.values()))
 
 
 class JweSeal:
-    """A `Seal`: JSON Web Encryption (RFC 7516) with a key that follows from AUTH_SECRET and a purpose."""
+    """A `Seal`: JSON Web Encryption (RFC 7516) with a key that follows from AUTH_SECRET and a purpose.
 
-    def __init__(self, secret: str, purpose: str) -> None:
-        self._key = OctKey.import_key(hmac.digest(secret.encode(), purpose.encode(), "sha256"))
+    What was sealed with the `second` secret, if there is one, is opened as well.
+    """
+
+    def __init__(self, secret: str, purpose: str, *, second: str = "") -> None:
+        self._key = _key(secret, purpose)
+        self._keys = [self._key, *([_key(second, purpose)] if second else [])]
 
     def seal(self, text: str, /, *, name: str = "") -> str:
         # The encryption covers the header, so the name cannot be changed either.
@@ -38,10 +42,15 @@ class JweSeal:
         return jwe.encrypt_compact(header, text.encode(), self._key, registry=_REGISTRY)
 
     def unseal(self, sealed: str, /, *, name: str = "") -> str | None:
-        try:
-            opened = jwe.decrypt_compact(sealed, self._key, registry=_REGISTRY)
-        except (JoseError, ValueError):
-            return None
-        if opened.protected.get("kid", "") != name or opened.plaintext is None:
-            return None
-        return opened.plaintext.decode()
+        for key in self._keys:
+            try:
+                opened = jwe.decrypt_compact(sealed, key, registry=_REGISTRY)
+            except (JoseError, ValueError):
+                continue
+            if opened.protected.get("kid", "") == name and opened.plaintext is not None:
+                return opened.plaintext.decode()
+        return None
+
+
+def _key(secret: str, purpose: str) -> OctKey:
+    return OctKey.import_key(hmac.digest(secret.encode(), purpose.encode(), "sha256"))

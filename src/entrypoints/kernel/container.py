@@ -200,6 +200,7 @@ class KernelContainer(containers.DeclarativeContainer):
     """What can be asked."""
     clock: providers.Provider[Clock] = providers.Object(present_instant)
     _secret = settings.provided.auth_secret.get_secret_value.call()
+    _second_secret = settings.provided.auth_second_secret.get_secret_value.call()
 
     # ── PostgreSQL ───────────────────────────────────────────────────────────────────────────────
     _url = settings.provided.database_url.get_secret_value.call()
@@ -232,7 +233,9 @@ class KernelContainer(containers.DeclarativeContainer):
     migrations = providers.Singleton(Migrations, _url)
 
     run: providers.Provider[Runner[Any]] = providers.Singleton(Runner, begin)
-    answer_seal: providers.Provider[Seal] = providers.Singleton(JweSeal, _secret, ANSWERS)
+    answer_seal: providers.Provider[Seal] = providers.Singleton(
+        JweSeal, _secret, ANSWERS, second=_second_secret
+    )
 
     # ── who is asking ────────────────────────────────────────────────────────────────────────────
     openid_issuers = providers.Singleton(openid_issuers, settings)
@@ -249,7 +252,7 @@ class KernelContainer(containers.DeclarativeContainer):
         KeyRing,
         run,
         queries.provided.auth,
-        seal=providers.Singleton(JweSeal, _secret, SIGNING_KEYS),
+        seal=providers.Singleton(JweSeal, _secret, SIGNING_KEYS, second=_second_secret),
         key_days=settings.provided.auth_key_days,
         token_seconds=settings.provided.auth_access_token_seconds,
         clock=clock,
@@ -376,7 +379,7 @@ class KernelContainer(containers.DeclarativeContainer):
         accounts=accounts,
         token_sessions=token_sessions,
         cookie_sessions=cookie_sessions,
-        seal=providers.Singleton(JweSeal, _secret, LOGINS),
+        seal=providers.Singleton(JweSeal, _secret, LOGINS, second=_second_secret),
         clock=clock,
         origins=settings.provided.browser_origins,
         read_origin=providers.Object(origin_of),

@@ -31,6 +31,7 @@ from entrypoints.kernel.providers import (
     read_providers,
     read_roles,
 )
+from entrypoints.kernel.secrecy import LEAST_BITS, LEAST_CHARACTERS, apparent_bits
 from entrypoints.kernel.settings_text import problems
 from entrypoints.kernel.spelling import LiteralDotEnv, misspellings
 
@@ -42,6 +43,8 @@ SERVICE_DESCRIPTION: str = _PROJECT["description"]
 SERVICE_LICENSE: str = _PROJECT["license"]  # by its SPDX identifier
 
 DEVELOPMENT_SECRET = "for development alone, and known to everybody"  # noqa: S105
+
+_ANOTHER = "Put the output of `python -m entrypoints.cli secret` there."
 
 _PAGE = re.compile(r"https://[!-~]+")
 _CONTACT = re.compile(r"https://[!-~]+|mailto:[!-~]+@[!-~]+|tel:\+[0-9().-]+")
@@ -152,6 +155,10 @@ class KernelSettings(BaseSettings):
     """Encrypts signing keys and kept answers in the database, log-ins that are under way and fresh proofs of
     who somebody is, and protects cookies against forged requests. Make one with
     `python -m entrypoints.cli secret`. Required in production."""
+
+    auth_second_secret: SecretStr = SecretStr("")
+    """While AUTH_SECRET is being changed, the other of the old and the new one: it opens what AUTH_SECRET
+    does not, and seals nothing. Default: none."""
 
     auth_audience: Annotated[str, Field(default_factory=lambda: SERVICE_NAME)]
     """The `aud` of the built-in provider's access tokens. Default: the service's name."""
@@ -492,12 +499,24 @@ class KernelSettings(BaseSettings):
     @field_validator("auth_secret")
     @classmethod
     def _is_secret(cls, value: SecretStr, info: ValidationInfo) -> SecretStr:
-        remedy = "Put the output of `python -m entrypoints.cli secret` there."
         if value.get_secret_value() == DEVELOPMENT_SECRET:
             if _in_production(info):
-                raise ValueError(f"is missing, and production needs one that nobody else knows. {remedy}")
-        elif len(value.get_secret_value()) < 32:
-            raise ValueError(f"has fewer than 32 characters. {remedy}")
+                raise ValueError(f"is missing, and production needs one that nobody else knows. {_ANOTHER}")
+        else:
+            _check_strength(value)
+        return value
+
+    @field_validator("auth_second_secret")
+    @classmethod
+    def _is_another_secret(cls, value: SecretStr, info: ValidationInfo) -> SecretStr:
+        if not value.get_secret_value():
+            return value
+        if value == info.data.get("auth_secret"):
+            raise ValueError("is the same as AUTH_SECRET. Set it to the other of the old and the new one.")
+        if value.get_secret_value() != DEVELOPMENT_SECRET:
+            _check_strength(value)
+        elif _in_production(info):
+            raise ValueError(f"is known to everybody. {_ANOTHER}")
         return value
 
     @field_validator("auth_session_idle_hours")
@@ -598,6 +617,14 @@ class KernelSettings(BaseSettings):
                 yield "SMTP_SECURITY is none. In production that is for a mail server on this machine only."
             if bool(self.smtp_username) != bool(self.smtp_password.get_secret_value()):
                 yield "SMTP_USERNAME and SMTP_PASSWORD belong together: set both, or neither."
+
+
+def _check_strength(secret: SecretStr) -> None:
+    """Raises ValueError."""
+    if len(secret.get_secret_value()) < LEAST_CHARACTERS:
+        raise ValueError(f"has fewer than {LEAST_CHARACTERS} characters. {_ANOTHER}")
+    if apparent_bits(secret.get_secret_value()) < LEAST_BITS:
+        raise ValueError(f"can be guessed: too much in it repeats or counts up. {_ANOTHER}")
 
 
 def _in_production(info: ValidationInfo) -> bool:

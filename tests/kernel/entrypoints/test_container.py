@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args, get_origin
 import pytest
 from dependency_injector import providers
 from dependency_injector.errors import Error
+from pydantic import SecretStr
 
 from adapters.tokens import presets
 from adapters.tokens.presets import PRESETS
@@ -27,6 +28,7 @@ from entrypoints.kernel.container import (
     trusted_for_email,
 )
 from entrypoints.kernel.providers import ALGORITHMS, MARKED_BY, ProviderSettings
+from entrypoints.kernel.settings import DEVELOPMENT_SECRET
 from entrypoints.settings import Settings
 from kernel.specimen.service import Container, UnitOfWork
 from kernel.world.builders import NOW, a_session, a_user, store
@@ -303,3 +305,32 @@ def test_one_logs_in_through_the_providers_that_know_this_service() -> None:
     more = '[{"name": "other", "issuer": "https://b.example.com", "audience": "shop", "client_id": "shop"}]'
     container = Container(settings=settings(**an_external_provider(oidc_more_providers=more)))
     assert container.login_providers().keys() == {"other"}
+
+
+async def test_signing_keys_are_read_with_both_secrets_while_they_change(container: Container) -> None:
+    old, new = "old-" + DEVELOPMENT_SECRET, "new-" + DEVELOPMENT_SECRET
+    url = container.settings().database_url
+
+    def process(secret: str, second: str = "") -> Container:
+        chosen = Settings(
+            _env_file=None,
+            database_url=url,
+            auth_secret=SecretStr(secret),
+            auth_second_secret=SecretStr(second),
+        )
+        return Container(settings=chosen)
+
+    user, session = a_user(), a_session(created_at=datetime.now(UTC))
+    session = replace(session, user_id=user.id)
+    await store(container.begin(), user, session)
+    processes = [process(old), process(old, new), process(new, old)]
+    try:
+        token = await processes[0].token_issuer().issue(user.id, session_id=session.id)
+        for each in processes:
+            assert (await each.tokens().verify(token.value)).user_id == user.id
+            sealed = each.answer_seal().seal("an answer")
+            assert processes[1].answer_seal().unseal(sealed) == "an answer"
+            assert processes[2].answer_seal().unseal(sealed) == "an answer"
+    finally:
+        for each in processes:
+            await close(each)

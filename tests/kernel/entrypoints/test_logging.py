@@ -15,7 +15,7 @@ from entrypoints.kernel.logging import configure_logging
 from entrypoints.settings import Settings
 
 PRODUCTION = {
-    "auth_secret": "x" * 43,
+    "auth_secret": "Wm9vbGVuIHJpdmVycyBydW4gZGVlcCBhdCBuaWdodA",
     "trusted_proxies": "none",
     "mailer": "smtp",
     "smtp_host": "localhost",

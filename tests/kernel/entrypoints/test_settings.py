@@ -3,13 +3,16 @@
 import json
 import os
 import re
+from base64 import b64encode
 from pathlib import Path
+from secrets import token_bytes, token_hex, token_urlsafe
 from typing import Any, get_args
 
 import pytest
 from pydantic import ValidationError
 
 from entrypoints.kernel.providers import Preset
+from entrypoints.kernel.secrecy import LEAST_BITS, apparent_bits
 from entrypoints.kernel.settings import (
     DEVELOPMENT_SECRET,
     ROOT,
@@ -24,7 +27,7 @@ from entrypoints.settings import Settings
 from kernel.world.authority import authority
 
 DATABASE_URL = "postgresql://ada:s3cret@db:5432/shop"
-SECRET = "s3cret-" * 5
+SECRET = "s3cret-Wm9vbGVuIHJpdmVycyBydW4gZGVlcA"
 HTTPS = "https://api.example.com"
 
 
@@ -280,6 +283,33 @@ def test_what_cannot_be_an_origin_is_refused(
     ]
 
 
+WEAK = [
+    *("a" * 40, "ab" * 20, "changeme" * 6, "passwordpassword" * 4, "0123456789" * 4, "s3cret-" * 5, " " * 64),
+    *("abcdefghijklmnopqrstuvwxyz0123456789", "zyxwvutsrqponmlkjihgfedcba9876543210", "1" * 31 + "2"),
+    *(
+        "aaaaaaaaaaaaaaaabbbbbbbbbbbbbbbbcccccccccccccccc",
+        "qwertyuiop" * 4,
+        "secretsecretsecretsecretsecret!!",
+    ),
+]
+
+
+@pytest.mark.parametrize("secret", WEAK)
+def test_a_secret_that_is_long_and_can_be_guessed_is_refused(
+    secret: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with_environment(monkeypatch, AUTH_SECRET=secret)
+    said = complaints(capsys)
+    assert said == [f"AUTH_SECRET can be guessed: too much in it repeats or counts up. {SECRET_REMEDY}"]
+
+
+def test_a_secret_out_of_a_generator_is_good() -> None:
+    for _ in range(500):
+        for secret in (token_hex(16), token_urlsafe(32), b64encode(token_bytes(32)).decode()):
+            assert apparent_bits(secret) >= LEAST_BITS
+    Settings(database_url=DATABASE_URL, auth_secret=DEVELOPMENT_SECRET[::-1], auth_second_secret=SECRET)
+
+
 def test_services_that_introspect_have_a_secret_each() -> None:
     settings = Settings(database_url=DATABASE_URL, auth_introspection_clients=f"a:{SECRET}, b:{SECRET}:x")
     assert settings.introspection_clients == {"a": SECRET, "b": f"{SECRET}:x"}
@@ -356,7 +386,7 @@ def test_every_number_and_every_choice_is_in_the_tables_above() -> None:
     free = {
         *("DATABASE_URL", "HOST", "PUBLIC_URL", "TRUSTED_PROXIES", "CORS_ORIGINS", "APP_URL"),
         *("SECURITY_CONTACT", "SECURITY_POLICY"),
-        *("AUTH_SECRET", "AUTH_AUDIENCE", "AUTH_INTROSPECTION_CLIENTS"),
+        *("AUTH_SECRET", "AUTH_SECOND_SECRET", "AUTH_AUDIENCE", "AUTH_INTROSPECTION_CLIENTS"),
         *("OIDC_ISSUER", "OIDC_AUDIENCE", "OIDC_ROLES", "OIDC_ROLE_CLAIM", "OIDC_SCOPE_CLAIM"),
         *("OIDC_REQUIRED_SCOPE", "OIDC_ALLOWED_CLIENTS", "OIDC_CLIENT_ID", "OIDC_CLIENT_SECRET"),
         *("OIDC_ALGORITHMS", "OIDC_TOKEN_TYPES", "OIDC_TOKEN_MARKER", "OIDC_CA_FILE"),
@@ -444,6 +474,18 @@ REFUSED: dict[str, tuple[dict[str, str], str]] = {
     "a secret that can be guessed": (
         {"AUTH_SECRET": "s3cret"},
         f"AUTH_SECRET has fewer than 32 characters. {SECRET_REMEDY}",
+    ),
+    "a second secret that is the first": (
+        {"AUTH_SECRET": SECRET, "AUTH_SECOND_SECRET": SECRET},
+        "AUTH_SECOND_SECRET is the same as AUTH_SECRET. Set it to the other of the old and the new one.",
+    ),
+    "a second secret that can be guessed": (
+        {"AUTH_SECOND_SECRET": "s3cret-" * 10},
+        f"AUTH_SECOND_SECRET can be guessed: too much in it repeats or counts up. {SECRET_REMEDY}",
+    ),
+    "a second secret that everybody knows": (
+        PRODUCTION | {"AUTH_SECOND_SECRET": DEVELOPMENT_SECRET},
+        f"AUTH_SECOND_SECRET is known to everybody. {SECRET_REMEDY}",
     ),
     "production without a secret": (
         PRODUCTION | {"AUTH_SECRET": ""},
@@ -875,12 +917,11 @@ def test_variables_of_other_programs_are_theirs(
 
 
 @pytest.mark.parametrize("written", ["{}", "'{}'", '"{}"'])
-@pytest.mark.parametrize(
-    "secret", ["a$b-" * 10, "${HOME}-" * 6, "$HOME-" * 7, "$$(x)${-" * 5, "a${B:-c}" * 5]
-)
+@pytest.mark.parametrize("part", ["a$b-", "${HOME}-", "$HOME-", "$$(x)${-", "a${B:-c}"])
 def test_a_dollar_in_a_secret_of_the_file_is_a_dollar(
-    written: str, secret: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    written: str, part: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    secret = f"{SECRET}{part}{SECRET[::-1]}"
     (tmp_path / ".env").write_text(f"AUTH_SECRET={written.format(secret)}\n")
     monkeypatch.setitem(Settings.model_config, "env_file", tmp_path / ".env")
     with_environment(monkeypatch)

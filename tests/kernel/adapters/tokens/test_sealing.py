@@ -83,3 +83,20 @@ def test_what_was_sealed_with_another_algorithm_is_nothing(seal: JweSeal) -> Non
 )
 def test_what_an_earlier_version_sealed_is_read_still(purpose: str, name: str, sealed: str) -> None:
     assert JweSeal(SECRET, purpose).unseal(sealed, name=name) == "a verifier"
+
+
+@pytest.mark.parametrize("purpose", [LOGINS, SIGNING_KEYS, ANSWERS])
+def test_while_the_secret_changes_both_open_and_the_first_seals(purpose: str) -> None:
+    old, new = JweSeal("the old one", purpose), JweSeal("the new one", purpose)
+    before = JweSeal("the old one", purpose, second="the new one")
+    after = JweSeal("the new one", purpose, second="the old one")
+    for each in (old, new, before, after):
+        for reader in (before, after):
+            assert reader.unseal(each.seal("a verifier", name="n"), name="n") == "a verifier"
+            assert reader.unseal(each.seal("a verifier", name="n"), name="m") is None
+    assert old.unseal(before.seal("a verifier")) == "a verifier"
+    assert new.unseal(before.seal("a verifier")) is None
+    assert new.unseal(after.seal("a verifier")) == "a verifier"
+    assert old.unseal(after.seal("a verifier")) is None
+    another = "signing keys" if purpose != SIGNING_KEYS else "log-in under way"
+    assert JweSeal("another", another, second="the old one").unseal(old.seal("a verifier")) is None
