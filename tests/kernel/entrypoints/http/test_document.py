@@ -14,6 +14,7 @@ from entrypoints.kernel.settings import defaults_of
 from entrypoints.settings import Settings
 from kernel.specimen.domain.specimen_orders import SpecimenOrder
 from kernel.specimen.service import Container, create_app
+from kernel.world.builders import Team
 
 type Operation = tuple[str, dict[str, Any]]
 
@@ -211,3 +212,83 @@ async def test_a_body_that_nobody_asked_for_can_be_too_large(
         f"/v1/specimen_orders/{specimen_order.id}/start", content=b"x" * (1024**2 + 1)
     )
     assert (refused.status_code, refused.json()["type"]) == (413, "/problems/content-too-large")
+
+
+# ── formats ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def strings(document: dict[str, Any], schema: dict[str, Any], place: str) -> Iterator[tuple[str, Any]]:
+    """Every text that a client may send by this schema, and where."""
+    if "$ref" in schema:
+        schema = document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
+    if schema.get("type") == "string":
+        yield place, schema
+    for part in ("anyOf", "oneOf", "allOf"):
+        for option in schema.get(part, ()):
+            yield from strings(document, option, place)
+    for name, member in schema.get("properties", {}).items():
+        yield from strings(document, member, f"{place}/{name}")
+    for part in ("items", "additionalProperties"):
+        if isinstance(schema.get(part), dict):
+            yield from strings(document, schema[part], f"{place}/{part}")
+
+
+def test_no_text_that_is_sent_may_have_nul_and_the_document_says_so(document: dict[str, Any]) -> None:
+    seen = set[str]()
+    for name, operation in operations(document):
+        sent = [each for each in operation.get("parameters", ()) if each["in"] == "query"]
+        body = operation.get("requestBody", {}).get("content", {}).get("application/json")
+        for part in [*sent, *([body] if body else [])]:
+            for place, schema in strings(document, part["schema"], part.get("name", "body")):
+                seen.add(place)
+                assert wrong(document, "a\0b", schema), f"{name}: {place}"
+    assert {"q", "cursor", "label", "body/title", "body/description", "body/password", "body/token"} <= seen
+
+
+def header(operation: dict[str, Any], name: str) -> dict[str, Any]:
+    (schema,) = (each["schema"] for each in operation["parameters"] if each["name"] == name)
+    return dict(schema)
+
+
+@pytest.mark.parametrize(
+    "sent", ["*", '"7"', 'W/"7"', '"7-51f0c5ad0f3e2b61"', '"a" , "b"', ',, "7",', '"\xe9"', '""']
+)
+async def test_the_document_says_which_preconditions_are_read(
+    document: dict[str, Any], member: AsyncClient, specimen_order: SpecimenOrder, sent: str
+) -> None:
+    schema = header(document["paths"]["/v1/specimen_orders/{specimen_order_id}"]["patch"], "If-Match")
+    assert wrong(document, sent, schema) == []
+    path, headers = f"/v1/specimen_orders/{specimen_order.id}", [(b"if-match", sent.encode("latin-1"))]
+    assert (await member.patch(path, json={}, headers=headers)).status_code in {200, 412}
+
+
+@pytest.mark.parametrize(
+    "sent", ["7", "", '"7', "**", '*, "7"', '"7" "8"', '"a b"', 'w/"7"', '"7"\xa0', '"7",\x85"8"']
+)
+async def test_what_the_document_does_not_say_is_no_precondition(
+    document: dict[str, Any], member: AsyncClient, specimen_order: SpecimenOrder, sent: str
+) -> None:
+    schema = header(document["paths"]["/v1/specimen_orders/{specimen_order_id}"]["patch"], "If-Match")
+    assert wrong(document, sent, schema)
+    path, headers = f"/v1/specimen_orders/{specimen_order.id}", [(b"if-match", sent.encode("latin-1"))]
+    refused = await member.patch(path, json={}, headers=headers)
+    assert (refused.status_code, refused.json()["type"]) == (400, "/problems/invalid-precondition")
+
+
+async def test_tags_and_cursors_look_as_the_document_says(
+    document: dict[str, Any], member: AsyncClient, specimen_order: SpecimenOrder, team: Team
+) -> None:
+    one = document["paths"]["/v1/specimen_orders/{specimen_order_id}"]["get"]
+    tag = (await member.get(f"/v1/specimen_orders/{specimen_order.id}")).headers["etag"]
+    told = one["responses"]["200"]["headers"]["ETag"]["schema"]
+    assert (wrong(document, tag, told), bool(wrong(document, "7", told))) == ([], True)
+
+    address = f"/v1/workspaces/{team.workspace.id}/specimen_orders"
+    await member.post(address, json={"title": "another"})
+    cursor = (await member.get(address, params={"limit": 1})).json()["next"]
+    many = document["paths"]["/v1/workspaces/{workspace_id}/specimen_orders"]["get"]
+    page = document["components"]["schemas"]["SpecimenOrderViewPage"]["properties"]["next"]
+    for told in (header(many, "cursor"), page):
+        assert wrong(document, cursor, told) == []
+        for no_cursor in ("", "a b", "a=", "a/b", "a+b"):
+            assert wrong(document, no_cursor, told)

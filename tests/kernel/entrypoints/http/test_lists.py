@@ -165,11 +165,8 @@ def test_what_is_out_of_bounds_is_refused(given: dict[str, Any], code: str) -> N
 @pytest.mark.parametrize(
     ("sent", "read"),
     [
-        ("cafe\u0301", "café"),
-        (" loom\u00a0", "loom"),
-        ("\u212b\r\n", "\u00c5"),
-        (" \t", None),
-        ("\u3000", None),
+        *(("cafe\u0301", "café"), (" loom\u00a0", "loom"), ("\u212b\r\n", "\u00c5"), ("a\x1b\x85b", "a  b")),
+        *((" \t", None), ("\u3000", None), ("\x1b", None)),
     ],
 )
 def test_a_text_is_read_as_in_a_body(sent: str, read: str | None) -> None:
@@ -177,18 +174,12 @@ def test_a_text_is_read_as_in_a_body(sent: str, read: str | None) -> None:
     assert query.model_validate({"title": sent}).where == BookFilter(title=read)
 
 
-@pytest.mark.parametrize(
-    ("sent", "detail"),
-    [
-        ("\x1b[31", "It must not contain control characters."),
-        ("x" + "\u0316" * 31, "It must have at most 30 marks on one letter."),
-    ],
-)
-def test_a_text_that_no_body_could_have_is_refused(sent: str, detail: str) -> None:
+def test_a_text_that_no_body_could_have_is_refused() -> None:
     query: Any = ListQuery[BookFilter, BookSortKey]
     with pytest.raises(ValidationError) as refused:
-        query.model_validate({"title": sent})
-    assert [(error["type"], error["msg"]) for error in refused.value.errors()] == [("invalid", detail)]
+        query.model_validate({"title": "x" + "\u0316" * 31})
+    (error,) = refused.value.errors()
+    assert (error["type"], error["msg"]) == ("invalid", "It must have at most 30 marks on one letter.")
 
 
 async def test_what_is_looked_for_need_not_be_spelled_with_the_same_code_points(

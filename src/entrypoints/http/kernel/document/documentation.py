@@ -17,6 +17,7 @@ from application.kernel.preconditions import PreconditionFailed
 from domain.kernel.errors import Invalid, NotFound, Stale, Unauthenticated
 from domain.kernel.identity.auth import ReauthenticationRequired
 from entrypoints.http.kernel.identity.cookies import CsrfTokenMissing, CsrfTokenWrong, ForeignOrigin
+from entrypoints.http.kernel.routing.conditions import TAG_PATTERN, TAGS_PATTERN
 from entrypoints.http.kernel.routing.problems import (
     MEDIA_TYPE,
     ContentTooLarge,
@@ -40,7 +41,8 @@ COOKIE_SCHEME = "cookie"
 """What stands in for a bearer token where the client is a browser."""
 
 _TEXT = {"type": "string"}
-_TAGS = {**_TEXT, "pattern": r'^(\*|(W/)?"[!#-~]*"( *, *(W/)?"[!#-~]*")*)$'}
+_TAG = {**_TEXT, "pattern": TAG_PATTERN}
+_TAGS = {**_TEXT, "pattern": TAGS_PATTERN}
 _KEY = {**_TEXT, "pattern": r'^("([ !#-\[\]-~]|\\["\\]){1,255}"|[!#-+\--:<-~]{1,255})$'}
 _SCHEMA = {"$ref": "#/components/schemas/Problem"}
 _URI = {"type": "string", "format": "uri-reference"}
@@ -250,7 +252,7 @@ def successes(route: APIRoute, shape: Shape) -> dict[int | str, dict[str, Any]]:
     if shape.tagged:
         headers["ETag"] = {
             "required": True,
-            "schema": _TEXT,
+            "schema": _TAG,
             "example": '"1-51f0c5ad0f3e2b61"',
             "description": "Identifies this version of this representation (RFC 9110 §8.8.3).",
         }

@@ -14,6 +14,7 @@ from starlette.routing import BaseRoute
 from entrypoints.http.kernel.document.authorize import log_in_schemes
 from entrypoints.http.kernel.document.documentation import COOKIE_SCHEME
 from entrypoints.http.kernel.document.examples import add_examples
+from entrypoints.http.kernel.routing.inputs import CURSOR_PATTERN
 from entrypoints.http.kernel.routing.problems import PAGES, Problem, kinds
 from entrypoints.kernel.settings import (
     SERVICE_DESCRIPTION,
@@ -24,6 +25,10 @@ from entrypoints.kernel.settings import (
 )
 
 type Document = dict[str, Any]
+
+_WITHOUT_NUL = r"^[^\u0000]*$"
+_TOLD = frozenset({"pattern", "enum", "const"})
+_FREE = (None, "password")  # formats without a grammar
 
 OPENAPI_VERSION = "3.1.0"
 
@@ -77,12 +82,14 @@ def openapi_document(version: str, routes: Iterable[BaseRoute], settings: Kernel
     _add_problems(document)
     _name_pages(document)
     _add_log_in(document, log_in_schemes(settings))
+    _tell_of_cursors(document)
     for operation in _operations(document):
         words = operation["operationId"].split("_")
         summary = " ".join(word.upper() if word in _CAPITALS else word for word in words)
         operation["summary"] = summary[0].upper() + summary[1:]
         for parameter in operation.get("parameters", ()):
             _tidy_parameter(parameter)
+    _tell_of_nul(document)
     _drop_unused(document)
     add_examples(document, documented)
     _add_links(document)
@@ -136,6 +143,47 @@ def _add_log_in(document: Document, schemes: Mapping[str, Any]) -> None:
     for operation in _operations(document):
         if {"bearer": []} in operation.get("security", ()):
             operation["security"] = ways
+
+
+# ── formats that no type says ────────────────────────────────────────────────────────────────────
+
+
+def _tell_of_cursors(document: Document) -> None:
+    """The `next` of a page is what a `cursor` looks like."""
+    for name, schema in document["components"]["schemas"].items():
+        if name.endswith("Page") and "next" in schema.get("properties", {}):
+            for option in schema["properties"]["next"]["anyOf"]:
+                if option == {"type": "string"}:
+                    option["pattern"] = CURSOR_PATTERN
+
+
+def _tell_of_nul(document: Document) -> None:
+    """No text that is sent has the character NUL; the formats that have a grammar leave no room for it."""
+    schemas: dict[str, Any] = document["components"]["schemas"]
+    seen = set[str]()
+    parts: list[Any] = list(_sent(document))
+    while parts:
+        schema = parts.pop()
+        name = str(schema.get("$ref", "")).rpartition("/")[2]
+        if name and name not in seen:
+            seen.add(name)
+            parts.append(schemas[name])
+        if schema.get("type") == "string" and schema.get("format") in _FREE and not _TOLD & schema.keys():
+            schema["pattern"] = _WITHOUT_NUL
+        inside = [schema.get(part) for part in ("items", "additionalProperties")]
+        inside += [option for part in ("anyOf", "oneOf", "allOf") for option in schema.get(part, ())]
+        inside += schema.get("properties", {}).values()
+        parts += [part for part in inside if isinstance(part, dict)]
+
+
+def _sent(document: Document) -> Iterator[dict[str, Any]]:
+    """The schemas of all queries and of all bodies of JSON."""
+    for operation in _operations(document):
+        for parameter in operation.get("parameters", ()):
+            if parameter["in"] == "query":
+                yield parameter["schema"]
+        if body := operation.get("requestBody", {}).get("content", {}).get("application/json"):
+            yield body["schema"]
 
 
 # ── names that a person would give ───────────────────────────────────────────────────────────────

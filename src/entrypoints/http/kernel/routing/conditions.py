@@ -18,8 +18,14 @@ from domain.kernel.aggregate import Aggregate
 from entrypoints.http.kernel.routing.answers import Header
 from entrypoints.http.kernel.routing.problems import InvalidPrecondition, PreconditionRequired
 
-_TAG = r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"'
-_TAGS = re.compile(rf"[\s,]*{_TAG}(?:\s*,[\s,]*{_TAG})*[\s,]*")
+TAG_PATTERN = '^"[0-9]{1,10}-[0-9a-f]{16}"$'
+"""What an `ETag` of ours looks like, as the documentation tells it."""
+
+_TAG = r'(W/)?"[!#-~\u0080-\u00ff]*"'
+TAGS_PATTERN = rf"^(\*|(,[ \t]*)*{_TAG}([ \t]*,([ \t]*{_TAG})?)*)$"
+"""What `If-Match` takes: `*`, or a list (RFC 9110 §5.6.1.2, which lets elements be empty)."""
+
+_TAGS = re.compile(TAGS_PATTERN)
 _ONE_TAG = re.compile(_TAG)
 _VERSION = re.compile(r'"(\d{1,10})(?:-[0-9a-f]{16})?"', re.ASCII)
 
@@ -85,9 +91,11 @@ class Condition:
 
 def _versions(given: str) -> frozenset[int] | None:
     """The versions that `If-Match` names; a weak tag, or one that is none of ours, matches nothing."""
-    if given.strip() == "*":
+    given = given.strip(" \t")
+    if given == "*":
         return None
     if not _TAGS.fullmatch(given):
         raise InvalidPrecondition('Send entity tags, such as `If-Match: "7"`, or `*`.')
-    matches: Iterable[re.Match[str] | None] = map(_VERSION.fullmatch, _ONE_TAG.findall(given))
+    tags = (found[0] for found in _ONE_TAG.finditer(given))
+    matches: Iterable[re.Match[str] | None] = map(_VERSION.fullmatch, tags)
     return frozenset(int(match[1]) for match in matches if match)

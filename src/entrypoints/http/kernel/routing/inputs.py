@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from datetime import date, datetime
 from decimal import Context, Decimal
-from typing import Annotated, Literal, TypeAliasType
+from typing import Annotated, Any, Literal, TypeAliasType
 
 from fastapi import Query
 from pydantic import (
@@ -147,6 +147,14 @@ def text(*, most: int, least: int = 0, **schema: object) -> WithJsonSchema:
     return WithJsonSchema({"type": "string", **bounds, **schema})
 
 
+def _tell_cursor(schema: dict[str, Any]) -> None:
+    schema["anyOf"][0]["pattern"] = CURSOR_PATTERN
+
+
+CURSOR_PATTERN = "^[A-Za-z0-9_-]+$"
+"""Base64url (RFC 4648 §5), as the documentation tells it; what else is wrong with a cursor, its list says."""
+
+
 class PageQuery(BaseModel):
     """Which page of a list. What a list can be filtered and sorted by is a `ListQuery`'s."""
 
@@ -155,7 +163,7 @@ class PageQuery(BaseModel):
     limit: Annotated[int, Field(ge=1, le=LIMIT_MOST)] = 50
     """Items on the page, at most."""
 
-    cursor: Annotated[str | None, Field(max_length=2000)] = None
+    cursor: Annotated[str | None, Field(max_length=2000, json_schema_extra=_tell_cursor)] = None
     """`next` of the page before, which had the same filters and sort."""
 
     count: Literal["exact"] | None = None

@@ -8,6 +8,7 @@ parameter `sort` for the names of `BookSortKey`. A route reads `query.where`, a 
 """
 
 import ast
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import MISSING, fields
 from datetime import date, datetime
@@ -41,6 +42,7 @@ from entrypoints.http.kernel.routing.inputs import Day, Instant, PageQuery, sort
 _AS_SENT: Mapping[object, Any] = {datetime: Instant, date: Day}
 """What is read strictly, where pydantic would take more than one way of writing it."""
 
+_CONTROLS = re.compile(r"[\x01-\x1f\x7f-\x9f]")
 _NORMALISED_MOST = 1 << 20  # code points, more than a request line has; each filter says how many it takes
 
 
@@ -124,13 +126,16 @@ def _annotated(declared: Any) -> Sequence[Any]:  # noqa: ANN401 (a type, or what
 
 
 def _read_texts(given: object) -> object:
-    """The text, or each of several, as the texts of bodies are read, which it is looked for in."""
+    """The text, or each of several, as the texts of bodies are read, which it is looked for in.
+
+    What no text there has, control characters, is nothing to look for: it parts words like a space.
+    """
     if isinstance(given, list):
         return [_read_texts(each) for each in given]
     if not isinstance(given, str) or "\0" in given:  # which is refused in every text, by other words
         return given
     try:
-        return prose(given, field="", most=_NORMALISED_MOST)
+        return prose(_CONTROLS.sub(" ", given), field="", most=_NORMALISED_MOST)
     except Invalid as refused:
         raise PydanticCustomError("invalid", "{detail}", {"detail": refused.detail}) from refused
 
