@@ -14,7 +14,14 @@ from adapters.tokens.claims import audiences, check_times
 from adapters.tokens.compact import BadTokenError, Compact, read_compact
 from adapters.tokens.discovery import Discovery
 from adapters.tokens.presets import AT_JWT, Preset, Subject
-from adapters.tokens.proofs import check_marker, read_client, read_proof, read_scopes, roles_left_out
+from adapters.tokens.proofs import (
+    check_marker,
+    check_person,
+    read_client,
+    read_proof,
+    read_scopes,
+    roles_left_out,
+)
 from adapters.tokens.providers import Provider
 from application.kernel.ports.callers import Claims
 
@@ -78,7 +85,7 @@ class OidcIssuer:
         if not self._told_of_roles and roles_left_out(claims, provider.role_paths):
             self._told_of_roles = True
             log.warning("a provider left roles out of a token for want of room", issuer=provider.issuer)
-        return read_proof(
+        proof = read_proof(
             claims,
             provider,
             subject=provider.kind.subject,
@@ -86,6 +93,8 @@ class OidcIssuer:
             client=read_client(claims, provider),
             scopes=read_scopes(claims, provider),
         )
+        check_person(claims, provider)
+        return proof
 
     async def verify_id_token(
         self, token: str, *, client_id: str, nonce: str, now: float, access_token: str | None = None

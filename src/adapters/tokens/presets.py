@@ -54,12 +54,27 @@ class Subject:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """What a claim has in the tokens of a client that acts for nobody: a value, or its beginning and its end.
+
+    With `absent` it is the claim that such a token lacks.
+    """
+
+    claim: str
+    equals: str | None = None
+    begins: str = ""
+    ends: str = ""
+    absent: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Preset:
     """One kind of provider.
 
     `types` are the acceptable values of the header `typ`, in lower case and without `application/`; None
     stands for no `typ` at all. A path in `roles` may have the parts `{client}` and `{id}`, which settings
-    fill. Where an audience is optional, a list of clients has to take its place.
+    fill. Where an audience is optional, a list of clients has to take its place. One of `machines` tells a
+    token that was issued to a client for itself (RFC 6749 §4.4), beside a subject that is the client.
     """
 
     algorithms: tuple[str, ...]
@@ -74,6 +89,7 @@ class Preset:
     roles: tuple[Path, ...] = ()
     role_objects: bool = False  # roles are the names of an object's members
     never: tuple[str, ...] = ()  # claims that their bearer may edit: no role comes from them
+    machines: tuple[Machine, ...] = ()
     subject: Subject = Subject()
     id_subject: Subject | None = None  # where it differs in ID tokens
     subject_issuer: str | None = None  # one name for what goes by several; {tenant} as in `discovery`
@@ -91,6 +107,8 @@ _OF_ID_TOKENS: Final = ("nonce", "at_hash", "c_hash")
 _EDDSA: Final = ("EdDSA", "Ed25519")
 
 _ENTRA: Final = "https://login.microsoftonline.com/{tenant}"
+# `idtyp` is an optional claim; what is issued for a person always has a scope.
+_ENTRA_MACHINES: Final = (Machine(claim="idtyp", equals="app"), Machine(claim="scp", absent=True))
 _ENTRA_SUBJECT: Final = Subject(claim="oid", tenant="tid")
 
 PRESETS: Final[dict[str, Preset]] = {
@@ -119,6 +137,7 @@ PRESETS: Final[dict[str, Preset]] = {
         algorithms=("RS256", "PS256", "ES256", *_EDDSA),
         types=("jwt", AT_JWT),
         marker=Marker(equals=(("typ", "Bearer"),)),
+        machines=(Machine(claim="preferred_username", begins="service-account-"),),
         id_marker=Marker(equals=(("typ", "ID"),)),
         client=("azp",),
         roles=(("realm_access", "roles"), ("resource_access", "{client}", "roles")),
@@ -128,6 +147,7 @@ PRESETS: Final[dict[str, Preset]] = {
         types=("jwt", AT_JWT),
         # An ID token without a nonce, to an application that is its own API, lacks nothing but the client.
         marker=Marker(require_one=("azp", "client_id"), forbid=_OF_ID_TOKENS),
+        machines=(Machine(claim="gty", equals="client-credentials"), Machine(claim="sub", ends="@clients")),
         client=("azp",),
         client_fallback=("client_id",),
         roles=(("permissions",),),
@@ -153,6 +173,7 @@ PRESETS: Final[dict[str, Preset]] = {
             equals=(("ver", "2.0"),), require=("azp",), require_one=("scp", "roles"), forbid=_OF_ID_TOKENS
         ),
         id_marker=Marker(equals=(("ver", "2.0"),)),
+        machines=_ENTRA_MACHINES,
         client=("azp",),
         scope=("scp",),
         roles=(("roles",),),
@@ -167,6 +188,7 @@ PRESETS: Final[dict[str, Preset]] = {
             equals=(("ver", "1.0"),), require=("appid",), require_one=("scp", "roles"), forbid=_OF_ID_TOKENS
         ),
         id_marker=Marker(equals=(("ver", "1.0"),)),
+        machines=_ENTRA_MACHINES,
         client=("appid",),
         scope=("scp",),
         roles=(("roles",),),
@@ -206,6 +228,7 @@ PRESETS: Final[dict[str, Preset]] = {
         algorithms=("RS256", "ES256"),  # without a signing key it signs with the client's secret: HS256
         types=("jwt",),
         marker=Marker(require=("azp", "uid")),  # its access token is the ID token with these two added
+        machines=(Machine(claim="preferred_username", begins="ak-", ends="-client_credentials"),),
         id_marker=Marker(forbid=("uid",)),
         client=("azp",),
         roles=(("groups",),),
@@ -214,6 +237,7 @@ PRESETS: Final[dict[str, Preset]] = {
         algorithms=("ES256", "RS256"),  # the legacy secret signs with HS256
         types=("jwt",),
         marker=Marker(require=("role", "session_id"), forbid=_OF_ID_TOKENS),
+        machines=(Machine(claim="role", equals="service_role"),),
         scope=None,
         roles=(("app_metadata", "role"), ("app_metadata", "roles")),
         never=("user_metadata",),
@@ -223,6 +247,7 @@ PRESETS: Final[dict[str, Preset]] = {
         algorithms=("RS256",),
         types=("jwt",),
         marker=Marker(equals=(("v", 2),), require=("sid",), forbid=_OF_ID_TOKENS),
+        machines=(Machine(claim="sub", begins="mch_"),),
         audience_optional=True,  # session tokens have none: `azp`, the browser's origin, takes its place
         client=("azp",),
         scope=None,

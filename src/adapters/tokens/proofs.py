@@ -5,7 +5,7 @@ from typing import Any
 
 from adapters.tokens.claims import Path, authentication, claim_at, instant, text
 from adapters.tokens.compact import BadTokenError
-from adapters.tokens.presets import Marker, Subject
+from adapters.tokens.presets import Machine, Marker, Subject
 from adapters.tokens.providers import Provider
 from application.kernel.ports.callers import Claims
 
@@ -36,6 +36,28 @@ def _is_for_its_client_alone(claims: Mapping[str, Any], clients: tuple[str, ...]
     named = [audience] if isinstance(audience, str) else audience
     own = [claims.get(name) for name in clients]
     return isinstance(named, list) and bool(named) and all(one in own for one in named)
+
+
+def check_person(claims: Mapping[str, Any], provider: Provider) -> None:
+    """Raises BadTokenError for the token of a client that acts for nobody, unless settings admit them."""
+    if provider.admit_machines:
+        return
+    kind, subject = provider.kind, claims.get("sub")
+    paths = (kind.client, kind.client_fallback)
+    own = any(path and subject == claim_at(claims, path) for path in paths)  # RFC 9068 §2.2
+    if own or any(_is_of_machine(claims, sign) for sign in kind.machines):
+        raise BadTokenError("a client that acts for nobody", wanted="a person, or OIDC_ADMIT_MACHINES=true")
+
+
+def _is_of_machine(claims: Mapping[str, Any], sign: Machine) -> bool:
+    if sign.absent or sign.claim not in claims:
+        return sign.absent and sign.claim not in claims
+    value = claims[sign.claim]
+    if not isinstance(value, str):
+        return False
+    if sign.equals is not None:
+        return value == sign.equals
+    return value.startswith(sign.begins) and value.endswith(sign.ends)
 
 
 def read_client(claims: Mapping[str, Any], provider: Provider) -> str | None:

@@ -16,7 +16,8 @@ class Provider:
     `email_claim` override where the preset looks (whether an address was verified says its neighbour of the
     same name with `_verified`); `role_client` and `project` fill `{client}` (else: each
     audience) and `{id}` in the preset's own paths. Lifetimes are in seconds, lengths in bytes. `ca_file` has
-    the certificates, in PEM, of authorities beside the world's. Raises
+    the certificates, in PEM, of authorities beside the world's. With
+    `admit_machines` a client that acts for nobody is somebody here. Raises
     ValueError, with the remedy, for what contradicts itself.
     """
 
@@ -37,6 +38,7 @@ class Provider:
     longest_token: int | None = None
     discovery_url: str | None = None
     ca_file: str | None = None
+    admit_machines: bool = False
 
     def __post_init__(self) -> None:
         if self.preset not in PRESETS:

@@ -86,6 +86,7 @@ def _described(provider: ProviderSettings, *, longest_token: int) -> Provider:
         audiences=frozenset({provider.client_id if log_in_only else provider.audience} - {""}),
         clients=frozenset(_clients(provider)),
         ca_file=provider.ca_file or None,
+        admit_machines=provider.admit_machines,
         algorithms=frozenset(provider.algorithms) or None,
         token_types=provider.types,
         token_marker=_marker(provider),

@@ -108,6 +108,7 @@ class ProviderSettings(BaseModel):
     docs_client_id: str = ""
     keys_hours: float = 24
     ca_file: str = ""
+    admit_machines: bool = False
 
     @property
     def issues_access_tokens(self) -> bool:

@@ -242,6 +242,10 @@ class KernelSettings(BaseSettings):
     """The only clients (for clerk: origins) whose tokens are accepted, separated by commas. Default: all of
     the provider's, where the audience is checked."""
 
+    oidc_admit_machines: bool = False
+    """Whether the token of a client that acts for nobody (client credentials) makes it a user, as a person's
+    does."""
+
     oidc_trust_email: bool = False
     """Whether an address that the provider has verified lets in as the user who has verified the same address
     here. Only for a provider that is run by the people who run this service."""
@@ -340,6 +344,7 @@ class KernelSettings(BaseSettings):
             docs_client_id=self.oidc_docs_client_id,
             keys_hours=self.oidc_keys_hours,
             ca_file=self.oidc_ca_file,
+            admit_machines=self.oidc_admit_machines,
         )
         return (first, *more)
 

@@ -356,6 +356,7 @@ CHOICES = {
     "AUTH_PROVIDER": "local or oidc",
     "AUTH_COOKIE_SAME_SITE": "lax or strict or none",
     "AUTH_TRUST_LOCAL": "true or false",
+    "OIDC_ADMIT_MACHINES": "true or false",
     "OIDC_TRUST_EMAIL": "true or false",
     "OIDC_PRESET": " or ".join(get_args(Preset)),
     "MAILER": "console or smtp",

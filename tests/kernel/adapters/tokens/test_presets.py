@@ -627,8 +627,51 @@ def test_the_old_and_the_new_name_of_ed25519_go_together(preset: str) -> None:
 
 
 async def test_okta_s_machines_are_known_by_their_client(setups: dict[str, Setup]) -> None:
-    proof = await setups["okta"].read(setups["okta"].token(uid=ABSENT, sub="0oa1"))
+    admitting = await set_up("okta", admit_machines=True)
+    proof = await admitting.read(admitting.token(uid=ABSENT, sub="0oa1"))
     assert (proof.subject, proof.client) == ("0oa1", "0oa1")
+    with pytest.raises(BadTokenError, match=r"^a client that acts for nobody$"):
+        await setups["okta"].read(setups["okta"].token(uid=ABSENT, sub="0oa1"))
+    await admitting.issuer.close()
+    await admitting.server.stop()
+
+
+# What a token has that was issued to a client for itself (RFC 6749 §4.4).
+MACHINES: list[tuple[str, dict[str, Any]]] = [
+    ("rfc9068", {"sub": "s6BhdRkqt3"}),
+    ("generic", {"sub": "web"}),
+    ("generic", {"sub": "batch", "client_id": ABSENT, "azp": "batch"}),
+    ("better-auth", {"sub": "batch", "client_id": "batch", "azp": "batch"}),
+    ("better-auth", {"sub": "batch", "client_id": ABSENT, "azp": "batch"}),
+    ("keycloak", {"preferred_username": "service-account-batch"}),
+    ("auth0", {"gty": "client-credentials"}),
+    ("auth0", {"sub": "batch@clients", "azp": "batch"}),
+    ("entra-v2", {"idtyp": "app"}),
+    ("entra-v2", {"scp": ABSENT, "roles": ["Batch"]}),
+    ("entra-v1", {"scp": ABSENT, "roles": ["Batch"]}),
+    ("cognito", {"sub": "57cbi"}),
+    ("zitadel", {"sub": "batch", "azp": "batch"}),
+    ("authentik", {"preferred_username": "ak-shop-client_credentials"}),
+    ("supabase", {"role": "service_role"}),
+    ("clerk", {"sub": "mch_2x"}),
+]
+
+
+@pytest.mark.parametrize(("preset", "changes"), MACHINES)
+async def test_a_client_that_acts_for_nobody_is_nobody_here_unless_settings_admit_it(
+    preset: str, changes: dict[str, Any], setups: dict[str, Setup]
+) -> None:
+    with pytest.raises(BadTokenError, match=r"^a client that acts for nobody$"):
+        await setups[preset].read(setups[preset].token(**changes))
+    own = {"audiences": frozenset(), "clients": frozenset({"57cbi"})} if preset == "cognito" else {}
+    admitting = await set_up(preset, admit_machines=True, **own)
+    assert (await admitting.read(admitting.token(**changes))).subject
+    await admitting.issuer.close()
+    await admitting.server.stop()
+
+
+def test_every_preset_s_machines_are_tried_above() -> None:
+    assert {preset for preset, _ in MACHINES} | {"okta", "google"} == PRESETS.keys()
 
 
 async def test_auth0_s_other_profile_names_the_client_as_rfc_9068_does(setups: dict[str, Setup]) -> None:
