@@ -25,6 +25,8 @@ class GlobalRole(StrEnum):
 
 
 DISPLAY_NAME_MOST = 80
+UNNAMED = "User"
+"""What somebody is called whose provider tells no name."""
 EMAIL_MOST = 254  # RFC 5321 §4.5.3.1.3: 256 octets of path, less its angle brackets
 
 # What a browser's <input type="email"> accepts, with a dot in the host. Not all that RFC 5322 permits: no
@@ -155,7 +157,7 @@ def display_name_from(*offered: str | None) -> str:
         with suppress(Invalid):
             tidy = tidied(name or "", most=DISPLAY_NAME_MOST)
             return line(tidy, field="display_name", most=DISPLAY_NAME_MOST)
-    return "User"
+    return UNNAMED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -236,6 +238,16 @@ class User(Aggregate):
         if edited == self:
             return self
         return edited.recording(UserEdited(at=at, user_id=self.id))
+
+    def fill_in(self, *, email: Email | None, name: str | None, at: datetime) -> Self:
+        """With what a provider told later than at first sight, where it is lacking; `email` is verified."""
+        filled = self
+        if self.email is None and email is not None:
+            verified = EmailVerified(at=at, user_id=self.id)
+            filled = replace(filled, email=email, email_verified_at=at).recording(verified)
+        if self.display_name == UNNAMED:
+            filled = replace(filled, display_name=display_name_from(name))
+        return self if filled == self else filled.recording(UserEdited(at=at, user_id=self.id))
 
     def verify_email(self, *, at: datetime) -> Self:
         """The same account, whose person has proved that the address is theirs."""

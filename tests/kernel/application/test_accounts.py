@@ -9,11 +9,12 @@ import pytest
 
 from application.kernel.identity.accounts import REFUSED, KnownAccounts, Linking
 from application.kernel.ports.callers import Caller, Claims
+from application.kernel.ports.world import Contention
 from application.kernel.run import Runner
-from domain.kernel.errors import DomainError, Unauthenticated
+from domain.kernel.errors import DomainError, Stale, Unauthenticated
 from domain.kernel.identity.auth import SessionEnded, SessionNotFound
 from domain.kernel.identity.identities import Link, LinkedElsewhere, NothingToLink
-from domain.kernel.users import Email, EmailLost, GlobalRole, Suspended, User
+from domain.kernel.users import UNNAMED, Email, EmailLost, EmailTaken, GlobalRole, Suspended, User
 from kernel.specimen.service import UnitOfWork
 from kernel.world.builders import (
     NOW,
@@ -348,6 +349,69 @@ async def test_the_name_of_an_address_that_another_has_serves_all_the_same(
 
 
 # ── linking by proof ─────────────────────────────────────────────────────────────────────────────
+
+
+async def test_whoever_came_without_an_address_gets_what_is_verified_later(
+    accounts: KnownAccounts, transactions: MemoryTransactions[UnitOfWork], queries: FakeIdentityQueries
+) -> None:
+    first = a_proof(issuer=TRUSTED)
+    user_id = (await accounts.recognise(first)).user_id
+    assert (users_in(transactions)[user_id].email, users_in(transactions)[user_id].display_name) == (
+        None,
+        UNNAMED,
+    )
+    claimed = replace(first, email="ada@example.com")
+    for tells_nothing in (first, claimed, replace(claimed, email="nobody"), replace(first, name="\0")):
+        assert (await accounts.recognise(tells_nothing)).user_id == user_id
+    assert users_in(transactions)[user_id].version == 1
+    told = replace(claimed, email_verified=True, name="Ada")
+    assert (await accounts.recognise(told)).user_id == user_id
+    user = users_in(transactions)[user_id]
+    assert (user.email, user.email_verified, user.display_name, user.version) == (
+        "ada@example.com",
+        True,
+        "Ada",
+        2,
+    )
+    queries.asked = 0
+    await accounts.recognise(replace(told, email="other@example.com", name="Eve"))
+    assert users_in(transactions)[user_id] == user  # what they have is theirs to change
+    assert queries.asked == 1
+
+
+async def test_a_later_address_of_an_issuer_that_is_not_trusted_for_it_counts_for_nothing(
+    accounts: KnownAccounts, transactions: MemoryTransactions[UnitOfWork]
+) -> None:
+    first = a_proof(issuer=KEYCLOAK)
+    user_id = (await accounts.recognise(first)).user_id
+    await accounts.recognise(replace(first, email="ada@example.com", email_verified=True, name="Ada"))
+    user = users_in(transactions)[user_id]
+    assert (user.email, user.display_name) == (None, "Ada")
+
+
+async def test_a_later_address_that_somebody_has_stays_theirs(
+    accounts: KnownAccounts, transactions: MemoryTransactions[UnitOfWork]
+) -> None:
+    first, owner = a_proof(issuer=TRUSTED), a_user(email=Email("ada@example.com"))
+    await store(transactions, owner)
+    user_id = (await accounts.recognise(first)).user_id
+    later = replace(first, email="ada@example.com", email_verified=True, name="Ada")
+    assert (await accounts.recognise(later)).user_id == user_id
+    assert users_in(transactions)[owner.id] == owner
+    assert (users_in(transactions)[user_id].email, users_in(transactions)[user_id].display_name) == (
+        None,
+        "Ada",
+    )
+
+
+@pytest.mark.parametrize("failure", [Stale(), EmailTaken(), Contention("")])
+async def test_whoever_is_slower_to_fill_in_is_let_in_all_the_same(
+    failure: Exception, accounts: KnownAccounts, transactions: MemoryTransactions[UnitOfWork]
+) -> None:
+    first = a_proof(issuer=TRUSTED)
+    user_id = (await accounts.recognise(first)).user_id
+    transactions.failures += [failure] * (4 if isinstance(failure, Contention) else 1)
+    assert (await accounts.recognise(replace(first, name="Ada"))).user_id == user_id
 
 
 async def test_whoever_shows_a_token_of_the_other_provider_has_it_linked(

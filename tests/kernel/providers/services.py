@@ -62,6 +62,7 @@ def trusting(provider: OpenIdProvider, **others: str) -> dict[str, str]:
         "OIDC_ISSUER": provider.issuer,
         "OIDC_AUDIENCE": AUDIENCE,
         "OIDC_PRESET": "rfc9068",
+        "OIDC_ADMIT_MACHINES": "true",  # whose tokens need no browser
         **others,
     }
 

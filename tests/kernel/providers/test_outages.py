@@ -185,7 +185,12 @@ async def test_what_is_wrong_with_one_provider_touches_no_other_and_passes(empty
             proxy.wrong = wrong
         honest, _ = providers.pop(Wrong.NOTHING)
         others = [
-            {"name": wrong.value, "issuer": provider.issuer, "audience": AUDIENCE}
+            {
+                "name": wrong.value,
+                "issuer": provider.issuer,
+                "audience": AUDIENCE,
+                "admit_machines": True,
+            }
             for wrong, (provider, _) in providers.items()
         ]
         settings = trusting(honest, OIDC_MORE_PROVIDERS=json.dumps(others)) | ANEW

@@ -71,7 +71,7 @@ from domain.kernel.identity.identities import Link, LinkId
 from domain.kernel.identity.signing_keys import SigningKey
 from domain.kernel.invitations import Invitation, InvitationId, InvitationLapsed, InvitationNotFound
 from domain.kernel.memberships import MemberNotFound, Membership, MembershipId, Role
-from domain.kernel.users import Email, EmailLost, User, UserId
+from domain.kernel.users import UNNAMED, Email, EmailLost, User, UserId
 from domain.kernel.workspaces import Workspace, WorkspaceId
 
 
@@ -637,7 +637,8 @@ class FakeIdentityQueries:
         for link in tables.of(Link).values():
             if (link.issuer, link.subject) == (issuer, subject):
                 user = tables.of(User)[link.user_id]
-                return KnownUser(user.id, user.roles, user.suspended_at)
+                lacks_email, lacks_name = user.email is None, user.display_name == UNNAMED
+                return KnownUser(user.id, user.roles, user.suspended_at, lacks_email, lacks_name)
         return None
 
     async def session(self, user_id: UserId, session_id: SessionId, /) -> KnownSession | None:

@@ -1,20 +1,22 @@
 """Who is behind a claims: the user whom it names, made at first sight, and what they may do."""
 
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import NoReturn
 from uuid import UUID
 
-from application.kernel.identity.identities import admit_stranger, link_identity
+from application.kernel.identity.identities import admit_stranger, fill_in, link_identity, tells_more
 from application.kernel.ports.callers import Caller, Claims, Reauthenticated, TokenVerifier
 from application.kernel.ports.storing import Clock
+from application.kernel.ports.world import Contention
 from application.kernel.queries.identities import IdentityQueries, KnownSession, KnownUser
 from application.kernel.run import Runner
 from application.kernel.unit_of_work import KernelUnitOfWork
-from domain.kernel.errors import DomainError, Unauthenticated
+from domain.kernel.errors import DomainError, Stale, Unauthenticated
 from domain.kernel.identity.auth import SessionEnded, SessionNotFound
 from domain.kernel.identity.identities import Link, LinkedElsewhere, NothingToLink
-from domain.kernel.users import EmailTaken, GlobalRole, Suspended, UserId
+from domain.kernel.users import EmailTaken, GlobalRole, Suspended, UserId, UserNotFound
 
 REFUSED = "The access token is not valid."
 """All that a bearer learns; the reason is the cause of the error."""
@@ -87,6 +89,7 @@ class KnownAccounts:
         for _ in range(ATTEMPTS):
             known = await self._queries.linked(claims.issuer, claims.subject)
             if known is not None:
+                await self._fill_in(known, claims)
                 return known
             try:
                 user = await self._run(
@@ -96,6 +99,14 @@ class KnownAccounts:
                 continue  # another request at the same time was first: now there is something to find
             return KnownUser(user.id, user.roles, user.suspended_at)
         raise LinkedElsewhere
+
+    async def _fill_in(self, known: KnownUser, claims: Claims) -> None:
+        trusted = claims.issuer in self._trusted_for_email
+        lacks = {"lacks_email": known.lacks_email, "lacks_name": known.lacks_name}
+        if known.suspended_at is None and tells_more(claims, **lacks, email_trusted=trusted):
+            # Another request was first, or somebody else has the address by now: it is nobody's refusal.
+            with suppress(Stale, EmailTaken, UserNotFound, Contention):
+                await self._run(fill_in, known.user_id, claims, email_trusted=trusted)
 
     def _roles(self, stored: Collection[GlobalRole], claims: Claims) -> frozenset[GlobalRole]:
         """The roles that are stored, and those of the provider's that the settings map."""

@@ -2,12 +2,21 @@
 
 from contextlib import suppress
 
+from application.kernel.identity.addresses import take_address
 from application.kernel.ports.callers import Claims, Reauthenticated
 from application.kernel.unit_of_work import KernelUnitOfWork
 from domain.kernel.aggregate import new_id
 from domain.kernel.errors import Invalid
 from domain.kernel.identity.identities import Link, LinkedElsewhere, LinkId, LinkNotFound
-from domain.kernel.users import Email, User, UserId, UserNotFound, email_address
+from domain.kernel.users import (
+    UNNAMED,
+    Email,
+    User,
+    UserId,
+    UserNotFound,
+    display_name_from,
+    email_address,
+)
 
 
 async def admit_stranger(uow: KernelUnitOfWork, claims: Claims, *, email_trusted: bool) -> User:
@@ -36,6 +45,29 @@ async def admit_stranger(uow: KernelUnitOfWork, claims: Claims, *, email_trusted
         user = await uow.users.add(stranger)
     await uow.links.add(_link(uow, user.id, claims))
     return user
+
+
+def tells_more(claims: Claims, *, lacks_email: bool, lacks_name: bool, email_trusted: bool) -> bool:
+    """Whether a provider says now what it did not say when it was first heard of somebody."""
+    email = lacks_email and email_trusted and claims.email_verified and _address(claims.email) is not None
+    return email or (lacks_name and display_name_from(claims.name) != UNNAMED)
+
+
+async def fill_in(uow: KernelUnitOfWork, user_id: UserId, claims: Claims, *, email_trusted: bool) -> None:
+    """Whoever was first seen without an address or a name gets those that their provider tells later.
+
+    An address only where a trusted issuer has verified it, and no other user has: it links nobody after the
+    fact, and who only claimed it loses it.
+    """
+    user = await uow.users.get(user_id)
+    email = _address(claims.email) if email_trusted and claims.email_verified else None
+    if email is not None and await uow.users.holder(email) is not None:
+        email = None
+    filled = user.fill_in(email=email, name=claims.name, at=uow.now)
+    if filled.email != user.email:
+        await take_address(uow, filled)
+    elif filled is not user:
+        await uow.users.save(filled)
 
 
 async def link_identity(uow: KernelUnitOfWork, actor: Reauthenticated, claims: Claims) -> Link:

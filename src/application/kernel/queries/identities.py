@@ -12,11 +12,16 @@ from domain.kernel.users import GlobalRole, UserId
 
 @dataclass(slots=True)
 class KnownUser:
-    """Whom a provider's account stands for, and what holds for them now. Never leaves the application."""
+    """Whom a provider's account stands for, and what holds for them now. Never leaves the application.
+
+    `lacks_email` and `lacks_name` are what the provider did not tell so far, nor they themselves.
+    """
 
     user_id: UserId
     roles: tuple[GlobalRole, ...]
     suspended_at: datetime | None
+    lacks_email: bool = False
+    lacks_name: bool = False
 
 
 @dataclass(slots=True)

@@ -303,7 +303,7 @@ class Purpose(StrEnum):
     """Have the address again that somebody has changed, or is about to."""
 
 
-VOIDED = (Purpose.VERIFY_EMAIL, Purpose.RESET_PASSWORD, Purpose.EXCHANGE)
+VOIDED = tuple(purpose for purpose in Purpose if purpose is not Purpose.UNDO_EMAIL_CHANGE)
 """What is good for nothing any more once the password or the address is another, or the user suspended.
 
 Not what undoes a change of the address: whoever stole an account could change its password.

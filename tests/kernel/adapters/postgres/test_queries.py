@@ -25,7 +25,7 @@ from domain.kernel.errors import Invalid, NotFound
 from domain.kernel.identity.identities import LinkNotFound
 from domain.kernel.invitations import InvitationNotFound
 from domain.kernel.memberships import MemberNotFound, Role
-from domain.kernel.users import Email, GlobalRole, UserNotFound
+from domain.kernel.users import UNNAMED, Email, GlobalRole, UserNotFound
 from domain.kernel.workspaces import WorkspaceId, WorkspaceNotFound
 from kernel.specimen.builders import a_specimen_note, a_specimen_order, a_specimen_order_id
 from kernel.specimen.domain.specimen_notes import SpecimenNote, SpecimenNoteNotFound
@@ -213,6 +213,10 @@ async def test_whom_a_provider_names_is_found_by_issuer_and_subject(
     await store(begin, user, other, link, a_link(user_id=other.id, issuer="https://o.example", subject="7"))
     known = KnownUser(user.id, (GlobalRole.ADMIN,), LATER)
     assert await queries.identities.linked(link.issuer, "7") == known
+    nameless = replace(a_user(display_name=UNNAMED), email=None)
+    await store(begin, nameless, a_link(user_id=nameless.id, subject="9"))
+    found = KnownUser(nameless.id, (), None, lacks_email=True, lacks_name=True)
+    assert await queries.identities.linked(link.issuer, "9") == found
     assert await queries.identities.linked(link.issuer, "8") is None
     assert await queries.identities.linked(link.issuer + "/", "7") is None
 

@@ -40,9 +40,9 @@ from application.kernel.commands.workspaces import (
     edit_workspace,
     restore_workspace,
 )
-from application.kernel.identity.addresses import ensure_free, prove_email
+from application.kernel.identity.addresses import ensure_free, prove_email, take_address
 from application.kernel.identity.email_changes import take_pending_email, undo_email_change
-from application.kernel.identity.identities import admit_stranger, link_identity, unlink_identity
+from application.kernel.identity.identities import admit_stranger, fill_in, link_identity, unlink_identity
 from application.kernel.identity.password_login import (
     change_password,
     confirm_email,
@@ -303,6 +303,7 @@ COMMANDS: dict[str, tuple[int, Operation]] = {
     "ensure_free": (1, lambda it: it.run(ensure_free, Email("new@example.com"))),
     # their claim on others, user
     "prove_email": (4, lambda it: it.run(prove_email, it.unverified)),
+    "take_address": (4, lambda it: it.run(take_address, it.unverified.verify_email(at=NOW))),
     # credential, change
     "replace_hash": (
         2,
@@ -474,6 +475,16 @@ COMMANDS: dict[str, tuple[int, Operation]] = {
         lambda it: it.run(unlink_identity, reauthenticated(it.team.owner.user_id), it.link.id),
     ),
     "use_up_state": (1, lambda it: it.run(use_up_state, state="state")),
+    # user, whoever has the address
+    "fill_in, where nothing is lacking": (
+        2,
+        lambda it: it.run(
+            fill_in,
+            it.team.owner.user_id,
+            a_proof(email=an_email(), email_verified=True),
+            email_trusted=True,
+        ),
+    ),
     "make_exchange_code": (
         1,
         lambda it: it.run(

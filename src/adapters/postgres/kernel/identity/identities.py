@@ -35,7 +35,7 @@ from application.kernel.ports.sessions import Links
 from application.kernel.queries.identities import IdentityQueries, KnownSession, KnownUser, LinkView
 from domain.kernel.identity.auth import SessionId
 from domain.kernel.identity.identities import Link, LinkedElsewhere, LinkId, LinkNotFound
-from domain.kernel.users import UserId, UserNotFound
+from domain.kernel.users import UNNAMED, UserId, UserNotFound
 
 links = Table(
     "identities",
@@ -112,7 +112,11 @@ def _nothing_else() -> Statement:
 
 
 _KNOWN = (users.c.id, users.c.roles, users.c.suspended_at)
-_LINKED = Statement(select(*_KNOWN).join(links, links.c.user_id == users.c.id).where(*_THE_ONE))
+_LACKS = (
+    users.c.email.is_(None).label("lacks_email"),
+    (users.c.display_name == UNNAMED).label("lacks_name"),
+)
+_LINKED = Statement(select(*_KNOWN, *_LACKS).join(links, links.c.user_id == users.c.id).where(*_THE_ONE))
 _SESSION = Statement(
     select(*_KNOWN, sessions.c.expires_at, sessions.c.ended_at, sessions.c.authenticated_at)
     .join(sessions, sessions.c.user_id == users.c.id)
