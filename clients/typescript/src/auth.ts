@@ -99,11 +99,16 @@ export class PasswordSession implements Auth {
         this.#onEnd = onEnd;
     }
 
-    /** Rejects with the `ProblemError` "wrong-credentials", and "too-many-attempts" for a while after many of them. */
-    async logIn(credentials: Credentials): Promise<void> {
+    /**
+     * Resolves to the device token: kept, and sent as `device_token` with the next log-in to the account, it says
+     * that this is no stranger. Rejects with the `ProblemError` "wrong-credentials", and "too-many-attempts" for a
+     * while after many of them.
+     */
+    async logIn(credentials: Credentials): Promise<string> {
         const { data, error, response } = await this.#service.POST("/v1/auth/login", { body: credentials });
         if (!data) throw failure(response, error);
         await this.adopt(data);
+        return data.device_token;
     }
 
     /** Takes tokens that came in another way, such as from `POST /v1/auth/exchange`. */

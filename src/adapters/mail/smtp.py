@@ -64,7 +64,7 @@ class SmtpMailer:
         self._seconds = seconds
         self._trusted = trusted
 
-    async def send(self, mail: Mail, /) -> None:
+    async def send(self, mail: Mail, /) -> bool:
         """Raises Unavailable and TimedOut. A mail that this server will never take is logged and dropped.
 
         So is one to an address that was accepted once and no longer would be: what it says to us and to mail
@@ -75,7 +75,7 @@ class SmtpMailer:
             email_address(mail.to)
         except Invalid:
             log.warning("mail not sent, as its address is no longer accepted", subject=mail.subject)
-            return
+            return True
         try:
             async with asyncio.timeout(self._seconds):
                 await self._hand_over(message, mail.to)
@@ -90,6 +90,7 @@ class SmtpMailer:
             log.warning("mail refused permanently", subject=mail.subject, codes=codes)
         except (SMTPException, OSError, ssl.SSLError) as error:
             raise Unavailable("The mail server does not take the mail.") from error
+        return True
 
     async def _hand_over(self, message: EmailMessage, to: str) -> None:
         client = aiosmtplib.SMTP(

@@ -15,23 +15,26 @@ from application.kernel.ports.world import Unavailable
 MEMORY_KIB = 19_456
 PASSES = 2
 LANES = 1
+WAIT_SECONDS = 5.0  # by then whoever asked has given up, or a proxy has for them
 
 
 class Argon2Passwords:
     """At most `hashers` work at a time, each on a thread; `queue` more may wait, and the next is refused.
 
-    A flood of log-ins so costs a bounded amount of memory and time, and never the event loop.
+    A flood of log-ins so costs a bounded amount of memory and time, and never the event loop. Nobody waits
+    for longer than `wait_seconds`, however slow the machine is just now.
     """
 
-    def __init__(self, *, hashers: int, queue: int) -> None:
+    def __init__(self, *, hashers: int, queue: int, wait_seconds: float = WAIT_SECONDS) -> None:
         self._argon2 = PasswordHasher(PASSES, MEMORY_KIB, LANES, type=Type.ID)
         # Well formed, of today's cost, and the hash of nothing that anybody knows.
         self._nobodys = f"$argon2id$v=19$m={MEMORY_KIB},t={PASSES},p={LANES}${'A' * 22}${'A' * 43}"
         self._threads = ThreadPoolExecutor(hashers, thread_name_prefix="argon2")
         self._room = BoundedSemaphore(hashers + queue)
+        self._wait_seconds = wait_seconds
 
     async def hash(self, password: str, /) -> str:
-        """The password's hash in PHC form; raises Unavailable when too many wait."""
+        """The password's hash in PHC form; raises Unavailable when too many wait, or for too long."""
         return await self._on_a_thread(lambda: self._argon2.hash(_as_bytes(password)))
 
     async def verify(self, password: str, stored: str | None, /) -> bool:
@@ -55,7 +58,11 @@ class Argon2Passwords:
         future = self._threads.submit(work)
         # Also when whoever asked has left: a client that hangs up while it waits makes room for the next.
         future.add_done_callback(self._leave)
-        return await asyncio.wrap_future(future)
+        try:
+            async with asyncio.timeout(self._wait_seconds):
+                return await asyncio.wrap_future(future)
+        except TimeoutError as late:
+            raise Unavailable("Passwords are hashed too slowly at the moment.") from late
 
     def _leave[T](self, _: Future[T]) -> None:
         self._room.release()

@@ -13,6 +13,7 @@ SIGNING_KEYS: Final = "signing keys"
 LOGINS: Final = "log-in under way"
 ANSWERS: Final = "kept answers"
 REAUTHENTICATIONS: Final = "reauthentications"
+DEVICES: Final = "known devices"
 
 _HEADER: Final = {"alg": "dir", "enc": "A256GCM"}
 

@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 from dependency_injector import containers, providers
 
 from adapters.mail.console import ConsoleMailer
+from adapters.mail.counted import CountedMailer
 from adapters.mail.smtp import SmtpMailer
 from adapters.passwords.argon2 import Argon2Passwords
 from adapters.postgres.kernel.connection.database import Database
@@ -30,10 +31,11 @@ from adapters.tokens.login import OidcLogin
 from adapters.tokens.oidc import OidcIssuer
 from adapters.tokens.presets import PRESETS, Marker
 from adapters.tokens.providers import Provider
-from adapters.tokens.sealing import ANSWERS, LOGINS, REAUTHENTICATIONS, SIGNING_KEYS, JweSeal
+from adapters.tokens.sealing import ANSWERS, DEVICES, LOGINS, REAUTHENTICATIONS, SIGNING_KEYS, JweSeal
 from adapters.tokens.verifier import IssuedTokenVerifier, Issuer
 from application.kernel.identity.accounts import KnownAccounts, Linking
 from application.kernel.identity.cookie_sessions import CookieSessions
+from application.kernel.identity.known_devices import KnownDevices
 from application.kernel.identity.letters import Letters
 from application.kernel.identity.mails import MailReactions
 from application.kernel.identity.password_login import PasswordLogin
@@ -188,6 +190,7 @@ async def close(container: "KernelContainer") -> None:
         await login.close()
     for issuer in container.openid_issuers().values():
         await issuer.close()
+    await container.mail_counts().close()
     await container.database().close()
 
 
@@ -298,6 +301,13 @@ class KernelContainer(containers.DeclarativeContainer):
     passwords: providers.Provider[PasswordHasher] = providers.Singleton(
         Argon2Passwords, hashers=settings.provided.password_hashers, queue=settings.provided.password_queue
     )
+    # Strangers have queues of their own: a flood of theirs leaves the others served.
+    passwords_of_strangers: providers.Provider[PasswordHasher] = providers.Singleton(
+        Argon2Passwords, hashers=settings.provided.password_hashers, queue=settings.provided.password_queue
+    )
+    passwords_of_newcomers: providers.Provider[PasswordHasher] = providers.Singleton(
+        Argon2Passwords, hashers=1, queue=settings.provided.password_queue
+    )
     attempts: providers.Provider[Attempts] = providers.Singleton(PostgresAttempts, database, clock)
     _sessions: ClassVar = {
         "lifetime": providers.Singleton(timedelta, days=settings.provided.auth_session_days),
@@ -319,8 +329,13 @@ class KernelContainer(containers.DeclarativeContainer):
         passwords,
         token_sessions,
         attempts,
+        devices=providers.Singleton(
+            KnownDevices, providers.Singleton(JweSeal, _secret, DEVICES, second=_second_secret), clock
+        ),
         service_name=SERVICE_NAME,
         enabled=settings.provided.passwords_enabled,
+        of_strangers=passwords_of_strangers,
+        of_newcomers=passwords_of_newcomers,
     )
     reauthentication = providers.Singleton(
         Reauthentication,
@@ -331,7 +346,7 @@ class KernelContainer(containers.DeclarativeContainer):
     )
 
     # ── mail ─────────────────────────────────────────────────────────────────────────────────────
-    mailer: providers.Provider[Mailer] = providers.Selector(
+    mail_transport: providers.Provider[Mailer] = providers.Selector(
         settings.provided.mailer,
         console=providers.Singleton(ConsoleMailer),
         smtp=providers.Singleton(
@@ -345,6 +360,20 @@ class KernelContainer(containers.DeclarativeContainer):
             clock=clock,
             seconds=settings.provided.mail_seconds,
         ),
+    )
+    # A mail leaves while a transaction holds a connection, and nobody may take a second one of the same pool.
+    mail_counts = providers.Singleton(
+        Database,
+        _url,
+        pool_size=1,
+        wait_seconds=settings.provided.database_wait_seconds,
+        connect_seconds=settings.provided.database_connect_seconds,
+        statement_seconds=settings.provided.database_statement_seconds,
+        lock_seconds=settings.provided.database_lock_seconds,
+        application_name=SERVICE_NAME,
+    )
+    mailer: providers.Provider[Mailer] = providers.Singleton(
+        CountedMailer, mail_transport, providers.Singleton(PostgresAttempts, mail_counts, clock)
     )
 
     mail_reactions = providers.Singleton(
@@ -380,6 +409,7 @@ class KernelContainer(containers.DeclarativeContainer):
         accounts=accounts,
         token_sessions=token_sessions,
         cookie_sessions=cookie_sessions,
+        attempts=attempts,
         seal=providers.Singleton(JweSeal, _secret, LOGINS, second=_second_secret),
         clock=clock,
         origins=settings.provided.browser_origins,

@@ -295,10 +295,11 @@ class KernelSettings(BaseSettings):
     """Its password."""
 
     password_hashers: Annotated[int, Field(ge=1, le=64)] = 2
-    """Passwords that are hashed at the same time, on a core and with 19 MiB of memory each."""
+    """Passwords that are hashed at the same time, on a core and with 19 MiB of memory each: so many of people
+    who are known, as many of log-ins from unknown devices, and one registration."""
 
     password_queue: Annotated[int, Field(ge=0, le=10_000)] = 50
-    """Passwords that may wait to be hashed; then the answer is 503."""
+    """Passwords of each of these kinds that may wait to be hashed; then the answer is 503."""
 
     idempotency_hours: Annotated[float, Field(gt=0, le=720, allow_inf_nan=False)] = 24
     """How long the answer to a request with an `Idempotency-Key` is kept, to be given again."""

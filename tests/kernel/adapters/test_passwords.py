@@ -151,6 +151,30 @@ async def test_who_gives_up_while_waiting_makes_room(gate: Gate) -> None:
     assert await working == await next_one == "$hash"
 
 
+async def test_who_would_wait_for_too_long_is_told_to_come_back_and_makes_room(gate: Gate) -> None:
+    passwords = Argon2Passwords(hashers=1, queue=1, wait_seconds=0.05)
+    with pytest.raises(Unavailable):  # it is being hashed, by a machine that stands still
+        await passwords.hash(PASSWORD)
+    for _ in range(3):  # each of them waits, and leaves its place
+        with pytest.raises(Unavailable, match="too slowly"):
+            await passwords.hash(PASSWORD)
+    gate.opened.set()
+    await until(lambda: gate.inside == 0)
+    assert await passwords.hash(PASSWORD) == "$hash"
+
+
+async def test_what_waits_for_one_hasher_takes_no_place_of_another(gate: Gate) -> None:
+    """Why log-ins are served whatever registers: the container has a hasher for each."""
+    newcomers, others = Argon2Passwords(hashers=1, queue=1), Argon2Passwords(hashers=1, queue=0)
+    hashing = [asyncio.create_task(newcomers.hash(PASSWORD)) for _ in range(2)]
+    await until(lambda: gate.inside == 1)
+    with pytest.raises(Unavailable):
+        await newcomers.hash(PASSWORD)
+    assert not await others.verify(PASSWORD, None)
+    gate.opened.set()
+    await asyncio.gather(*hashing)
+
+
 async def test_the_event_loop_goes_on_meanwhile(gate: Gate) -> None:
     hashing = asyncio.create_task(Argon2Passwords(hashers=1, queue=0).hash(PASSWORD))
     await until(lambda: gate.inside == 1)

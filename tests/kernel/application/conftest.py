@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 
+from application.kernel.identity.known_devices import KnownDevices
 from application.kernel.identity.password_login import PasswordLogin
 from application.kernel.identity.sessions import TokenPair, TokenSessions
 from application.kernel.run import Runner
@@ -13,6 +14,7 @@ from kernel.world.fakes import (
     FakeAuthQueries,
     FakeClock,
     FakePasswordHasher,
+    FakeSeal,
     FakeTokenIssuer,
     MemoryAttempts,
     MemoryTransactions,
@@ -42,7 +44,10 @@ def login(
     clock: FakeClock,
 ) -> PasswordLogin:
     queries, attempts = FakeAuthQueries(transactions), MemoryAttempts(clock)
-    return PasswordLogin(run, queries, passwords, sessions, attempts, service_name="Loomworks")
+    devices = KnownDevices(FakeSeal(), clock)
+    return PasswordLogin(
+        run, queries, passwords, sessions, attempts, devices=devices, service_name="Loomworks"
+    )
 
 
 @pytest.fixture

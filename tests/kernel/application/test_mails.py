@@ -12,7 +12,7 @@ from application.kernel.identity.letters import Letters
 from application.kernel.identity.mails import MailReactions, MailWaits
 from application.kernel.identity.secret_tokens import fingerprint
 from application.kernel.ports.events import Delivery
-from application.kernel.ports.mail import Mail
+from application.kernel.ports.mail import Mail, MailKind
 from application.kernel.ports.world import TimedOut, Unavailable
 from application.kernel.run import Runner
 from domain.kernel.aggregate import Event
@@ -348,11 +348,49 @@ async def test_a_request_that_waited_too_long_is_forgotten(
     assert tokens_in(transactions) == []
 
 
+async def test_a_mail_that_is_withheld_leaves_the_secret_of_the_one_before_good(
+    run: Runner[UnitOfWork],
+    mails: MailReactions,
+    ada: User,
+    transactions: MemoryTransactions[UnitOfWork],
+    mailer: FakeMailer,
+) -> None:
+    verify = a_one_time_token(user_id=ada.id, email=ADA, token_hash="verify")
+    reset = replace(a_request(), user_id=ada.id, token_hash="reset", events=())
+    to_verify, to_reset = a_request(ada), a_request()
+    await store(transactions, verify, reset, to_verify, to_reset)
+    mailer.full = True
+    await run(mails.verify_address, delivery_of(UserRegistered(at=NOW, user_id=ada.id)))
+    await run(mails.verify_again, delivery_of(EmailVerificationRequested(at=NOW, token_id=to_verify.id)))
+    await run(mails.reset_password, delivery_of(PasswordResetRequested(at=NOW, token_id=to_reset.id)))
+    assert tokens_in(transactions) == [verify, reset]  # and what was asked for is not tried again
+
+
+@pytest.mark.parametrize("proved", [True, False])
+async def test_what_is_told_of_a_password_is_a_notice_where_the_address_was_proved(
+    proved: bool,
+    run: Runner[UnitOfWork],
+    mails: MailReactions,
+    transactions: MemoryTransactions[UnitOfWork],
+    mailer: FakeMailer,
+) -> None:
+    """Else a stranger's account that only claims the address would use up what its owner is told."""
+    user = a_user(email=ADA, email_verified_at=NOW if proved else None)
+    await store(transactions, user)
+    await run(mails.tell_of_password, delivery_of(PasswordChanged(at=NOW, user_id=user.id)))
+    assert [mail.kind for mail in mailer.sent] == [MailKind.NOTICE if proved else MailKind.ORDINARY]
+
+
+def test_only_what_lets_somebody_in_is_a_way_in() -> None:
+    assert LETTERS.reset_password(ADA, token="s3cret").kind is MailKind.WAY_IN
+    assert LETTERS.verify_email(ADA, token="s3cret").kind is MailKind.ORDINARY
+
+
 async def test_who_has_another_password_is_told(
     run: Runner[UnitOfWork], mails: MailReactions, ada: User, mailer: FakeMailer
 ) -> None:
     await run(mails.tell_of_password, delivery_of(PasswordChanged(at=NOW, user_id=ada.id)))
-    assert mailer.sent == [LETTERS.password_changed(ADA)]
+    assert mailer.sent == [LETTERS.password_changed(ADA, proved=False)]
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import override
 from uuid import UUID
@@ -11,13 +11,18 @@ import pytest
 
 from application.kernel.identity.addresses import prove_email
 from application.kernel.identity.attempts import (
+    ADDRESSES_ASKED_FROM_ADDRESS,
+    AT_ONCE,
+    CHANGES_OF_ADDRESS,
     FAILURES_FROM_ADDRESS,
     FAILURES_OF_ACCOUNT,
     FAILURES_OF_ACCOUNT_FROM_ADDRESS,
     FAILURES_OF_CURRENT_PASSWORD,
+    FAILURES_OF_DEVICE,
     MAILS_FROM_ADDRESS,
     MAILS_TO_ADDRESS,
 )
+from application.kernel.identity.known_devices import DEVICE_LIFETIME, DEVICE_TOKEN_MOST, KnownDevices
 from application.kernel.identity.password_login import PasswordLogin, change_password, replace_hash
 from application.kernel.identity.secret_tokens import fingerprint, is_marked
 from application.kernel.identity.sessions import TokenPair, TokenSessions
@@ -61,6 +66,7 @@ from kernel.world.fakes import (
     FakeAuthQueries,
     FakeClock,
     FakePasswordHasher,
+    FakeSeal,
     FakeTokenIssuer,
     FakeTokenVerifier,
     MemoryAttempts,
@@ -136,6 +142,35 @@ async def test_nobody_registers_without_an_address(
 ) -> None:
     with refused(Invalid, "It must not be empty.", field="email"):
         await login.register(email="", password=PASSWORD, display_name="Ada")
+
+
+async def test_a_network_address_registers_so_many_people_in_an_hour_and_pays_no_hash_beyond(
+    login: PasswordLogin, clock: FakeClock, passwords: FakePasswordHasher
+) -> None:
+    for number in range(ADDRESSES_ASKED_FROM_ADDRESS):
+        await login.register(CLIENT, email=f"{number}@example.com", password=PASSWORD, display_name="Ada")
+    hashed = len(passwords.hashed)
+    for email in ("new@example.com", "0@example.com"):  # whether it is known is not told any more, either
+        with refused(TooManyAttempts):
+            await login.register(CLIENT, email=email, password=PASSWORD, display_name="Ada")
+    assert len(passwords.hashed) == hashed
+    elsewhere = Peer(address="192.0.2.8")
+    await login.register(elsewhere, email="new@example.com", password=PASSWORD, display_name="Ada")
+    await login.register(email="by-hand@example.com", password=PASSWORD, display_name="Ada")
+    clock.advance(timedelta(hours=1))
+    await login.register(CLIENT, email="later@example.com", password=PASSWORD, display_name="Ada")
+
+
+@pytest.mark.parametrize("change", [{"email": "nobody"}, {"password": "too short"}])
+async def test_a_registration_that_cannot_be_right_is_not_counted_and_pays_no_hash(
+    change: dict[str, str], login: PasswordLogin, passwords: FakePasswordHasher
+) -> None:
+    person = {"email": EMAIL, "password": PASSWORD, "display_name": "Ada"}
+    for _ in range(ADDRESSES_ASKED_FROM_ADDRESS + 1):
+        with pytest.raises(Invalid):
+            await login.register(CLIENT, **{**person, **change})
+    assert passwords.hashed == []
+    await login.register(CLIENT, **person)
 
 
 # ── logging in ───────────────────────────────────────────────────────────────────────────────────
@@ -223,7 +258,10 @@ async def test_nobody_gets_in_even_where_the_work_for_an_unknown_account_ends_we
 
     sessions = TokenSessions(run, FakeTokenIssuer(), lifetime=LIFETIME)
     queries, attempts = FakeAuthQueries(transactions), MemoryAttempts(clock)
-    login = PasswordLogin(run, queries, Gullible(), sessions, attempts, service_name="Loomworks")
+    devices = KnownDevices(FakeSeal(), clock)
+    login = PasswordLogin(
+        run, queries, Gullible(), sessions, attempts, devices=devices, service_name="Loomworks"
+    )
     with refused(WrongCredentials):
         await login.log_in(CLIENT, email=email, password=PASSWORD)
 
@@ -452,6 +490,238 @@ async def test_a_network_address_has_to_wait_after_a_hundred_failures_of_any_acc
 async def test_who_logs_in_again_and_again_never_has_to_wait(login: PasswordLogin, ada: User) -> None:
     for _ in range(2 * FAILURES_FROM_ADDRESS):
         await login.log_in(CLIENT, email=EMAIL, password=PASSWORD)
+
+
+# ── known devices ────────────────────────────────────────────────────────────────────────────────
+
+EVERYWHERE = [Peer(address=f"192.0.2.{number}") for number in range(FAILURES_OF_ACCOUNT)]
+
+
+async def lock_out_strangers(login: PasswordLogin, email: str = EMAIL) -> None:
+    """Of the account, from everywhere; and from one address, of whatever account."""
+    for client in EVERYWHERE:
+        await fails(login, client, email)
+    for number in range(FAILURES_FROM_ADDRESS):
+        await fails(login, CLIENT, f"{number}@example.com")
+    with refused(TooManyAttempts):
+        await login.log_in(CLIENT, email=email, password=PASSWORD)
+
+
+async def test_no_stranger_locks_a_known_device_out(
+    login: PasswordLogin, ada: User, clock: FakeClock
+) -> None:
+    token = (await login.log_in(CLIENT, email=EMAIL, password=PASSWORD)).device_token
+    for _ in range(2):
+        await lock_out_strangers(login)
+        known = await login.log_in(CLIENT, email=f" {EMAIL.upper()}", password=PASSWORD, device_token=token)
+        token = known.device_token
+        clock.advance(timedelta(days=300))  # each log-in begins another year
+
+
+async def test_who_guesses_on_a_known_device_has_to_wait_there_and_nowhere_else(
+    login: PasswordLogin, ada: User, clock: FakeClock, passwords: FakePasswordHasher
+) -> None:
+    token, other = [
+        (await login.log_in(CLIENT, email=EMAIL, password=PASSWORD)).device_token for _ in range(2)
+    ]
+    for _ in range(FAILURES_OF_DEVICE):
+        with refused(WrongCredentials):
+            await login.log_in(CLIENT, email=EMAIL, password="guess", device_token=token)
+    compared = len(passwords.compared)
+    with refused(TooManyAttempts):
+        await login.log_in(CLIENT, email=EMAIL, password=PASSWORD, device_token=token)
+    assert len(passwords.compared) == compared
+    await login.log_in(CLIENT, email=EMAIL, password=PASSWORD, device_token=other)
+    await login.log_in(CLIENT, email=EMAIL, password=PASSWORD)
+    clock.advance(timedelta(minutes=15))
+    await login.log_in(CLIENT, email=EMAIL, password=PASSWORD, device_token=token)
+
+
+async def test_a_success_forgets_the_failures_of_the_device(login: PasswordLogin, ada: User) -> None:
+    token = (await login.log_in(CLIENT, email=EMAIL, password=PASSWORD)).device_token
+    for _ in range(3):
+        for _ in range(FAILURES_OF_DEVICE - 1):
+            with refused(WrongCredentials):
+                await login.log_in(CLIENT, email=EMAIL, password="guess", device_token=token)
+        await login.log_in(CLIENT, email=EMAIL, password=PASSWORD, device_token=token)
+
+
+async def test_a_device_token_is_no_way_in(login: PasswordLogin, ada: User) -> None:
+    token = (await login.log_in(CLIENT, email=EMAIL, password=PASSWORD)).device_token
+    for password in ("", "quarter past the old well"):
+        with refused(WrongCredentials):
+            await login.log_in(CLIENT, email=EMAIL, password=password, device_token=token)
+
+
+@pytest.mark.parametrize("kind", ["another's", "too old", "of an earlier password", "made up", "too long"])
+async def test_whoever_has_no_good_device_token_is_a_stranger(
+    kind: str, login: PasswordLogin, ada: User, clock: FakeClock
+) -> None:
+    token, password = (await login.log_in(CLIENT, email=EMAIL, password=PASSWORD)).device_token, PASSWORD
+    if kind == "another's":
+        await login.register(email="eve@example.com", password=PASSWORD, display_name="Eve")
+        token = (await login.log_in(CLIENT, email="eve@example.com", password=PASSWORD)).device_token
+    elif kind == "too old":
+        clock.advance(DEVICE_LIFETIME)
+    elif kind == "of an earlier password":
+        await login.change_password(a_caller(ada.id), current_password=PASSWORD, new_password=NEXT)
+        password = NEXT
+    elif kind == "made up":
+        token = f"sealed as {ada.id}"
+    else:
+        token += "." * DEVICE_TOKEN_MOST
+    await login.log_in(CLIENT, email=EMAIL, password=password, device_token=token)
+    await lock_out_strangers(login)
+    with refused(TooManyAttempts):
+        await login.log_in(CLIENT, email=EMAIL, password=password, device_token=token)
+
+
+@pytest.mark.parametrize("email", ["nobody@example.com", "no address", EMAIL])
+async def test_what_a_stranger_sends_as_a_device_token_changes_no_count(
+    email: str, login: PasswordLogin, ada: User
+) -> None:
+    for number in range(FAILURES_OF_ACCOUNT_FROM_ADDRESS):
+        with refused(WrongCredentials):
+            await login.log_in(CLIENT, email=email, password="guess", device_token=f"token {number}")
+    with refused(TooManyAttempts):
+        await login.log_in(CLIENT, email=email, password="guess", device_token="another")
+
+
+async def test_who_resets_the_password_is_let_in_whatever_strangers_did(
+    login: PasswordLogin, ada: User, transactions: MemoryTransactions[UnitOfWork]
+) -> None:
+    await lock_out_strangers(login)
+    token = await login.reset_password(token=await mailed(transactions, ada), password=NEXT)
+    await login.log_in(CLIENT, email=EMAIL, password=NEXT, device_token=token)
+    # And without the token, from an address that nobody floods: the account itself is not locked any more.
+    await login.log_in(Peer(address="198.51.100.1"), email=EMAIL, password=NEXT)
+
+
+# ── queues ───────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True)
+class Hashers:
+    known: FakePasswordHasher
+    strangers: FakePasswordHasher
+    newcomers: FakePasswordHasher
+    login: PasswordLogin
+
+    @property
+    def done(self) -> tuple[int, int, int]:
+        every = (self.known, self.strangers, self.newcomers)
+        known, strangers, newcomers = (len(each.compared) + len(each.hashed) for each in every)
+        return known, strangers, newcomers
+
+
+@pytest.fixture
+def hashers(
+    run: Runner[UnitOfWork],
+    transactions: MemoryTransactions[UnitOfWork],
+    sessions: TokenSessions,
+    clock: FakeClock,
+) -> Hashers:
+    known, strangers, newcomers = (FakePasswordHasher() for _ in range(3))
+    login = PasswordLogin(
+        run,
+        FakeAuthQueries(transactions),
+        known,
+        sessions,
+        MemoryAttempts(clock),
+        devices=KnownDevices(FakeSeal(), clock),
+        service_name="Loomworks",
+        of_strangers=strangers,
+        of_newcomers=newcomers,
+    )
+    return Hashers(known, strangers, newcomers, login)
+
+
+async def test_registrations_log_ins_and_known_devices_wait_in_queues_of_their_own(
+    hashers: Hashers, transactions: MemoryTransactions[UnitOfWork]
+) -> None:
+    login = hashers.login
+    user = await login.register(CLIENT, email=EMAIL, password=PASSWORD, display_name="Ada")
+    assert hashers.done == (0, 0, 1)
+    token = (await login.log_in(CLIENT, email=EMAIL, password=PASSWORD)).device_token
+    assert await fails(login) is WrongCredentials
+    assert hashers.done == (0, 2, 1)
+    await login.log_in(CLIENT, email=EMAIL, password=PASSWORD, device_token=token)
+    assert hashers.done == (1, 2, 1)
+    await login.change_password(a_caller(user.id), current_password=PASSWORD, new_password=NEXT)
+    await login.reset_password(token=await mailed(transactions, user), password=PASSWORD)
+    assert hashers.done == (4, 2, 1)
+
+
+class Held(FakePasswordHasher):
+    """Hashes nothing before it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inside = 0
+        self.opened = asyncio.Event()
+
+    async def has_inside(self, number: int) -> None:
+        for _ in range(1000):
+            if self.inside == number:
+                return
+            await asyncio.sleep(0)
+        pytest.fail(f"{self.inside} wait to be hashed.")
+
+    async def _wait(self) -> None:
+        self.inside += 1
+        await self.opened.wait()
+
+    @override
+    async def hash(self, password: str, /) -> str:
+        await self._wait()
+        return await super().hash(password)
+
+    @override
+    async def verify(self, password: str, hash: str | None, /) -> bool:
+        await self._wait()
+        return await super().verify(password, hash)
+
+
+@pytest.mark.parametrize("what", ["register", "log in"])
+async def test_one_network_address_takes_no_more_than_its_share_of_the_places(
+    what: str,
+    run: Runner[UnitOfWork],
+    transactions: MemoryTransactions[UnitOfWork],
+    sessions: TokenSessions,
+    clock: FakeClock,
+) -> None:
+    held = Held()
+    login = PasswordLogin(
+        run,
+        FakeAuthQueries(transactions),
+        held,
+        sessions,
+        MemoryAttempts(clock),
+        devices=KnownDevices(FakeSeal(), clock),
+        service_name="Loomworks",
+    )
+
+    async def ask(client: Peer, number: int) -> None:
+        email = f"{number}@example.com"
+        if what == "register":
+            await login.register(client, email=email, password=PASSWORD, display_name="Ada")
+        else:
+            await login.log_in(client, email=email, password=PASSWORD)
+
+    asked = [asyncio.create_task(ask(CLIENT, number)) for number in range(AT_ONCE)]
+    await held.has_inside(AT_ONCE)
+    with pytest.raises(TooManyAttempts) as raised:
+        await ask(CLIENT, AT_ONCE)
+    assert raised.value.retry_after == 1
+    asked.append(asyncio.create_task(ask(Peer(address="192.0.2.8"), AT_ONCE + 1)))
+    await held.has_inside(AT_ONCE + 1)
+    held.opened.set()
+    await asyncio.gather(*asked, return_exceptions=True)
+    if what == "register":
+        await ask(CLIENT, AT_ONCE)  # there is room again
+    else:
+        with refused(WrongCredentials):
+            await ask(CLIENT, AT_ONCE)
 
 
 # ── changing the password ────────────────────────────────────────────────────────────────────────
@@ -760,8 +1030,8 @@ async def test_of_twenty_uses_of_one_secret_at_the_same_instant_one_succeeds(
         *(login.reset_password(token=secret, password=NEXT) for _ in range(20)), return_exceptions=True
     )
     assert sorted(type(outcome).__name__ for outcome in outcomes) == [
-        "NoneType",
         *["OneTimeTokenNotFound"] * 19,
+        "str",
     ]
 
 
@@ -779,6 +1049,38 @@ async def test_nobody_floods_many_mailboxes(login: PasswordLogin) -> None:
         await login.request_password_reset(CLIENT, email=f"{number}@example.com")
     with pytest.raises(TooManyAttempts):
         await login.request_password_reset(CLIENT, email=EMAIL)
+
+
+# ── changing the address ─────────────────────────────────────────────────────────────────────────
+
+
+async def test_one_user_changes_their_address_so_often_in_an_hour(
+    login: PasswordLogin, ada: User, clock: FakeClock
+) -> None:
+    actor = a_caller(ada.id)
+    for number in range(CHANGES_OF_ADDRESS):
+        await login.count_change_of_address(
+            Peer(address=f"192.0.2.{number}"), actor, email=f"{number}@example.com"
+        )
+    with refused(TooManyAttempts):
+        await login.count_change_of_address(CLIENT, actor, email="another@example.com")
+    await login.count_change_of_address(CLIENT, actor, email=EMAIL.upper())  # no change
+    await login.count_change_of_address(CLIENT, actor, email="no address")  # is refused anyway
+    clock.advance(timedelta(hours=1))
+    await login.count_change_of_address(CLIENT, actor, email="another@example.com")
+
+
+async def test_changes_and_registrations_ask_after_addresses_from_one_network_together(
+    login: PasswordLogin, transactions: MemoryTransactions[UnitOfWork]
+) -> None:
+    users = [a_user() for _ in range(ADDRESSES_ASKED_FROM_ADDRESS)]
+    await store(transactions, *users)
+    for number, user in enumerate(users):
+        await login.count_change_of_address(CLIENT, a_caller(user.id), email=f"{number}@example.com")
+    with refused(TooManyAttempts):
+        await login.register(CLIENT, email=EMAIL, password=PASSWORD, display_name="Ada")
+    with refused(TooManyAttempts):
+        await login.count_change_of_address(CLIENT, a_caller(users[0].id), email=EMAIL)
 
 
 # ── proving the address ──────────────────────────────────────────────────────────────────────────
@@ -887,6 +1189,7 @@ async def test_where_people_log_in_at_a_provider_everything_with_a_password_is_r
         passwords,
         sessions,
         MemoryAttempts(clock),
+        devices=KnownDevices(FakeSeal(), clock),
         service_name="Loomworks",
         enabled=False,
     )

@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl
 
 import pytest
 
+from application.kernel.identity.attempts import FAILURES_AT_PROVIDER_FROM_ADDRESS
 from application.kernel.identity.cookie_sessions import CookieSessions, csrf_token, is_csrf_token
 from application.kernel.identity.password_login import PasswordLogin
 from application.kernel.identity.provider_login import (
@@ -25,6 +26,7 @@ from application.kernel.identity.provider_login import (
 )
 from application.kernel.identity.secret_tokens import fingerprint
 from application.kernel.identity.sessions import TokenSessions
+from application.kernel.ports.attempts import Peer
 from application.kernel.ports.callers import Caller, Claims
 from application.kernel.ports.logins import LoginSecrets, ProviderAnswer
 from application.kernel.ports.world import TimedOut, Unavailable
@@ -45,7 +47,7 @@ from domain.kernel.identity.auth import (
 from domain.kernel.users import User
 from kernel.specimen.service import UnitOfWork
 from kernel.world.builders import a_caller, a_one_time_token, a_user, store
-from kernel.world.fakes import FakeClock, FakeSeal, MemoryTransactions
+from kernel.world.fakes import FakeClock, FakeSeal, MemoryAttempts, MemoryTransactions
 from kernel.world.people import CLIENT, EMAIL, PASSWORD
 from kernel.world.refusals import refused
 
@@ -123,6 +125,7 @@ def through(  # noqa: PLR0917 (fixtures come by position)
         accounts=accounts,
         token_sessions=sessions,
         cookie_sessions=cookies,
+        attempts=MemoryAttempts(clock),
         seal=FakeSeal(),
         clock=clock,
         origins=[APP, "http://localhost:3000"],
@@ -298,6 +301,35 @@ async def test_what_goes_wrong_there_is_told_to_the_page(
     provider.refusal = refusal
     arrived = await come_back(through, await depart(through))
     assert (told(arrived), arrived.error, arrived.cookie) == ({"error": error}, error, None)
+
+
+async def test_a_network_address_that_fails_too_often_has_no_more_answers_looked_at(
+    through: ProviderLogin, provider: FakeLoginProvider, clock: FakeClock
+) -> None:
+    """Each makes us ask the provider, which would stop answering us, and so everybody."""
+    provider.refusal = LoginRefused()
+    for _ in range(FAILURES_AT_PROVIDER_FROM_ADDRESS):
+        assert (await come_back(through, await depart(through))).error == "login_failed"
+    provider.refusal, asked = None, len(provider.redeemed)
+    assert (await come_back(through, await depart(through))).error == "temporarily_unavailable"
+    assert len(provider.redeemed) == asked
+    departed = await depart(through)
+    answer = ProviderAnswer(state=departed.state, code="code-1")
+    elsewhere = Peer(address="192.0.2.8")
+    assert (await through.finish(elsewhere, "first", answer=answer, sealed=departed.sealed)).error is None
+    clock.advance(timedelta(minutes=15))
+    assert (await come_back(through, await depart(through))).error is None
+
+
+@pytest.mark.parametrize("refusal", [LoginDenied(), Unavailable()])
+async def test_what_is_not_the_browsers_fault_is_not_counted(
+    refusal: Exception, through: ProviderLogin, provider: FakeLoginProvider
+) -> None:
+    provider.refusal = refusal
+    for _ in range(FAILURES_AT_PROVIDER_FROM_ADDRESS):
+        await come_back(through, await depart(through))
+    provider.refusal = None
+    assert (await come_back(through, await depart(through))).error is None
 
 
 async def test_whoever_is_not_let_in_here_gets_nothing(

@@ -92,6 +92,30 @@ async def test_what_is_forgotten_begins_anew_and_nothing_else_does(attempts: Att
         await attempts.check([THRICE])
 
 
+async def test_what_is_taken_back_leaves_room_for_another(attempts: Attempts, clock: FakeClock) -> None:
+    for _ in range(2):
+        await attempts.count([TWICE, THRICE])
+    await attempts.take_back([TWICE, THRICE])
+    assert await attempts.check([TWICE, THRICE]) == [TWICE, THRICE]
+    await attempts.count([TWICE])
+    with pytest.raises(TooManyAttempts) as raised:
+        await attempts.check([TWICE])
+    assert raised.value.retry_after == 60  # the window is the one of the first
+    clock.advance(MINUTE)
+    await attempts.take_back([TWICE, Limit("never counted", 1, MINUTE)])
+    await attempts.count([TWICE, Limit("never counted", 1, MINUTE)])
+
+
+async def test_no_more_is_taken_back_than_was_counted(attempts: Attempts) -> None:
+    await attempts.count([TWICE])
+    for _ in range(3):
+        await attempts.take_back([TWICE])
+    for _ in range(2):
+        await attempts.count([TWICE])
+    with pytest.raises(TooManyAttempts):
+        await attempts.check([TWICE])
+
+
 async def test_of_many_at_the_same_instant_no_more_are_allowed_than_the_limit(attempts: Attempts) -> None:
     both = [THRICE, Limit("z", 99, MINUTE)]  # in both orders: two could wait for one another
     outcomes = await asyncio.gather(

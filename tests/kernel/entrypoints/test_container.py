@@ -39,7 +39,7 @@ DATABASE_URL = "postgresql://nobody@127.0.0.1:1/nothing"  # nothing listens ther
 API = "https://api.example.com"
 
 # Which setting chooses for which Selector.
-SELECTED_BY = {"tokens": "auth_provider", "mailer": "mailer"}
+SELECTED_BY = {"tokens": "auth_provider", "mail_transport": "mailer"}
 
 # What a choice needs beside it.
 NEEDED: Mapping[str, Mapping[str, str]] = {

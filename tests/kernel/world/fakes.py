@@ -688,6 +688,12 @@ class MemoryAttempts:
             self._counted[limit.key] = count + 1, end
         self._ensure([(limit.most, *self._of(limit)) for limit in limits])
 
+    async def take_back(self, limits: Sequence[Limit], /) -> None:
+        for limit in limits:
+            count, end = self._of(limit)
+            if count:
+                self._counted[limit.key] = count - 1, end
+
     async def forget(self, limits: Sequence[Limit], /) -> None:
         for limit in limits:
             self._counted.pop(limit.key, None)
@@ -705,16 +711,23 @@ class MemoryAttempts:
 
 
 class FakeMailer:
-    """Keeps what it is given. `failures` are raised by the next mails, one each."""
+    """Keeps what it is given. `failures` are raised by the next mails, one each.
+
+    Where it is `full`, every mail is withheld.
+    """
 
     def __init__(self) -> None:
         self.sent: list[Mail] = []
         self.failures: deque[Exception] = deque()
+        self.full = False
 
-    async def send(self, mail: Mail, /) -> None:
+    async def send(self, mail: Mail, /) -> bool:
         if self.failures:
             raise self.failures.popleft()
+        if self.full:
+            return False
         self.sent.append(mail)
+        return True
 
 
 # ── identity ─────────────────────────────────────────────────────────────────────────────────────
@@ -791,13 +804,16 @@ class ProvingVerifier:
 
 
 class FakePasswordHasher:
-    """Takes no time. `parameters` are today's; `compared` are the hashes that `verify` was given."""
+    """Takes no time. `parameters` are today's; `compared` are the hashes that `verify` got, and `hashed`
+    the passwords of `hash`."""
 
     def __init__(self) -> None:
         self.parameters = 1
         self.compared: list[str | None] = []
+        self.hashed: list[str] = []
 
     async def hash(self, password: str, /) -> str:
+        self.hashed.append(password)
         return f"$fake${self.parameters}${password}"
 
     async def verify(self, password: str, hash: str | None, /) -> bool:

@@ -1,7 +1,7 @@
 """Sessions of browsers: one secret in a cookie that no script can read, good until the session ends."""
 
 from base64 import urlsafe_b64encode
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from hashlib import sha256
 from hmac import compare_digest, digest
@@ -18,10 +18,14 @@ from domain.kernel.users import UserId
 
 @dataclass(frozen=True, slots=True)
 class SessionCookie:
-    """The value of a cookie, and for how long the browser keeps it."""
+    """The value of a cookie, and for how long the browser keeps it.
+
+    `device_token` is what the browser is known by when it logs in again with a password.
+    """
 
     value: str
     lifetime: timedelta
+    device_token: str | None = None
 
 
 class CookieSessions:
@@ -42,10 +46,16 @@ class CookieSessions:
         self._idle = idle
         self._most = most
 
-    async def log_in(self, client: Peer, /, *, email: str, password: str) -> SessionCookie:
+    async def log_in(
+        self, client: Peer, /, *, email: str, password: str, device_token: str = ""
+    ) -> SessionCookie:
         """As the built-in provider's log-in, with the same refusals, for a browser."""
-        user_id, password_hash = await self._passwords.read(client, email=email, password=password)
-        return await self.open(client, user_id, password_hash=password_hash)
+        user_id, password_hash = await self._passwords.read(
+            client, email=email, password=password, device_token=device_token
+        )
+        cookie = await self.open(client, user_id, password_hash=password_hash)
+        device_token = self._passwords.device_token(user_id, password_hash=password_hash)
+        return replace(cookie, device_token=device_token)
 
     async def open(
         self,

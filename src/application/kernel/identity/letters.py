@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from application.kernel.ports.mail import Mail
+from application.kernel.ports.mail import Mail, MailKind
 from domain.kernel.memberships import Role
 from domain.kernel.users import Email
 
@@ -55,6 +55,7 @@ class Letters:
                 "This is good for one hour, once. If it was not you, there is nothing to do:\n"
                 "your password stays as it is.\n"
             ),
+            kind=MailKind.WAY_IN,
         )
 
     def invitation(
@@ -80,7 +81,8 @@ class Letters:
             ),
         )
 
-    def password_changed(self, to: Email) -> Mail:
+    def password_changed(self, to: Email, *, proved: bool = True) -> Mail:
+        """`proved` says whether the address is known to be the account's owner's."""
         return Mail(
             to=to,
             subject=f"{self.service}: your password was changed",
@@ -88,6 +90,8 @@ class Letters:
                 f"Your password at {self.service} was changed just now, and other sessions were ended.\n\n"
                 "If that was not you, ask for a new password at once: whoever it was, is logged out by it.\n"
             ),
+            # An account of a stranger that only claims the address must not use up what its owner is told.
+            kind=MailKind.NOTICE if proved else MailKind.ORDINARY,
         )
 
     def email_change_requested(self, to: Email, *, pending: Email, token: str) -> Mail:
@@ -99,6 +103,7 @@ class Letters:
         )
         return Mail(
             to=to,
+            kind=MailKind.NOTICE,
             subject=f"{self.service}: your address is to be changed",
             text=(
                 f"Somebody, most likely you, wants {pending} to be the address of your account at\n"
@@ -112,6 +117,7 @@ class Letters:
     def email_changed(self, to: Email) -> Mail:
         return Mail(
             to=to,
+            kind=MailKind.NOTICE,
             subject=f"{self.service}: your address was changed",
             text=(
                 f"Your account at {self.service} has another address now, and this one no longer belongs\n"
@@ -123,6 +129,7 @@ class Letters:
     def identity_linked(self, to: Email, *, issuer: str) -> Mail:
         return Mail(
             to=to,
+            kind=MailKind.NOTICE,
             subject=f"{self.service}: one more way to log in",
             text=(
                 f"From now on an account of the provider {issuer}\n"
@@ -134,6 +141,7 @@ class Letters:
     def identity_unlinked(self, to: Email, *, issuer: str) -> Mail:
         return Mail(
             to=to,
+            kind=MailKind.NOTICE,
             subject=f"{self.service}: a way to log in was removed",
             text=(
                 f"An account of the provider {issuer}\n"
@@ -145,6 +153,7 @@ class Letters:
     def sessions_ended(self, to: Email) -> Mail:
         return Mail(
             to=to,
+            kind=MailKind.NOTICE,
             subject=f"{self.service}: you were logged out elsewhere",
             text=f"Sessions of your account at {self.service} were ended just now.\n\n{_NOT_YOU}\n",
         )

@@ -43,6 +43,9 @@ class MailReactions:
     The mail leaves inside of the transaction that stores the fingerprint of its secret, which is made here:
     so no secret is stored, and each attempt has a fresh one. Should the transaction fail after that, the
     secret is good for nothing, and the next attempt sends another.
+
+    It leaves before anything is stored: where the recipient has had too many mails and it is withheld, the
+    secret of the mail before stays good.
     """
 
     def __init__(self, mailer: Mailer, letters: Letters) -> None:
@@ -60,9 +63,9 @@ class MailReactions:
         token = OneTimeToken.verify_email(
             id=OneTimeTokenId(new_id(uow.now)), user_id=user.id, email=user.email_to_verify, at=uow.now
         )
-        await uow.one_time_tokens.add(replace(token, token_hash=fingerprint(secret)))
-        await uow.one_time_tokens.remove_earlier(token)
-        await self._send(self._letters.verify_email(user.email_to_verify, token=secret))
+        if await self._send(self._letters.verify_email(user.email_to_verify, token=secret)):
+            await uow.one_time_tokens.add(replace(token, token_hash=fingerprint(secret)))
+            await uow.one_time_tokens.remove_earlier(token)
 
     async def verify_again(
         self, uow: KernelUnitOfWork, delivery: Delivery[EmailVerificationRequested]
@@ -76,9 +79,11 @@ class MailReactions:
             await uow.one_time_tokens.remove(token)
             return
         secret = new_secret()
+        if not await self._send(self._letters.verify_email(token.email, token=secret)):
+            await uow.one_time_tokens.remove(token)
+            return
         await uow.one_time_tokens.save(replace(token, token_hash=fingerprint(secret)))
         await uow.one_time_tokens.remove_earlier(token)
-        await self._send(self._letters.verify_email(user.email_to_verify, token=secret))
 
     async def reset_password(self, uow: KernelUnitOfWork, delivery: Delivery[PasswordResetRequested]) -> None:
         """Whoever has the address gets the secret, or else the newest to claim it: a mail proves it.
@@ -93,9 +98,11 @@ class MailReactions:
             await uow.one_time_tokens.remove(token)
             return
         secret = new_secret()
+        if not await self._send(self._letters.reset_password(token.email, token=secret)):
+            await uow.one_time_tokens.remove(token)
+            return
         sent = await uow.one_time_tokens.save(replace(token, user_id=user.id, token_hash=fingerprint(secret)))
         await uow.one_time_tokens.remove_earlier(sent)
-        await self._send(self._letters.reset_password(token.email, token=secret))
 
     async def invite(self, uow: KernelUnitOfWork, delivery: Delivery[MemberInvited]) -> None:
         """Whoever was invited gets the secret that accepts it, at the invited address and nowhere else."""
@@ -108,23 +115,22 @@ class MailReactions:
         workspace = await uow.workspaces.get(invitation.workspace_id)
         inviter = await uow.users.get(invitation.invited_by)
         secret = new_secret()
-        await uow.invitations.set_token(invitation, token_hash=fingerprint(secret))
-        await self._send(
-            self._letters.invitation(
-                invitation.email,
-                workspace=workspace.name,
-                inviter=inviter.display_name,
-                role=invitation.role,
-                expires_at=invitation.expires_at,
-                token=secret,
-            )
+        mail = self._letters.invitation(
+            invitation.email,
+            workspace=workspace.name,
+            inviter=inviter.display_name,
+            role=invitation.role,
+            expires_at=invitation.expires_at,
+            token=secret,
         )
+        if await self._send(mail):
+            await uow.invitations.set_token(invitation, token_hash=fingerprint(secret))
 
     async def tell_of_password(self, uow: KernelUnitOfWork, delivery: Delivery[PasswordChanged]) -> None:
         """Whoever has a new password is told, in case that it was somebody else (NIST SP 800-63B-4 §4.6)."""
         user = await _active(uow, delivery.event.user_id)
         if user is not None and user.email is not None:
-            await self._send(self._letters.password_changed(user.email))
+            await self._send(self._letters.password_changed(user.email, proved=user.email_verified))
 
     async def tell_of_email_change(
         self, uow: KernelUnitOfWork, delivery: Delivery[EmailChangeRequested]
@@ -137,20 +143,18 @@ class MailReactions:
         if user is None or user.pending_email is None or user.verified_email is None:
             return
         secret = new_secret()
-        await uow.one_time_tokens.add(
-            OneTimeToken.undo_email_change(
-                id=OneTimeTokenId(new_id(uow.now)),
-                user_id=user.id,
-                email=user.verified_email,
-                token_hash=fingerprint(secret),
-                at=uow.now,
-            )
+        token = OneTimeToken.undo_email_change(
+            id=OneTimeTokenId(new_id(uow.now)),
+            user_id=user.id,
+            email=user.verified_email,
+            token_hash=fingerprint(secret),
+            at=uow.now,
         )
-        await self._send(
-            self._letters.email_change_requested(
-                user.verified_email, pending=user.pending_email, token=secret
-            )
+        mail = self._letters.email_change_requested(
+            user.verified_email, pending=user.pending_email, token=secret
         )
+        if await self._send(mail):
+            await uow.one_time_tokens.add(token)
 
     async def tell_former_address(self, _: KernelUnitOfWork, delivery: Delivery[EmailChanged]) -> None:
         """Whoever had proved the address before is told that it is another one now."""
@@ -177,9 +181,10 @@ class MailReactions:
         if user is not None and user.verified_email:
             await self._send(self._letters.sessions_ended(user.verified_email))
 
-    async def _send(self, mail: Mail) -> None:
+    async def _send(self, mail: Mail) -> bool:
+        """False where the recipient has had too many mails; then nothing is to be stored for this one."""
         try:
-            await self._mailer.send(mail)
+            return await self._mailer.send(mail)
         except Unavailable as away:
             # To the outbox, Unavailable is a world in which nothing can be delivered. Without its mail server
             # the service has other things to do, so this counts against the event.

@@ -6,11 +6,13 @@ Hashing a password takes tens of milliseconds of CPU, so it happens before the t
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from application.kernel.identity import attempts as limits
 from application.kernel.identity.addresses import ensure_free, prove_email
 from application.kernel.identity.email_changes import take_pending_email, undo_email_change
+from application.kernel.identity.known_devices import KnownDevices
+from application.kernel.identity.places import Places
 from application.kernel.identity.secret_tokens import fingerprint
 from application.kernel.identity.sessions import TokenPair, TokenSessions
 from application.kernel.ports.attempts import Attempts, Peer
@@ -77,7 +79,7 @@ async def request_password_reset(uow: KernelUnitOfWork, *, email: Email) -> None
     )
 
 
-async def reset_password(uow: KernelUnitOfWork, *, token: str, password_hash: str) -> None:
+async def reset_password(uow: KernelUnitOfWork, *, token: str, password_hash: str) -> UserId:
     """Whoever has the secret that was mailed may set a password, once; it ends all of the user's sessions.
 
     A user who never proved the address loses the links to providers as well: whoever made them may not be
@@ -102,6 +104,7 @@ async def reset_password(uow: KernelUnitOfWork, *, token: str, password_hash: st
         await uow.users.save(user.keep_email(at=uow.now))
     await uow.one_time_tokens.remove(found)
     await uow.one_time_tokens.void(user.id)
+    return user.id
 
 
 async def request_email_verification(uow: KernelUnitOfWork, actor: Caller) -> None:
@@ -146,11 +149,23 @@ async def _redeemed(uow: KernelUnitOfWork, purpose: Purpose, token: str) -> tupl
     return found, user
 
 
+@dataclass(frozen=True, slots=True)
+class LoggedIn(TokenPair):
+    """What a client keeps of a log-in. It sends `device_token` along when it logs in there again: then
+    strangers' failures do not count against it."""
+
+    device_token: str
+
+
 class PasswordLogin:
     """The built-in provider, with its slow parts outside of any transaction.
 
     Where it is not `enabled`, everybody logs in at another provider and all of this raises
     PasswordsDisabled. `service_name` is one of the words that make no password.
+
+    `passwords` hashes for people who are known by their device, their session or a mailed secret,
+    `of_strangers` for log-ins from elsewhere, and `of_newcomers` for registrations, by default all the same.
+    Each has a queue of its own, so that whoever floods one leaves the others alone.
     """
 
     def __init__(
@@ -161,56 +176,94 @@ class PasswordLogin:
         sessions: TokenSessions,
         attempts: Attempts,
         *,
+        devices: KnownDevices,
         service_name: str,
         enabled: bool = True,
+        of_strangers: PasswordHasher | None = None,
+        of_newcomers: PasswordHasher | None = None,
     ) -> None:
         self._run = run
         self._queries = queries
         self._passwords = passwords
         self._sessions = sessions
         self._attempts = attempts
+        self._devices = devices
         self._service_name = service_name
         self._enabled = enabled
+        self._of_strangers = of_strangers or passwords
+        self._of_newcomers = of_newcomers or passwords
+        self._places = Places(limits.AT_ONCE)
 
-    async def register(self, *, email: str, password: str, display_name: str) -> User:
+    async def register(
+        self, client: Peer | None = None, /, *, email: str, password: str, display_name: str
+    ) -> User:
         """Anybody may register with an e-mail address that no user has verified.
 
-        A password has at least 15 characters. A mail asks to prove the address.
+        A password has at least 15 characters. A mail asks to prove the address. After too many registrations
+        from one network address it has to wait.
         """
         self._ensure_enabled()
         words = (self._service_name, email, display_name)
-        password_hash = await self._passwords.hash(acceptable_password(password, words=words))
-        return await self._run(
-            register_user, email=email, display_name=display_name, password_hash=password_hash
-        )
+        password = acceptable_password(password, words=words)
+        email = email_address(email)
+        if client is None:  # an operator at the service's console
+            return await self._register(email=email, password=password, display_name=display_name)
+        with self._places.one_of(f"register {limits.network(client)}"):
+            await self._attempts.count(limits.of_registration(client))
+            return await self._register(email=email, password=password, display_name=display_name)
 
-    async def log_in(self, client: Peer, /, *, email: str, password: str) -> TokenPair:
+    async def log_in(self, client: Peer, /, *, email: str, password: str, device_token: str = "") -> LoggedIn:
         """Takes the same time and gives the same answer for a wrong password and an unknown address.
 
-        After too many failures of one account, or from one network address, it has to wait.
+        After too many failures of one account, or from one network address, it has to wait; with the
+        `device_token` of an earlier log-in to the account, only after too many from this device.
         """
-        user_id, password_hash = await self.read(client, email=email, password=password)
-        return await self._sessions.open(user_id, agent=client.agent, password_hash=password_hash)
+        user_id, password_hash = await self.read(
+            client, email=email, password=password, device_token=device_token
+        )
+        pair = await self._sessions.open(user_id, agent=client.agent, password_hash=password_hash)
+        device_token = self.device_token(user_id, password_hash=password_hash)
+        return LoggedIn(pair.access_token, pair.refresh_token, pair.token_type, pair.expires_in, device_token)
 
-    async def read(self, client: Peer, /, *, email: str, password: str) -> tuple[UserId, str]:
+    def device_token(self, user_id: UserId, *, password_hash: str) -> str:
+        """By what the device that has just logged in is known from now on."""
+        return self._devices.issue(user_id, password_hash=password_hash)
+
+    async def read(
+        self, client: Peer, /, *, email: str, password: str, device_token: str = ""
+    ) -> tuple[UserId, str]:
         """Whose password it is, and its hash as it is stored now; refused as `log_in` is."""
         self._ensure_enabled()
         address, asked = None, email
         with suppress(Invalid):
             asked = address = email_address(email)
-        bounds = limits.of_log_in(asked, client)
-        # Before anything slow: so no more go over it than wait to be hashed at this instant.
-        counted = await self._attempts.check(bounds)
-        candidates = await self._queries.credentials(address) if address is not None else []
-        if len(password) > PASSWORD_MOST:
-            candidates, password = [], ""
-        known = await self._matching(candidates, password)
-        if known is None or known.suspended:
-            await self._attempts.count(bounds)
-            raise WrongCredentials
-        if bounds[0] in counted:
-            await self._attempts.forget(bounds[:1])
-        return known.user_id, await self._up_to_date(known.user_id, known.password_hash, password)
+        candidates: Sequence[KnownCredential] | None = None
+        device: str | None = None
+        if device_token:
+            # Whose device it is has to be known before it is known what counts.
+            candidates = await self._candidates(address)
+            device, candidates = self._of_device(device_token, candidates)
+        passwords, bounds, party = self._passwords, limits.of_known_device(device or ""), f"account {asked}"
+        if device is None:
+            passwords, bounds, party = (
+                self._of_strangers,
+                limits.of_log_in(asked, client),
+                f"log in {limits.network(client)}",
+            )
+        with self._places.one_of(party):
+            # Before anything slow: so no more go over it than wait to be hashed at this instant.
+            counted = await self._attempts.check(bounds)
+            if candidates is None:
+                candidates = await self._candidates(address)
+            if len(password) > PASSWORD_MOST:
+                candidates, password = [], ""
+            known = await _matching(passwords, candidates, password)
+            if known is None or known.suspended:
+                await self._attempts.count(bounds)
+                raise WrongCredentials
+            if bounds[0] in counted:
+                await self._attempts.forget(bounds[:1])
+            return known.user_id, await self._up_to_date(known.user_id, known.password_hash, password)
 
     async def change_password(self, actor: Caller, /, *, current_password: str, new_password: str) -> None:
         """Whoever knows the current password may change it, which ends their other sessions.
@@ -251,10 +304,11 @@ class PasswordLogin:
         await self._attempts.count(limits.of_password_reset(address, client))
         await self._run(request_password_reset, email=address)
 
-    async def reset_password(self, *, token: str, password: str) -> None:
+    async def reset_password(self, *, token: str, password: str) -> str:
         """Whoever has the secret that was mailed may set a password, once.
 
-        It ends all of the user's sessions, and proves the address.
+        It ends all of the user's sessions, and proves the address. The device from which it is done is known
+        from then on, and strangers' failures are forgotten: they lock nobody out who can read the mail.
         """
         self._ensure_enabled()
         known = await self._queries.resetting(fingerprint(token))
@@ -262,9 +316,23 @@ class PasswordLogin:
             raise OneTimeTokenNotFound
         password_hash = await self._acceptable_hash(password, known, field="password")
         try:
-            await self._run(reset_password, token=token, password_hash=password_hash)
+            user_id = await self._run(reset_password, token=token, password_hash=password_hash)
         except (Stale, EmailTaken) as lost:  # another use, or another proof, at the same time was first
             raise OneTimeTokenNotFound from lost
+        if known.email is not None:
+            await self._attempts.forget(limits.of_account(known.email))
+        return self.device_token(user_id, password_hash=password_hash)
+
+    async def count_change_of_address(self, client: Peer, actor: Caller, /, *, email: str) -> None:
+        """Counts that the actor is about to change their address to `email`, unless that is no change.
+
+        Raises TooManyAttempts after too many by this user, or from one network address: each sends a mail to
+        whoever has the address, and tells whether it is known here.
+        """
+        known = await self._queries.known(actor.user_id)
+        with suppress(Invalid):
+            if known is not None and email_address(email) != known.email:
+                await self._attempts.count(limits.of_change_of_address(actor.user_id, client))
 
     async def request_email_verification(self, actor: Caller, /) -> None:
         """Everybody may have the mail sent again that proves their address; refused when it is proved.
@@ -298,17 +366,26 @@ class PasswordLogin:
                 return await self._run(undo_email_change, token=token)
         return await self._run(undo_email_change, token=token)
 
-    async def _matching(self, candidates: Sequence[KnownCredential], password: str) -> KnownCredential | None:
-        """Whose password it is. Without candidates it takes as long as with one who has another password.
+    async def _register(self, *, email: Email, password: str, display_name: str) -> User:
+        password_hash = await self._of_newcomers.hash(password)
+        return await self._run(
+            register_user, email=email, display_name=display_name, password_hash=password_hash
+        )
 
-        One after the other, so that a log-in has one place in the queue at a time.
-        """
-        if not candidates:
-            await self._passwords.verify(password, None)
+    async def _candidates(self, address: Email | None) -> Sequence[KnownCredential]:
+        return await self._queries.credentials(address) if address is not None else []
+
+    def _of_device(
+        self, device_token: str, candidates: Sequence[KnownCredential]
+    ) -> tuple[str | None, Sequence[KnownCredential]]:
+        """By what the device is counted, and the one account that it is known for; else all candidates."""
         for candidate in candidates:
-            if await self._passwords.verify(password, candidate.password_hash):
-                return candidate
-        return None
+            device = self._devices.read(device_token, candidate)
+            if device is not None:
+                return device, [candidate]
+        if not candidates:
+            self._devices.read(device_token, None)  # as long as with an account
+        return None, candidates
 
     def _ensure_enabled(self) -> None:
         if not self._enabled:
@@ -333,3 +410,18 @@ class PasswordLogin:
         if not await self._passwords.verify(password, known.password_hash):
             raise WrongCredentials
         return known.password_hash
+
+
+async def _matching(
+    passwords: PasswordHasher, candidates: Sequence[KnownCredential], password: str
+) -> KnownCredential | None:
+    """Whose password it is. Without candidates it takes as long as with one who has another password.
+
+    One after the other, so that a log-in has one place in the queue at a time.
+    """
+    if not candidates:
+        await passwords.verify(password, None)
+    for candidate in candidates:
+        if await passwords.verify(password, candidate.password_hash):
+            return candidate
+    return None

@@ -3,7 +3,7 @@
 import json
 import re
 from base64 import urlsafe_b64encode
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -12,11 +12,12 @@ from hmac import compare_digest
 from typing import Self
 from urllib.parse import urlencode
 
+from application.kernel.identity import attempts as limits
 from application.kernel.identity.cookie_sessions import CookieSessions, SessionCookie
 from application.kernel.identity.secret_tokens import fingerprint, new_secret
 from application.kernel.identity.sessions import TokenPair, TokenSessions
-from application.kernel.ports.attempts import Peer
-from application.kernel.ports.callers import Accounts, Caller
+from application.kernel.ports.attempts import Attempts, Limit, Peer
+from application.kernel.ports.callers import Accounts, Caller, Claims
 from application.kernel.ports.logins import LoginProvider, LoginSecrets, ProviderAnswer, Seal
 from application.kernel.ports.storing import Clock
 from application.kernel.ports.world import WorldError
@@ -29,11 +30,13 @@ from domain.kernel.identity.auth import (
     LoginDenied,
     LoginNotBegun,
     LoginProviderNotFound,
+    LoginRefused,
     LoginUsed,
     OneTimeToken,
     OneTimeTokenId,
     OneTimeTokenNotFound,
     Purpose,
+    TooManyAttempts,
 )
 from domain.kernel.users import UserId
 
@@ -196,6 +199,7 @@ class ProviderLogin:
         accounts: Accounts,
         token_sessions: TokenSessions,
         cookie_sessions: CookieSessions,
+        attempts: Attempts,
         seal: Seal,
         clock: Clock,
         origins: Collection[str],
@@ -207,6 +211,7 @@ class ProviderLogin:
         self._accounts = accounts
         self._token_sessions = token_sessions
         self._cookie_sessions = cookie_sessions
+        self._attempts = attempts
         self._seal = seal
         self._clock = clock
         self._origins = frozenset(origins)
@@ -253,22 +258,25 @@ class ProviderLogin:
         """Whoever comes back to where they began, once; what went wrong is told to the application.
 
         That is also that it began more than ten minutes ago, or has been finished before. Refused where this
-        browser has not begun it: then there is no page to tell.
+        browser has not begun it: then there is no page to tell. After too many failures from one network
+        address the provider is not asked, and the application is told that it has to wait.
         """
         provider = self._provider(name)
         attempt = self._attempt(name, answer.state, sealed)
         if self._clock().timestamp() >= attempt.expires_at:
             return Return(attempt.returning(error="login_expired"), error="login_expired")
+        bounds = limits.of_provider_log_in(client)
         try:
+            await self._attempts.check(bounds)
             await self._run(use_up_state, state=attempt.state)
-            proof = await provider.redeem(answer, attempt.secrets)
+            proof = await self._redeemed(provider, answer, attempt.secrets, bounds)
             identity = await self._accounts.recognise(proof)
             return await self._welcome(client, attempt, identity)
         except LoginUsed:
             error = "login_used"
         except LoginDenied:
             error = "access_denied"
-        except WorldError:
+        except (WorldError, TooManyAttempts):
             error = "temporarily_unavailable"
         except DomainError:
             error = "login_failed"
@@ -281,6 +289,15 @@ class ProviderLogin:
         except (OneTimeTokenNotFound, Stale) as lost:  # stale: another use at the same time was first
             raise ExchangeRefused from lost
         return await self._token_sessions.open(user_id, agent=client.agent, authenticated_at=at)
+
+    async def _redeemed(
+        self, provider: LoginProvider, answer: ProviderAnswer, secrets: LoginSecrets, bounds: Sequence[Limit]
+    ) -> Claims:
+        try:
+            return await provider.redeem(answer, secrets)
+        except LoginRefused:
+            await self._attempts.count(bounds)
+            raise
 
     async def _welcome(self, client: Peer, attempt: Attempt, caller: Caller) -> Return:
         # A provider that does not say when it asked for a password may have done so just now.

@@ -32,5 +32,8 @@ class Attempts(Protocol):
     async def count(self, limits: Sequence[Limit], /) -> None:
         """One more under each; raises TooManyAttempts where that is more than one of them allows."""
 
+    async def take_back(self, limits: Sequence[Limit], /) -> None:
+        """One less under each: what was counted did not happen."""
+
     async def forget(self, limits: Sequence[Limit], /) -> None:
         """Begins anew."""

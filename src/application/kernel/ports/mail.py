@@ -3,9 +3,24 @@
 from dataclasses import dataclass
 from email.headerregistry import Address
 from email.policy import SMTP
+from enum import StrEnum
 from typing import Protocol
 
 from domain.kernel.users import Email
+
+
+class MailKind(StrEnum):
+    """Who can cause a mail, which decides what it is counted with (docs/limits.md)."""
+
+    ORDINARY = "ordinary"
+    """Anybody: it asks for a proof, or invites."""
+
+    WAY_IN = "way in"
+    """Anybody, and the owner may need it to get into their account: other mails leave room for it."""
+
+    NOTICE = "notice"
+    """Whoever is in an account; it tells the owner of a proved address what was done there. No stranger can
+    cause one, so none can use up its count."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,11 +30,15 @@ class Mail:
     to: Email
     subject: str
     text: str
+    kind: MailKind = MailKind.ORDINARY
 
 
 class Mailer(Protocol):
-    async def send(self, mail: Mail, /) -> None:
-        """Returns when another server has taken the mail over; raises WorldError."""
+    async def send(self, mail: Mail, /) -> bool:
+        """True when another server has taken the mail over, False when its recipient has had too many.
+
+        One that was withheld is not to be tried again. Raises WorldError.
+        """
 
 
 def sender_address(text: str) -> Address:

@@ -16,7 +16,7 @@ from application.kernel.unit_of_work import Begin
 from domain.kernel.errors import Unauthenticated
 from domain.kernel.identity.auth import Session, SessionId, SessionKind
 from domain.kernel.users import GlobalRole, User, UserId
-from entrypoints.http.kernel.identity.cookies import SESSION, clear_cookie
+from entrypoints.http.kernel.identity.cookies import DEVICE, SESSION, clear_cookie
 from entrypoints.settings import Settings
 from kernel.servers.browser import Browser
 from kernel.specimen.service import Container, UnitOfWork
@@ -116,11 +116,12 @@ async def register(browser: Browser) -> dict[str, str]:
 async def test_a_password_opens_a_session_that_a_cookie_keeps(browser: Browser, same_site: str) -> None:
     credentials = await register(browser)
     answer = await browser.send("POST", "/v1/auth/cookie", json=credentials)
-    value = browser.cookies[SESSION]
     assert (answer.status_code, answer.content) == (204, b"")
-    assert answer.headers["set-cookie"] == (
-        f"__Host-session={value}; Path=/; Secure; HttpOnly; SameSite={same_site.title()}; Max-Age=2592000"
-    )
+    kept = f"; Path=/; Secure; HttpOnly; SameSite={same_site.title()}; Max-Age="
+    assert answer.headers.get_list("set-cookie") == [
+        f"__Host-session={browser.cookies[SESSION]}{kept}2592000",
+        f"__Host-device={browser.cookies[DEVICE]}{kept}31536000",
+    ]
     assert (await browser.get("/v1/me")).json()["display_name"] == "Ada"
 
 

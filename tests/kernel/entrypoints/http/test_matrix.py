@@ -37,6 +37,8 @@ from domain.kernel.memberships import Role
 from domain.kernel.users import GlobalRole, User
 from entrypoints.http.kernel.identity.cookies import CSRF_HEADER, LOG_IN, SESSION
 from entrypoints.http.kernel.server.app import versioned_routes, with_kernel
+from entrypoints.http.kernel.server.edge import LIVE
+from entrypoints.kernel.settings import ROOT
 from entrypoints.settings import Settings
 from kernel.specimen.service import Container, UnitOfWork, create_app, versions
 from kernel.world.builders import (
@@ -236,6 +238,13 @@ def test_a_member_who_may_not_is_told_so_whatever_it_is_of_the_workspaces() -> N
     for name, row in ROWS.items():
         if names_one_of_a_workspace(name) and row.weak is not None and row.weak[0] != "owner":
             assert row.weak[1] == 403, name
+
+
+def test_whatever_anybody_may_call_stands_in_the_page_of_limits_with_what_it_costs() -> None:
+    page = (ROOT / "docs" / "limits.md").read_text("utf-8").partition("## What anybody may call")[2]
+    told = re.findall(r"^\| `([A-Z]+ /\S*)` \| \S.* \|.*\|$", page, re.MULTILINE)
+    without_a_token = [name for name, row in KERNEL_ROWS.items() if row.allowed in {"anonymous", "service"}]
+    assert sorted(told) == sorted([*without_a_token, f"GET {LIVE}"])
 
 
 def test_no_operation_has_two_rows() -> None:

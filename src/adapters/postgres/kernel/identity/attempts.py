@@ -6,7 +6,19 @@ from math import ceil
 from typing import Any
 
 import asyncpg
-from sqlalchemy import DateTime, Integer, Text, any_, bindparam, case, delete, func, literal_column, select
+from sqlalchemy import (
+    DateTime,
+    Integer,
+    Text,
+    any_,
+    bindparam,
+    case,
+    delete,
+    func,
+    literal_column,
+    select,
+    update,
+)
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 
 from adapters.postgres.kernel.connection.database import Database, Statement
@@ -54,6 +66,17 @@ _COUNT = Statement(
     .returning(attempts.c.key, attempts.c.count, attempts.c.expires_at)
     .add_cte(delete(attempts).where(attempts.c.key.in_(_swept)).cte("swept"))
 )
+_counted = (
+    select(attempts.c.key)
+    .where(attempts.c.key == any_(_keys), attempts.c.expires_at > _now)
+    .order_by(attempts.c.key)
+    .with_for_update()
+)
+_TAKE_BACK = Statement(
+    update(attempts)
+    .where(attempts.c.key.in_(_counted), attempts.c.count > literal_column("0"))
+    .values(count=attempts.c.count - literal_column("1"))
+)
 _FORGET = Statement(delete(attempts).where(attempts.c.key == any_(_keys)))
 
 
@@ -76,6 +99,9 @@ class PostgresAttempts:
         ends = [now + limit.window for limit in limits]
         rows = await self._database.fetch(_COUNT, {**_named(limits), "ends": ends, "now": now})
         _ensure(limits, rows, now=now, room_for=0)
+
+    async def take_back(self, limits: Sequence[Limit], /) -> None:
+        await self._database.fetch(_TAKE_BACK, {**_named(limits), "now": self._clock()})
 
     async def forget(self, limits: Sequence[Limit], /) -> None:
         await self._database.fetch(_FORGET, _named(limits))

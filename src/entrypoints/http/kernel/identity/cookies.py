@@ -10,11 +10,13 @@ from collections.abc import Collection, Iterator, Mapping
 from fastapi import Request
 
 from application.kernel.identity.cookie_sessions import is_csrf_token
+from application.kernel.identity.known_devices import DEVICE_LIFETIME
 from domain.kernel.errors import Forbidden
 from entrypoints.http.kernel.routing.answers import Header
 from entrypoints.kernel.origins import is_among
 
 SESSION = "__Host-session"
+DEVICE = "__Host-device"
 LOG_IN = "__Host-login-"  # one for each log-in under way: a browser has several tabs
 LOG_INS_MOST = 5  # all of them go with every request
 
@@ -44,6 +46,11 @@ def set_cookie(name: str, value: str, *, same_site: str, seconds: float) -> Head
 
 def clear_cookie(name: str, *, same_site: str) -> Header:
     return set_cookie(name, "", same_site=same_site, seconds=0)
+
+
+def device_cookie(token: str, *, same_site: str) -> Header:
+    """By what this browser is known when somebody logs in with a password; it opens nothing by itself."""
+    return set_cookie(DEVICE, token, same_site=same_site, seconds=DEVICE_LIFETIME.total_seconds())
 
 
 def log_in_cookie(state: str) -> str:

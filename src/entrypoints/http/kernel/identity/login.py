@@ -43,9 +43,11 @@ from domain.kernel.identity.auth import (
     WrongCredentials,
 )
 from entrypoints.http.kernel.identity.cookies import (
+    DEVICE,
     SESSION,
     ForeignOrigin,
     clear_cookie,
+    device_cookie,
     log_in_cookie,
     log_ins_too_many,
     set_cookie,
@@ -213,9 +215,13 @@ async def open_cookie_session(
     login: CookieLogin,
     peer: FromPeer,
     same_site: SameSite,
+    *,
+    cookies: Cookies,
     body: Annotated[Credentials, Body()],
 ) -> NoContent:
-    return NoContent([_session(await login.log_in(peer, **body), same_site)])
+    body.setdefault("device_token", cookies.get(DEVICE, ""))
+    opened = await login.log_in(peer, **body)
+    return NoContent([_session(opened, same_site), _device(opened, same_site)])
 
 
 @router.get("/auth/cookie", refuses=(SessionEnded,))
@@ -256,6 +262,10 @@ def _arrive(name: str, arrived: Return, kept: str, same_site: str) -> Redirect:
     if arrived.error is not None:
         log.info("log-in through a provider failed", provider=name, error=arrived.error)
     return Redirect(arrived.address, headers)
+
+
+def _device(cookie: SessionCookie, same_site: str) -> Header:
+    return device_cookie(cookie.device_token or "", same_site=same_site)
 
 
 def _session(cookie: SessionCookie, same_site: str) -> Header:

@@ -102,9 +102,16 @@ _TOKEN = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class IssuedTokens(TokenPair):
+    """What a client keeps; `device_token` comes with the password grant alone, to go along with the next."""
+
+    device_token: str | None = None
+
+
 @router.post(
     "/v1/auth/token",
-    response_model=TokenPair,
+    response_model=IssuedTokens,
     openapi_extra=_documented(
         ["grant_type"],
         {
@@ -112,6 +119,7 @@ _TOKEN = {
             "username": {**_TEXT, "description": "The e-mail address."},
             "password": {**_TEXT, "format": "password"},
             "refresh_token": _TEXT,
+            "device_token": {**_TEXT, "description": "That of an earlier log-in on this device, if any."},
         },
         grant_type="password",
         username="ada@example.com",
@@ -129,7 +137,9 @@ async def issue_token(request: Request, login: Login, sessions: Tokens, peer: Fr
         match _required(form, "grant_type"):
             case "password":
                 email, password = _required(form, "username"), _required(form, "password")
-                pair = await login.log_in(peer, email=email, password=password)
+                pair: TokenPair = await login.log_in(
+                    peer, email=email, password=password, device_token=form.get("device_token", "")
+                )
             case "refresh_token":
                 pair = await sessions.refresh(refresh_token=_required(form, "refresh_token"))
             case _:

@@ -1,12 +1,13 @@
 """The built-in provider: registering, logging in and out, sessions, passwords, and whose an address is."""
 
-from typing import Annotated, TypedDict
+from typing import Annotated, NotRequired, TypedDict
 
 from fastapi import Body
 
 from application.kernel.admission import NotPermitted
 from application.kernel.identity import sessions as commands
-from application.kernel.identity.password_login import PasswordLogin
+from application.kernel.identity.known_devices import DEVICE_TOKEN_MOST
+from application.kernel.identity.password_login import LoggedIn, PasswordLogin
 from application.kernel.identity.reauthentication import Reauthentication, ReauthenticationToken
 from application.kernel.identity.sessions import TokenPair, TokenSessions
 from application.kernel.paging import Page
@@ -29,6 +30,8 @@ from domain.kernel.identity.auth import (
 )
 from domain.kernel.identity.passwords import PASSWORD_LEAST, PASSWORD_MOST
 from domain.kernel.users import DISPLAY_NAME_MOST, EMAIL_MOST, EmailTaken, User, UserId, UserNotFound
+from entrypoints.http.kernel.identity.cookies import device_cookie
+from entrypoints.http.kernel.routing.answers import NoContent
 from entrypoints.http.kernel.routing.dependencies import (
     Actor,
     Ask,
@@ -38,6 +41,7 @@ from entrypoints.http.kernel.routing.dependencies import (
     ReauthenticatedActor,
     ReauthenticatingActor,
     Run,
+    SameSite,
     Tokens,
 )
 from entrypoints.http.kernel.routing.inputs import Paging, strict, text
@@ -70,6 +74,8 @@ class Credentials(TypedDict):
 
     email: EmailText
     password: PasswordText
+    device_token: NotRequired[Annotated[str, text(most=DEVICE_TOKEN_MOST)]]
+    """What the answer to an earlier log-in on this device had: strangers' failures do not count then."""
 
 
 @strict
@@ -123,10 +129,10 @@ class Proof(TypedDict):
     location="/me",
     public=True,
     unkeyed="an address registers once",
-    refuses=(PasswordsDisabled, EmailTaken),
+    refuses=(PasswordsDisabled, EmailTaken, TooManyAttempts),
 )
-async def register_user(login: Login, body: Annotated[Registration, Body()]) -> User:
-    return await login.register(**body)
+async def register_user(login: Login, peer: FromPeer, body: Annotated[Registration, Body()]) -> User:
+    return await login.register(peer, **body)
 
 
 @router.post(
@@ -136,7 +142,7 @@ async def register_user(login: Login, body: Annotated[Registration, Body()]) -> 
     unkeyed=SHOWS_TOKENS,
     refuses=(WrongCredentials, PasswordsDisabled, TooManyAttempts),
 )
-async def log_in(login: Login, peer: FromPeer, body: Annotated[Credentials, Body()]) -> TokenPair:
+async def log_in(login: Login, peer: FromPeer, body: Annotated[Credentials, Body()]) -> LoggedIn:
     return await login.log_in(peer, **body)
 
 
@@ -230,8 +236,10 @@ async def request_password_reset(login: Login, peer: FromPeer, body: Annotated[F
     unkeyed="the secret is good once",
     refuses=(OneTimeTokenNotFound, PasswordsDisabled),
 )
-async def reset_password(login: Login, body: Annotated[PasswordReset, Body()]) -> None:
-    await login.reset_password(**body)
+async def reset_password(
+    login: Login, same_site: SameSite, body: Annotated[PasswordReset, Body()]
+) -> NoContent:
+    return NoContent([device_cookie(await login.reset_password(**body), same_site=same_site)])
 
 
 @router.post(

@@ -8,7 +8,9 @@ from pydantic import Field
 from application.kernel.admission import NotPermitted
 from application.kernel.commands import users as commands
 from application.kernel.paging import Page
+from application.kernel.ports.callers import Reauthenticated
 from application.kernel.queries.users import Profile, UserFilter, UserSortKey, UserView
+from domain.kernel.identity.auth import TooManyAttempts
 from domain.kernel.users import (
     DISPLAY_NAME_MOST,
     EMAIL_MOST,
@@ -19,7 +21,14 @@ from domain.kernel.users import (
     UserNotFound,
 )
 from entrypoints.http.kernel.document.examples import INSTANT
-from entrypoints.http.kernel.routing.dependencies import Actor, Ask, ReauthenticatingActor, Run
+from entrypoints.http.kernel.routing.dependencies import (
+    Actor,
+    Ask,
+    FromPeer,
+    Login,
+    ReauthenticatingActor,
+    Run,
+)
 from entrypoints.http.kernel.routing.inputs import strict, text
 from entrypoints.http.kernel.routing.lists import ListQuery
 from entrypoints.http.kernel.routing.routes import Router
@@ -53,9 +62,17 @@ async def get_profile(actor: Actor, ask: Ask) -> Profile:
     use_case=commands.edit_profile,
     changes=User,
     response_model=Profile,
-    refuses=(UserNotFound,),
+    refuses=(UserNotFound, TooManyAttempts),
 )
-async def edit_profile(actor: ReauthenticatingActor, run: Run, body: Annotated[ProfilePatch, Body()]) -> User:
+async def edit_profile(
+    actor: ReauthenticatingActor,
+    run: Run,
+    login: Login,
+    peer: FromPeer,
+    body: Annotated[ProfilePatch, Body()],
+) -> User:
+    if "email" in body and isinstance(actor, Reauthenticated):  # others change none, and use up no count
+        await login.count_change_of_address(peer, actor, email=body["email"])
     return await run(commands.edit_profile, actor, **body)
 
 
