@@ -43,6 +43,12 @@ def grantable(role: Role | None) -> Collection[Role]:
     return [given for given in Role if may_grant(role, given)]
 
 
+def permit(role: Role, permission: Permission) -> None:
+    """For what concerns a workspace: the role there must have `permission`; raises NotPermitted."""
+    if role not in permission.roles:
+        raise NotPermitted(f"The role {role} lacks the permission {permission.name}.")
+
+
 async def stand(
     uow: KernelUnitOfWork,
     caller: Caller,
@@ -78,8 +84,7 @@ async def admit(
     NotPermitted, WorkspaceArchived, and `otherwise` where the caller is no member.
     """
     standing = await stand(uow, caller, workspace_id, locked=locked, otherwise=otherwise)
-    if standing.role not in permission.roles:
-        raise NotPermitted(f"The role {standing.role} lacks the permission {permission.name}.")
+    permit(standing.role, permission)
     if standing.archived and not archived_too:
         raise WorkspaceArchived("Owners and admins can restore it.")
     return standing.role

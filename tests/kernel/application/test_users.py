@@ -229,6 +229,42 @@ async def test_nobody_suspends_themselves_or_changes_their_own_roles(
     assert transactions.events == []
 
 
+@pytest.mark.parametrize("operation", OPERATIONS, ids=["roles", "suspend", "restore"])
+@pytest.mark.parametrize("lost", ["role", "account"])
+async def test_who_has_lost_the_role_or_the_account_a_moment_ago_manages_nobody(
+    lost: str,
+    operation: Operation,
+    run: Runner[UnitOfWork],
+    transactions: MemoryTransactions[UnitOfWork],
+    ada: User,
+) -> None:
+    """Their token was verified before that, and is believed for seconds."""
+    acting = a_user(roles=(GlobalRole.ADMIN,))
+    await store(transactions, acting)
+    caller = Caller(
+        user_id=acting.id, issuer="https://issuer.example", subject="x", roles=frozenset(acting.roles)
+    )
+    await operation(run, caller, ada.id)
+    if lost == "role":
+        await run(change_roles, ADMIN, acting.id, roles=[GlobalRole.SUPPORT])
+    else:
+        await run(suspend_user, ADMIN, acting.id)
+    with refused(NotPermitted, f"You lack the permission {MANAGE_USERS.name}."):
+        await operation(run, caller, ada.id)
+
+
+async def test_whom_a_provider_vouches_for_needs_no_stored_role_but_an_account(
+    run: Runner[UnitOfWork], transactions: MemoryTransactions[UnitOfWork], ada: User
+) -> None:
+    acting = a_user()
+    await store(transactions, acting)
+    vouched = a_caller(acting.id, roles=frozenset({GlobalRole.ADMIN}))
+    await run(suspend_user, vouched, ada.id)
+    await run(suspend_user, ADMIN, acting.id)
+    with refused(NotPermitted, f"You lack the permission {MANAGE_USERS.name}."):
+        await run(restore_user, vouched, ada.id)
+
+
 # ── by an operator ───────────────────────────────────────────────────────────────────────────────
 
 

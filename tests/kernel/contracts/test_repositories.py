@@ -27,7 +27,7 @@ from adapters.postgres.kernel.workspaces import PostgresWorkspaces
 from application.kernel.admission import NotPermitted
 from application.kernel.commands.invitations import accept_invitation, invite
 from application.kernel.commands.memberships import change_role, remove_member
-from application.kernel.commands.users import suspend_user
+from application.kernel.commands.users import change_roles, suspend_user
 from application.kernel.identity.secret_tokens import fingerprint
 from application.kernel.identity.sessions import TokenSessions, refresh_session
 from application.kernel.ports.events import Delivery
@@ -50,7 +50,7 @@ from domain.kernel.identity.signing_keys import KeysRotated, SigningKeyNotFound
 from domain.kernel.invitations import AlreadyInvited, Invitation, InvitationLapsed, InvitationNotFound
 from domain.kernel.memberships import AlreadyMember, LastOwner, MemberNotFound, Membership, Role
 from domain.kernel.users import EmailLost, EmailTaken, GlobalRole, User, UserEdited, UserNotFound
-from domain.kernel.workspaces import SlugTaken, WorkspaceNotFound
+from domain.kernel.workspaces import SlugTaken, WorkspaceId, WorkspaceNotFound
 from kernel.specimen.builders import a_specimen_note, a_specimen_order, a_specimen_order_id
 from kernel.specimen.domain.specimen_orders import SpecimenOrderAssigneeNotMember, SpecimenOrderNotFound
 from kernel.specimen.service import UnitOfWork
@@ -1036,6 +1036,78 @@ async def test_of_two_owners_who_remove_each_other_at_the_same_instant_one_stays
         assert all(isinstance(outcome, DomainError | None) for outcome in outcomes)
         async with begin() as uow:
             assert len(await uow.memberships.lock_owners(team.workspace.id)) == 1
+
+
+async def test_the_members_that_are_named_are_locked_with_the_owners(
+    begin: Begin[UnitOfWork], team: Team
+) -> None:
+    ids = [team.member.user_id, team.owner.user_id, team.stranger.user_id]
+    async with begin() as uow:
+        locked = list(await uow.memberships.lock_owners(team.workspace.id, *ids))
+    expected = [team.memberships[Role.MEMBER], team.memberships[Role.OWNER]]
+    assert locked == sorted(expected, key=lambda membership: membership.id)
+
+
+@pytest.mark.parametrize("role", [Role.ADMIN, Role.OWNER])
+@pytest.mark.parametrize("by", ["demote", "remove"])
+async def test_of_two_who_take_each_others_role_at_the_same_instant_one_keeps_theirs(
+    role: Role, by: str, begin: Begin[UnitOfWork]
+) -> None:
+    """With a third owner there, no rule about the last one stops the second: only what they are by then."""
+    run = Runner(begin)
+    for _ in range(5):
+        team, users = a_team(), [a_user(), a_user()]
+        both = [a_membership(workspace_id=team.workspace.id, user_id=user.id, role=role) for user in users]
+        await store(begin, *team.aggregates, *users, *both)
+
+        async def take(actor: User, other: User, *, here: WorkspaceId = team.workspace.id) -> None:
+            if by == "remove":
+                await run(remove_member, a_caller(actor.id), here, other.id)
+            else:
+                await run(change_role, a_caller(actor.id), here, other.id, role=Role.VIEWER)
+
+        outcomes = await asyncio.gather(take(*users), take(*reversed(users)), return_exceptions=True)
+        assert [type(outcome) for outcome in outcomes].count(type(None)) == 1
+        refusal = next(outcome for outcome in outcomes if outcome is not None)
+        assert isinstance(refusal, WorkspaceNotFound if by == "remove" else NotPermitted)
+
+
+# ── who looks after the service ──────────────────────────────────────────────────────────────────
+
+
+async def test_users_are_locked_in_the_order_of_their_ids_and_only_those_that_there_are(
+    begin: Begin[UnitOfWork],
+) -> None:
+    users = [a_user() for _ in range(4)]
+    await store(begin, *users)
+    async with begin() as uow:
+        locked = list(await uow.users.lock(*(user.id for user in reversed(users[1:])), a_user_id()))
+        assert list(await uow.users.lock()) == []
+    assert locked == sorted(users[1:], key=lambda user: user.id)
+
+
+@pytest.mark.parametrize("by", ["suspend", "change roles"])
+async def test_of_two_administrators_who_act_on_each_other_at_the_same_instant_one_stays(
+    by: str, begin: Begin[UnitOfWork]
+) -> None:
+    run = Runner(begin)
+    for _ in range(5):
+        admins = [a_user(roles=(GlobalRole.ADMIN,)) for _ in range(2)]
+        await store(begin, *admins)
+
+        async def act(actor: User, other: User) -> None:
+            # As the token was verified: seconds before, and it is believed for seconds.
+            caller = replace(a_caller(actor.id), roles=frozenset(actor.roles))
+            if by == "suspend":
+                await run(suspend_user, caller, other.id)
+            else:
+                await run(change_roles, caller, other.id, roles=[])
+
+        outcomes = await asyncio.gather(act(*admins), act(*reversed(admins)), return_exceptions=True)
+        assert sorted(type(outcome).__name__ for outcome in outcomes) == ["NoneType", "NotPermitted"]
+        async with begin() as uow:
+            after = [await uow.users.get(admin.id) for admin in admins]
+        assert sum(user.suspended_at is None and GlobalRole.ADMIN in user.roles for user in after) == 1
 
 
 # ── sessions ─────────────────────────────────────────────────────────────────────────────────────

@@ -62,12 +62,14 @@ def a_caller(
     session_id: SessionId | None = None,
     authenticated_at: datetime | None = None,
 ) -> Caller:
+    """Whose roles a provider vouches for, so that nothing needs to be stored of them."""
     user_id = user_id or a_user_id()
     return Caller(
         user_id=user_id,
         issuer="https://issuer.example",
         subject=str(user_id),
         roles=roles,
+        vouched=roles,
         session_id=session_id,
         authenticated_at=authenticated_at,
     )

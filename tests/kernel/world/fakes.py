@@ -284,6 +284,11 @@ class MemoryUsers(MemoryRepository[User, UserId], Users):
                 lost = EmailLost(at=at, user_id=other.id)
                 await self.save(replace(other, email=None).recording(lost))
 
+    @override
+    async def lock(self, *ids: UserId) -> list[User]:
+        """Nothing to lock: transactions take turns."""
+        return [self._read(self._rows[id]) for id in sorted({*ids}) if id in self._rows]
+
 
 class MemoryWorkspaces(MemoryRepository[Workspace, WorkspaceId], Workspaces):
     @override
@@ -401,11 +406,11 @@ class MemoryMemberships(MemoryRepository[Membership, MembershipId], Memberships)
         return self._read(membership)
 
     @override
-    async def lock_owners(self, workspace_id: WorkspaceId, /) -> list[Membership]:
+    async def lock_owners(self, workspace_id: WorkspaceId, /, *beside: UserId) -> list[Membership]:
         """Nothing to lock: transactions take turns."""
-        rows = self._rows.values()
-        owners = [row for row in rows if row.workspace_id == workspace_id and row.role is Role.OWNER]
-        return [self._read(row) for row in sorted(owners, key=_id_of)]
+        rows = [row for row in self._rows.values() if row.workspace_id == workspace_id]
+        locked = [row for row in rows if row.role is Role.OWNER or row.user_id in beside]
+        return [self._read(row) for row in sorted(locked, key=_id_of)]
 
     def _of(self, workspace_id: WorkspaceId, user_id: UserId) -> Membership | None:
         rows = self._rows.values()

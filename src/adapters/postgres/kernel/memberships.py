@@ -13,6 +13,7 @@ from sqlalchemy import (
     Table,
     UniqueConstraint,
     Uuid,
+    any_,
     bindparam,
     case,
     column,
@@ -22,6 +23,7 @@ from sqlalchemy import (
     table,
     true,
 )
+from sqlalchemy.dialects.postgresql import ARRAY
 
 from adapters.postgres.kernel.connection.database import Statement
 from adapters.postgres.kernel.connection.errors import Conflicts
@@ -98,8 +100,9 @@ class PostgresMemberships(PostgresRepository[Membership, MembershipId], Membersh
         return found
 
     @override
-    async def lock_owners(self, workspace_id: WorkspaceId, /) -> Collection[Membership]:
-        rows = await self._transaction.lock(_LOCK_OWNERS, {"workspace_id": workspace_id})
+    async def lock_owners(self, workspace_id: WorkspaceId, /, *beside: UserId) -> Collection[Membership]:
+        scope = {"workspace_id": workspace_id, "beside": beside}
+        rows = await self._transaction.lock(_LOCK_OWNERS, scope)
         return [self._read(row) for row in rows]
 
 
@@ -128,7 +131,11 @@ _LOCK_STANDING = Statement(
 _LOCK_OWNERS = PostgresMemberships.selecting(
     lambda query: (
         query.where(
-            memberships.c.workspace_id == bindparam("workspace_id"), memberships.c.role == Role.OWNER.value
+            memberships.c.workspace_id == bindparam("workspace_id"),
+            or_(
+                memberships.c.role == Role.OWNER.value,
+                memberships.c.user_id == any_(bindparam("beside", type_=ARRAY(Uuid))),
+            ),
         )
         .order_by(memberships.c.id)
         .with_for_update()

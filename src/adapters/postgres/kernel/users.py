@@ -1,6 +1,6 @@
 """Users in PostgreSQL: the table, the repository, the queries."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import ClassVar, override
@@ -13,6 +13,7 @@ from sqlalchemy import (
     Index,
     Table,
     Text,
+    Uuid,
     any_,
     bindparam,
     func,
@@ -96,6 +97,10 @@ class PostgresUsers(PostgresRepository[User, UserId], Users):
             _TAKE, {"address": user.email, "taker": user.id, **each_event_values(at)}
         )
 
+    @override
+    async def lock(self, *ids: UserId) -> Collection[User]:
+        return [self._read(row) for row in await self._transaction.lock(_LOCK, {"ids": ids})]
+
 
 _HOLDER = PostgresUsers.selecting(lambda query: query.where(users.c.email == bindparam("email"), IS_VERIFIED))
 _RECIPIENT = PostgresUsers.selecting(
@@ -128,6 +133,15 @@ _losing = (
 )
 _TAKE = Statement(
     select(func.count()).select_from(_losing).add_cte(recording_each(_losing, EmailLost, "user_id"))
+)
+
+# In one order for everybody, or two transactions could wait for each other.
+_LOCK = PostgresUsers.selecting(
+    lambda query: (
+        query.where(users.c.id == any_(bindparam("ids", type_=ARRAY(Uuid))))
+        .order_by(users.c.id)
+        .with_for_update()
+    )
 )
 
 _verified = IS_VERIFIED.label("email_verified")

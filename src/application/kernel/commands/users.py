@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Unpack
 from uuid import UUID
 
@@ -31,8 +32,7 @@ async def change_roles(
     uow: KernelUnitOfWork, actor: Caller, user_id: UserId, *, roles: Sequence[GlobalRole]
 ) -> User:
     """Whoever manages users may change the roles that somebody else has in the whole service."""
-    require(actor, MANAGE_USERS)
-    user = await uow.users.get(user_id)
+    user = await _managed(uow, actor, user_id)
     return await _saved(uow, user, user.change_roles(roles, by=actor.user_id, at=uow.now))
 
 
@@ -41,14 +41,12 @@ async def suspend_user(uow: KernelUnitOfWork, actor: Caller, user_id: UserId) ->
 
     They cannot log in, and what was mailed to them to prove an address or to reset the password is void.
     """
-    require(actor, MANAGE_USERS)
-    return await _suspend(uow, await uow.users.get(user_id), by=actor.user_id)
+    return await _suspend(uow, await _managed(uow, actor, user_id), by=actor.user_id)
 
 
 async def restore_user(uow: KernelUnitOfWork, actor: Caller, user_id: UserId) -> User:
     """Whoever manages users may let somebody in again who was suspended; they have to log in anew."""
-    require(actor, MANAGE_USERS)
-    user = await uow.users.get(user_id)
+    user = await _managed(uow, actor, user_id)
     return await _saved(uow, user, user.restore(by=actor.user_id, at=uow.now))
 
 
@@ -80,6 +78,22 @@ async def restore_account(uow: KernelUnitOfWork, *, account: str) -> User:
     """An operator may let anybody in again, as `restore_user` does."""
     user = await _named(uow, account)
     return await _saved(uow, user, user.restore(by=None, at=uow.now))
+
+
+async def _managed(uow: KernelUnitOfWork, actor: Caller, user_id: UserId) -> User:
+    """The user, whom the actor may manage now and until the transaction ends.
+
+    What the token said when it was verified is not enough: two who suspend each other at the same instant, or
+    take each other's role, would leave nobody. Whoever comes second has lost it under the lock.
+    """
+    require(actor, MANAGE_USERS)
+    locked = {user.id: user for user in await uow.users.lock(actor.user_id, user_id)}
+    if (acting := locked.get(actor.user_id)) is not None:
+        roles = actor.vouched.union(acting.roles) if acting.suspended_at is None else frozenset[GlobalRole]()
+        require(replace(actor, roles=roles), MANAGE_USERS)
+    if user_id not in locked:
+        raise UserNotFound
+    return locked[user_id]
 
 
 async def _suspend(uow: KernelUnitOfWork, user: User, *, by: UserId | None) -> User:

@@ -59,13 +59,15 @@ class KnownAccounts:
             authenticated_at = _instant(claims.authenticated_at)
         if known.suspended_at is not None:
             _refuse(Suspended())
+        vouched = self._vouched(claims)
         return Caller(
             user_id=known.user_id,
             issuer=claims.issuer,
             subject=claims.subject,
             client=claims.client,
             scopes=claims.scopes,
-            roles=self._roles(known.roles, claims),
+            roles=vouched.union(known.roles),
+            vouched=vouched,
             session_id=claims.session_id,
             authenticated_at=authenticated_at,
         )
@@ -108,10 +110,10 @@ class KnownAccounts:
             with suppress(Stale, EmailTaken, UserNotFound, Contention):
                 await self._run(fill_in, known.user_id, claims, email_trusted=trusted)
 
-    def _roles(self, stored: Collection[GlobalRole], claims: Claims) -> frozenset[GlobalRole]:
-        """The roles that are stored, and those of the provider's that the settings map."""
+    def _vouched(self, claims: Claims) -> frozenset[GlobalRole]:
+        """The provider's roles that the settings map."""
         mapped = self._role_map.get(claims.issuer, {})
-        return frozenset({*stored, *(mapped[role] for role in claims.roles if role in mapped)})
+        return frozenset(mapped[role] for role in claims.roles if role in mapped)
 
 
 class Linking:

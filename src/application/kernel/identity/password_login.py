@@ -332,7 +332,9 @@ class PasswordLogin:
         known = await self._queries.known(actor.user_id)
         with suppress(Invalid):
             if known is not None and email_address(email) != known.email:
-                await self._attempts.count(limits.of_change_of_address(actor.user_id, client))
+                # One after the other: whom their own limit stops uses up nothing of their network's.
+                for bound in limits.of_change_of_address(actor.user_id, client):
+                    await self._attempts.count([bound])
 
     async def request_email_verification(self, actor: Caller, /) -> None:
         """Everybody may have the mail sent again that proves their address; refused when it is proved.

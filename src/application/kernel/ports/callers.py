@@ -36,9 +36,10 @@ class Claims:
 class Caller:
     """The user who sends a request. `issuer` and `subject` are the provider's words for the same person.
 
-    `roles` hold in the whole service; what a user may do in a workspace is their membership's.
-    `authenticated_at` is when a provider let the person in, where that is known; a log-in with a password is
-    not told here, as each token of its session would prove it.
+    `roles` hold in the whole service; what a user may do in a workspace is their membership's. Those of them
+    that the provider says are `vouched`, the others are stored. `authenticated_at` is when a provider let the
+    person in, where that is known; a log-in with a password is not told here, as each token of its session
+    would prove it.
     """
 
     user_id: UserId
@@ -47,6 +48,7 @@ class Caller:
     client: str | None = None
     scopes: frozenset[str] = frozenset()
     roles: frozenset[GlobalRole] = frozenset()
+    vouched: frozenset[GlobalRole] = frozenset()
     session_id: SessionId | None = None
     authenticated_at: datetime | None = None
 

@@ -27,6 +27,9 @@ class Users(Repository[User, UserId], Protocol):
         loses it before this transaction ends.
         """
 
+    async def lock(self, *ids: UserId) -> Collection[User]:
+        """Those of these users that there are, of whom none can change before this transaction ends."""
+
 
 class Workspaces(Repository[Workspace, WorkspaceId], Protocol):
     async def has_slug(self, slug: str, /) -> bool:
@@ -58,8 +61,11 @@ class Memberships(Repository[Membership, MembershipId], Protocol):
     async def of(self, workspace_id: WorkspaceId, user_id: UserId, /) -> Membership:
         """The membership of one person; raises MemberNotFound."""
 
-    async def lock_owners(self, workspace_id: WorkspaceId, /) -> Collection[Membership]:
-        """The owners, of whom none can change or leave before this transaction ends."""
+    async def lock_owners(self, workspace_id: WorkspaceId, /, *beside: UserId) -> Collection[Membership]:
+        """The owners, and the members that are named `beside`, by their ids.
+
+        None of them can change or leave before this transaction ends.
+        """
 
 
 class Invitations(Repository[Invitation, InvitationId], Protocol):

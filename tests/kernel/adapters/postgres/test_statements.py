@@ -406,13 +406,13 @@ COMMANDS: dict[str, tuple[int, Operation]] = {
         1,
         lambda it: it.run(edit_profile, it.team.owner, display_name="Owner"),
     ),
-    # user, change
+    # lock, change
     "change_roles": (
-        2,
+        4,
         lambda it: it.run(change_roles, it.root, it.team.owner.user_id, roles=[GlobalRole.SUPPORT]),
     ),
     "change_roles, the same": (
-        1,
+        3,
         lambda it: it.run(change_roles, it.root, it.team.owner.user_id, roles=[]),
     ),
     "grant_role": (
@@ -426,7 +426,7 @@ COMMANDS: dict[str, tuple[int, Operation]] = {
     # user, change, sessions, mailed tokens, invitations
     "suspend_user": (7, lambda it: it.run(suspend_user, it.root, it.team.owner.user_id)),
     "suspend_account": (7, lambda it: it.run(suspend_account, account=address_of(it.team.outsider))),
-    "restore_user, who is active": (1, lambda it: it.run(restore_user, it.root, it.team.owner.user_id)),
+    "restore_user, who is active": (3, lambda it: it.run(restore_user, it.root, it.team.owner.user_id)),
     "restore_account, which is active": (
         1,
         lambda it: it.run(restore_account, account=address_of(it.team.outsider)),
@@ -525,25 +525,25 @@ COMMANDS: dict[str, tuple[int, Operation]] = {
         lambda it: it.run(restore_workspace, it.archived.admin, it.archived.workspace.id),
     ),
     "delete_workspace": (3, lambda it: it.run(delete_workspace, it.team.owner, it.workspace.id)),
-    # standing, lock, membership, change, invitations
+    # standing, lock, change, invitations
     "change_role": (
-        7,
+        6,
         lambda it: it.run(
             change_role, it.team.owner, it.workspace.id, it.team.member.user_id, role=Role.ADMIN
         ),
     ),
     "change_role, and shown": (
-        8,
+        7,
         lambda it: it.run.showing(
             _member, change_role, it.team.owner, it.workspace.id, it.team.member.user_id, role=Role.ADMIN
         ),
     ),
     "remove_member": (
-        7,
+        6,
         lambda it: it.run(remove_member, it.team.admin, it.workspace.id, it.team.member.user_id),
     ),
     "remove_member, themselves": (
-        7,
+        6,
         lambda it: it.run(remove_member, it.team.member, it.workspace.id, it.team.member.user_id),
     ),
     # standing under a lock, user, earlier invitation, change
