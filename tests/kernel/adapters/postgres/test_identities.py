@@ -6,13 +6,14 @@ from datetime import UTC, datetime
 import pytest
 
 from application.kernel.identity.accounts import KnownAccounts
+from application.kernel.identity.addresses import prove_email
 from application.kernel.identity.identities import link_identity, unlink_identity
 from application.kernel.identity.password_login import confirm_email
 from application.kernel.identity.secret_tokens import fingerprint
 from application.kernel.ports.callers import Caller
 from application.kernel.run import Runner
 from application.kernel.unit_of_work import Begin
-from domain.kernel.errors import DomainError
+from domain.kernel.errors import DomainError, Stale
 from domain.kernel.identity.auth import SessionId
 from domain.kernel.identity.identities import LastWayIn, Link, LinkedElsewhere
 from domain.kernel.users import GlobalRole
@@ -94,6 +95,33 @@ async def test_of_many_who_prove_one_address_at_the_same_time_one_has_it_and_nob
     assert [user.email for user in stored if user.id != holder.id] == [None] * (4 - (holder in stored))
     (caller,) = (outcome for outcome in outcomes if isinstance(outcome, Caller))
     assert caller.user_id == holder.id
+
+
+@pytest.mark.parametrize("order", [1, -1])
+async def test_who_proves_an_address_waits_for_who_is_proving_it_and_neither_for_the_other(
+    begin: Begin[UnitOfWork], order: int
+) -> None:
+    address = an_email()
+    first, second = sorted((a_user(email=address) for _ in range(2)), key=lambda user: order * user.id.int)
+    await store(begin, first, second)
+
+    async def prove_too() -> None:
+        async with begin() as uow:
+            await prove_email(uow, second)
+
+    async with begin() as uow:
+        await uow.users.take_email(first, at=uow.now)
+        assert await uow.users.holder(address) is None  # now it has been sent
+        proving = asyncio.create_task(prove_too())
+        await asyncio.sleep(0.2)
+        assert not proving.done()
+        await uow.users.save(first.verify_email(at=uow.now))
+    with pytest.raises(Stale):
+        await asyncio.wait_for(proving, 5)
+    async with begin() as uow:
+        holder = await uow.users.holder(address)
+    assert holder is not None
+    assert holder.id == first.id
 
 
 async def test_a_proof_that_is_known_costs_one_statement(
