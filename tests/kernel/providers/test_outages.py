@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from adapters.tokens.discovery import UNKNOWN_KEYS_BURST
 from kernel.providers.openid_provider import AUDIENCE, ES256, RS256, OpenIdProvider, some_keys
 from kernel.providers.services import Service, a_service, trusting
 from kernel.providers.tampering import Tampering, Wrong, a_provider_behind_a_proxy
@@ -122,10 +123,11 @@ async def test_keys_that_rotate_at_once_refuse_only_what_the_removed_ones_signed
             await load.some_more()
             assert load.answers["old", 200] == until_now
         assert set(load.answers) == {("old", 200), ("old", 401), ("new", 200)}
-        assert proxy.asked[KEYS] == 2
+        # The first, one that found the new keys, and one for each of the two that are gone.
+        assert 2 <= proxy.asked[KEYS] <= 4
 
 
-async def test_unknown_keys_make_one_request_to_the_provider_and_not_one_each(
+async def test_unknown_keys_make_a_few_requests_to_the_provider_and_not_one_each(
     empty_database_url: str,
 ) -> None:
     async with (
@@ -138,7 +140,7 @@ async def test_unknown_keys_make_one_request_to_the_provider_and_not_one_each(
         forged = [with_an_unknown_key(good) for _ in range(100)]
         answers = await asyncio.gather(*(service.get("/v1/me", token) for token in forged))
         assert {answer.status_code for answer in answers} == {401}
-        assert proxy.asked[KEYS] == before + 1
+        assert before < proxy.asked[KEYS] <= before + UNKNOWN_KEYS_BURST
 
 
 async def test_it_starts_without_its_provider_says_so_and_works_once_it_is_there(
