@@ -246,7 +246,8 @@ export interface paths {
          * Log in
          * @description Takes the same time and gives the same answer for a wrong password and an unknown address.
          *
-         *     After too many failures of one account, or from one network address, it has to wait.
+         *     After too many failures of one account, or from one network address, it has to wait; with the
+         *     `device_token` of an earlier log-in to the account, only after too many from this device.
          */
         post: operations["log_in"];
         delete?: never;
@@ -334,7 +335,8 @@ export interface paths {
          * Reset password
          * @description Whoever has the secret that was mailed may set a password, once.
          *
-         *     It ends all of the user's sessions, and proves the address.
+         *     It ends all of the user's sessions, and proves the address. The device from which it is done is known
+         *     from then on, and strangers' failures are forgotten: they lock nobody out who can read the mail.
          */
         post: operations["reset_password"];
         delete?: never;
@@ -398,7 +400,8 @@ export interface paths {
          * @description Whoever comes back to where they began, once; what went wrong is told to the application.
          *
          *     That is also that it began more than ten minutes ago, or has been finished before. Refused where this
-         *     browser has not begun it: then there is no page to tell.
+         *     browser has not begun it: then there is no page to tell. After too many failures from one network
+         *     address the provider is not asked, and the application is told that it has to wait.
          */
         get: operations["finish_login"];
         put?: never;
@@ -466,7 +469,8 @@ export interface paths {
          * Register user
          * @description Anybody may register with an e-mail address that no user has verified.
          *
-         *     A password has at least 15 characters. A mail asks to prove the address.
+         *     A password has at least 15 characters. A mail asks to prove the address. After too many registrations
+         *     from one network address it has to wait.
          */
         post: operations["register_user"];
         delete?: never;
@@ -1177,6 +1181,8 @@ export interface components {
             email: string;
             /** @example violet kettle hums at dawn */
             password: string;
+            /** @description What the answer to an earlier log-in on this device had: strangers' failures do not count then. */
+            device_token?: string;
         };
         /** @description What goes along as `X-CSRF-Token` with every change, as long as the session lasts. */
         CsrfToken: {
@@ -1255,6 +1261,14 @@ export interface components {
             expires_at: string;
             version: number;
         };
+        /** @description What a client keeps; `device_token` comes with the password grant alone, to go along with the next. */
+        IssuedTokens: {
+            access_token: string;
+            refresh_token: string;
+            token_type: string;
+            expires_in: number;
+            device_token?: string | null;
+        };
         /** @enum {string} */
         Kind: "task_assigned";
         /** @description An account of a provider with which the user can log in. */
@@ -1273,6 +1287,17 @@ export interface components {
             display_name: string | null;
             active: number;
             overdue: number;
+        };
+        /**
+         * @description What a client keeps of a log-in. It sends `device_token` along when it logs in there again: then
+         *     strangers' failures do not count against it.
+         */
+        LoggedIn: {
+            access_token: string;
+            refresh_token: string;
+            token_type: string;
+            expires_in: number;
+            device_token: string;
         };
         /** @description A provider that one can log in through: `name` is its part in our addresses. */
         LoginProviderView: {
@@ -2651,7 +2676,8 @@ export interface operations {
                 /**
                  * @example {
                  *       "email": "ada@example.com",
-                 *       "password": "violet kettle hums at dawn"
+                 *       "password": "violet kettle hums at dawn",
+                 *       "device_token": "Device token"
                  *     }
                  */
                 "application/json": components["schemas"]["Credentials"];
@@ -3497,7 +3523,8 @@ export interface operations {
                 /**
                  * @example {
                  *       "email": "ada@example.com",
-                 *       "password": "violet kettle hums at dawn"
+                 *       "password": "violet kettle hums at dawn",
+                 *       "device_token": "Device token"
                  *     }
                  */
                 "application/json": components["schemas"]["Credentials"];
@@ -3515,10 +3542,11 @@ export interface operations {
                      *       "access_token": "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiLigKYifQ.c2lnbmF0dXJl",
                      *       "refresh_token": "019a43bc49767a8c866262e7c2196cb7.Zk3vQm1rT8yWb5uXn0cLp7sHd2fGj6aE",
                      *       "token_type": "Bearer",
-                     *       "expires_in": 600
+                     *       "expires_in": 600,
+                     *       "device_token": "Device token"
                      *     }
                      */
-                    "application/json": components["schemas"]["TokenPair"];
+                    "application/json": components["schemas"]["LoggedIn"];
                 };
             };
             /** @description The request cannot be read. */
@@ -4718,6 +4746,20 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description There were too many requests. */
+            429: {
+                headers: {
+                    /**
+                     * @description Seconds to wait before the next attempt.
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description The service failed. */
             500: {
                 headers: {
@@ -5245,6 +5287,8 @@ export interface operations {
                     /** Format: password */
                     password?: string;
                     refresh_token?: string;
+                    /** @description That of an earlier log-in on this device, if any. */
+                    device_token?: string;
                 } & {
                     [key: string]: string;
                 };
@@ -5262,10 +5306,11 @@ export interface operations {
                      *       "access_token": "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiLigKYifQ.c2lnbmF0dXJl",
                      *       "refresh_token": "019a43bc49767a8c866262e7c2196cb7.Zk3vQm1rT8yWb5uXn0cLp7sHd2fGj6aE",
                      *       "token_type": "Bearer",
-                     *       "expires_in": 600
+                     *       "expires_in": 600,
+                     *       "device_token": "Device token"
                      *     }
                      */
-                    "application/json": components["schemas"]["TokenPair"];
+                    "application/json": components["schemas"]["IssuedTokens"];
                 };
             };
             /** @description The request cannot be read. */
@@ -6558,6 +6603,20 @@ export interface operations {
             /** @description The request is not valid. */
             422: {
                 headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There were too many requests. */
+            429: {
+                headers: {
+                    /**
+                     * @description Seconds to wait before the next attempt.
+                     * @example 1
+                     */
+                    "Retry-After": number;
                     [name: string]: unknown;
                 };
                 content: {
