@@ -140,7 +140,7 @@ async def test_whoever_claims_an_address_sees_accepts_and_blocks_nothing_and_giv
     assert (await service.log_in(ADDRESS, OWN)).status_code == 200
     assert (await service.register(ADDRESS, ANOTHERS)).status_code == 409
     again = await stranger.do("PATCH", "/me", {"email": ADDRESS})
-    assert (again.status_code, again.json()["type"]) == (409, "/problems/email-taken")
+    assert (again.status_code, again.json()["type"]) == (403, "/problems/reauthentication-required")
     await stranger.is_refused(404, "invitation-not-found", "/invitations/acceptance", token=secret)
     assert (await grace.get("/invitations"))["items"] == [invitation]
     assert (await grace.post("/invitations/acceptance", token=secret))["role"] == "admin"

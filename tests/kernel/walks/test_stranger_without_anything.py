@@ -5,8 +5,10 @@ of an account is at the same address, and the worst that happens to anybody is t
 """
 
 import asyncio
+from asyncio.subprocess import Process
 from collections import Counter
-from collections.abc import Awaitable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Iterable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import asyncpg
@@ -55,6 +57,17 @@ async def flood(requests: Iterable[Awaitable[Response]]) -> Counter[int]:
     return Counter(answer.status_code for answer in answers)
 
 
+@asynccontextmanager
+async def drained(process: Process) -> AsyncIterator[None]:
+    """Reads what the process logs, as a pipe that is full would stop it; ends the process."""
+    reading = asyncio.gather(process.stdout.read(), process.stderr.read())  # type: ignore[union-attr]
+    try:
+        yield
+    finally:
+        process.terminate()
+        await reading
+
+
 async def mailed(database_url: str) -> Counter[str]:
     """How many mails the worker has sent to whom, once there is nothing left to do."""
     connection, waiting = await asyncpg.connect(database_url), 1
@@ -77,6 +90,7 @@ async def test_a_stranger_without_anything_stops_nobody_and_floods_no_mailbox(
 ) -> None:
     async with (
         serving(environment) as (_, process),
+        drained(process),
         AsyncClient(
             base_url=f"http://127.0.0.1:{environment['PORT']}",
             limits=Limits(max_connections=CONNECTIONS),
@@ -84,8 +98,6 @@ async def test_a_stranger_without_anything_stops_nobody_and_floods_no_mailbox(
         ) as stranger,
         AsyncClient(base_url=stranger.base_url, timeout=PATIENCE_SECONDS) as owner,
     ):
-        # What reads the log of the process: a pipe that nobody reads would stop it.
-        reading = asyncio.gather(process.stdout.read(), process.stderr.read())  # type: ignore[union-attr]
         for email in (EMAIL, CHARLES):
             person: dict[str, Any] = {"email": email, "password": PASSWORD, "display_name": "Ada"}
             assert (await send(owner, "register", **person)).status_code == 201
@@ -126,8 +138,6 @@ async def test_a_stranger_without_anything_stops_nobody_and_floods_no_mailbox(
         statuses = await flood(send(stranger, "password-reset", email=email) for email in asked)
         assert set(statuses) <= {204, 429, 503}
         assert (await persisting(owner, "login", **credentials, **device)).status_code == 200
-        process.terminate()
-        await reading
 
     mails = await mailed(environment["DATABASE_URL"])
     victims = sum(count for email, count in mails.items() if email.startswith("victim"))
