@@ -392,7 +392,7 @@ async def test_a_later_address_of_an_issuer_that_is_not_trusted_for_it_counts_fo
 async def test_a_later_address_that_somebody_has_stays_theirs(
     accounts: KnownAccounts, transactions: MemoryTransactions[UnitOfWork]
 ) -> None:
-    first, owner = a_proof(issuer=TRUSTED), a_user(email=Email("ada@example.com"))
+    first, owner = a_proof(issuer=TRUSTED), a_user(email=Email("ada@example.com"), email_verified_at=NOW)
     await store(transactions, owner)
     user_id = (await accounts.recognise(first)).user_id
     later = replace(first, email="ada@example.com", email_verified=True, name="Ada")
@@ -402,6 +402,18 @@ async def test_a_later_address_that_somebody_has_stays_theirs(
         None,
         "Ada",
     )
+
+
+async def test_a_later_address_that_somebody_only_claims_goes_to_whom_the_provider_has_verified(
+    accounts: KnownAccounts, transactions: MemoryTransactions[UnitOfWork]
+) -> None:
+    first, claimant = a_proof(issuer=TRUSTED), a_user(email=Email("ada@example.com"))
+    await store(transactions, claimant)
+    user_id = (await accounts.recognise(first)).user_id
+    await accounts.recognise(replace(first, email="ada@example.com", email_verified=True))
+    user = users_in(transactions)[user_id]
+    assert (user.email, user.email_verified) == ("ada@example.com", True)
+    assert users_in(transactions)[claimant.id].email is None
 
 
 @pytest.mark.parametrize("failure", [Stale(), EmailTaken(), Contention("")])

@@ -23,6 +23,7 @@ from domain.kernel.identity.auth import (
     OneTimeToken,
     OneTimeTokenNotFound,
     Purpose,
+    RefreshedElsewhere,
     SessionEnded,
     SessionNotFound,
     TooManyAttempts,
@@ -97,17 +98,17 @@ async def test_all_of_many_log_ins_on_an_outdated_hash_succeed(
 
 
 @pytest.mark.usefixtures("ada")
-async def test_of_twenty_uses_of_one_refresh_token_one_succeeds_and_no_other_learns_why(
+async def test_without_grace_one_of_twenty_uses_of_one_refresh_token_succeeds(
     login: PasswordLogin, sessions: TokenSessions
 ) -> None:
+    """Those that begin before the first has committed are told that it was faster; the later ones end all."""
     pair = await log_in(login)
     outcomes = await asyncio.gather(
         *(sessions.refresh(refresh_token=pair.refresh_token) for _ in range(20)), return_exceptions=True
     )
-    assert [type(outcome) for outcome in outcomes if not isinstance(outcome, TokenPair)] == [
-        SessionEnded
-    ] * 19
-    assert sum(isinstance(outcome, TokenPair) for outcome in outcomes) == 1
+    refusals = [type(outcome) for outcome in outcomes if not isinstance(outcome, TokenPair)]
+    assert len(refusals) == 19
+    assert set(refusals) <= {SessionEnded, RefreshedElsewhere}
 
 
 async def test_of_twenty_uses_of_one_mailed_secret_one_succeeds(

@@ -244,7 +244,7 @@ def test_a_table_that_differs_from_its_entity_is_refused_at_once(more: list[str]
 
 
 # Nobody breaks these by what they ask for: all are drawn at random.
-DEFECTS = {"uq_outbox_id", "uq_invitations_token_hash", "uq_one_time_tokens_token_hash"}
+DEFECTS = {"uq_outbox_id", "uq_invitations_token_hash"}
 
 
 def test_every_conflict_names_a_constraint_of_its_table_and_no_uniqueness_is_left_out() -> None:

@@ -83,6 +83,8 @@ async def test_changing_ones_address_again_and_again_floods_no_mailbox(
     client: AsyncClient, transport: FakeMailer, work: Callable[[], Awaitable[None]]
 ) -> None:
     eve = await somebody(client, an_email())
+    proof = await client.post("/v1/auth/reauthentication", json={"password": PASSWORD}, headers=eve)
+    eve["reauthentication-token"] = proof.json()["token"]
     answers = [
         await client.patch("/v1/me", json={"email": f"victim+{number}@example.com"}, headers=eve)
         for number in range(30)

@@ -53,8 +53,8 @@ def is_known(headers: Iterable[Header], tag: bytes) -> bool:
 
 def _names(value: bytes, tag: bytes) -> bool:
     given = value.decode("latin-1")
-    tags = _ONE_TAG.findall(given) if _TAGS.fullmatch(given) else ()
-    return tag.decode("latin-1") in {each.removeprefix("W/") for each in tags}
+    tags = _ONE_TAG.finditer(given) if _TAGS.fullmatch(given) else ()
+    return tag.decode("latin-1") in {each[0].removeprefix("W/") for each in tags}
 
 
 class Condition:
