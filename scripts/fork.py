@@ -63,7 +63,7 @@ async def fill(uow: UnitOfWork, demo: Demo) -> None:
 KEPT = (
     "src/*/__init__.py", "src/adapters/postgres/__init__.py", "src/adapters/postgres/migrations/env.py",
     "src/adapters/tokens/*", "src/adapters/passwords/*", "src/adapters/mail/*",
-    "src/application/commands/__init__.py",
+    "src/application/commands/__init__.py", "src/application/audit.py",
     "src/entrypoints/*.py", "src/entrypoints/http/*.py", "src/entrypoints/http/v1/__init__.py",
     "tests/conftest.py", "tests/*/conftest.py", "tests/*/*/conftest.py", "tests/resources/__init__.py",
 )  # fmt: skip

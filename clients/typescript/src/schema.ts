@@ -1,6 +1,26 @@
 // Made by `make client` from the OpenAPI document; an edit here is lost.
 
 export interface paths {
+    "/v1/admin/audit": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List audit
+         * @description Administrators may list all that is security relevant, the newest first.
+         */
+        get: operations["list_audit"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/admin/users": {
         parameters: {
             query?: never;
@@ -1019,6 +1039,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/workspaces/{workspace_id}/audit": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List workspace audit
+         * @description Owners and admins may list what happened to the workspace and its members, the newest first.
+         */
+        get: operations["list_workspace_audit"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/workspaces/{workspace_id}/dashboard": {
         parameters: {
             query?: never;
@@ -1152,6 +1192,40 @@ export interface components {
         Acceptance: {
             token: string;
         };
+        /**
+         * @description What happened: to which user, `by` whom, in which workspace, each `null` where there is none.
+         *
+         *     `count` is how often within an hour, from `at` until `last_at`. `account` stands for an address that has
+         *     no account. `channel` is the way in, `address` and `agent` are the client's own, of several the first
+         *     one's; `request_id` is that of the log.
+         */
+        AuditEntry: {
+            /** Format: uuid */
+            id: string;
+            /** Format: date-time */
+            at: string;
+            count: number;
+            /** Format: date-time */
+            last_at: string;
+            kind: string;
+            reason: string | null;
+            user_id: string | null;
+            account: string | null;
+            by: string | null;
+            workspace_id: string | null;
+            channel: components["schemas"]["Channel"];
+            address: string;
+            agent: string;
+            request_id: string;
+            details: {
+                [key: string]: string;
+            };
+        };
+        /**
+         * @description The ways in.
+         * @enum {string}
+         */
+        Channel: "http" | "worker" | "cli" | "service";
         /** @description What a comment says. */
         CommentText: {
             /** @example Which cards does it take? */
@@ -1385,6 +1459,17 @@ export interface components {
          *     `total` counts what is in the whole list with its filters, at the instant of this page; `null` unless it
          *     was asked for.
          */
+        AuditEntryPage: {
+            items: components["schemas"]["AuditEntry"][];
+            next: string | null;
+            total: number | null;
+        };
+        /**
+         * @description One page. `next` is the cursor of the page after it; `null` on the last one.
+         *
+         *     `total` counts what is in the whole list with its filters, at the instant of this page; `null` unless it
+         *     was asked for.
+         */
         CommentViewPage: {
             items: components["schemas"]["CommentView"][];
             next: string | null;
@@ -1464,6 +1549,17 @@ export interface components {
          */
         UserViewPage: {
             items: components["schemas"]["UserView"][];
+            next: string | null;
+            total: number | null;
+        };
+        /**
+         * @description One page. `next` is the cursor of the page after it; `null` on the last one.
+         *
+         *     `total` counts what is in the whole list with its filters, at the instant of this page; `null` unless it
+         *     was asked for.
+         */
+        WorkspaceAuditEntryPage: {
+            items: components["schemas"]["WorkspaceAuditEntry"][];
             next: string | null;
             total: number | null;
         };
@@ -1662,6 +1758,23 @@ export interface components {
             suspended_at: string | null;
             version: number;
         };
+        /**
+         * @description What happened in a workspace: to which user, and `by` whom, each `null` where there is none.
+         *
+         *     From where it was done is not shown: where their members are is none of a workspace's business.
+         */
+        WorkspaceAuditEntry: {
+            /** Format: uuid */
+            id: string;
+            /** Format: date-time */
+            at: string;
+            kind: string;
+            user_id: string | null;
+            by: string | null;
+            details: {
+                [key: string]: string;
+            };
+        };
         /** @description What of a workspace is to change. */
         WorkspacePatch: {
             /** @example Analytical Engines */
@@ -1716,6 +1829,150 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
+    list_audit: {
+        parameters: {
+            query?: {
+                /** @description Items on the page, at most. */
+                limit?: number;
+                /** @description `next` of the page before, which had the same filters and sort. */
+                cursor?: string;
+                /** @description With `exact` the answer's `total` says how many items there are on all pages; it takes longer then. */
+                count?: "exact";
+                /** @description Of any of these kinds. */
+                kind?: string[];
+                /** @description About this user. */
+                user_id?: string;
+                /** @description By this user. */
+                by?: string;
+                /** @description In this workspace. */
+                workspace_id?: string;
+                /** @description About an address without an account, as another entry names it. */
+                account?: string;
+                /** @description At this instant or later. */
+                since?: string;
+                /** @description Before this instant. */
+                until?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /**
+                     * @description The next page, where there is one (RFC 8288).
+                     * @example </v1/admin/audit?cursor=eyJjIjoiMjAyNi0xMS0wMiJ9>; rel="next"
+                     */
+                    Link?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "items": [
+                     *         {
+                     *           "id": "019a43bc-0f80-7e24-8cf7-f70ef39e1e9b",
+                     *           "at": "2026-11-02T09:30:15Z",
+                     *           "count": 1,
+                     *           "last_at": "2026-11-02T09:30:15Z",
+                     *           "kind": "log_in_failed",
+                     *           "reason": "wrong_password",
+                     *           "user_id": "019a43bc-b142-7fcd-8f1e-1eaadb7fd5d9",
+                     *           "account": null,
+                     *           "by": null,
+                     *           "workspace_id": null,
+                     *           "channel": "http",
+                     *           "address": "192.0.2.7",
+                     *           "agent": "Mozilla/5.0",
+                     *           "request_id": "5f2c1d0e9b8a47c6a3e4d2f1c0b9a887",
+                     *           "details": {}
+                     *         }
+                     *       ],
+                     *       "next": null,
+                     *       "total": null
+                     *     }
+                     */
+                    "application/json": components["schemas"]["AuditEntryPage"];
+                };
+            };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Authentication is required. */
+            401: {
+                headers: {
+                    /**
+                     * @description How to authenticate (RFC 9110 §11.6.1).
+                     * @example Bearer
+                     */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description You are not allowed to do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request is not valid. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service, or something it depends on, is overloaded or unavailable. */
+            503: {
+                headers: {
+                    /**
+                     * @description Seconds to wait before the next attempt.
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something the service depends on took too long. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     list_users: {
         parameters: {
             query?: {
@@ -10127,6 +10384,154 @@ export interface operations {
             };
             /** @description The body is too large. */
             413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request is not valid. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service, or something it depends on, is overloaded or unavailable. */
+            503: {
+                headers: {
+                    /**
+                     * @description Seconds to wait before the next attempt.
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something the service depends on took too long. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_workspace_audit: {
+        parameters: {
+            query?: {
+                /** @description Items on the page, at most. */
+                limit?: number;
+                /** @description `next` of the page before, which had the same filters and sort. */
+                cursor?: string;
+                /** @description With `exact` the answer's `total` says how many items there are on all pages; it takes longer then. */
+                count?: "exact";
+                /** @description Of any of these kinds. */
+                kind?: string[];
+                /** @description About this user. */
+                user_id?: string;
+                /** @description By this user. */
+                by?: string;
+                /** @description At this instant or later. */
+                since?: string;
+                /** @description Before this instant. */
+                until?: string;
+            };
+            header?: never;
+            path: {
+                /**
+                 * @description The id of the workspace.
+                 * @example 019a43bc-2c52-775b-87c6-c6a6c301282f
+                 */
+                workspace_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /**
+                     * @description The next page, where there is one (RFC 8288).
+                     * @example </v1/workspaces/019a43bc-2c52-775b-87c6-c6a6c301282f/audit?cursor=eyJjIjoiMjAyNi0xMS0wMiJ9>; rel="next"
+                     */
+                    Link?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "items": [
+                     *         {
+                     *           "id": "019a43bc-6a85-7977-8a25-25030d6f575a",
+                     *           "at": "2026-11-02T09:30:15Z",
+                     *           "kind": "member_role_changed",
+                     *           "user_id": "019a43bc-b142-7fcd-8f1e-1eaadb7fd5d9",
+                     *           "by": "019a43bc-b142-7fcd-8f1e-1eaadb7fd5d9",
+                     *           "details": {
+                     *             "role": "admin"
+                     *           }
+                     *         }
+                     *       ],
+                     *       "next": null,
+                     *       "total": null
+                     *     }
+                     */
+                    "application/json": components["schemas"]["WorkspaceAuditEntryPage"];
+                };
+            };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Authentication is required. */
+            401: {
+                headers: {
+                    /**
+                     * @description How to authenticate (RFC 9110 §11.6.1).
+                     * @example Bearer
+                     */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description You are not allowed to do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The resource does not exist, or you cannot see it. */
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -21,6 +21,7 @@ from adapters.tokens.claims import LEEWAY_SECONDS
 from adapters.tokens.key_sets import VerificationKey
 from adapters.tokens.unknown_keys import UnknownKeys
 from application.kernel.identity.signing_keys import add_signing_key, remove_signing_key
+from application.kernel.origin import Origin, come_from
 from application.kernel.ports.logins import Seal
 from application.kernel.ports.storing import Clock
 from application.kernel.ports.world import Unavailable, WorldError
@@ -211,6 +212,7 @@ class KeyRing:
 
     async def _read(self) -> None:
         began = self._monotonic()
+        come_from(Origin)  # not from the client whose request happens to need a key
         try:
             records = await self._queries.signing_keys()
             if await self._tend(records):

@@ -14,6 +14,7 @@ LOGINS: Final = "log-in under way"
 ANSWERS: Final = "kept answers"
 REAUTHENTICATIONS: Final = "reauthentications"
 DEVICES: Final = "known devices"
+ACCOUNTS: Final = "accounts in the audit log"
 
 _HEADER: Final = {"alg": "dir", "enc": "A256GCM"}
 
@@ -25,6 +26,19 @@ class _Registry(jwe.JWERegistry):
 
 
 _REGISTRY: Final = _Registry(algorithms=list(_HEADER.values()))
+
+
+class KeyedPseudonyms:
+    """`Pseudonyms`: 128 bits of an HMAC with a key that follows from AUTH_SECRET and a purpose.
+
+    Which of the world's addresses one stands for, nobody can look up without the key, as with a mere hash.
+    """
+
+    def __init__(self, secret: str, purpose: str) -> None:
+        self._key = _derived(secret, purpose)
+
+    def of(self, text: str, /) -> str:
+        return hmac.digest(self._key, text.encode("utf-8", "surrogatepass"), "sha256")[:16].hex()
 
 
 class JweSeal:
@@ -54,4 +68,8 @@ class JweSeal:
 
 
 def _key(secret: str, purpose: str) -> OctKey:
-    return OctKey.import_key(hmac.digest(secret.encode(), purpose.encode(), "sha256"))
+    return OctKey.import_key(_derived(secret, purpose))
+
+
+def _derived(secret: str, purpose: str) -> bytes:
+    return hmac.digest(secret.encode(), purpose.encode(), "sha256")

@@ -39,4 +39,5 @@ DELETE_WORKSPACE = Permission("workspace:delete", OWNERS)
 MANAGE_MEMBERS = Permission("members:manage", ADMINS)
 
 READ_USERS = ServicePermission("users:read", frozenset({GlobalRole.SUPPORT, GlobalRole.ADMIN}))
+READ_AUDIT = ServicePermission("audit:read", frozenset({GlobalRole.ADMIN}))
 MANAGE_USERS = ServicePermission("users:manage", frozenset({GlobalRole.ADMIN}))

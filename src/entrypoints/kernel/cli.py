@@ -16,6 +16,7 @@ import typer
 from pydantic import SecretStr
 
 from application.kernel.commands import users as commands
+from application.kernel.origin import Channel, Origin, come_from
 from application.kernel.ports.world import WorldError
 from application.kernel.unit_of_work import KernelUnitOfWork
 from domain.kernel.errors import DomainError, Invalid
@@ -319,6 +320,7 @@ def _container() -> "KernelContainer":
     settings = load_settings(parts.settings)
     # What a command has to say it prints; its logs are for what it did not foresee.
     configure_logging(settings.model_copy(update={"log_level": "error"}), stream=sys.stderr)
+    come_from(lambda: Origin(Channel.CLI))
     return parts.container(settings)
 
 

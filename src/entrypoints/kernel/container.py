@@ -17,6 +17,7 @@ from adapters.mail.console import ConsoleMailer
 from adapters.mail.counted import CountedMailer
 from adapters.mail.smtp import SmtpMailer
 from adapters.passwords.argon2 import Argon2Passwords
+from adapters.postgres.kernel.audit import PostgresAudit
 from adapters.postgres.kernel.connection.database import Database
 from adapters.postgres.kernel.connection.transactions import PostgresTransactions
 from adapters.postgres.kernel.discovery import queries_of, repositories_of
@@ -31,10 +32,21 @@ from adapters.tokens.login import OidcLogin
 from adapters.tokens.oidc import OidcIssuer
 from adapters.tokens.presets import PRESETS, Marker
 from adapters.tokens.providers import Provider
-from adapters.tokens.sealing import ANSWERS, DEVICES, LOGINS, REAUTHENTICATIONS, SIGNING_KEYS, JweSeal
+from adapters.tokens.sealing import (
+    ACCOUNTS,
+    ANSWERS,
+    DEVICES,
+    LOGINS,
+    REAUTHENTICATIONS,
+    SIGNING_KEYS,
+    JweSeal,
+    KeyedPseudonyms,
+)
 from adapters.tokens.verifier import IssuedTokenVerifier, Issuer
+from application.kernel.audit import Row, Trail
 from application.kernel.identity.accounts import KnownAccounts, Linking
 from application.kernel.identity.cookie_sessions import CookieSessions
+from application.kernel.identity.failures import Failures
 from application.kernel.identity.known_devices import KnownDevices
 from application.kernel.identity.letters import Letters
 from application.kernel.identity.mails import MailReactions
@@ -43,6 +55,7 @@ from application.kernel.identity.provider_login import ProviderLogin
 from application.kernel.identity.reauthentication import Reauthentication
 from application.kernel.identity.sessions import TokenSessions
 from application.kernel.ports.attempts import Attempts
+from application.kernel.ports.audit import Audit, Pseudonyms
 from application.kernel.ports.callers import Accounts, CookieVerifier, TokenVerifier
 from application.kernel.ports.events import Outbox
 from application.kernel.ports.logins import Seal
@@ -55,6 +68,7 @@ from application.kernel.unit_of_work import Begin, KernelUnitOfWork
 from domain.kernel.users import GlobalRole
 from entrypoints.kernel.origins import origin_of
 from entrypoints.kernel.providers import ProviderSettings, claim_path
+from entrypoints.kernel.security_log import SecurityLog
 from entrypoints.kernel.settings import SERVICE_NAME, KernelSettings
 
 
@@ -202,9 +216,16 @@ class KernelContainer(containers.DeclarativeContainer):
     """What a transaction reaches."""
     all_queries: providers.Provider[type[KernelQueries]] = providers.Object(KernelQueries)
     """What can be asked."""
+    written: providers.Provider[Sequence[Row]] = providers.Object(())
+    """What of the service's own events goes into the audit log."""
     clock: providers.Provider[Clock] = providers.Object(present_instant)
     _secret = settings.provided.auth_secret.get_secret_value.call()
     _second_secret = settings.provided.auth_second_secret.get_secret_value.call()
+
+    # ── what security has to know ────────────────────────────────────────────────────────────────
+    pseudonyms: providers.Provider[Pseudonyms] = providers.Singleton(KeyedPseudonyms, _secret, ACCOUNTS)
+    security_log = providers.Singleton(SecurityLog, pseudonyms)
+    _trail = providers.Singleton(Trail, written, security_log)
 
     # ── PostgreSQL ───────────────────────────────────────────────────────────────────────────────
     _url = settings.provided.database_url.get_secret_value.call()
@@ -226,14 +247,21 @@ class KernelContainer(containers.DeclarativeContainer):
         unit_of_work,
         providers.Singleton(repositories_of, unit_of_work),
         answers_kept=_answers_kept,
+        trail=_trail,
     )
     queries: providers.Provider[Any] = providers.Singleton(queries_of, all_queries, database)
     outbox: providers.Provider[Outbox[Any]] = providers.Singleton(
         PostgresOutbox, database, begin, attempts=settings.provided.outbox_attempts
     )
     expiry: providers.Provider[Expiry] = providers.Singleton(
-        PostgresExpiry, database, clock, answers_kept=_answers_kept
+        PostgresExpiry,
+        database,
+        clock,
+        answers_kept=_answers_kept,
+        audit_kept=providers.Singleton(timedelta, days=settings.provided.audit_days),
     )
+    audit: providers.Provider[Audit] = providers.Singleton(PostgresAudit, database, clock, security_log)
+    failures = providers.Singleton(Failures, audit, pseudonyms)
     migrations = providers.Singleton(Migrations, _url)
 
     run: providers.Provider[Runner[Any]] = providers.Singleton(Runner, begin)
@@ -332,6 +360,7 @@ class KernelContainer(containers.DeclarativeContainer):
         devices=providers.Singleton(
             KnownDevices, providers.Singleton(JweSeal, _secret, DEVICES, second=_second_secret), clock
         ),
+        failures=failures,
         service_name=SERVICE_NAME,
         enabled=settings.provided.passwords_enabled,
         of_strangers=passwords_of_strangers,
@@ -407,6 +436,7 @@ class KernelContainer(containers.DeclarativeContainer):
         run,
         login_providers,
         accounts=accounts,
+        failures=failures,
         token_sessions=token_sessions,
         cookie_sessions=cookie_sessions,
         attempts=attempts,

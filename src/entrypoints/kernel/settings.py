@@ -304,6 +304,9 @@ class KernelSettings(BaseSettings):
     idempotency_hours: Annotated[float, Field(gt=0, le=720, allow_inf_nan=False)] = 24
     """How long the answer to a request with an `Idempotency-Key` is kept, to be given again."""
 
+    audit_days: Annotated[int, Field(ge=1, le=3650)] = 365
+    """How long the audit log is kept; what is older is deleted."""
+
     outbox_attempts: Annotated[int, Field(ge=1, le=100)] = 10
     """Deliveries of an event that may fail before it is parked for an operator."""
 

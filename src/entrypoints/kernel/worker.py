@@ -15,6 +15,7 @@ from typing import Any, cast
 import structlog
 
 from application.kernel.identity.mails import MailReactions
+from application.kernel.origin import Channel, Origin, come_from
 from application.kernel.ports.events import Delivery, Outbox, Reaction
 from application.kernel.ports.storing import Expiry
 from application.kernel.ports.world import WorldError
@@ -25,7 +26,6 @@ from domain.kernel.identity.auth import (
     OtherSessionsEnded,
     PasswordChanged,
     PasswordResetRequested,
-    RefreshTokenReused,
 )
 from domain.kernel.identity.identities import IdentityLinked, IdentityUnlinked
 from domain.kernel.invitations import MemberInvited
@@ -37,6 +37,8 @@ log = structlog.get_logger("worker")
 LONGEST_PAUSE_SECONDS = 30.0
 STOP_SECONDS = 5.0
 ROWS_AT_A_TIME = 1000  # deleted in some ten milliseconds, so that no lock is held for long
+
+_ORIGIN = Origin(Channel.WORKER)
 
 type Row = tuple[type[Event], Sequence[Reaction[Any, Event]]]
 """An event and what it causes, in this order."""
@@ -57,12 +59,6 @@ def table(rows: Iterable[Row]) -> Table:
     return found
 
 
-async def log_reuse(_: KernelUnitOfWork, delivery: Delivery[RefreshTokenReused]) -> None:
-    """For operators: a token was stolen, or a client sent one twice. The session has ended."""
-    event = delivery.event
-    log.warning("refresh token reused", user_id=str(event.user_id), session_id=str(event.session_id))
-
-
 def kernel_reactions(mails: MailReactions) -> Sequence[Row]:
     """When this happens, do that.
 
@@ -80,7 +76,6 @@ def kernel_reactions(mails: MailReactions) -> Sequence[Row]:
         when(IdentityLinked, mails.tell_of_link),
         when(IdentityUnlinked, mails.tell_of_unlinking),
         when(OtherSessionsEnded, mails.tell_of_sessions),
-        when(RefreshTokenReused, log_reuse),
     ]
 
 
@@ -128,6 +123,7 @@ def kernel_jobs(expiry: Expiry) -> Sequence[Periodic]:
         every(timedelta(minutes=10), "delete kept answers", deleting(expiry.delete_kept_answers)),
         every(timedelta(hours=1), "delete one-time tokens", deleting(expiry.delete_one_time_tokens)),
         every(timedelta(hours=1), "delete sessions", deleting(expiry.delete_sessions)),
+        every(timedelta(hours=1), "delete audit log", deleting(expiry.delete_audit)),
     ]
 
 
@@ -214,6 +210,7 @@ async def run(container: KernelContainer, rows: Sequence[Row], periodic: Sequenc
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    come_from(lambda: _ORIGIN)
     log.info("worker started")
     delivering = work(
         container.outbox(),

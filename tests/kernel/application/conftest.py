@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 
+from application.kernel.identity.failures import Failures
 from application.kernel.identity.known_devices import KnownDevices
 from application.kernel.identity.password_login import PasswordLogin
 from application.kernel.identity.sessions import TokenPair, TokenSessions
@@ -14,9 +15,11 @@ from kernel.world.fakes import (
     FakeAuthQueries,
     FakeClock,
     FakePasswordHasher,
+    FakePseudonyms,
     FakeSeal,
     FakeTokenIssuer,
     MemoryAttempts,
+    MemoryAudit,
     MemoryTransactions,
 )
 from kernel.world.memory import *  # noqa: F403 (fixtures, which pytest finds here)
@@ -36,17 +39,35 @@ def sessions(run: Runner[UnitOfWork]) -> TokenSessions:
 
 
 @pytest.fixture
-def login(
+def noted() -> MemoryAudit:
+    """What failed."""
+    return MemoryAudit()
+
+
+@pytest.fixture
+def failures(noted: MemoryAudit) -> Failures:
+    return Failures(noted, FakePseudonyms())
+
+
+@pytest.fixture
+def login(  # noqa: PLR0917 (fixtures come by position)
     run: Runner[UnitOfWork],
     transactions: MemoryTransactions[UnitOfWork],
     passwords: FakePasswordHasher,
     sessions: TokenSessions,
+    failures: Failures,
     clock: FakeClock,
 ) -> PasswordLogin:
     queries, attempts = FakeAuthQueries(transactions), MemoryAttempts(clock)
-    devices = KnownDevices(FakeSeal(), clock)
     return PasswordLogin(
-        run, queries, passwords, sessions, attempts, devices=devices, service_name="Loomworks"
+        run,
+        queries,
+        passwords,
+        sessions,
+        attempts,
+        devices=KnownDevices(FakeSeal(), clock),
+        failures=failures,
+        service_name="Loomworks",
     )
 
 

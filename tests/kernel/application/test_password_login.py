@@ -22,6 +22,7 @@ from application.kernel.identity.attempts import (
     MAILS_FROM_ADDRESS,
     MAILS_TO_ADDRESS,
 )
+from application.kernel.identity.failures import Failures
 from application.kernel.identity.known_devices import DEVICE_LIFETIME, DEVICE_TOKEN_MOST, KnownDevices
 from application.kernel.identity.password_login import PasswordLogin, change_password, replace_hash
 from application.kernel.identity.secret_tokens import fingerprint, is_marked
@@ -249,7 +250,11 @@ async def test_an_account_without_a_password_is_refused_in_the_same_way(
 
 @pytest.mark.parametrize("email", [EMAIL, "no address"])
 async def test_nobody_gets_in_even_where_the_work_for_an_unknown_account_ends_well(
-    email: str, run: Runner[UnitOfWork], transactions: MemoryTransactions[UnitOfWork], clock: FakeClock
+    email: str,
+    run: Runner[UnitOfWork],
+    transactions: MemoryTransactions[UnitOfWork],
+    failures: Failures,
+    clock: FakeClock,
 ) -> None:
     class Gullible(FakePasswordHasher):
         @override
@@ -258,9 +263,15 @@ async def test_nobody_gets_in_even_where_the_work_for_an_unknown_account_ends_we
 
     sessions = TokenSessions(run, FakeTokenIssuer(), lifetime=LIFETIME)
     queries, attempts = FakeAuthQueries(transactions), MemoryAttempts(clock)
-    devices = KnownDevices(FakeSeal(), clock)
     login = PasswordLogin(
-        run, queries, Gullible(), sessions, attempts, devices=devices, service_name="Loomworks"
+        run,
+        queries,
+        Gullible(),
+        sessions,
+        attempts,
+        devices=KnownDevices(FakeSeal(), clock),
+        failures=failures,
+        service_name="Loomworks",
     )
     with refused(WrongCredentials):
         await login.log_in(CLIENT, email=email, password=PASSWORD)
@@ -620,6 +631,7 @@ def hashers(
     transactions: MemoryTransactions[UnitOfWork],
     sessions: TokenSessions,
     clock: FakeClock,
+    failures: Failures,
 ) -> Hashers:
     known, strangers, newcomers = (FakePasswordHasher() for _ in range(3))
     login = PasswordLogin(
@@ -629,6 +641,7 @@ def hashers(
         sessions,
         MemoryAttempts(clock),
         devices=KnownDevices(FakeSeal(), clock),
+        failures=failures,
         service_name="Loomworks",
         of_strangers=strangers,
         of_newcomers=newcomers,
@@ -685,10 +698,12 @@ class Held(FakePasswordHasher):
 @pytest.mark.parametrize("what", ["register", "log in"])
 async def test_one_network_address_takes_no_more_than_its_share_of_the_places(
     what: str,
+    *,
     run: Runner[UnitOfWork],
     transactions: MemoryTransactions[UnitOfWork],
     sessions: TokenSessions,
     clock: FakeClock,
+    failures: Failures,
 ) -> None:
     held = Held()
     login = PasswordLogin(
@@ -698,6 +713,7 @@ async def test_one_network_address_takes_no_more_than_its_share_of_the_places(
         sessions,
         MemoryAttempts(clock),
         devices=KnownDevices(FakeSeal(), clock),
+        failures=failures,
         service_name="Loomworks",
     )
 
@@ -901,7 +917,7 @@ async def test_who_has_the_secret_sets_a_password_which_proves_the_address_and_e
         await sessions.refresh(refresh_token=pair.refresh_token)
     assert transactions.committed.of(User)[ada.id].email_verified_at == clock.now
     assert transactions.committed.of(OneTimeToken) == {}
-    assert PasswordChanged(at=clock.now, user_id=ada.id) in transactions.events
+    assert PasswordChanged(at=clock.now, user_id=ada.id, reset=True) in transactions.events
     assert EmailVerified(at=clock.now, user_id=ada.id) in transactions.events
 
 
@@ -1183,8 +1199,9 @@ async def test_where_people_log_in_at_a_provider_everything_with_a_password_is_r
     transactions: MemoryTransactions[UnitOfWork],
     passwords: FakePasswordHasher,
     sessions: TokenSessions,
-    clock: FakeClock,
     *,
+    failures: Failures,
+    clock: FakeClock,
     ada: User,
 ) -> None:
     login = PasswordLogin(
@@ -1194,6 +1211,7 @@ async def test_where_people_log_in_at_a_provider_everything_with_a_password_is_r
         sessions,
         MemoryAttempts(clock),
         devices=KnownDevices(FakeSeal(), clock),
+        failures=failures,
         service_name="Loomworks",
         enabled=False,
     )

@@ -12,6 +12,7 @@ from application.kernel.permissions import (
     EDIT_WORKSPACE,
     MANAGE_MEMBERS,
     MANAGE_USERS,
+    READ_AUDIT,
     READ_USERS,
     Permission,
     ServicePermission,
@@ -31,7 +32,11 @@ GLOBAL = [known for known in vars(permissions).values() if isinstance(known, Ser
 
 # The kernel's policy once more, the other way round: from the least role that may.
 LEAST = {EDIT_WORKSPACE: Role.ADMIN, MANAGE_MEMBERS: Role.ADMIN, DELETE_WORKSPACE: Role.OWNER}
-LEAST_GLOBAL = {READ_USERS: GlobalRole.SUPPORT, MANAGE_USERS: GlobalRole.ADMIN}
+LEAST_GLOBAL = {
+    READ_USERS: GlobalRole.SUPPORT,
+    READ_AUDIT: GlobalRole.ADMIN,
+    MANAGE_USERS: GlobalRole.ADMIN,
+}
 
 
 def name_of(permission: Any) -> str:

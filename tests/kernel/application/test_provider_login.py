@@ -13,6 +13,7 @@ import pytest
 
 from application.kernel.identity.attempts import FAILURES_AT_PROVIDER_FROM_ADDRESS
 from application.kernel.identity.cookie_sessions import CookieSessions, csrf_token, is_csrf_token
+from application.kernel.identity.failures import Failures
 from application.kernel.identity.password_login import PasswordLogin
 from application.kernel.identity.provider_login import (
     ATTEMPT_LIFETIME,
@@ -27,6 +28,7 @@ from application.kernel.identity.provider_login import (
 from application.kernel.identity.secret_tokens import fingerprint
 from application.kernel.identity.sessions import TokenSessions
 from application.kernel.ports.attempts import Peer
+from application.kernel.ports.audit import Entry, Kind
 from application.kernel.ports.callers import Caller, Claims
 from application.kernel.ports.logins import LoginSecrets, ProviderAnswer
 from application.kernel.ports.world import TimedOut, Unavailable
@@ -47,7 +49,7 @@ from domain.kernel.identity.auth import (
 from domain.kernel.users import User
 from kernel.specimen.service import UnitOfWork
 from kernel.world.builders import a_caller, a_one_time_token, a_user, store
-from kernel.world.fakes import FakeClock, FakeSeal, MemoryAttempts, MemoryTransactions
+from kernel.world.fakes import FakeClock, FakeSeal, MemoryAttempts, MemoryAudit, MemoryTransactions
 from kernel.world.people import CLIENT, EMAIL, PASSWORD
 from kernel.world.refusals import refused
 
@@ -117,12 +119,14 @@ def through(  # noqa: PLR0917 (fixtures come by position)
     accounts: FakeAccounts,
     sessions: TokenSessions,
     cookies: CookieSessions,
+    failures: Failures,
     clock: FakeClock,
 ) -> ProviderLogin:
     return ProviderLogin(
         run,
         {"first": provider, "second": FakeLoginProvider("https://second.example.com")},
         accounts=accounts,
+        failures=failures,
         token_sessions=sessions,
         cookie_sessions=cookies,
         attempts=MemoryAttempts(clock),
@@ -287,20 +291,26 @@ async def test_the_query_may_have_the_code(through: ProviderLogin, address: str,
 
 
 @pytest.mark.parametrize(
-    ("refusal", "error"),
+    ("refusal", "error", "reasons"),
     [
-        (LoginDenied(), "access_denied"),
-        (LoginRefused(), "login_failed"),
-        (Unavailable(), "temporarily_unavailable"),
-        (TimedOut(), "temporarily_unavailable"),
+        (LoginDenied(), "access_denied", ["denied_there"]),
+        (LoginRefused(), "login_failed", ["not_believed"]),
+        (Unavailable(), "temporarily_unavailable", []),
+        (TimedOut(), "temporarily_unavailable", []),
     ],
 )
-async def test_what_goes_wrong_there_is_told_to_the_page(
-    through: ProviderLogin, provider: FakeLoginProvider, refusal: Exception, error: str
+async def test_what_goes_wrong_there_is_told_to_the_page_and_written_down(  # noqa: PLR0917 (fixtures)
+    through: ProviderLogin,
+    provider: FakeLoginProvider,
+    refusal: Exception,
+    error: str,
+    reasons: list[str],
+    noted: MemoryAudit,
 ) -> None:
     provider.refusal = refusal
     arrived = await come_back(through, await depart(through))
     assert (told(arrived), arrived.error, arrived.cookie) == ({"error": error}, error, None)
+    assert [entry.reason for entry in noted.entries] == reasons
 
 
 async def test_a_network_address_that_fails_too_often_has_no_more_answers_looked_at(
@@ -445,12 +455,15 @@ async def test_of_twenty_exchanges_at_once_one_succeeds(
     assert len(transactions.committed.of(Session)) == 1
 
 
-async def test_a_code_needs_the_secret_of_its_challenge(through: ProviderLogin) -> None:
+async def test_a_code_needs_the_secret_of_its_challenge(through: ProviderLogin, noted: MemoryAudit) -> None:
     code = await a_code(through)
     for verifier in ("", "v" * 42, "w" * 43, CHALLENGE, "v" * 129):
         with refused(ExchangeRefused):
             await through.exchange(CLIENT, code=code, verifier=verifier)
     await through.exchange(CLIENT, code=code, verifier=VERIFIER)
+    with refused(ExchangeRefused):
+        await through.exchange(CLIENT, code=code, verifier=VERIFIER)
+    assert noted.entries == [Entry(kind=Kind.LOG_IN_FAILED, reason="wrong_code")] * 6
 
 
 async def test_a_secret_is_as_long_as_the_standard_has_it(through: ProviderLogin) -> None:

@@ -121,5 +121,17 @@ async def test_of_many_at_the_same_instant_no_more_are_allowed_than_the_limit(at
     outcomes = await asyncio.gather(
         *(attempts.count(both if number % 2 else both[::-1]) for number in range(20)), return_exceptions=True
     )
-    assert outcomes.count(None) == THRICE.most
-    assert all(isinstance(outcome, TooManyAttempts) for outcome in outcomes if outcome is not None)
+    counted = [outcome for outcome in outcomes if not isinstance(outcome, BaseException)]
+    assert len(counted) == THRICE.most
+    assert sum(THRICE in used_up for used_up in counted) == 1  # whoever was the last
+    assert all(isinstance(outcome, TooManyAttempts) for outcome in outcomes if outcome not in counted)
+
+
+async def test_a_limit_is_told_once_when_it_is_used_up(attempts: Attempts, clock: FakeClock) -> None:
+    assert list(await attempts.count([TWICE, THRICE])) == []
+    assert list(await attempts.count([TWICE, THRICE])) == [TWICE]
+    with pytest.raises(TooManyAttempts):
+        await attempts.count([TWICE, THRICE])
+    clock.advance(TWICE.window)
+    assert list(await attempts.count([TWICE])) == []
+    assert list(await attempts.count([TWICE])) == [TWICE]

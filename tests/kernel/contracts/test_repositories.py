@@ -45,7 +45,7 @@ from domain.kernel.identity.auth import (
     SessionKind,
     SessionNotFound,
 )
-from domain.kernel.identity.identities import Link, LinkedElsewhere, LinkNotFound
+from domain.kernel.identity.identities import Link, LinkedElsewhere, LinkNotFound, LinksRemoved
 from domain.kernel.identity.signing_keys import KeysRotated, SigningKeyNotFound
 from domain.kernel.invitations import AlreadyInvited, Invitation, InvitationLapsed, InvitationNotFound
 from domain.kernel.memberships import AlreadyMember, LastOwner, MemberNotFound, Membership, Role
@@ -475,7 +475,7 @@ def a_value(name: str, hint: Any) -> Any:
     shape = getattr(hint, "__supertype__", hint)
     if issubclass(shape, Enum):
         return list(shape)[-1]
-    return {datetime: LATER, str: f"{name} ✓"}.get(shape) or new_id(NOW)
+    return {datetime: LATER, str: f"{name} ✓", bool: True}.get(shape) or new_id(NOW)
 
 
 async def test_every_kind_of_event_arrives_as_it_was_recorded(world: World) -> None:
@@ -654,8 +654,8 @@ async def test_all_links_of_a_user_go_at_once_and_no_others(begin: Begin[UnitOfW
     kept = a_link(user_id=grace.id)
     await store(begin, ada, grace, a_link(user_id=ada.id), a_link(user_id=ada.id), kept)
     async with begin() as uow:
-        await uow.links.remove_all(ada.id)
-        await uow.links.remove_all(a_user_id())
+        for user_id in (ada.id, a_user_id()):
+            await uow.links.remove_all(user_id, recording=LinksRemoved(at=NOW, user_id=user_id))
     async with begin() as uow:
         assert list(await uow.links.lock_of(ada.id)) == []
         assert list(await uow.links.lock_of(grace.id)) == [kept]

@@ -18,9 +18,11 @@ from structlog.testing import capture_logs
 
 from application.kernel.commands.workspaces import create_workspace
 from application.kernel.identity.addresses import prove_email
+from application.kernel.origin import Channel
 from application.kernel.paging import PageRequest
 from application.kernel.ports.attempts import Peer
 from application.kernel.ports.events import Delivery
+from application.kernel.queries.audit import AuditFilter
 from application.kernel.run import Runner
 from application.kernel.unit_of_work import Begin
 from domain.kernel.aggregate import Event
@@ -295,6 +297,25 @@ async def test_a_suspended_user_is_in_no_session_until_restored_and_logged_in_an
     async with begin() as uow:
         assert (await uow.users.get(ada.id)).suspended_at is None
         assert (await uow.sessions.get(session.id)).ended_at is not None
+
+
+async def test_what_an_operator_does_is_written_down_as_theirs(
+    cli: Run, empty_database_url: str, begin: Begin[UnitOfWork], queries: Queries
+) -> None:
+    ada = a_user(email=Email("ada@example.com"))
+    await store(begin, ada)
+    await cli("user", "grant", "ada@example.com", "support", on=empty_database_url)
+    await cli("keys", "rotate", on=empty_database_url)
+    root = a_caller(roles=frozenset({GlobalRole.ADMIN}))
+    added, granted = (await queries.audit.page(root, AuditFilter(), PageRequest())).items
+    assert (granted.kind, granted.user_id, granted.by, granted.channel) == (
+        "roles_changed",
+        ada.id,
+        None,
+        Channel.CLI,
+    )
+    assert (granted.details, granted.address) == ({"roles": "support"}, "")
+    assert (added.kind, added.by, added.channel) == ("key_added", None, Channel.CLI)
 
 
 @pytest.mark.parametrize("command", ["grant {} admin", "revoke {} admin", "suspend {}", "restore {}"])

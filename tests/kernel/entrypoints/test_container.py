@@ -15,7 +15,11 @@ from adapters.tokens import presets
 from adapters.tokens.presets import PRESETS
 from adapters.tokens.providers import Provider
 from adapters.tokens.sealing import ANSWERS, JweSeal
+from application.kernel.audit import written
+from application.kernel.paging import PageRequest
+from application.kernel.ports.audit import Entry
 from application.kernel.ports.storing import KeptAnswer
+from application.kernel.queries.audit import AuditFilter
 from application.kernel.unit_of_work import Begin
 from domain.kernel.errors import Unauthenticated
 from domain.kernel.identity.auth import SessionEnded
@@ -30,8 +34,10 @@ from entrypoints.kernel.container import (
 from entrypoints.kernel.providers import ALGORITHMS, MARKED_BY, ProviderSettings
 from entrypoints.kernel.settings import DEVELOPMENT_SECRET
 from entrypoints.settings import Settings
-from kernel.specimen.service import Container, UnitOfWork
-from kernel.world.builders import NOW, a_session, a_user, store
+from kernel.specimen.commands.specimen_orders import create_specimen_order
+from kernel.specimen.domain.specimen_orders import SpecimenOrderAssigned
+from kernel.specimen.service import Container, Queries, UnitOfWork
+from kernel.world.builders import NOW, a_caller, a_session, a_team, a_user, store
 from kernel.world.fakes import FakeClock
 
 DATABASE_URL = "postgresql://nobody@127.0.0.1:1/nothing"  # nothing listens there, and nothing asks
@@ -69,6 +75,28 @@ def every_choice() -> list[Mapping[str, str]]:
     """Every combination of what the settings can choose for the Selectors."""
     choices = {name: words for name, words in choices_of_settings().items() if name in SELECTED_BY.values()}
     return [dict(zip(choices, words, strict=True)) for words in itertools.product(*choices.values())]
+
+
+async def test_a_service_s_own_rows_of_the_audit_log_are_written(
+    container: Container, begin: Begin[UnitOfWork], queries: Queries
+) -> None:
+    team = a_team()
+    await store(begin, *team.aggregates)
+
+    def entry(assigned: SpecimenOrderAssigned) -> Entry:
+        return Entry(kind="assigned", user_id=assigned.assignee_id, by=assigned.by)
+
+    container.written.override(providers.Object([written(SpecimenOrderAssigned, entry)]))
+    await container.run()(
+        create_specimen_order,
+        team.owner,
+        team.workspace.id,
+        title="Spin",
+        assignee_id=team.member.user_id,
+    )
+    root = a_caller(roles=frozenset({GlobalRole.ADMIN}))
+    [found] = (await queries.audit.page(root, AuditFilter(kind=["assigned"]), PageRequest())).items
+    assert (found.user_id, found.by) == (team.member.user_id, team.owner.user_id)
 
 
 def test_every_selector_is_known_to_these_tests_and_knows_every_choice() -> None:

@@ -348,6 +348,7 @@ NUMBERS = {
     "PASSWORD_HASHERS": "a whole number from 1 to 64, such as 2",
     "PASSWORD_QUEUE": "a whole number from 0 to 10000, such as 50",
     "IDEMPOTENCY_HOURS": "a number above 0 to 720, such as 24",
+    "AUDIT_DAYS": "a whole number from 1 to 3650, such as 365",
     "OUTBOX_ATTEMPTS": "a whole number from 1 to 100, such as 10",
     "OUTBOX_POLL_SECONDS": "a number above 0 to 3600, such as 5.0",
 }

@@ -17,9 +17,11 @@ from structlog.testing import capture_logs
 
 from application.kernel.identity.letters import Letters
 from application.kernel.identity.mails import MailReactions
+from application.kernel.origin import Channel
 from application.kernel.paging import PageRequest
 from application.kernel.ports.events import Delivery, OutboxEntry, Reaction
 from application.kernel.ports.world import TimedOut, Unavailable
+from application.kernel.queries.audit import AuditFilter
 from application.kernel.run import Runner
 from application.kernel.unit_of_work import Begin
 from domain.kernel.aggregate import Event, new_id
@@ -28,12 +30,10 @@ from domain.kernel.identity.auth import (
     OtherSessionsEnded,
     PasswordChanged,
     PasswordResetRequested,
-    RefreshTokenReused,
-    SessionId,
 )
 from domain.kernel.identity.identities import IdentityLinked, IdentityUnlinked
 from domain.kernel.invitations import MemberInvited
-from domain.kernel.users import EmailChanged, EmailChangeRequested, UserRegistered
+from domain.kernel.users import EmailChanged, EmailChangeRequested, GlobalRole, UserRegistered
 from entrypoints.kernel import worker
 from entrypoints.settings import Settings
 from kernel.servers.workers import a_worker, logged
@@ -41,7 +41,7 @@ from kernel.specimen.builders import a_specimen_order_id
 from kernel.specimen.commands.specimen_orders import create_specimen_order
 from kernel.specimen.domain.specimen_orders import SpecimenOrderAssigned, SpecimenOrderDeleted
 from kernel.specimen.service import Container, Queries, UnitOfWork
-from kernel.world.builders import NOW, a_team, a_user_id, a_workspace_id, store
+from kernel.world.builders import NOW, a_caller, a_team, a_user_id, a_workspace_id, store
 from kernel.world.fakes import FakeMailer
 
 NOWHERE = "postgresql://nobody@127.0.0.1:1/nothing"
@@ -128,7 +128,6 @@ def test_this_is_what_events_cause() -> None:
         IdentityLinked: [mails.tell_of_link],
         IdentityUnlinked: [mails.tell_of_unlinking],
         OtherSessionsEnded: [mails.tell_of_sessions],
-        RefreshTokenReused: [worker.log_reuse],
     }
 
 
@@ -140,20 +139,6 @@ def test_an_event_causes_what_the_kernel_and_the_service_say() -> None:
 
 
 async def worker_of_nothing(uow: UnitOfWork, delivery: Delivery[UserRegistered]) -> None: ...
-
-
-async def test_a_refresh_token_that_comes_back_is_a_warning_in_the_log() -> None:
-    event = RefreshTokenReused(at=NOW, session_id=SessionId(new_id(NOW)), user_id=a_user_id())
-    with capture_logs() as logs:
-        await worker.log_reuse(NO_UNIT_OF_WORK, Delivery(id=new_id(NOW), event=event))
-    assert logs == [
-        {
-            "event": "refresh token reused",
-            "log_level": "warning",
-            "user_id": str(event.user_id),
-            "session_id": str(event.session_id),
-        }
-    ]
 
 
 async def test_an_event_reaches_its_reactions_in_order_and_no_others() -> None:
@@ -302,6 +287,10 @@ class ScriptedExpiry:
         self.asked.append(("sessions", most))
         return 0
 
+    async def delete_audit(self, most: int, /) -> int:
+        self.asked.append(("audit", most))
+        return 0
+
 
 class ScriptedJob:
     """A Job to which happens what the script says: there is more, there is no more, or an error."""
@@ -338,9 +327,15 @@ async def test_these_are_the_jobs_and_each_is_done() -> None:
         ("delete kept answers", timedelta(minutes=10)),
         ("delete one-time tokens", timedelta(hours=1)),
         ("delete sessions", timedelta(hours=1)),
+        ("delete audit log", timedelta(hours=1)),
     ]
-    assert [await each.job() for each in table] == [False] * 3
-    assert expiry.asked == [("kept answers", 1000), ("one-time tokens", 1000), ("sessions", 1000)]
+    assert [await each.job() for each in table] == [False] * 4
+    assert expiry.asked == [
+        ("kept answers", 1000),
+        ("one-time tokens", 1000),
+        ("sessions", 1000),
+        ("audit", 1000),
+    ]
 
 
 async def test_rows_are_deleted_a_thousand_at_a_time_until_there_are_fewer() -> None:
@@ -471,6 +466,30 @@ async def test_a_worker_delivers_what_is_committed_and_ends_when_told_to(
     ]
 
 
+async def test_a_worker_deletes_what_is_in_the_audit_log_for_too_long(
+    empty_database_url: str,
+) -> None:
+    connection = await asyncpg.connect(empty_database_url)
+    await connection.execute(
+        """
+        INSERT INTO audit (id, at, last_at, kind, channel, address, agent, request_id, details)
+        SELECT gen_random_uuid(), at, at, 'log_in', 'http', '', '', '', '{}'
+        FROM generate_series(1, 1503) AS n,
+             LATERAL (SELECT now() - CASE WHEN n > 3 THEN 366 ELSE 364 END * interval '1 day' AS at) AS ago
+        """
+    )
+    async with a_worker(empty_database_url) as process:
+        entries = [await logged(process, "rows deleted") for _ in range(2)]
+        process.send_signal(signal.SIGTERM)
+        await logged(process, "worker stopped")
+    assert [(entry["job"], entry["count"]) for entry in entries] == [
+        ("delete audit log", 1000),
+        ("delete audit log", 500),
+    ]
+    assert await connection.fetchval("SELECT count(*) FROM audit") == 3
+    await connection.close()
+
+
 async def test_a_worker_deletes_answers_whose_time_is_over(empty_database_url: str) -> None:
     connection = await asyncpg.connect(empty_database_url)
     await connection.execute(
@@ -498,3 +517,30 @@ async def test_a_worker_without_its_database_waits_and_still_ends_when_told_to()
         process.send_signal(signal.SIGINT)
         await logged(process, "worker stopped")
         assert await process.wait() == 0
+
+
+async def test_what_a_reaction_does_is_written_down_as_the_worker_s(
+    settings: Settings, run: Runner[UnitOfWork], begin: Begin[UnitOfWork], queries: Queries
+) -> None:
+    """In this process, so that the reaction can be the test's own."""
+    team, done = a_team(), asyncio.Event()
+    await store(begin, *team.aggregates)
+
+    async def suspend(uow: UnitOfWork, delivery: Delivery[SpecimenOrderAssigned]) -> None:
+        user = await uow.users.get(delivery.event.assignee_id)
+        await uow.users.save(user.suspend(by=None, at=uow.now))
+        done.set()
+
+    member = team.member.user_id
+    await run(create_specimen_order, team.owner, team.workspace.id, title="Spin", assignee_id=member)
+    rows = [worker.when(SpecimenOrderAssigned, suspend)]
+    working = asyncio.create_task(worker.run(Container(settings=settings), rows, []))
+    async with asyncio.timeout(10):
+        await done.wait()
+        os.kill(os.getpid(), signal.SIGTERM)
+        await working
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().remove_signal_handler(number)
+    root = a_caller(roles=frozenset({GlobalRole.ADMIN}))
+    [entry] = (await queries.audit.page(root, AuditFilter(kind=["suspended"]), PageRequest())).items
+    assert (entry.user_id, entry.channel) == (member, Channel.WORKER)

@@ -36,6 +36,7 @@ from adapters.postgres.kernel.users import PostgresUsers
 from application.kernel.idempotency import IdempotencyKeyInUse
 from application.kernel.paging import Page, PageRequest
 from application.kernel.ports.attempts import Limit
+from application.kernel.ports.audit import Entry
 from application.kernel.ports.callers import Caller, Claims
 from application.kernel.ports.logins import LoginSecrets, ProviderAnswer
 from application.kernel.ports.mail import Mail
@@ -371,8 +372,10 @@ class MemoryLinks(MemoryRepository[Link, LinkId], Links):
         return [self._read(row) for row in found]
 
     @override
-    async def remove_all(self, user_id: UserId, /) -> None:
-        for link in await self.lock_of(user_id):
+    async def remove_all(self, user_id: UserId, /, *, recording: Event) -> None:
+        found = await self.lock_of(user_id)
+        self._tables.events += [recording] if found else []
+        for link in found:
             await self.remove(link)
 
     @override
@@ -687,11 +690,12 @@ class MemoryAttempts:
         self._ensure([(limit.most - 1, count, end) for limit, count, end in counted])
         return [limit for limit, count, _ in counted if count]
 
-    async def count(self, limits: Sequence[Limit], /) -> None:
+    async def count(self, limits: Sequence[Limit], /) -> Sequence[Limit]:
         for limit in limits:
             count, end = self._of(limit)
             self._counted[limit.key] = count + 1, end
         self._ensure([(limit.most, *self._of(limit)) for limit in limits])
+        return [limit for limit in limits if self._of(limit)[0] == limit.most]
 
     async def take_back(self, limits: Sequence[Limit], /) -> None:
         for limit in limits:
@@ -713,6 +717,25 @@ class MemoryAttempts:
         if used_up:
             left = max(used_up) - self._clock()
             raise TooManyAttempts(retry_after=max(1, ceil(left.total_seconds())))
+
+
+class MemoryAudit:
+    """An `Audit` that keeps what it is given, and the most that was to be told apart."""
+
+    def __init__(self) -> None:
+        self.entries: list[Entry] = []
+        self.most: set[int] = set()
+
+    async def note(self, entry: Entry, /, *, most: int) -> None:
+        self.entries.append(entry)
+        self.most.add(most)
+
+
+class FakePseudonyms:
+    """Hides nothing."""
+
+    def of(self, text: str, /) -> str:
+        return f"hash of {text}"
 
 
 class FakeMailer:

@@ -54,7 +54,7 @@ class PostgresWorkspaces(PostgresRepository[Workspace, WorkspaceId], Workspaces)
 
     @override
     async def add_with_made_slug(self, workspace: Workspace, /) -> Workspace:
-        await self._transaction.change(self._add, self._values(workspace), conflicts=_MADE_SLUG_TAKEN)
+        await self._write(self._add, workspace, conflicts=_MADE_SLUG_TAKEN)
         return replace(workspace, events=())
 
 

@@ -37,15 +37,22 @@ ADDRESSES_ASKED_FROM_ADDRESS = (
 def of_log_in(email: str, client: Peer) -> Sequence[Limit]:
     """For failures; the first is what a success forgets."""
     return (
-        _limit(FAILURES_OF_ACCOUNT_FROM_ADDRESS, _QUARTER, "log in", email, network(client)),
-        _limit(FAILURES_OF_ACCOUNT, _HOUR, "log in", email),
-        _limit(FAILURES_FROM_ADDRESS, _QUARTER, "log in from", network(client)),
+        _limit(
+            FAILURES_OF_ACCOUNT_FROM_ADDRESS,
+            _QUARTER,
+            "log in",
+            email,
+            network(client),
+            of="account_from_network",
+        ),
+        _limit(FAILURES_OF_ACCOUNT, _HOUR, "log in", email, of="account"),
+        _limit(FAILURES_FROM_ADDRESS, _QUARTER, "log in from", network(client), of="network"),
     )
 
 
 def of_known_device(device: str) -> Sequence[Limit]:
     """For failures of a log-in from a device that its account has logged in from before."""
-    return (_limit(FAILURES_OF_DEVICE, _QUARTER, "log in from device", device),)
+    return (_limit(FAILURES_OF_DEVICE, _QUARTER, "log in from device", device, of="device"),)
 
 
 def of_account(email: str) -> Sequence[Limit]:
@@ -55,7 +62,9 @@ def of_account(email: str) -> Sequence[Limit]:
 
 def of_provider_log_in(client: Peer) -> Sequence[Limit]:
     """For failures."""
-    return (_limit(FAILURES_AT_PROVIDER_FROM_ADDRESS, _QUARTER, "provider from", network(client)),)
+    return (
+        _limit(FAILURES_AT_PROVIDER_FROM_ADDRESS, _QUARTER, "provider from", network(client), of="network"),
+    )
 
 
 def of_registration(client: Peer) -> Sequence[Limit]:
@@ -85,8 +94,15 @@ def of_current_password(user_id: UserId, session_id: SessionId | None) -> Sequen
     Counted for the session first: whoever has stolen the token of one keeps nobody out of another.
     """
     return (
-        _limit(FAILURES_OF_CURRENT_PASSWORD, _QUARTER, "current password", str(user_id), str(session_id)),
-        _limit(FAILURES_OF_ACCOUNT, _HOUR, "current password", str(user_id)),
+        _limit(
+            FAILURES_OF_CURRENT_PASSWORD,
+            _QUARTER,
+            "current password",
+            str(user_id),
+            str(session_id),
+            of="current_password",
+        ),
+        _limit(FAILURES_OF_ACCOUNT, _HOUR, "current password", str(user_id), of="current_password_anywhere"),
     )
 
 
@@ -103,9 +119,9 @@ def of_email_verification(user_id: UserId) -> Sequence[Limit]:
     return (_limit(MAILS_TO_ADDRESS, _HOUR, "verify", str(user_id)),)
 
 
-def _limit(most: int, window: timedelta, *parts: str) -> Limit:
+def _limit(most: int, window: timedelta, *parts: str, of: str = "") -> Limit:
     key = "\0".join(parts).encode("utf-8", "surrogatepass")
-    return Limit(hashlib.sha256(key).hexdigest(), most, window)
+    return Limit(hashlib.sha256(key).hexdigest(), most, window, of)
 
 
 def _addresses_asked(client: Peer) -> Limit:
@@ -122,11 +138,15 @@ def _mailbox(address: Email) -> str:
 
 
 def network(client: Peer) -> str:
+    return network_of(client.address)
+
+
+def network_of(text: str) -> str:
     """An IPv6 address counts as its /64: that much is one customer's, to change within as they like."""
     try:
-        address = ip_address(client.address)
+        address = ip_address(text)
     except ValueError:
-        return client.address
+        return text
     if not isinstance(address, IPv6Address):
         return str(address)
     if address.ipv4_mapped is not None:

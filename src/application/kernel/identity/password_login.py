@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from application.kernel.identity import attempts as limits
 from application.kernel.identity.addresses import ensure_free, prove_email
 from application.kernel.identity.email_changes import take_pending_email, undo_email_change
+from application.kernel.identity.failures import Failures
 from application.kernel.identity.known_devices import KnownDevices
 from application.kernel.identity.places import Places
 from application.kernel.identity.secret_tokens import fingerprint
@@ -34,6 +35,7 @@ from domain.kernel.identity.auth import (
     WrongCredentials,
     WrongPassword,
 )
+from domain.kernel.identity.identities import LinksRemoved
 from domain.kernel.identity.passwords import PASSWORD_MOST, acceptable_password
 from domain.kernel.users import Email, EmailTaken, Suspended, User, UserId, UserNotFound, email_address
 
@@ -92,13 +94,14 @@ async def reset_password(uow: KernelUnitOfWork, *, token: str, password_hash: st
         credential = await uow.credentials.get(user.id)
     except UserNotFound:
         # Whoever came through a provider so far has no password yet.
-        await uow.credentials.add(Credential(id=user.id, password_hash="").change(password_hash, at=uow.now))
+        first = Credential(id=user.id, password_hash="")
+        await uow.credentials.add(first.change(password_hash, at=uow.now, reset=True))
     else:
-        await uow.credentials.save(credential.change(password_hash, at=uow.now))
+        await uow.credentials.save(credential.change(password_hash, at=uow.now, reset=True))
     await uow.sessions.end_all(user.id, at=uow.now)
     if not user.email_verified:
         # Until now anybody could have claimed the address: what they left as a way in goes with them.
-        await uow.links.remove_all(user.id)
+        await uow.links.remove_all(user.id, recording=LinksRemoved(at=uow.now, user_id=user.id))
         await prove_email(uow, user.keep_email(at=uow.now))
     elif user.pending_email is not None:
         await uow.users.save(user.keep_email(at=uow.now))
@@ -177,6 +180,7 @@ class PasswordLogin:
         attempts: Attempts,
         *,
         devices: KnownDevices,
+        failures: Failures,
         service_name: str,
         enabled: bool = True,
         of_strangers: PasswordHasher | None = None,
@@ -188,6 +192,7 @@ class PasswordLogin:
         self._sessions = sessions
         self._attempts = attempts
         self._devices = devices
+        self._failures = failures
         self._service_name = service_name
         self._enabled = enabled
         self._of_strangers = of_strangers or passwords
@@ -255,11 +260,13 @@ class PasswordLogin:
             counted = await self._attempts.check(bounds)
             if candidates is None:
                 candidates = await self._candidates(address)
+            whose = candidates[0] if candidates else None
             if len(password) > PASSWORD_MOST:
                 candidates, password = [], ""
             known = await _matching(passwords, candidates, password)
             if known is None or known.suspended:
-                await self._attempts.count(bounds)
+                await self._failures.of_password(asked, known or whose, matches=known is not None)
+                await self._failures.of_lock(asked, known or whose, await self._attempts.count(bounds))
                 raise WrongCredentials
             if bounds[0] in counted:
                 await self._attempts.forget(bounds[:1])
@@ -288,7 +295,7 @@ class PasswordLogin:
         stored = known.password_hash if known else None
         matches = await self._passwords.verify(password, stored)
         if known is None or stored is None or not matches:
-            await self._attempts.count(bounds)
+            await self._failures.of_proof(actor.user_id, await self._attempts.count(bounds))
             raise WrongPassword
         if bounds[0] in counted:
             await self._attempts.forget(bounds[:1])

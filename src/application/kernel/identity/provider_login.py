@@ -14,6 +14,7 @@ from urllib.parse import urlencode
 
 from application.kernel.identity import attempts as limits
 from application.kernel.identity.cookie_sessions import CookieSessions, SessionCookie
+from application.kernel.identity.failures import Failures
 from application.kernel.identity.secret_tokens import fingerprint, new_secret
 from application.kernel.identity.sessions import TokenPair, TokenSessions
 from application.kernel.ports.attempts import Attempts, Limit, Peer
@@ -197,6 +198,7 @@ class ProviderLogin:
         providers: Mapping[str, LoginProvider],
         *,
         accounts: Accounts,
+        failures: Failures,
         token_sessions: TokenSessions,
         cookie_sessions: CookieSessions,
         attempts: Attempts,
@@ -209,6 +211,7 @@ class ProviderLogin:
         self._run = run
         self._providers = providers
         self._accounts = accounts
+        self._failures = failures
         self._token_sessions = token_sessions
         self._cookie_sessions = cookie_sessions
         self._attempts = attempts
@@ -272,14 +275,14 @@ class ProviderLogin:
             proof = await self._redeemed(provider, answer, attempt.secrets, bounds)
             identity = await self._accounts.recognise(proof)
             return await self._welcome(client, attempt, identity)
-        except LoginUsed:
+        except LoginUsed as refusal:
             error = "login_used"
-        except LoginDenied:
-            error = "access_denied"
+            await self._failures.of_provider(name, refusal)
         except (WorldError, TooManyAttempts):
             error = "temporarily_unavailable"
-        except DomainError:
-            error = "login_failed"
+        except DomainError as refusal:
+            error = "access_denied" if isinstance(refusal, LoginDenied) else "login_failed"
+            await self._failures.of_provider(name, refusal)
         return Return(attempt.returning(error=error), error=error)
 
     async def exchange(self, client: Peer, /, *, code: str, verifier: str) -> TokenPair:
@@ -287,7 +290,11 @@ class ProviderLogin:
         try:
             user_id, at = await self._run(redeem_exchange_code, code=code, verifier=verifier)
         except (OneTimeTokenNotFound, Stale) as lost:  # stale: another use at the same time was first
+            await self._failures.of_code()
             raise ExchangeRefused from lost
+        except ExchangeRefused:
+            await self._failures.of_code()
+            raise
         return await self._token_sessions.open(user_id, agent=client.agent, authenticated_at=at)
 
     async def _redeemed(

@@ -28,15 +28,15 @@ async def add_signing_key(
     Raises KeysRotated where another process has added one since they were read.
     """
     for key in in_place_of:
-        await uow.signing_keys.remove(key)
+        await uow.signing_keys.remove(key.go(at=uow.now))
     return await uow.signing_keys.add(
-        SigningKey(
+        SigningKey.make(
             id=SigningKeyId(new_id(uow.now)),
             number=next_number(keys),
             kid=kid,
             sealed=sealed,
-            created_at=uow.now,
-            signs_from=uow.now + ahead,
+            at=uow.now,
+            ahead=ahead,
         )
     )
 
@@ -45,4 +45,4 @@ async def remove_signing_key(uow: KernelUnitOfWork, key: SigningKey, *, keys: Se
     """Any but the one that signs (KeyInUse); `keys` are all there are. Its tokens fail from then on."""
     if key == signing_key(keys, at=uow.now):
         raise KeyInUse
-    await uow.signing_keys.remove(key)
+    await uow.signing_keys.remove(key.go(at=uow.now))

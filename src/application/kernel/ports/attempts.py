@@ -16,11 +16,15 @@ class Peer:
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """At most `most` attempts under one key, from the first until `window` later."""
+    """At most `most` attempts under one key, from the first until `window` later.
+
+    `of` is one word for what is limited, for those who read that it was used up.
+    """
 
     key: str
     most: int
     window: timedelta
+    of: str = ""
 
 
 class Attempts(Protocol):
@@ -29,8 +33,11 @@ class Attempts(Protocol):
     async def check(self, limits: Sequence[Limit], /) -> Collection[Limit]:
         """Those under which something is counted; raises TooManyAttempts where one is used up."""
 
-    async def count(self, limits: Sequence[Limit], /) -> None:
-        """One more under each; raises TooManyAttempts where that is more than one of them allows."""
+    async def count(self, limits: Sequence[Limit], /) -> Collection[Limit]:
+        """One more under each; raises TooManyAttempts where that is more than one of them allows.
+
+        Returns those that allow no more after this one: so each is returned once while it is used up.
+        """
 
     async def take_back(self, limits: Sequence[Limit], /) -> None:
         """One less under each: what was counted did not happen."""

@@ -47,8 +47,8 @@ class Links(Repository[Link, LinkId], Protocol):
     async def lock_of(self, user_id: UserId, /) -> Collection[Link]:
         """The user's links, of which none can change or go before this transaction ends."""
 
-    async def remove_all(self, user_id: UserId, /) -> None:
-        """Removes every link of the user."""
+    async def remove_all(self, user_id: UserId, /, *, recording: Event) -> None:
+        """Removes every link of the user; the event is stored where there was one."""
 
     async def is_all_of_its_user(self, link: Link, /) -> bool:
         """Whether its user is nothing without it: no password, no other link, no workspace, and nothing that

@@ -64,6 +64,9 @@ class Expiry(Protocol):
     async def delete_sessions(self, most: int, /) -> int:
         """Those that ended or expired 30 days ago: until then they help to investigate a misuse."""
 
+    async def delete_audit(self, most: int, /) -> int:
+        """What is in the audit log for longer than it is kept."""
+
 
 type Clock = Callable[[], datetime]
 """The present instant, aware UTC."""

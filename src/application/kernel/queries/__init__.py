@@ -6,6 +6,7 @@ a row six times as expensive, and a page has a hundred of them.
 
 from dataclasses import dataclass
 
+from application.kernel.queries.audit import AuditQueries
 from application.kernel.queries.auth import AuthQueries
 from application.kernel.queries.identities import IdentityQueries
 from application.kernel.queries.invitations import InvitationQueries
@@ -18,6 +19,7 @@ from application.kernel.queries.workspaces import WorkspaceQueries
 class KernelQueries:
     """What can be asked of every service. An answer is what was committed when it was asked."""
 
+    audit: AuditQueries
     auth: AuthQueries
     users: UserQueries
     identities: IdentityQueries

@@ -126,7 +126,10 @@ class RefreshTokenReused(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PasswordChanged(Event):
+    """`reset` where a secret that was mailed was the proof, and not the password before."""
+
     user_id: UserId
+    reset: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,9 +139,9 @@ class Credential(Aggregate):
     id: UserId
     password_hash: str
 
-    def change(self, password_hash: str, *, at: datetime) -> Self:
+    def change(self, password_hash: str, *, at: datetime, reset: bool = False) -> Self:
         """With another password; not for the same one under other parameters."""
-        changed = PasswordChanged(at=at, user_id=self.id)
+        changed = PasswordChanged(at=at, user_id=self.id, reset=reset)
         return replace(self, password_hash=password_hash).recording(changed)
 
 

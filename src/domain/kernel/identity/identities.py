@@ -43,6 +43,13 @@ class IdentityUnlinked(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LinksRemoved(Event):
+    """All that a user had went at once, with the claim on an address that nobody had proved."""
+
+    user_id: UserId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Link(Aggregate):
     """A provider's account that is a user of ours: its issuer's name and its subject there."""
 

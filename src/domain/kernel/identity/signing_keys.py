@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import NewType
+from typing import NewType, Self
 from uuid import UUID
 
-from domain.kernel.aggregate import Aggregate
+from domain.kernel.aggregate import Aggregate, Event
 from domain.kernel.errors import Conflict, NotFound
 
 SigningKeyId = NewType("SigningKeyId", UUID)
@@ -32,6 +32,17 @@ class KeyInUse(Conflict):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SigningKeyAdded(Event):
+    kid: str
+    signs_from: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SigningKeyRemoved(Event):
+    kid: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SigningKey(Aggregate):
     """A key of the built-in provider. `number` counts them, so that two processes cannot both add the next.
 
@@ -45,6 +56,26 @@ class SigningKey(Aggregate):
     sealed: str
     created_at: datetime
     signs_from: datetime
+
+    @classmethod
+    def make(
+        cls, *, id: SigningKeyId, number: int, kid: str, sealed: str, at: datetime, ahead: timedelta
+    ) -> Self:
+        """One that is published `ahead` of its first signature."""
+        signs_from = at + ahead
+        return cls(
+            id=id,
+            number=number,
+            kid=kid,
+            sealed=sealed,
+            created_at=at,
+            signs_from=signs_from,
+            events=(SigningKeyAdded(at=at, kid=kid, signs_from=signs_from),),
+        )
+
+    def go(self, *, at: datetime) -> Self:
+        """The key with the fact that it ended."""
+        return self.recording(SigningKeyRemoved(at=at, kid=self.kid))
 
 
 class KeyState(StrEnum):

@@ -8,8 +8,10 @@ from datetime import UTC, datetime, timedelta
 import asyncpg
 import pytest
 
+from adapters.postgres.kernel.audit import PostgresAudit
 from adapters.postgres.kernel.connection.database import Database
 from adapters.postgres.kernel.identity.attempts import PostgresAttempts
+from application.kernel.identity.failures import Failures
 from application.kernel.identity.known_devices import KnownDevices
 from application.kernel.identity.password_login import PasswordLogin
 from application.kernel.identity.secret_tokens import fingerprint
@@ -40,7 +42,7 @@ from kernel.world.builders import (
     reauthenticated,
     store,
 )
-from kernel.world.fakes import FakePasswordHasher, FakeSeal, FakeTokenIssuer
+from kernel.world.fakes import FakePasswordHasher, FakePseudonyms, FakeSeal, FakeTokenIssuer
 from kernel.world.people import CLIENT, EMAIL, PASSWORD
 from kernel.world.refusals import refused
 
@@ -66,16 +68,28 @@ def attempts(database: Database, clock: Callable[[], datetime]) -> PostgresAttem
 
 
 @pytest.fixture
-def login(
+def failures(database: Database, clock: Callable[[], datetime]) -> Failures:
+    return Failures(PostgresAudit(database, clock), FakePseudonyms())
+
+
+@pytest.fixture
+def login(  # noqa: PLR0917 (fixtures come by position)
     run: Runner[UnitOfWork],
     queries: Queries,
     passwords: FakePasswordHasher,
     sessions: TokenSessions,
     attempts: PostgresAttempts,
+    failures: Failures,
 ) -> PasswordLogin:
-    devices = KnownDevices(FakeSeal(), lambda: datetime.now(UTC))
     return PasswordLogin(
-        run, queries.auth, passwords, sessions, attempts, devices=devices, service_name="Loomworks"
+        run,
+        queries.auth,
+        passwords,
+        sessions,
+        attempts,
+        devices=KnownDevices(FakeSeal(), lambda: datetime.now(UTC)),
+        failures=failures,
+        service_name="Loomworks",
     )
 
 
@@ -183,7 +197,7 @@ async def test_logging_out_everywhere_beats_a_refresh_at_the_same_instant(
 
 
 @pytest.mark.usefixtures("ada")
-async def test_a_log_in_takes_three_statements_and_so_does_a_failed_one(
+async def test_a_log_in_takes_three_statements_and_a_failed_one_the_audit_log_s_as_well(
     login: PasswordLogin, recorded: Recorded
 ) -> None:
     with suppress(WrongCredentials):
@@ -195,7 +209,7 @@ async def test_a_log_in_takes_three_statements_and_so_does_a_failed_one(
     async with recorded() as sent:
         with suppress(WrongCredentials):
             await log_in(login, password="guess")
-    assert len(sent) == 3, sent  # attempts, credential, attempts
+    assert len(sent) == 4, sent  # attempts, credential, audit, attempts
 
 
 # ── what is kept ─────────────────────────────────────────────────────────────────────────────────

@@ -37,7 +37,7 @@ from sqlalchemy.types import TypeEngine
 from adapters.postgres.kernel.connection.database import Statement
 from adapters.postgres.kernel.discovery import repositories_of
 from adapters.postgres.kernel.tables.mapping import column_names, differences, loader
-from adapters.postgres.kernel.tables.repository import PostgresRepository
+from adapters.postgres.kernel.tables.repository import PostgresRepository, Recording
 from adapters.postgres.kernel.tables.schema import metadata, version
 from application.kernel.unit_of_work import Begin
 from domain.kernel.aggregate import Aggregate
@@ -206,7 +206,7 @@ def test_a_statement_that_changes_an_aggregate_raises_its_version() -> None:
     aggregates = {kind.table.name for kind in repositories()}
     updates = 0
     for kind in repositories():
-        for statement in _statements_of(importlib.import_module(kind.__module__)) | {kind._save}:
+        for statement in _statements_of(importlib.import_module(kind.__module__), kind._save):
             for table in re.findall(r"UPDATE (\w+) SET", statement.sql):
                 if table in aggregates and not statement.sql.startswith(UNSEEN):
                     assert re.search(rf"version=\({table}\.version \+ ", statement.sql), statement.sql
@@ -214,8 +214,13 @@ def test_a_statement_that_changes_an_aggregate_raises_its_version() -> None:
     assert updates > len(aggregates)
 
 
-def _statements_of(module: ModuleType) -> set[Statement]:
-    return {thing for thing in vars(module).values() if isinstance(thing, Statement)}
+def _statements_of(module: ModuleType, *more: Recording) -> set[Statement]:
+    found = [*vars(module).values(), *more]
+    recordings = [thing for thing in found if isinstance(thing, Recording)]
+    return {
+        *(thing for thing in found if isinstance(thing, Statement)),
+        *(statement for each in recordings for statement in (each.statement, each.audited)),
+    }
 
 
 @pytest.mark.parametrize(

@@ -378,7 +378,8 @@ COMMANDS: dict[str, tuple[int, Operation]] = {
     ),
     # token
     "request_password_reset": (1, lambda it: it.run(request_password_reset, email=an_email())),
-    # token, user, credential; credential, sessions, links, their claim on others, user, token, mailed tokens
+    # token, user, credential; credential, sessions, lock of the links, links, their claim on others, user,
+    # token, mailed tokens
     "reset_password": (12, lambda it: it.run(reset_password, token="reset", password_hash="$2")),
     # user, token
     "request_email_verification": (2, lambda it: it.run(request_email_verification, it.claimant)),

@@ -1,6 +1,6 @@
 """One transaction on one connection, begun when it has to be."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -9,8 +9,11 @@ import asyncpg
 
 from adapters.postgres.kernel.connection.database import Connection, Statement
 from adapters.postgres.kernel.connection.errors import NO_CONFLICTS, Conflicts
+from application.kernel.audit import Trail
+from application.kernel.ports.audit import Note
 from application.kernel.ports.world import WorldError
 from application.kernel.unit_of_work import Seen
+from domain.kernel.aggregate import Event
 from domain.kernel.errors import DomainError, Stale
 
 if TYPE_CHECKING:
@@ -19,7 +22,8 @@ if TYPE_CHECKING:
     from adapters.postgres.kernel.connection.sessions import LentSession
 
 
-def _stale() -> DomainError:
+def stale() -> DomainError:
+    """What it means that there was no row to change, unless somebody says otherwise."""
     return Stale("Read it again and repeat your change.")
 
 
@@ -43,11 +47,13 @@ class Transaction:
     and after every change here it reads its objects again, so each sees what the other has done.
     """
 
-    __slots__ = ("_begun", "_connection", "_held", "_lent", "seen")
+    __slots__ = ("_begun", "_connection", "_held", "_lent", "_notes", "_trail", "seen")
 
-    def __init__(self, connection: Connection, *, seen: Seen | None = None) -> None:
+    def __init__(self, connection: Connection, *, trail: Trail, seen: Seen | None = None) -> None:
         """`seen` is told of each aggregate that a repository reads."""
         self._connection = connection
+        self._trail = trail
+        self._notes: list[Note] = []
         self.seen = seen
         self._begun = False
         self._held: _Change | None = None
@@ -89,7 +95,7 @@ class Transaction:
         values: Mapping[str, Any],
         *,
         conflicts: Conflicts = NO_CONFLICTS,
-        otherwise: Callable[[], DomainError | WorldError] = _stale,
+        otherwise: Callable[[], DomainError | WorldError] = stale,
     ) -> None:
         """A statement that changes one row and returns something for it.
 
@@ -115,6 +121,12 @@ class Transaction:
         await self._run_held()
         await self._flush()
 
+    def note(self, events: Iterable[Event]) -> Sequence[Note]:
+        """What of these goes into the audit log, by a statement of this transaction."""
+        notes = self._trail.notes(events)
+        self._notes += notes
+        return notes
+
     async def commit(self) -> None:
         """Raises what the last changes met. When the connection is lost here, the outcome is unknown."""
         await self._run_held()
@@ -129,6 +141,7 @@ class Transaction:
             raise RuntimeError(
                 "Nothing was committed: an error that had ended the transaction was caught inside of it."
             )
+        self._trail.committed(self._notes)
 
     async def roll_back(self) -> None:
         self._held = None

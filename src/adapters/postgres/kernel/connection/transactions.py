@@ -10,6 +10,7 @@ from adapters.postgres.kernel.connection.database import Database, RawConnection
 from adapters.postgres.kernel.connection.transaction import Transaction
 from adapters.postgres.kernel.discovery import Repositories, answers_to
 from adapters.postgres.kernel.idempotency import PostgresKeptAnswers
+from application.kernel.audit import Trail
 from application.kernel.ports.storing import Clock
 from application.kernel.unit_of_work import KernelUnitOfWork, Seen
 
@@ -25,9 +26,14 @@ class PostgresTransactions[U: KernelUnitOfWork]:
         repositories: Repositories,
         *,
         answers_kept: timedelta = timedelta(hours=24),
+        trail: Trail | None = None,
     ) -> None:
-        """`repositories` makes each collection that `unit_of_work` names."""
+        """`repositories` makes each collection that `unit_of_work` names.
+
+        `trail` says what goes into the audit log: by default what the kernel's table says.
+        """
         self._database = database
+        self._trail = trail or Trail()
         self._clock = clock
         self._unit_of_work = unit_of_work
         self._answers = answers_to(get_type_hints(unit_of_work)["ask"])
@@ -39,7 +45,7 @@ class PostgresTransactions[U: KernelUnitOfWork]:
 
     def open(self) -> AbstractAsyncContextManager[Transaction]:
         """The transaction by itself, for more than a use case."""
-        return _Open(self._database, None)
+        return _Open(self._database, self._trail, None)
 
     def unit_of_work(self, transaction: Transaction) -> U:
         """The repositories on a transaction, at this instant."""
@@ -58,16 +64,18 @@ class PostgresTransactions[U: KernelUnitOfWork]:
 class _Open(AbstractAsyncContextManager[Transaction]):
     """A block with a transaction. Classes, because every change enters one, and generators cost more."""
 
-    __slots__ = ("_database", "_raw", "_seen", "_transaction")
+    __slots__ = ("_database", "_raw", "_seen", "_trail", "_transaction")
 
-    def __init__(self, database: Database, seen: Seen | None) -> None:
+    def __init__(self, database: Database, trail: Trail, seen: Seen | None) -> None:
         self._database = database
+        self._trail = trail
         self._seen = seen
 
     @override
     async def __aenter__(self) -> Transaction:
         self._raw: RawConnection = await self._database.take()
-        self._transaction = Transaction(self._database.connected(self._raw), seen=self._seen)
+        connection = self._database.connected(self._raw)
+        self._transaction = Transaction(connection, trail=self._trail, seen=self._seen)
         return self._transaction
 
     @override
@@ -106,7 +114,7 @@ class _Block[U: KernelUnitOfWork](AbstractAsyncContextManager[U]):
 
     def __init__(self, transactions: PostgresTransactions[U], seen: Seen | None) -> None:
         self._transactions = transactions
-        self._open = _Open(transactions._database, seen)  # noqa: SLF001 (of this module)
+        self._open = _Open(transactions._database, transactions._trail, seen)  # noqa: SLF001 (of this module)
 
     @override
     async def __aenter__(self) -> U:

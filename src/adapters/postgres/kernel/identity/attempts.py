@@ -54,6 +54,7 @@ _swept = (
     .where(attempts.c.expires_at <= _now, ~(attempts.c.key == any_(_keys)))
     .limit(literal_column(str(_SWEPT)))
     .with_for_update(skip_locked=True)
+    .cte("over")  # found once; a subquery might be run again for each row, and with it the limit
 )
 _COUNT = Statement(
     _adding.on_conflict_do_update(
@@ -64,7 +65,7 @@ _COUNT = Statement(
         },
     )
     .returning(attempts.c.key, attempts.c.count, attempts.c.expires_at)
-    .add_cte(delete(attempts).where(attempts.c.key.in_(_swept)).cte("swept"))
+    .add_cte(delete(attempts).where(attempts.c.key.in_(select(_swept.c.key))).cte("swept"))
 )
 _counted = (
     select(attempts.c.key)
@@ -94,11 +95,13 @@ class PostgresAttempts:
         counted = {row["key"] for row in rows}
         return [limit for limit in limits if limit.key in counted]
 
-    async def count(self, limits: Sequence[Limit], /) -> None:
+    async def count(self, limits: Sequence[Limit], /) -> Collection[Limit]:
         now = self._clock()
         ends = [now + limit.window for limit in limits]
         rows = await self._database.fetch(_COUNT, {**_named(limits), "ends": ends, "now": now})
         _ensure(limits, rows, now=now, room_for=0)
+        counts = {row["key"]: row["count"] for row in rows}
+        return [limit for limit in limits if counts[limit.key] == limit.most]
 
     async def take_back(self, limits: Sequence[Limit], /) -> None:
         await self._database.fetch(_TAKE_BACK, {**_named(limits), "now": self._clock()})

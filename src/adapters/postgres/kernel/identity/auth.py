@@ -34,7 +34,6 @@ from sqlalchemy.dialects.postgresql import ARRAY
 
 from adapters.postgres.kernel.connection.database import Statement
 from adapters.postgres.kernel.connection.errors import Conflicts
-from adapters.postgres.kernel.outbox.events import event_values, recording
 from adapters.postgres.kernel.tables.mapping import column_names, loader
 from adapters.postgres.kernel.tables.paging import Listing, by_time
 from adapters.postgres.kernel.tables.queries import PostgresQueries
@@ -153,17 +152,15 @@ class PostgresSessions(PostgresRepository[Session, SessionId], Sessions):
 
     @override
     async def add_by_password(self, session: Session, /, *, password_hash: str) -> Session:
-        values = self._values(session) | {"password_hash": password_hash}
-        await self._transaction.change(_ADD_BY_PASSWORD, values, otherwise=WrongCredentials)
+        await self._write(_ADD_BY_PASSWORD, session, otherwise=WrongCredentials, password_hash=password_hash)
         return replace(session, events=())
 
     @override
     async def end_all(
         self, user_id: UserId, /, *, at: datetime, but: SessionId | None = None, event: Event | None = None
     ) -> None:
-        values = {"user": user_id, "at": at, "but": but, "id": user_id}
-        events = event_values(() if event is None else (event,))
-        await self._transaction.change(_END_ALL, values | events)
+        values = {"id": user_id, "user": user_id, "at": at, "but": but}
+        await self._record(_END_ALL, values, [] if event is None else [event])
 
     @override
     async def end_oldest(self, user_id: UserId, /, *, keeping: int, at: datetime) -> None:
@@ -207,7 +204,9 @@ _ended = (
 )
 _any_ended = select(literal_column("1").label("version")).where(exists(select(_ended.c.id))).cte("any_ended")
 # A row also where none was open.
-_END_ALL = Statement(select(func.count()).select_from(_ended).add_cte(recording(_any_ended)))
+_END_ALL = with_events(
+    select(func.count().label("version")).select_from(_ended).cte("changed"), where=_any_ended
+)
 
 _TAKE_TURNS = Statement(
     select(func.pg_advisory_xact_lock(func.hashtextextended(cast(bindparam("user", type_=Uuid), Text), 0)))

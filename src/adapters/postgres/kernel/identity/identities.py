@@ -27,12 +27,13 @@ from adapters.postgres.kernel.identity.auth import one_time_tokens, sessions
 from adapters.postgres.kernel.tables.mapping import column_names, loader
 from adapters.postgres.kernel.tables.paging import Listing, by_time
 from adapters.postgres.kernel.tables.queries import PostgresQueries
-from adapters.postgres.kernel.tables.repository import PostgresRepository
+from adapters.postgres.kernel.tables.repository import PostgresRepository, with_events
 from adapters.postgres.kernel.tables.schema import instant, key, metadata, text, version
 from adapters.postgres.kernel.users import users
 from application.kernel.paging import Page, PageRequest, Sort
 from application.kernel.ports.sessions import Links
 from application.kernel.queries.identities import IdentityQueries, KnownSession, KnownUser, LinkView
+from domain.kernel.aggregate import Event
 from domain.kernel.identity.auth import SessionId
 from domain.kernel.identity.identities import Link, LinkedElsewhere, LinkId, LinkNotFound
 from domain.kernel.users import UNNAMED, UserId, UserNotFound
@@ -68,8 +69,9 @@ class PostgresLinks(PostgresRepository[Link, LinkId], Links):
         return [self._read(row) for row in rows]
 
     @override
-    async def remove_all(self, user_id: UserId, /) -> None:
-        await self._transaction.change(_REMOVE_ALL, {"user_id": user_id})
+    async def remove_all(self, user_id: UserId, /, *, recording: Event) -> None:
+        if await self.lock_of(user_id):
+            await self._record(_REMOVE_ALL, {"id": user_id, "user_id": user_id}, [recording])
 
     @override
     async def is_all_of_its_user(self, link: Link, /) -> bool:
@@ -86,11 +88,8 @@ _OF = PostgresLinks.selecting(lambda query: query.where(*_THE_ONE))
 _LOCK_OF = PostgresLinks.selecting(
     lambda query: query.where(links.c.user_id == bindparam("user_id")).order_by(links.c.id).with_for_update()
 )
-_REMOVE_ALL = Statement(
-    select(func.count()).select_from(
-        delete(links).where(links.c.user_id == bindparam("user_id")).returning(links.c.id).cte("removed")
-    )
-)
+_removed = delete(links).where(links.c.user_id == bindparam("user_id")).returning(links.c.id).cte("removed")
+_REMOVE_ALL = with_events(select(func.count().label("version")).select_from(_removed).cte("changed"))
 _LOCK_USER = Statement(select(users.c.id).where(users.c.id == bindparam("user_id")).with_for_update())
 
 

@@ -1,11 +1,11 @@
 """A repository on one table, and all that repositories have in common.
 
-Adding, saving and removing are one statement each: the row and its events in a data-modifying CTE.
-Their shapes are fixed, so each class compiles them once, when it is defined.
+Adding, saving and removing are one statement each: the row, its events, and what of these goes into the audit
+log, in data-modifying CTEs. Their shapes are fixed, so each class compiles them once, when it is defined.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, override
 
 import asyncpg
@@ -14,11 +14,13 @@ from sqlalchemy.sql import Select
 
 from adapters.postgres.kernel.connection.database import Statement
 from adapters.postgres.kernel.connection.errors import NO_CONFLICTS, Conflicts
-from adapters.postgres.kernel.connection.transaction import Transaction
+from adapters.postgres.kernel.connection.transaction import Transaction, stale
+from adapters.postgres.kernel.outbox.audited import audit_values, auditing
 from adapters.postgres.kernel.outbox.events import event_values, recording
 from adapters.postgres.kernel.tables.mapping import column_names, differences, loader
-from domain.kernel.aggregate import Aggregate
-from domain.kernel.errors import NotFound
+from application.kernel.ports.world import WorldError
+from domain.kernel.aggregate import Aggregate, Event
+from domain.kernel.errors import DomainError, NotFound
 
 
 class PostgresRepository[A: Aggregate, Id]:
@@ -36,9 +38,9 @@ class PostgresRepository[A: Aggregate, Id]:
     _names: ClassVar[Sequence[str]]
     _load: "ClassVar[staticmethod[[asyncpg.Record | Sequence[Any]], Any]]"
     _get: ClassVar[Statement]
-    _add: ClassVar[Statement]
-    _save: ClassVar[Statement]
-    _remove: ClassVar[Statement]
+    _add: ClassVar["Recording"]
+    _save: ClassVar["Recording"]
+    _remove: ClassVar["Recording"]
 
     @override
     def __init_subclass__(cls) -> None:
@@ -94,23 +96,59 @@ class PostgresRepository[A: Aggregate, Id]:
             self._transaction.seen(found)
         return found
 
-    async def _write(self, statement: Statement, aggregate: A) -> None:
-        await self._transaction.change(statement, self._values(aggregate), conflicts=self.conflicts)
+    async def _write(
+        self,
+        recording: "Recording",
+        aggregate: A,
+        *,
+        conflicts: Conflicts | None = None,
+        otherwise: Callable[[], DomainError | WorldError] = stale,
+        **more: Any,  # noqa: ANN401 (what the statement binds beside)
+    ) -> None:
+        """Changes the aggregate's row and stores its events; raises the conflicts, and `otherwise`."""
+        values = {name: getattr(aggregate, name) for name in self._names} | more
+        conflicts = self.conflicts if conflicts is None else conflicts
+        await self._record(recording, values, aggregate.events, conflicts=conflicts, otherwise=otherwise)
+
+    async def _record(
+        self,
+        recording: "Recording",
+        values: Mapping[str, Any],
+        events: Sequence[Event],
+        *,
+        conflicts: Conflicts = NO_CONFLICTS,
+        otherwise: Callable[[], DomainError | WorldError] = stale,
+    ) -> None:
+        """Changes a row, and stores the events of the aggregate whose `id` is in `values`."""
+        notes = self._transaction.note(events)
+        bound = {**values, **event_values(events)}
+        statement = recording.statement
+        if notes:
+            statement, bound = recording.audited, bound | audit_values(notes)
+        await self._transaction.change(statement, bound, conflicts=conflicts, otherwise=otherwise)
 
     async def _record_events(self, aggregate: A) -> None:
         """Stores the events of an aggregate whose row the ORM's session writes, once that is flushed."""
         if aggregate.events:
             await self._write(_RECORD_EVENTS, aggregate)
 
-    def _values(self, aggregate: A) -> dict[str, Any]:
-        """What the statements bind: the row, and its events."""
-        values = {name: getattr(aggregate, name) for name in self._names}
-        return values | event_values(aggregate.events)
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """A change of one row with its events, and the same for events that go into the audit log as well.
+
+    They are two, so that a change of which nothing is written down there is no dearer for it.
+    """
+
+    statement: Statement
+    audited: Statement
 
 
-def with_events(changed: CTE) -> Statement:
-    """A change of one row, and its events where there was one."""
-    return Statement(select(changed.c.version).add_cte(recording(changed)))
+def with_events(changed: CTE, *, where: CTE | None = None) -> Recording:
+    """A change of one row, and its events where there was one; or where `where` has a row."""
+    happened = changed if where is None else where
+    change = select(changed.c.version).add_cte(recording(happened))
+    return Recording(Statement(change), Statement(change.add_cte(auditing(happened))))
 
 
 _RECORD_EVENTS = with_events(select(literal_column("1").label("version")).cte("changed"))

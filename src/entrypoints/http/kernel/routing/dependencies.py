@@ -31,6 +31,7 @@ from entrypoints.http.kernel.document.documentation import COOKIE_SCHEME, REAUTH
 from entrypoints.http.kernel.identity.cookies import CSRF_HEADER, SESSION, check_forgery, check_origin
 from entrypoints.http.kernel.server.readiness import Readiness
 from entrypoints.kernel.container import KernelContainer
+from entrypoints.kernel.security_log import SecurityLog
 from entrypoints.kernel.settings import KernelSettings
 
 type Document = Mapping[str, Any]
@@ -57,6 +58,7 @@ class Provided:
     answer_seal: Seal
     origins: frozenset[str]
     clock: Clock
+    security_log: SecurityLog
     readiness: Readiness
     public_keys: Callable[[], Awaitable[Document]]
     provider_metadata: Callable[[str], Awaitable[Document]]
@@ -80,6 +82,7 @@ def provide(app: FastAPI, container: KernelContainer) -> None:
         answer_seal=container.answer_seal(),
         origins=container.settings().browser_origins,
         clock=container.clock(),
+        security_log=container.security_log(),
         readiness=Readiness(
             {
                 "database": database.ping,

@@ -12,10 +12,10 @@ from starlette.routing import BaseRoute, Match
 from starlette.types import Scope
 
 from application.kernel.ports.world import Contention, TimedOut, Unavailable
-from domain.kernel.errors import Invalid, Limited, Unauthenticated
+from domain.kernel.errors import Forbidden, Invalid, Limited, Unauthenticated
 from entrypoints.http.kernel.identity.well_known import resource_metadata
 from entrypoints.http.kernel.routing.answers import Answer, Header
-from entrypoints.http.kernel.routing.dependencies import settings_of
+from entrypoints.http.kernel.routing.dependencies import provided, settings_of
 from entrypoints.http.kernel.routing.field_errors import FieldError, field_errors, pointer
 from entrypoints.http.kernel.routing.paths import variable
 from entrypoints.http.kernel.routing.problems import (
@@ -59,8 +59,19 @@ async def answer_error(request: Request, error: Exception) -> Answer:
     return problem(scope, kind, detail, errors=errors, headers=headers)
 
 
+async def answer_forbidden(request: Request, error: Forbidden) -> Answer:
+    """The answer to whoever wanted what they may not do, which goes into the log (OWASP ASVS 5.0 16.3.2)."""
+    provided(request).security_log.denied(request.scope.get("user_id"), kind_of(type(error)).code)
+    return await answer_error(request, error)
+
+
 HANDLERS: Mapping[int | type[Exception], Callable[[Request, Any], Coroutine[Any, Any, Response]]] = (
-    MappingProxyType(dict.fromkeys((*STATUS, HTTPException, RequestValidationError), answer_error))
+    MappingProxyType(
+        {
+            **dict.fromkeys((*STATUS, HTTPException, RequestValidationError), answer_error),
+            Forbidden: answer_forbidden,
+        }
+    )
 )
 """Whatever is not in here is a defect."""
 
