@@ -149,7 +149,9 @@ def strip(copy: Copy) -> None:
     for name, text in OWN.items():
         copy.write(name, text)
     worker = copy.read("src/entrypoints/worker.py")
-    worker = re.sub(r"^from (application\.reactions|domain\.\w+) import .*\n", "", worker, flags=re.MULTILINE)
+    worker = re.sub(
+        r"^from (application\.reactions|domain(\.kernel)?\.\w+) import .*\n", "", worker, flags=re.MULTILINE
+    )
     worker = re.sub(
         r"REACTIONS: Sequence\[Row\] = \[.*?\]\n", "REACTIONS: Sequence[Row] = []\n", worker, flags=re.DOTALL
     )

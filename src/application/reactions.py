@@ -6,6 +6,7 @@ and by then the world may have moved on: what it needs can be gone.
 
 from application.kernel.ports.events import Delivery
 from application.unit_of_work import UnitOfWork
+from domain.kernel.users import UserDeleted
 from domain.notifications import Kind, Notification, NotificationId
 from domain.tasks import TaskAssigned, TaskNotFound
 
@@ -30,3 +31,12 @@ async def notify_assignee(uow: UnitOfWork, delivery: Delivery[TaskAssigned]) -> 
             created_at=event.at,
         )
     )
+
+
+async def forget_user(uow: UnitOfWork, delivery: Delivery[UserDeleted]) -> None:
+    """Removes what is here for a deleted user alone: what they were told.
+
+    Their tasks and comments are others' work too, and stay; the kernel shows them as a deleted user's. A
+    table of this service that has personal data of users gets a line here.
+    """
+    await uow.notifications.remove_of(delivery.event.user_id)

@@ -6,7 +6,8 @@
 import asyncio
 from collections.abc import Sequence
 
-from application.reactions import notify_assignee
+from application.reactions import forget_user, notify_assignee
+from domain.kernel.users import UserDeleted
 from domain.tasks import TaskAssigned
 from entrypoints.container import Container
 from entrypoints.kernel.logging import configure_logging
@@ -16,6 +17,7 @@ from entrypoints.settings import Settings
 
 REACTIONS: Sequence[Row] = [
     when(TaskAssigned, notify_assignee),
+    when(UserDeleted, forget_user),
 ]
 
 JOBS: Sequence[Periodic] = []

@@ -8,8 +8,9 @@ from application.kernel.run import Runner
 from application.kernel.unit_of_work import Begin
 from application.queries import Queries
 from application.queries.notifications import NotificationFilter
-from application.reactions import notify_assignee
+from application.reactions import forget_user, notify_assignee
 from application.unit_of_work import UnitOfWork
+from domain.kernel.users import UserDeleted
 from domain.tasks import TaskAssigned
 from entrypoints.kernel.worker import table
 from entrypoints.worker import JOBS, REACTIONS
@@ -18,7 +19,7 @@ from kernel.world.builders import a_team, store
 
 
 def test_this_is_what_this_service_s_events_cause() -> None:
-    assert table(REACTIONS) == {TaskAssigned: [notify_assignee]}
+    assert table(REACTIONS) == {TaskAssigned: [notify_assignee], UserDeleted: [forget_user]}
 
 
 def test_this_service_has_no_jobs_beside_the_kernel_s() -> None:

@@ -3,16 +3,19 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import override
 
 from application.commands.notifications import mark_notification
 from application.kernel.paging import PageRequest, Sort
 from application.queries.notifications import NotificationFilter, NotificationView
+from application.unit_of_work import Notifications
 from domain.kernel.aggregate import Aggregate, new_id
 from domain.kernel.users import UserId
 from domain.kernel.workspaces import WorkspaceId
 from domain.notifications import Kind, Notification, NotificationId, NotificationNotFound
 from domain.tasks import TaskId
 from kernel.world.builders import NOW, a_user, a_user_id, a_workspace, a_workspace_id
+from kernel.world.fakes import MemoryRepository
 from kernel.world.resources import Example, Listed, Matrix, Places, Row, Statements, World, json, oneself
 from resources import tasks
 from resources.tasks import a_task, a_task_id
@@ -39,6 +42,13 @@ def a_notification(
         created_at=created_at,
         read_at=read_at,
     )
+
+
+class MemoryNotifications(MemoryRepository[Notification, NotificationId], Notifications):
+    @override
+    async def remove_of(self, user_id: UserId, /) -> None:
+        for row in [row for row in self._rows.values() if row.user_id == user_id]:
+            await self.remove(row)
 
 
 LATER = NOW + timedelta(days=1, hours=2, minutes=3, seconds=4, microseconds=5)

@@ -20,6 +20,8 @@ export const PROBLEM_CODES = [
     "preflight-refused",
     /** 400: This grant type is not supported. */
     "unsupported-grant-type",
+    /** 401: The account was deleted after this token was issued; log in again to have a new one. */
+    "deleted-meanwhile",
     /** 401: The code has been used, has expired, or does not go with this verifier; log in again. */
     "exchange-refused",
     /** 401: The client is unknown, or its secret is wrong. */
@@ -94,6 +96,8 @@ export const PROBLEM_CODES = [
     "method-not-allowed",
     /** 408: The request did not arrive in time. */
     "request-timed-out",
+    /** 409: The account has been deleted; that cannot be undone. */
+    "account-deleted",
     /** 409: This address already has an open invitation. */
     "already-invited",
     /** 409: This person is already a member. */

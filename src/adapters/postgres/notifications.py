@@ -2,7 +2,7 @@
 
 from typing import ClassVar, override
 
-from sqlalchemy import Boolean, Column, ForeignKey, Index, Table, Uuid, bindparam, select
+from sqlalchemy import Boolean, Column, ForeignKey, Index, Table, Uuid, bindparam, delete, func, select
 
 from adapters.postgres.kernel.connection.database import Statement
 from adapters.postgres.kernel.connection.errors import Conflicts
@@ -17,6 +17,7 @@ from adapters.postgres.kernel.workspaces import workspaces
 from adapters.postgres.tasks import tasks
 from application.kernel.paging import Page, PageRequest, Sort
 from application.queries.notifications import NotificationFilter, NotificationQueries, NotificationView
+from application.unit_of_work import Notifications
 from domain.kernel.users import UserId
 from domain.notifications import Kind, Notification, NotificationId, NotificationNotFound
 from domain.tasks import TaskNotFound
@@ -41,13 +42,26 @@ notifications = Table(
 )
 
 
-class PostgresNotifications(PostgresRepository[Notification, NotificationId]):
+class PostgresNotifications(PostgresRepository[Notification, NotificationId], Notifications):
     table, entity, missing = notifications, Notification, NotificationNotFound
     conflicts: ClassVar[Conflicts] = {
         "fk_notifications_task_id_tasks": TaskNotFound,
         "fk_notifications_workspace_id_workspaces": TaskNotFound,
     }
 
+    @override
+    async def remove_of(self, user_id: UserId, /) -> None:
+        await self._transaction.change(_REMOVE_OF, {"user_id": user_id})
+
+
+_removed = (
+    delete(notifications)
+    .where(notifications.c.user_id == bindparam("user_id"))
+    .returning(notifications.c.id)
+    .cte("removed")
+)
+# A row also where there was none.
+_REMOVE_OF = Statement(select(func.count()).select_from(_removed))
 
 _VIEW = (
     select(

@@ -27,6 +27,8 @@ class GlobalRole(StrEnum):
 DISPLAY_NAME_MOST = 80
 UNNAMED = "User"
 """What somebody is called whose provider tells no name."""
+DELETED = "Deleted user"
+"""What somebody is called whose account is deleted."""
 EMAIL_MOST = 254  # RFC 5321 §4.5.3.1.3: 256 octets of path, less its angle brackets
 
 # What a browser's <input type="email"> accepts, with a dot in the host. Not all that RFC 5322 permits: no
@@ -44,6 +46,14 @@ class UserNotFound(NotFound, of=UserId):
 
 class Suspended(Unauthenticated):
     """The account is suspended."""
+
+
+class AccountDeleted(Conflict):
+    """The account has been deleted; that cannot be undone."""
+
+
+class DeletedMeanwhile(Unauthenticated):
+    """The account was deleted after this token was issued; log in again to have a new one."""
 
 
 class EmailTaken(Conflict):
@@ -131,6 +141,19 @@ class UserAbsorbed(Event):
     into: UserId
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserDeleted(Event):
+    """The account is deleted, and nothing personal is left of it in the kernel's tables.
+
+    `email` is the address that the person had verified, for the mail that tells them. `by` is who did it;
+    `None` is an operator at the service's console. A service's own tables follow by a reaction.
+    """
+
+    user_id: UserId
+    by: UserId | None
+    email: Email | None = None
+
+
 class ProfileChanges(TypedDict, total=False):
     """What of a profile can change; what is absent stays."""
 
@@ -168,6 +191,9 @@ class User(Aggregate):
     that it is theirs. One who has proved it has it alone; before that it is a claim, which several may make
     and which opens nothing (docs/decisions/0031). Another address is `pending_email` until it is proved as
     well: nobody logs in with it, and no password is reset by it (docs/decisions/0030).
+
+    Of a deleted account the id is left, for what refers to it, and that it is suspended for good, so that
+    whatever refuses a suspended user refuses it too (docs/decisions/0033).
     """
 
     id: UserId
@@ -178,6 +204,7 @@ class User(Aggregate):
     roles: tuple[GlobalRole, ...] = ()
     created_at: datetime
     suspended_at: datetime | None = None
+    deleted_at: datetime | None = None
 
     @classmethod
     def register(cls, *, id: UserId, email: str, display_name: str, at: datetime) -> Self:
@@ -278,29 +305,58 @@ class User(Aggregate):
         return replace(self, email=email, email_verified_at=at, pending_email=None).recording(changed)
 
     def suspend(self, *, by: UserId | None, at: datetime) -> Self:
-        """The same account, to which nobody gets in until it is restored; raises OwnAccount."""
+        """The same account, to which nobody gets in until it is restored.
+
+        Raises OwnAccount, AccountDeleted.
+        """
         self._ensure_not(by)
+        self._ensure_there()
         if self.suspended_at is not None:
             return self
         return replace(self, suspended_at=at).recording(UserSuspended(at=at, user_id=self.id, by=by))
 
     def restore(self, *, by: UserId | None, at: datetime) -> Self:
+        """The same account, to which its person gets in again; raises AccountDeleted."""
+        self._ensure_there()
         if self.suspended_at is None:
             return self
         return replace(self, suspended_at=None).recording(UserRestored(at=at, user_id=self.id, by=by))
 
     def change_roles(self, roles: Collection[GlobalRole], *, by: UserId | None, at: datetime) -> Self:
-        """With exactly these roles in the whole service; raises OwnAccount."""
+        """With exactly these roles in the whole service; raises OwnAccount, AccountDeleted."""
         self._ensure_not(by)
+        self._ensure_there()
         ordered = tuple(role for role in GlobalRole if role in roles)
         if ordered == self.roles:
             return self
         changed = RolesChanged(at=at, user_id=self.id, roles=ordered, by=by)
         return replace(self, roles=ordered).recording(changed)
 
+    def delete(self, *, by: UserId | None, at: datetime) -> Self:
+        """The account without all that is personal; only its id stays, and nobody gets in any more.
+
+        Raises AccountDeleted where that was done before.
+        """
+        self._ensure_there()
+        deleted = UserDeleted(at=at, user_id=self.id, by=by, email=self.verified_email)
+        return replace(
+            self,
+            email=None,
+            email_verified_at=None,
+            pending_email=None,
+            display_name=DELETED,
+            roles=(),
+            suspended_at=self.suspended_at or at,
+            deleted_at=at,
+        ).recording(deleted)
+
     def be_absorbed(self, *, into: UserId, at: datetime) -> Self:
         """The account with the fact that it ended as a part of another."""
         return self.recording(UserAbsorbed(at=at, user_id=self.id, into=into))
+
+    def _ensure_there(self) -> None:
+        if self.deleted_at is not None:
+            raise AccountDeleted
 
     def _ensure_not(self, by: UserId | None) -> None:
         if by == self.id:

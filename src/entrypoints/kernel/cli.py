@@ -173,12 +173,22 @@ def restore_user(account: Account) -> None:
     _operate(commands.restore_account, account=account)
 
 
+@user.command("delete")
+def delete_user(
+    account: Account, *, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False
+) -> None:
+    """Delete a user's account for good: name and address are gone, what others need stays."""
+    if not yes:
+        typer.confirm(f"Delete the account {account}? This cannot be undone.", abort=True)
+    _operate(commands.delete_account, account=account)
+
+
 def _operate[**P](
     use_case: Callable[Concatenate[KernelUnitOfWork, P], Awaitable[User]], *args: P.args, **kwargs: P.kwargs
 ) -> None:
     container = _container()
     changed = _finish(container, lambda: container.run()(use_case, *args, **kwargs))
-    state = "suspended" if changed.suspended_at else "active"
+    state = "deleted" if changed.deleted_at else "suspended" if changed.suspended_at else "active"
     print(f"{changed.email or changed.id}: {state}, roles: {', '.join(changed.roles) or 'none'}")
 
 

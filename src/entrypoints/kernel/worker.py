@@ -29,7 +29,7 @@ from domain.kernel.identity.auth import (
 )
 from domain.kernel.identity.identities import IdentityLinked, IdentityUnlinked
 from domain.kernel.invitations import MemberInvited
-from domain.kernel.users import EmailChanged, EmailChangeRequested, UserRegistered
+from domain.kernel.users import EmailChanged, EmailChangeRequested, UserDeleted, UserRegistered
 from entrypoints.kernel.container import KernelContainer, close
 
 log = structlog.get_logger("worker")
@@ -69,6 +69,7 @@ def kernel_reactions(mails: MailReactions) -> Sequence[Row]:
         when(UserRegistered, mails.verify_address),
         when(EmailChangeRequested, mails.tell_of_email_change, mails.verify_address),
         when(EmailChanged, mails.tell_former_address),
+        when(UserDeleted, mails.tell_of_deletion),
         when(EmailVerificationRequested, mails.verify_again),
         when(PasswordResetRequested, mails.reset_password),
         when(MemberInvited, mails.invite),

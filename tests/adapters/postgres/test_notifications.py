@@ -94,3 +94,19 @@ async def test_whoever_has_left_a_workspace_keeps_no_notification_of_it(
     assert page == Page(items=[], next=None, total=None)
     with refused(NotificationNotFound):
         await queries.notifications.get(team.member.user_id, notification.id)
+
+
+async def test_all_notifications_of_a_user_go_at_once_and_no_others(
+    begin: Begin[UnitOfWork], queries: Queries, team: Team
+) -> None:
+    task = a_task_of(team)
+    theirs = [a_notification_of(task, user_id=team.member.user_id) for _ in range(2)]
+    others = a_notification_of(task, user_id=team.owner.user_id, caused_by=team.member.user_id)
+    await store(begin, task, *theirs, others)
+    for _ in range(2):
+        async with begin() as uow:
+            await uow.notifications.remove_of(team.member.user_id)
+    page = await queries.notifications.page(team.member.user_id, NotificationFilter(), FIRST_PAGE)
+    assert page.items == []
+    left = await queries.notifications.page(team.owner.user_id, NotificationFilter(), FIRST_PAGE)
+    assert [each.id for each in left.items] == [others.id]

@@ -7,6 +7,7 @@ from uuid import UUID
 
 import pytest
 
+from application.kernel.commands.users import delete_own_account
 from application.kernel.identity.accounts import REFUSED, KnownAccounts, Linking
 from application.kernel.ports.callers import Caller, Claims
 from application.kernel.ports.world import Contention
@@ -14,7 +15,16 @@ from application.kernel.run import Runner
 from domain.kernel.errors import DomainError, Stale, Unauthenticated
 from domain.kernel.identity.auth import SessionEnded, SessionNotFound
 from domain.kernel.identity.identities import Link, LinkedElsewhere, NothingToLink
-from domain.kernel.users import UNNAMED, Email, EmailLost, EmailTaken, GlobalRole, Suspended, User
+from domain.kernel.users import (
+    UNNAMED,
+    DeletedMeanwhile,
+    Email,
+    EmailLost,
+    EmailTaken,
+    GlobalRole,
+    Suspended,
+    User,
+)
 from kernel.specimen.service import UnitOfWork
 from kernel.world.builders import (
     NOW,
@@ -135,6 +145,22 @@ async def test_a_suspended_user_is_refused_whoever_vouches_for_them(
 
 
 # ── other providers' ─────────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_token_from_before_the_account_was_deleted_is_refused_and_a_new_one_makes_a_new_user(
+    accounts: KnownAccounts,
+    run: Runner[UnitOfWork],
+    transactions: MemoryTransactions[UnitOfWork],
+    clock: FakeClock,
+) -> None:
+    token = a_proof(issuer=KEYCLOAK)
+    user_id = (await accounts.recognise(token)).user_id
+    await run(delete_own_account, reauthenticated(user_id))
+    assert isinstance(await refusal_of(accounts, token), DeletedMeanwhile)
+    clock.advance(timedelta(seconds=1))
+    later = replace(token, issued_at=clock.now.timestamp())
+    assert (await accounts.recognise(later)).user_id != user_id
+    assert len(users_in(transactions)) == 2
 
 
 @pytest.mark.parametrize("at", [None, NOW.replace(microsecond=0)])

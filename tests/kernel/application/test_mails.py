@@ -28,13 +28,14 @@ from domain.kernel.identity.auth import (
 from domain.kernel.identity.identities import IdentityLinked, IdentityUnlinked, LinkId
 from domain.kernel.invitations import Invitation, MemberInvited
 from domain.kernel.memberships import Role
-from domain.kernel.users import Email, EmailChanged, EmailChangeRequested, User, UserRegistered
+from domain.kernel.users import Email, EmailChanged, EmailChangeRequested, User, UserDeleted, UserRegistered
 from kernel.specimen.service import UnitOfWork
 from kernel.world.builders import (
     NOW,
     a_one_time_token,
     a_proof,
     a_user,
+    a_user_id,
     a_workspace,
     an_invitation,
     store,
@@ -487,6 +488,15 @@ async def test_the_address_before_is_told_of_the_change_if_it_was_proved(
     event = EmailChanged(at=NOW, user_id=moving.id, formerly=formerly)
     await run(mails.tell_former_address, delivery_of(event))
     assert mailer.sent == ([LETTERS.email_changed(formerly)] if formerly else [])
+
+
+@pytest.mark.parametrize("email", [ADA, None])
+async def test_the_address_of_a_deleted_account_is_told_if_it_was_proved(
+    email: Email | None, run: Runner[UnitOfWork], mails: MailReactions, mailer: FakeMailer
+) -> None:
+    event = UserDeleted(at=NOW, user_id=a_user_id(), by=None, email=email)
+    await run(mails.tell_of_deletion, delivery_of(event))
+    assert mailer.sent == ([LETTERS.account_deleted(email)] if email else [])
 
 
 LINK = LinkId(uuid4())

@@ -27,7 +27,8 @@ from adapters.postgres.kernel.workspaces import PostgresWorkspaces
 from application.kernel.admission import NotPermitted
 from application.kernel.commands.invitations import accept_invitation, invite
 from application.kernel.commands.memberships import change_role, remove_member
-from application.kernel.commands.users import change_roles, suspend_user
+from application.kernel.commands.users import change_roles, delete_own_account, suspend_user
+from application.kernel.identity.identities import admit_stranger, link_identity
 from application.kernel.identity.secret_tokens import fingerprint
 from application.kernel.identity.sessions import TokenSessions, refresh_session
 from application.kernel.ports.events import Delivery
@@ -38,6 +39,9 @@ from application.kernel.unit_of_work import Begin, KernelUnitOfWork
 from domain.kernel.aggregate import Aggregate, Event, new_id
 from domain.kernel.errors import DomainError, NotFound, Stale
 from domain.kernel.identity.auth import (
+    DELETION_REMEMBERED,
+    OneTimeToken,
+    OneTimeTokenId,
     OneTimeTokenNotFound,
     OtherSessionsEnded,
     Purpose,
@@ -62,6 +66,7 @@ from kernel.world.builders import (
     a_link,
     a_membership,
     a_one_time_token,
+    a_proof,
     a_session,
     a_signing_key,
     a_team,
@@ -73,6 +78,7 @@ from kernel.world.builders import (
     address_of,
     an_email,
     an_invitation,
+    reauthenticated,
     repository_of,
     store,
 )
@@ -132,6 +138,7 @@ def user_example() -> Example:
         roles=(GlobalRole.SUPPORT, GlobalRole.ADMIN),
         created_at=LATER,
         suspended_at=LATER,
+        deleted_at=LATER,
     )
     changed = replace(
         user,
@@ -141,6 +148,7 @@ def user_example() -> Example:
         display_name="Augusta",
         roles=(),
         suspended_at=None,
+        deleted_at=None,
     )
     return Example((), user, changed, UserNotFound)
 
@@ -1001,6 +1009,81 @@ async def test_the_owners_come_sorted_by_id_and_from_their_workspace_only(
         assert list(await uow.memberships.lock_owners(a_workspace_id())) == []
     everybody = [team.memberships[Role.OWNER], *owners]
     assert locked == sorted(everybody, key=lambda membership: membership.id)
+
+
+async def test_a_users_memberships_are_locked_with_the_owners_of_what_they_own(
+    begin: Begin[UnitOfWork], team: Team
+) -> None:
+    user, owner = a_user(), a_user()
+    owned, other = a_workspace(), a_team()
+    of_user = [
+        a_membership(workspace_id=owned.id, user_id=user.id, role=Role.OWNER),
+        a_membership(workspace_id=team.workspace.id, user_id=user.id, role=Role.ADMIN),
+    ]
+    beside = [
+        a_membership(workspace_id=owned.id, user_id=owner.id, role=Role.OWNER),
+        a_membership(workspace_id=owned.id, user_id=team.member.user_id, role=Role.ADMIN),
+    ]
+    await store(begin, user, owner, owned, *other.aggregates, *reversed(of_user), *beside)
+    async with begin() as uow:
+        assert list(await uow.memberships.lock_of(user.id)) == sorted([*of_user, beside[0]], key=id_of)
+        assert list(await uow.memberships.lock_of(a_user_id())) == []
+
+
+async def test_of_two_owners_who_delete_their_accounts_at_the_same_instant_one_stays(
+    begin: Begin[UnitOfWork],
+) -> None:
+    run = Runner(begin)
+    for _ in range(5):
+        team, second = a_team(), a_user()
+        another = a_membership(workspace_id=team.workspace.id, user_id=second.id, role=Role.OWNER)
+        await store(begin, *team.aggregates, second, another)
+        outcomes = await asyncio.gather(
+            run(delete_own_account, reauthenticated(team.owner.user_id)),
+            run(delete_own_account, reauthenticated(second.id)),
+            return_exceptions=True,
+        )
+        assert {type(outcome) for outcome in outcomes} == {type(None), LastOwner}
+
+
+async def test_what_is_linked_while_an_account_is_deleted_belongs_to_nobody_who_is_gone(
+    begin: Begin[UnitOfWork],
+) -> None:
+    run = Runner(begin)
+    for _ in range(5):
+        ada = a_user(email_verified_at=NOW)
+        await store(begin, ada)
+        proof = a_proof(email=ada.email, email_verified=True)
+        outcomes = await asyncio.gather(
+            run(delete_own_account, reauthenticated(ada.id)),
+            run(admit_stranger, proof, email_trusted=True),
+            run(link_identity, reauthenticated(ada.id), a_proof()),
+            return_exceptions=True,
+        )
+        assert outcomes[0] is None
+        assert all(isinstance(outcome, User | Link | DomainError) for outcome in outcomes[1:]), outcomes
+        async with begin() as uow:
+            assert list(await uow.links.lock_of(ada.id)) == []
+
+
+async def test_what_marks_a_providers_account_takes_the_place_of_what_did_before(
+    begin: Begin[UnitOfWork],
+) -> None:
+    def mark(account_hash: str, at: datetime) -> OneTimeToken:
+        return OneTimeToken.deleted(id=OneTimeTokenId(new_id(at)), account_hash=account_hash, at=at)
+
+    one, another = a_token_hash(), a_token_hash()
+    async with begin() as uow:
+        await uow.one_time_tokens.add_or_replace([mark(one, NOW), mark(another, NOW)])
+    async with begin() as uow:
+        await uow.one_time_tokens.add_or_replace([mark(one, LATER)])
+    async with begin() as uow:
+        found = [await uow.one_time_tokens.with_token(each) for each in (one, another)]
+    assert [(each.created_at, each.user_id, each.purpose) for each in found] == [
+        (LATER, None, Purpose.DELETED),
+        (NOW, None, Purpose.DELETED),
+    ]
+    assert found[0].expires_at == LATER + DELETION_REMEMBERED
 
 
 async def test_of_two_owners_who_leave_at_the_same_instant_one_stays(begin: Begin[UnitOfWork]) -> None:

@@ -1,4 +1,4 @@
-"""People with an account: their address, their name, their roles, their suspension."""
+"""People with an account: their address, their name, their roles, their suspension, their deletion."""
 
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from domain.kernel.errors import Invalid
 from domain.kernel.text import line
 from domain.kernel.users import (
+    DELETED,
     DISPLAY_NAME_MOST,
+    AccountDeleted,
     Email,
     EmailChanged,
     EmailChangeRequested,
@@ -22,6 +24,7 @@ from domain.kernel.users import (
     Suspended,
     User,
     UserAbsorbed,
+    UserDeleted,
     UserEdited,
     UserRegistered,
     UserRestored,
@@ -405,3 +408,42 @@ def test_who_has_proved_it_or_has_none_has_nothing_to_prove() -> None:
     proved, without = a_user(email_verified_at=NOW), replace(a_user(), email=None)
     assert proved.verify_email(at=LATER) is proved
     assert without.verify_email(at=LATER) is without
+
+
+@pytest.mark.parametrize("verified_at", [NOW, None])
+@pytest.mark.parametrize("suspended_at", [NOW, None])
+def test_of_a_deleted_account_the_id_is_left_and_nobody_gets_in(
+    verified_at: datetime | None, suspended_at: datetime | None
+) -> None:
+    user = replace(
+        a_user(
+            email_verified_at=verified_at,
+            pending_email=Email("augusta@example.com"),
+            roles=(GlobalRole.ADMIN,),
+            suspended_at=suspended_at,
+        ),
+        version=3,
+    )
+    deleted = user.delete(by=None, at=LATER)
+    told = user.email if verified_at else None
+    assert deleted == User(
+        id=user.id,
+        email=None,
+        display_name=DELETED,
+        created_at=user.created_at,
+        suspended_at=suspended_at or LATER,
+        deleted_at=LATER,
+        version=3,
+        events=(UserDeleted(at=LATER, user_id=user.id, by=None, email=told),),
+    )
+    with refused(Suspended):
+        deleted.ensure_active()
+
+
+def test_what_is_deleted_stays_as_it_is() -> None:
+    deleted = a_user().delete(by=None, at=NOW)
+    for change in (deleted.delete, deleted.restore, deleted.suspend):
+        with refused(AccountDeleted):
+            change(by=None, at=LATER)
+    with refused(AccountDeleted):
+        deleted.change_roles([GlobalRole.ADMIN], by=None, at=LATER)

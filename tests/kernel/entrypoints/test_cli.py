@@ -302,7 +302,7 @@ async def test_a_suspended_user_is_in_no_session_until_restored_and_logged_in_an
 async def test_what_an_operator_does_is_written_down_as_theirs(
     cli: Run, empty_database_url: str, begin: Begin[UnitOfWork], queries: Queries
 ) -> None:
-    ada = a_user(email=Email("ada@example.com"))
+    ada = a_user(email=Email("ada@example.com"), email_verified_at=NOW)
     await store(begin, ada)
     await cli("user", "grant", "ada@example.com", "support", on=empty_database_url)
     await cli("keys", "rotate", on=empty_database_url)
@@ -318,7 +318,24 @@ async def test_what_an_operator_does_is_written_down_as_theirs(
     assert (added.kind, added.by, added.channel) == ("key_added", None, Channel.CLI)
 
 
-@pytest.mark.parametrize("command", ["grant {} admin", "revoke {} admin", "suspend {}", "restore {}"])
+async def test_a_user_is_deleted_for_good_and_only_when_that_is_said(
+    cli: Run, empty_database_url: str, begin: Begin[UnitOfWork]
+) -> None:
+    ada = a_user(email=Email("ada@example.com"), email_verified_at=NOW)
+    await store(begin, ada)
+    asked = await cli("user", "delete", "ada@example.com", on=empty_database_url)
+    assert asked.status == 1
+    async with begin() as uow:
+        assert (await uow.users.get(ada.id)).deleted_at is None
+    deleted = await cli("user", "delete", "ada@example.com", "--yes", on=empty_database_url)
+    assert deleted.lines == [f"{ada.id}: deleted, roles: none"]
+    again = await cli("user", "restore", str(ada.id), on=empty_database_url)
+    assert again == refused("The account has been deleted; that cannot be undone.")
+
+
+@pytest.mark.parametrize(
+    "command", ["grant {} admin", "revoke {} admin", "suspend {}", "restore {}", "delete {} --yes"]
+)
 async def test_who_has_no_account_is_one_sentence(cli: Run, empty_database_url: str, command: str) -> None:
     answer = await cli("user", *command.format("nobody@example.com").split(), on=empty_database_url)
     assert answer == refused("There is no such user.")

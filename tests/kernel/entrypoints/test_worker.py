@@ -33,7 +33,7 @@ from domain.kernel.identity.auth import (
 )
 from domain.kernel.identity.identities import IdentityLinked, IdentityUnlinked
 from domain.kernel.invitations import MemberInvited
-from domain.kernel.users import EmailChanged, EmailChangeRequested, GlobalRole, UserRegistered
+from domain.kernel.users import EmailChanged, EmailChangeRequested, GlobalRole, UserDeleted, UserRegistered
 from entrypoints.kernel import worker
 from entrypoints.settings import Settings
 from kernel.servers.workers import a_worker, logged
@@ -121,6 +121,7 @@ def test_this_is_what_events_cause() -> None:
         UserRegistered: [mails.verify_address],
         EmailChangeRequested: [mails.tell_of_email_change, mails.verify_address],
         EmailChanged: [mails.tell_former_address],
+        UserDeleted: [mails.tell_of_deletion],
         EmailVerificationRequested: [mails.verify_again],
         PasswordResetRequested: [mails.reset_password],
         MemberInvited: [mails.invite],

@@ -120,6 +120,7 @@ def a_user(
     roles: tuple[GlobalRole, ...] = (),
     created_at: datetime = NOW,
     suspended_at: datetime | None = None,
+    deleted_at: datetime | None = None,
 ) -> User:
     return User(
         id=id or a_user_id(),
@@ -130,6 +131,7 @@ def a_user(
         roles=roles,
         created_at=created_at,
         suspended_at=suspended_at,
+        deleted_at=deleted_at,
     )
 
 

@@ -342,6 +342,14 @@ class MemoryOneTimeTokens(MemoryRepository[OneTimeToken, OneTimeTokenId], OneTim
         return found
 
     @override
+    async def add_or_replace(self, tokens: Collection[OneTimeToken], /) -> None:
+        for token in tokens:
+            for row in list(self._rows.values()):
+                if row.token_hash == token.token_hash:
+                    await self.remove(row)
+            await self.add(token)
+
+    @override
     async def remove_earlier(self, token: OneTimeToken, /) -> None:
         for row in list(self._rows.values()):
             if (row.user_id, row.purpose) == (token.user_id, token.purpose) and row.id != token.id:
@@ -413,6 +421,18 @@ class MemoryMemberships(MemoryRepository[Membership, MembershipId], Memberships)
         """Nothing to lock: transactions take turns."""
         rows = [row for row in self._rows.values() if row.workspace_id == workspace_id]
         locked = [row for row in rows if row.role is Role.OWNER or row.user_id in beside]
+        return [self._read(row) for row in sorted(locked, key=_id_of)]
+
+    @override
+    async def lock_of(self, user_id: UserId, /) -> list[Membership]:
+        """Nothing to lock: transactions take turns."""
+        rows = self._rows.values()
+        owned = {row.workspace_id for row in rows if row.user_id == user_id and row.role is Role.OWNER}
+        locked = [
+            row
+            for row in rows
+            if row.user_id == user_id or (row.role is Role.OWNER and row.workspace_id in owned)
+        ]
         return [self._read(row) for row in sorted(locked, key=_id_of)]
 
     def _of(self, workspace_id: WorkspaceId, user_id: UserId) -> Membership | None:

@@ -13,6 +13,7 @@ from sqlalchemy import (
     Table,
     UniqueConstraint,
     Uuid,
+    and_,
     any_,
     bindparam,
     case,
@@ -105,6 +106,11 @@ class PostgresMemberships(PostgresRepository[Membership, MembershipId], Membersh
         rows = await self._transaction.lock(_LOCK_OWNERS, scope)
         return [self._read(row) for row in rows]
 
+    @override
+    async def lock_of(self, user_id: UserId, /) -> Collection[Membership]:
+        rows = await self._transaction.lock(_LOCK_OF, {"user_id": user_id})
+        return [self._read(row) for row in rows]
+
 
 def _standing(row: asyncpg.Record) -> Standing:
     return Standing(role=Role(row["role"]), archived=row["archived"])
@@ -139,6 +145,26 @@ _LOCK_OWNERS = PostgresMemberships.selecting(
         )
         .order_by(memberships.c.id)
         .with_for_update()
+    )
+)
+_owned = memberships.alias("owned")
+_LOCK_OF = PostgresMemberships.selecting(
+    lambda query: (
+        query.where(
+            or_(
+                memberships.c.user_id == bindparam("user_id"),
+                and_(
+                    memberships.c.role == Role.OWNER.value,
+                    memberships.c.workspace_id.in_(
+                        select(_owned.c.workspace_id).where(
+                            _owned.c.user_id == bindparam("user_id"), _owned.c.role == Role.OWNER.value
+                        )
+                    ),
+                ),
+            )
+        )
+        .order_by(memberships.c.id)
+        .with_for_update(of=memberships)
     )
 )
 

@@ -64,11 +64,13 @@ users = Table(
     Column("roles", ARRAY(Text), nullable=False, server_default="{}"),
     instant("created_at"),
     instant("suspended_at", nullable=True),
+    instant("deleted_at", nullable=True),
     version(),
     Index(None, "email", "id"),
     between("email", 3, EMAIL_MOST),
     between("pending_email", 3, EMAIL_MOST),
     between("display_name", 1, DISPLAY_NAME_MOST),
+    CheckConstraint("deleted_at IS NULL OR suspended_at IS NOT NULL", name="deleted_is_suspended"),
     CheckConstraint("email = lower(email)", name="email_lower_case"),
     CheckConstraint("pending_email = lower(pending_email)", name="pending_email_lower_case"),
     Index(None, "created_at", "id"),
@@ -165,6 +167,7 @@ _VIEW = select(
     users.c.roles,
     users.c.created_at,
     users.c.suspended_at,
+    users.c.deleted_at,
     users.c.version,
 )
 _GET = Statement(_VIEW.where(users.c.id == bindparam("id")))
@@ -178,6 +181,7 @@ _PAGE = Listing(
     filters={
         "q": or_(users.c.email.op("~")(_begins), users.c.display_name.op("~")(_begins)),
         "suspended": users.c.suspended_at.is_not(None) == bindparam("suspended", type_=Boolean),
+        "deleted": users.c.deleted_at.is_not(None) == bindparam("deleted", type_=Boolean),
         "role": bindparam("role", type_=Text) == any_(users.c.roles),
     },
     filtered_by=UserFilter,

@@ -7,10 +7,16 @@ from typing import Unpack
 from uuid import UUID
 
 from application.kernel.admission import ensure_reauthenticated, require
+from application.kernel.identity.identities import forget_links
 from application.kernel.permissions import MANAGE_USERS
-from application.kernel.ports.callers import Caller
+from application.kernel.ports.callers import Caller, Reauthenticated
 from application.kernel.unit_of_work import KernelUnitOfWork
+from domain.kernel.identity.auth import Purpose
+from domain.kernel.memberships import LastOwner, Role
 from domain.kernel.users import GlobalRole, ProfileChanges, User, UserId, UserNotFound, email_address
+
+NAMED_MOST = 5
+"""Workspaces that a refusal names."""
 
 
 async def edit_profile(uow: KernelUnitOfWork, actor: Caller, **changes: Unpack[ProfileChanges]) -> User:
@@ -26,6 +32,19 @@ async def edit_profile(uow: KernelUnitOfWork, actor: Caller, **changes: Unpack[P
         ensure_reauthenticated(actor)
         await uow.one_time_tokens.void(user.id)
     return await _saved(uow, user, edited)
+
+
+async def delete_own_account(uow: KernelUnitOfWork, actor: Reauthenticated) -> None:
+    """Everybody may delete their own account; it takes a fresh proof of who they are, and cannot be undone.
+
+    Their memberships, the invitations that they gave, their links, their password, all secrets that were
+    mailed to them and their sessions end, and all their tokens are refused. Address and name are gone; what
+    others need, such as comments, stays, as that of a deleted user. The address, where it was verified, is
+    told by mail.
+
+    Refused while a workspace has no other owner: make another member an owner first, or delete it.
+    """
+    await _delete(uow, actor.user_id, by=actor.user_id)
 
 
 async def change_roles(
@@ -80,6 +99,11 @@ async def restore_account(uow: KernelUnitOfWork, *, account: str) -> User:
     return await _saved(uow, user, user.restore(by=None, at=uow.now))
 
 
+async def delete_account(uow: KernelUnitOfWork, *, account: str) -> User:
+    """An operator may delete anybody's account, as `delete_own_account` does, with the same refusal."""
+    return await _delete(uow, (await _named(uow, account)).id, by=None)
+
+
 async def _managed(uow: KernelUnitOfWork, actor: Caller, user_id: UserId) -> User:
     """The user, whom the actor may manage now and until the transaction ends.
 
@@ -102,6 +126,44 @@ async def _suspend(uow: KernelUnitOfWork, user: User, *, by: UserId | None) -> U
     await uow.one_time_tokens.void(user.id)
     await uow.invitations.lapse(user.id, at=uow.now)
     return suspended
+
+
+async def _delete(uow: KernelUnitOfWork, user_id: UserId, *, by: UserId | None) -> User:
+    # The lock first: whatever comes to refer to the user waits for it, and what did before is seen from here.
+    locked = await uow.users.lock(user_id)
+    if not locked:
+        raise UserNotFound
+    (user,) = locked
+    deleted = user.delete(by=by, at=uow.now)
+    await _leave_all(uow, user_id)
+    await uow.invitations.lapse(user_id, at=uow.now)
+    await forget_links(uow, user_id)
+    with suppress(UserNotFound):
+        await uow.credentials.remove(await uow.credentials.get(user_id))
+    await uow.one_time_tokens.void(user_id, [*Purpose])
+    await uow.sessions.end_all(user_id, at=uow.now)
+    return await uow.users.save(deleted)
+
+
+async def _leave_all(uow: KernelUnitOfWork, user_id: UserId) -> None:
+    locked = await uow.memberships.lock_of(user_id)
+    left, alone = [], []
+    for membership in (each for each in locked if each.user_id == user_id):
+        here = [each for each in locked if each.workspace_id == membership.workspace_id]
+        owners = [each for each in here if each.role is Role.OWNER]
+        try:
+            left.append(membership.leave(owners=owners, by=user_id, remover=membership.role, at=uow.now))
+        except LastOwner:
+            alone.append(membership.workspace_id)
+    if alone:
+        names = [f"“{(await uow.workspaces.get(id)).name}”" for id in alone[:NAMED_MOST]]
+        more = [f"{len(alone) - NAMED_MOST} more"] if len(alone) > NAMED_MOST else []
+        raise LastOwner(
+            "These workspaces have no other owner; make another member an owner there first, or delete them: "
+            f"{', '.join([*names, *more])}."
+        )
+    for membership in left:
+        await uow.memberships.remove(membership)
 
 
 async def _named(uow: KernelUnitOfWork, account: str) -> User:

@@ -16,7 +16,7 @@ from application.kernel.unit_of_work import KernelUnitOfWork
 from domain.kernel.errors import DomainError, Stale, Unauthenticated
 from domain.kernel.identity.auth import SessionEnded, SessionNotFound
 from domain.kernel.identity.identities import Link, LinkedElsewhere, NothingToLink
-from domain.kernel.users import EmailTaken, GlobalRole, Suspended, UserId, UserNotFound
+from domain.kernel.users import DeletedMeanwhile, EmailTaken, GlobalRole, Suspended, UserId, UserNotFound
 
 REFUSED = "The access token is not valid."
 """All that a bearer learns; the reason is the cause of the error."""
@@ -99,6 +99,8 @@ class KnownAccounts:
                 )
             except (LinkedElsewhere, EmailTaken):
                 continue  # another request at the same time was first: now there is something to find
+            except DeletedMeanwhile:
+                _refuse(DeletedMeanwhile())
             return KnownUser(user.id, user.roles, user.suspended_at)
         raise LinkedElsewhere
 

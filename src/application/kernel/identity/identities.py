@@ -3,14 +3,18 @@
 from contextlib import suppress
 
 from application.kernel.identity.addresses import take_address
+from application.kernel.identity.secret_tokens import fingerprint
 from application.kernel.ports.callers import Claims, Reauthenticated
 from application.kernel.unit_of_work import KernelUnitOfWork
 from domain.kernel.aggregate import new_id
-from domain.kernel.errors import Invalid
+from domain.kernel.errors import DomainError, Invalid
+from domain.kernel.identity.auth import OneTimeToken, OneTimeTokenId, OneTimeTokenNotFound
 from domain.kernel.identity.identities import Link, LinkedElsewhere, LinkId, LinkNotFound
 from domain.kernel.users import (
     UNNAMED,
+    DeletedMeanwhile,
     Email,
+    EmailTaken,
     User,
     UserId,
     UserNotFound,
@@ -26,12 +30,15 @@ async def admit_stranger(uow: KernelUnitOfWork, claims: Claims, *, email_trusted
     is trusted, and that user to us. An address that was only claimed links nobody: somebody else may have
     registered it in advance. A new user gets it where nobody here has proved it; if the issuer is trusted and
     has, from those who claim it.
+
+    Raises DeletedMeanwhile for a token that is older than the end of the account that its person had here.
     """
+    await _ensure_not_of_a_deleted_user(uow, claims)
     email = _address(claims.email)
     proved = email_trusted and claims.email_verified
     holder = await uow.users.holder(email) if email else None
     if holder is not None and proved:
-        user = holder
+        user = await _there(uow, holder.id, otherwise=EmailTaken)
     else:
         stranger = User.admit(
             id=UserId(new_id(uow.now)),
@@ -76,6 +83,7 @@ async def link_identity(uow: KernelUnitOfWork, actor: Reauthenticated, claims: C
     Refused when it is another user's, unless that user is nothing but this account seen for the first time:
     then it was theirs all along, and that user is gone.
     """
+    await _there(uow, actor.user_id, otherwise=UserNotFound)
     link = await uow.links.of(claims.issuer, claims.subject)
     if link is None:
         return await uow.links.add(_link(uow, actor.user_id, claims))
@@ -100,6 +108,42 @@ async def unlink_identity(uow: KernelUnitOfWork, actor: Reauthenticated, link_id
         raise LinkNotFound
     last = len(links) == 1 and not await _has_password(uow, actor.user_id)
     await uow.links.remove(link.unlink(last=last, at=uow.now))
+
+
+async def forget_links(uow: KernelUnitOfWork, user_id: UserId) -> None:
+    """Removes the links of a user who is deleted.
+
+    Who comes again with such an account is a new user, but not with a token from before: a client that has
+    not noticed yet would make one at once.
+    """
+    accounts = [_account_hash(link.issuer, link.subject) for link in await uow.links.lock_of(user_id)]
+    if accounts:
+        await uow.links.remove_all(user_id)
+        await uow.one_time_tokens.add_or_replace(
+            [
+                OneTimeToken.deleted(id=OneTimeTokenId(new_id(uow.now)), account_hash=each, at=uow.now)
+                for each in accounts
+            ]
+        )
+
+
+async def _ensure_not_of_a_deleted_user(uow: KernelUnitOfWork, claims: Claims) -> None:
+    with suppress(OneTimeTokenNotFound):
+        deleted = await uow.one_time_tokens.with_token(_account_hash(claims.issuer, claims.subject))
+        if claims.issued_at <= deleted.created_at.timestamp():
+            raise DeletedMeanwhile
+
+
+async def _there(uow: KernelUnitOfWork, user_id: UserId, *, otherwise: type[DomainError]) -> User:
+    """The user, who is not deleted before this transaction ends; raises `otherwise` where they are."""
+    locked = [user for user in await uow.users.lock(user_id) if user.deleted_at is None]
+    if not locked:
+        raise otherwise
+    return locked[0]
+
+
+def _account_hash(issuer: str, subject: str) -> str:
+    return fingerprint(f"deleted\0{issuer}\0{subject}")
 
 
 def _link(uow: KernelUnitOfWork, user_id: UserId, claims: Claims) -> Link:

@@ -126,6 +126,18 @@ class Letters:
             ),
         )
 
+    def account_deleted(self, to: Email) -> Mail:
+        return Mail(
+            to=to,
+            kind=MailKind.NOTICE,
+            subject=f"{self.service}: your account was deleted",
+            text=(
+                f"Your account at {self.service} was deleted just now. Your address is no longer known\n"
+                "there, and what you wrote for others no longer bears your name. This cannot be undone.\n\n"
+                "If it was not you, tell those who look after the service.\n"
+            ),
+        )
+
     def identity_linked(self, to: Email, *, issuer: str) -> Mail:
         return Mail(
             to=to,

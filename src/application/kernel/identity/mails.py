@@ -27,6 +27,7 @@ from domain.kernel.users import (
     EmailChanged,
     EmailChangeRequested,
     User,
+    UserDeleted,
     UserId,
     UserNotFound,
     UserRegistered,
@@ -160,6 +161,11 @@ class MailReactions:
         """Whoever had proved the address before is told that it is another one now."""
         if delivery.event.formerly is not None:
             await self._send(self._letters.email_changed(delivery.event.formerly))
+
+    async def tell_of_deletion(self, _: KernelUnitOfWork, delivery: Delivery[UserDeleted]) -> None:
+        """Whoever had proved the address of an account that is deleted is told."""
+        if delivery.event.email is not None:
+            await self._send(self._letters.account_deleted(delivery.event.email))
 
     async def tell_of_link(self, uow: KernelUnitOfWork, delivery: Delivery[IdentityLinked]) -> None:
         """Whoever can be logged in as in one more way is told; not who came into being by it."""

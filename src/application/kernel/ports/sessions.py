@@ -32,6 +32,9 @@ class OneTimeTokens(Repository[OneTimeToken, OneTimeTokenId], Protocol):
     async def with_token(self, token_hash: str, /) -> OneTimeToken:
         """Raises OneTimeTokenNotFound."""
 
+    async def add_or_replace(self, tokens: Collection[OneTimeToken], /) -> None:
+        """Stores tokens without a user, each in the place of an earlier one with its hash."""
+
     async def remove_earlier(self, token: OneTimeToken, /) -> None:
         """Removes its user's others with the same purpose: only the newest is good."""
 

@@ -67,6 +67,12 @@ class Memberships(Repository[Membership, MembershipId], Protocol):
         None of them can change or leave before this transaction ends.
         """
 
+    async def lock_of(self, user_id: UserId, /) -> Collection[Membership]:
+        """The user's memberships, and all owners of the workspaces of which the user is one.
+
+        None of them can change or leave before this transaction ends.
+        """
+
 
 class Invitations(Repository[Invitation, InvitationId], Protocol):
     async def for_address(self, workspace_id: WorkspaceId, email: Email, /) -> Invitation | None: ...

@@ -29,7 +29,7 @@ class Profile:
 
 @dataclass(slots=True)
 class UserView:
-    """A user, as those see them who look after the service."""
+    """A user, as those see them who look after the service. A deleted one is suspended as well, for good."""
 
     id: UserId
     email: str | None
@@ -38,6 +38,7 @@ class UserView:
     roles: tuple[GlobalRole, ...]
     created_at: datetime
     suspended_at: datetime | None
+    deleted_at: datetime | None
     version: int
 
 
@@ -54,6 +55,9 @@ class UserFilter:
 
     suspended: bool | None = None
     """Only those who are suspended, or only those who are not."""
+
+    deleted: bool | None = None
+    """Only those whose account is deleted, or only those whose account is there."""
 
     role: GlobalRole | None = None
     """Who have this role in the whole service."""

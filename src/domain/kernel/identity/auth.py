@@ -14,6 +14,7 @@ SessionId = NewType("SessionId", UUID)
 OneTimeTokenId = NewType("OneTimeTokenId", UUID)
 
 AGENT_MOST = 200
+DELETION_REMEMBERED = timedelta(hours=24)  # longer than providers' access tokens are good
 VERIFICATION_LIFETIME = timedelta(hours=24)
 RESET_LIFETIME = timedelta(hours=1)  # a mailbox that is read later by somebody else holds no way in
 UNDO_LIFETIME = timedelta(days=7)  # so long may somebody be away from a mailbox that tells of a theft
@@ -304,6 +305,8 @@ class Purpose(StrEnum):
 
     UNDO_EMAIL_CHANGE = "undo_email_change"
     """Have the address again that somebody has changed, or is about to."""
+    DELETED = "deleted"
+    """Nothing: it marks a provider's account whose user is deleted, so that older tokens make no new one."""
 
 
 VOIDED = tuple(purpose for purpose in Purpose if purpose is not Purpose.UNDO_EMAIL_CHANGE)
@@ -380,6 +383,18 @@ class OneTimeToken(Aggregate):
             token_hash=token_hash,
             created_at=at,
             expires_at=at + UNDO_LIFETIME,
+        )
+
+    @classmethod
+    def deleted(cls, *, id: OneTimeTokenId, account_hash: str, at: datetime) -> Self:
+        """Of a provider's account, by the fingerprint of issuer and subject, whose user is deleted."""
+        return cls(
+            id=id,
+            purpose=Purpose.DELETED,
+            user_id=None,
+            token_hash=account_hash,
+            created_at=at,
+            expires_at=at + DELETION_REMEMBERED,
         )
 
     def requested(self, *, at: datetime) -> Self:

@@ -119,6 +119,12 @@ KERNEL_FILLINGS: Mapping[str, str] = {
         WHERE email IN ('weaver-2@example.com', 'weaver-3@example.com');
         UPDATE invitations SET token_hash = NULL
     """,
+    "0014": """
+        UPDATE users SET email = NULL, suspended_at = now(), deleted_at = now()
+        WHERE email = 'weaver-4@example.com';
+        INSERT INTO one_time_tokens (id, purpose, token_hash, created_at, expires_at, version)
+        VALUES (gen_random_uuid(), 'deleted', 'account', now(), now() + interval '1 day', 1)
+    """,
 }
 
 FILLINGS: Mapping[str, str] = {

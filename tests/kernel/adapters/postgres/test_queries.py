@@ -186,6 +186,7 @@ async def test_users_are_answered_to_whoever_may_read_them(
         roles=(GlobalRole.SUPPORT,),
         created_at=user.created_at,
         suspended_at=LATER,
+        deleted_at=None,
         version=1,
     )
     assert await queries.users.get(actor, user.id) == view

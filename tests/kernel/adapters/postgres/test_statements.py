@@ -25,6 +25,8 @@ from application.kernel.commands.invitations import accept_invitation, invite, w
 from application.kernel.commands.memberships import change_role, remove_member
 from application.kernel.commands.users import (
     change_roles,
+    delete_account,
+    delete_own_account,
     edit_profile,
     grant_role,
     restore_account,
@@ -42,7 +44,13 @@ from application.kernel.commands.workspaces import (
 )
 from application.kernel.identity.addresses import ensure_free, prove_email, take_address
 from application.kernel.identity.email_changes import take_pending_email, undo_email_change
-from application.kernel.identity.identities import admit_stranger, fill_in, link_identity, unlink_identity
+from application.kernel.identity.identities import (
+    admit_stranger,
+    fill_in,
+    forget_links,
+    link_identity,
+    unlink_identity,
+)
 from application.kernel.identity.password_login import (
     change_password,
     confirm_email,
@@ -432,38 +440,55 @@ COMMANDS: dict[str, tuple[int, Operation]] = {
         1,
         lambda it: it.run(restore_account, account=address_of(it.team.outsider)),
     ),
-    # by address, user, link
+    # user, memberships, invitations, links, their accounts, password, mailed secrets, sessions, user
+    "delete_own_account": (
+        11,
+        lambda it: it.run(delete_own_account, reauthenticated(it.team.member.user_id)),
+    ),
+    # by id; the same with the links' removal and their accounts, and without a membership
+    "delete_account": (13, lambda it: it.run(delete_account, account=str(it.shell.user_id))),
+    # links, removal, their accounts
+    "forget_links": (5, lambda it: it.run(forget_links, it.team.owner.user_id)),
+    # deleted before?, by address, user, link
     "admit_stranger": (
-        5,
+        6,
         lambda it: it.run(admit_stranger, a_proof(email="new@example.com"), email_trusted=True),
     ),
-    # by address, user, their claim on others, link
+    # deleted before?, by address, user, their claim on others, link
     "admit_stranger, who has proved an address": (
-        6,
+        7,
         lambda it: it.run(
             admit_stranger, a_proof(email="new@example.com", email_verified=True), email_trusted=True
         ),
     ),
+    "admit_stranger, whose address somebody has proved": (
+        6,
+        lambda it: it.run(
+            admit_stranger,
+            a_proof(email=address_of(it.team.outsider), email_verified=True),
+            email_trusted=True,
+        ),
+    ),
     "admit_stranger, without an address": (
-        4,
+        5,
         lambda it: it.run(admit_stranger, a_proof(), email_trusted=True),
     ),
-    # link, change
+    # lock, link, change
     "link_identity": (
-        2,
+        5,
         lambda it: it.run(link_identity, reauthenticated(it.team.owner.user_id), a_proof()),
     ),
     "link_identity, again": (
-        1,
+        4,
         lambda it: it.run(
             link_identity,
             reauthenticated(it.team.owner.user_id),
             a_proof(issuer=it.link.issuer, subject=it.link.subject),
         ),
     ),
-    # link, its user, lock, whether there is more, change, removal
+    # lock, link, its user, lock, whether there is more, change, removal
     "link_identity, of a user who is nothing else": (
-        8,
+        9,
         lambda it: it.run(
             link_identity,
             reauthenticated(it.team.owner.user_id),

@@ -140,6 +140,7 @@ KERNEL_ROWS: Matrix = {
         204, send=json(current_password=PASSWORD, new_password="another kettle hums at dusk")
     ),
     "GET /v1/me": oneself(),
+    "DELETE /v1/me": Row(allowed="member", done=204, other=409, weak=("owner", 409)),
     "PATCH /v1/me": oneself(send=json(display_name="Augusta")),
     "GET /v1/me/identities": oneself(),
     # The one token that is known belongs to one of them only.
@@ -500,6 +501,7 @@ def test_these_change_how_somebody_gets_in_or_who_else_is_in() -> None:
     """So that none of them can lose it by accident."""
     assert {*REAUTHENTICATED} == {
         "PATCH /v1/me",
+        "DELETE /v1/me",
         "POST /v1/me/identities",
         "DELETE /v1/me/identities/{link_id}",
         "POST /v1/auth/logout/all",

@@ -20,6 +20,7 @@ from sqlalchemy import (
     any_,
     bindparam,
     cast,
+    column,
     delete,
     exists,
     func,
@@ -31,6 +32,7 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql import insert as postgres_insert
 
 from adapters.postgres.kernel.connection.database import Statement
 from adapters.postgres.kernel.connection.errors import Conflicts
@@ -245,6 +247,11 @@ class PostgresOneTimeTokens(PostgresRepository[OneTimeToken, OneTimeTokenId], On
         return found
 
     @override
+    async def add_or_replace(self, tokens: Collection[OneTimeToken], /) -> None:
+        columns = {name: [getattr(token, name) for token in tokens] for name in _UNOWNED}
+        await self._transaction.change(_ADD_OR_REPLACE, columns)
+
+    @override
     async def remove_earlier(self, token: OneTimeToken, /) -> None:
         await self._transaction.change(
             _REMOVE_EARLIER, {"user": token.user_id, "its_purpose": token.purpose, "but": token.id}
@@ -260,6 +267,25 @@ class PostgresOneTimeTokens(PostgresRepository[OneTimeToken, OneTimeTokenId], On
 _WITH_TOKEN = PostgresOneTimeTokens.selecting(
     lambda query: query.where(one_time_tokens.c.token_hash == bindparam("token_hash"))
 )
+
+_UNOWNED = ("id", "purpose", "token_hash", "created_at", "expires_at")
+_unowned = (
+    func.unnest(*(bindparam(name, type_=ARRAY(one_time_tokens.c[name].type)) for name in _UNOWNED))
+    .table_valued(*(column(name, one_time_tokens.c[name].type) for name in _UNOWNED))
+    .render_derived("given")
+)
+_insert = postgres_insert(one_time_tokens).from_select(
+    [*_UNOWNED, "version"], select(*_unowned.c, literal_column("1"))
+)
+_added = (
+    _insert.on_conflict_do_update(
+        index_elements=["token_hash"],
+        set_={name: _insert.excluded[name] for name in ("created_at", "expires_at")},
+    )
+    .returning(one_time_tokens.c.id)
+    .cte("added")
+)
+_ADD_OR_REPLACE = Statement(select(func.count()).select_from(_added))
 
 _earlier = (
     delete(one_time_tokens)

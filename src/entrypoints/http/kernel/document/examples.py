@@ -101,6 +101,7 @@ BY_NAME: Mapping[str, object] = MappingProxyType(
         "sub": example_id("user"),
         "subject": "248289761001",
         "suspended_at": None,
+        "deleted_at": None,
         "token": TOKEN,
         "token_type_hint": "refresh_token",
         "token_type": "Bearer",

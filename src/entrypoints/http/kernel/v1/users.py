@@ -11,9 +11,11 @@ from application.kernel.paging import Page
 from application.kernel.ports.callers import Reauthenticated
 from application.kernel.queries.users import Profile, UserFilter, UserSortKey, UserView
 from domain.kernel.identity.auth import TooManyAttempts
+from domain.kernel.memberships import LastOwner
 from domain.kernel.users import (
     DISPLAY_NAME_MOST,
     EMAIL_MOST,
+    AccountDeleted,
     GlobalRole,
     OwnAccount,
     User,
@@ -26,6 +28,7 @@ from entrypoints.http.kernel.routing.dependencies import (
     Ask,
     FromPeer,
     Login,
+    ReauthenticatedActor,
     ReauthenticatingActor,
     Run,
 )
@@ -76,6 +79,16 @@ async def edit_profile(
     return await run(commands.edit_profile, actor, **body)
 
 
+@router.delete(
+    "/me",
+    use_case=commands.delete_own_account,
+    changes=User,
+    refuses=(UserNotFound, LastOwner),
+)
+async def delete_own_account(actor: ReauthenticatedActor, run: Run) -> None:
+    await run(commands.delete_own_account, actor)
+
+
 @router.get("/admin/users", refuses=(NotPermitted,))
 async def list_users(
     actor: Actor, ask: Ask, query: Annotated[ListQuery[UserFilter, UserSortKey], Query()]
@@ -95,7 +108,7 @@ async def get_user(user_id: UserId, actor: Actor, ask: Ask) -> UserView:
     use_case=commands.change_roles,
     changes=User,
     response_model=UserView,
-    refuses=(NotPermitted, OwnAccount),
+    refuses=(NotPermitted, OwnAccount, AccountDeleted),
 )
 async def change_roles(user_id: UserId, actor: Actor, run: Run, body: Annotated[RolesChange, Body()]) -> User:
     return await run(commands.change_roles, actor, user_id, **body)
@@ -107,7 +120,7 @@ async def change_roles(user_id: UserId, actor: Actor, run: Run, body: Annotated[
     example={"suspended_at": INSTANT},
     changes=User,
     response_model=UserView,
-    refuses=(NotPermitted, OwnAccount),
+    refuses=(NotPermitted, OwnAccount, AccountDeleted),
 )
 async def suspend_user(user_id: UserId, actor: Actor, run: Run) -> User:
     return await run(commands.suspend_user, actor, user_id)
@@ -117,7 +130,7 @@ async def suspend_user(user_id: UserId, actor: Actor, run: Run) -> User:
     "/admin/users/{user_id}/suspension",
     use_case=commands.restore_user,
     changes=User,
-    refuses=(NotPermitted, OwnAccount),
+    refuses=(NotPermitted, OwnAccount, AccountDeleted),
 )
 async def restore_user(user_id: UserId, actor: Actor, run: Run) -> None:
     await run(commands.restore_user, actor, user_id)

@@ -130,6 +130,7 @@ async def test_support_sees_all_users_and_changes_none(
         "roles": [],
         "created_at": "2026-11-02T09:30:15.123456Z",
         "suspended_at": None,
+        "deleted_at": None,
         "version": 1,
     }
     assert len(await listed(support)) == 7
@@ -271,3 +272,30 @@ class TestWhoIsSuspended:
         user = a_user(suspended_at=NOW)
         await store(begin, user)
         assert (await as_(a_caller(user.id)).get("/v1/me")).status_code == 401
+
+
+# ── deleting an account ──────────────────────────────────────────────────────────────────────────
+
+
+async def test_whoever_deletes_their_account_is_nobody_here_and_is_shown_as_deleted(
+    as_: As, root: AsyncClient, member: AsyncClient, team: Team
+) -> None:
+    client, path = as_(let_in(team.member)), f"/v1/admin/users/{team.member.user_id}"
+    refused = await member.delete("/v1/me")
+    assert (refused.status_code, refused.json()["type"]) == (403, "/problems/reauthentication-required")
+    deleted = await client.delete("/v1/me")
+    assert (deleted.status_code, deleted.content) == (204, b"")
+    shown = (await root.get(path)).json()
+    assert (shown["email"], shown["display_name"], shown["roles"]) == (None, "Deleted user", [])
+    assert shown["deleted_at"] == shown["suspended_at"] is not None
+    for asked, items in (("true", [shown]), ("false", [])):
+        page = (await root.get("/v1/admin/users", params={"deleted": asked})).json()
+        assert [each for each in page["items"] if each["id"] == shown["id"]] == items
+    restored = await root.delete(f"{path}/suspension")
+    assert (restored.status_code, restored.json()["type"]) == (409, "/problems/account-deleted")
+
+
+async def test_the_only_owner_reads_where_to_hand_over(as_: As, team: Team) -> None:
+    refused = await as_(let_in(team.owner)).delete("/v1/me")
+    assert (refused.status_code, refused.json()["type"]) == (409, "/problems/last-owner")
+    assert f"“{team.workspace.name}”" in refused.json()["detail"]
