@@ -25,6 +25,16 @@ NOT_MIGRATED = '    info={"migrated": False},  # made for the tests by `statemen
 
 # What a fork owns and empties when it deletes the example; what is in neither list is the example's.
 OWN = {
+    "src/application/exports.py": '''\
+"""What this service adds to the export of an account: for each of its parts, who answers."""
+
+from collections.abc import Mapping
+
+from application.kernel.export import ExportPart
+from application.queries import Queries
+
+EXPORTS: Mapping[str, ExportPart[Queries]] = {}
+''',
     "src/application/permissions.py": '"""What may be done in a workspace, and which role may do it."""\n',
     "src/application/reactions.py": '"""What this service\'s events cause."""\n',
     "src/application/unit_of_work.py": '''\

@@ -3,6 +3,7 @@
 from dependency_injector import providers
 
 from application.audit import WRITTEN
+from application.exports import EXPORTS
 from application.queries import Queries
 from application.unit_of_work import UnitOfWork
 from entrypoints.kernel.container import KernelContainer, extending
@@ -15,3 +16,4 @@ class Container(KernelContainer):
     unit_of_work = providers.Object(UnitOfWork)
     all_queries = providers.Object(Queries)
     written = providers.Object(WRITTEN)
+    export_parts = providers.Object(EXPORTS)

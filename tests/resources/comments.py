@@ -142,6 +142,10 @@ COMMANDS: Statements = {
 
 QUERIES: Statements = {
     "comments.get": (1, lambda it: it.ask.comments.get(it.team.viewer.user_id, of(it.world).comment.id)),
+    "comments.of_author": (
+        1,
+        lambda it: it.ask.comments.of_author(it.team.member.user_id, PageRequest(limit=20)),
+    ),
     "comments.page": (
         1,
         lambda it: it.ask.comments.page(

@@ -215,6 +215,10 @@ COMMANDS: Statements = {
 
 QUERIES: Statements = {
     "tasks.get": (1, lambda it: it.ask.tasks.get(it.team.viewer.user_id, of(it.world).task.id)),
+    "tasks.of_user": (
+        1,
+        lambda it: it.ask.tasks.of_user(it.team.owner.user_id, PageRequest(limit=20)),
+    ),
     "tasks.page": (
         1,
         lambda it: it.ask.tasks.page(

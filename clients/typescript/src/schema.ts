@@ -695,7 +695,18 @@ export interface paths {
         get: operations["get_profile"];
         put?: never;
         post?: never;
-        delete?: never;
+        /**
+         * Delete own account
+         * @description Everybody may delete their own account; it takes a fresh proof of who they are, and cannot be undone.
+         *
+         *     Their memberships, the invitations that they gave, their links, their password, all secrets that were
+         *     mailed to them and their sessions end, and all their tokens are refused. Address and name are gone; what
+         *     others need, such as comments, stays, as that of a deleted user. The address, where it was verified, is
+         *     told by mail.
+         *
+         *     Refused while a workspace has no other owner: make another member an owner first, or delete it.
+         */
+        delete: operations["delete_own_account"];
         options?: never;
         head?: never;
         /**
@@ -707,6 +718,28 @@ export interface paths {
          *     nothing is pending any more.
          */
         patch: operations["edit_profile"];
+        trace?: never;
+    };
+    "/v1/me/export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Export account
+         * @description Everybody may have all that is here of themselves, as one document; it takes a fresh proof.
+         *
+         *     A stolen access token is not to take everything at once. There are no secrets in it.
+         */
+        get: operations["export_account"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
         trace?: never;
     };
     "/v1/me/identities": {
@@ -1191,6 +1224,27 @@ export interface components {
         /** @description The secret that was mailed to the invited address. */
         Acceptance: {
             token: string;
+        };
+        /**
+         * @description All that the service has of the user who is logged in.
+         *
+         *     Each part has `most` items at most; `incomplete` names those of which there are more, which the part's own
+         *     list has, page by page. `workspaces` are those that the user is a member of, `invitations` those to their
+         *     verified address. `more` has what the service has beside, by the names of its parts.
+         */
+        AccountExport: {
+            /** Format: date-time */
+            exported_at: string;
+            most: number;
+            incomplete: string[];
+            profile: components["schemas"]["Profile"];
+            identities: components["schemas"]["LinkView"][];
+            sessions: components["schemas"]["SessionView"][];
+            workspaces: components["schemas"]["WorkspaceView"][];
+            invitations: components["schemas"]["InvitationView"][];
+            more: {
+                [key: string]: unknown[];
+            };
         };
         /**
          * @description What happened: to which user, `by` whom, in which workspace, each `null` where there is none.
@@ -1745,7 +1799,7 @@ export interface components {
             token_type: string;
             expires_in: number;
         };
-        /** @description A user, as those see them who look after the service. */
+        /** @description A user, as those see them who look after the service. A deleted one is suspended as well, for good. */
         UserView: {
             /** Format: uuid */
             id: string;
@@ -1756,6 +1810,7 @@ export interface components {
             /** Format: date-time */
             created_at: string;
             suspended_at: string | null;
+            deleted_at: string | null;
             version: number;
         };
         /**
@@ -1986,6 +2041,8 @@ export interface operations {
                 q?: string;
                 /** @description Only those who are suspended, or only those who are not. */
                 suspended?: boolean;
+                /** @description Only those whose account is deleted, or only those whose account is there. */
+                deleted?: boolean;
                 /** @description Who have this role in the whole service. */
                 role?: components["schemas"]["GlobalRole"];
                 /** @description Names separated by commas; a minus before a name means downwards. Default: `-created_at`. */
@@ -2021,6 +2078,7 @@ export interface operations {
                      *           ],
                      *           "created_at": "2026-11-02T09:30:15Z",
                      *           "suspended_at": null,
+                     *           "deleted_at": null,
                      *           "version": 1
                      *         }
                      *       ],
@@ -2146,6 +2204,7 @@ export interface operations {
                      *       ],
                      *       "created_at": "2026-11-02T09:30:15Z",
                      *       "suspended_at": null,
+                     *       "deleted_at": null,
                      *       "version": 1
                      *     }
                      */
@@ -2290,6 +2349,7 @@ export interface operations {
                      *       ],
                      *       "created_at": "2026-11-02T09:30:15Z",
                      *       "suspended_at": null,
+                     *       "deleted_at": null,
                      *       "version": 1
                      *     }
                      */
@@ -2596,6 +2656,7 @@ export interface operations {
                      *       ],
                      *       "created_at": "2026-11-02T09:30:15Z",
                      *       "suspended_at": "2026-11-02T09:30:15Z",
+                     *       "deleted_at": null,
                      *       "version": 1
                      *     }
                      */
@@ -6730,6 +6791,129 @@ export interface operations {
             };
         };
     };
+    delete_own_account: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The `ETag` of what you have read, or its `version` in quotes: if it is no longer so, 412. */
+                "If-Match"?: string;
+                /** @description The `token` of `POST /v1/auth/reauthentication`, where a fresh proof of who you are is required; not needed within minutes of a log-in at a provider. */
+                "Reauthentication-Token"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Authentication is required. */
+            401: {
+                headers: {
+                    /**
+                     * @description How to authenticate (RFC 9110 §11.6.1).
+                     * @example Bearer
+                     */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description You are not allowed to do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The resource does not exist, or you cannot see it. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request conflicts with the current state of the resource. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The resource has changed since you read it. */
+            412: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service, or something it depends on, is overloaded or unavailable. */
+            503: {
+                headers: {
+                    /**
+                     * @description Seconds to wait before the next attempt.
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something the service depends on took too long. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     edit_profile: {
         parameters: {
             query?: never;
@@ -6874,6 +7058,163 @@ export interface operations {
                      * @example 1
                      */
                     "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service, or something it depends on, is overloaded or unavailable. */
+            503: {
+                headers: {
+                    /**
+                     * @description Seconds to wait before the next attempt.
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something the service depends on took too long. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    export_account: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The `token` of `POST /v1/auth/reauthentication`, where a fresh proof of who you are is required; not needed within minutes of a log-in at a provider. */
+                "Reauthentication-Token"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /**
+                     * @description It is to be kept as a file (RFC 6266).
+                     * @example attachment; filename="account.json"
+                     */
+                    "Content-Disposition": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "exported_at": "2026-11-02T09:30:15Z",
+                     *       "most": 1,
+                     *       "incomplete": [
+                     *         "Incomplete"
+                     *       ],
+                     *       "profile": {
+                     *         "id": "019a43bc-b142-7fcd-8f1e-1eaadb7fd5d9",
+                     *         "email": "ada@example.com",
+                     *         "email_verified": true,
+                     *         "pending_email": "Pending email",
+                     *         "display_name": "Ada Lovelace",
+                     *         "roles": [],
+                     *         "created_at": "2026-11-02T09:30:15Z",
+                     *         "version": 1
+                     *       },
+                     *       "identities": [
+                     *         {
+                     *           "id": "019a43bc-fc5f-7756-83a6-a668546a5404",
+                     *           "issuer": "https://login.example.com",
+                     *           "subject": "248289761001",
+                     *           "created_at": "2026-11-02T09:30:15Z",
+                     *           "version": 1
+                     *         }
+                     *       ],
+                     *       "sessions": [
+                     *         {
+                     *           "id": "019a43bc-4976-7a8c-8662-62e7c2196cb7",
+                     *           "kind": "tokens",
+                     *           "agent": "Mozilla/5.0 (X11; Linux x86_64) Gecko/20100101 Firefox/145.0",
+                     *           "created_at": "2026-11-02T09:30:15Z",
+                     *           "used_at": "2026-11-02T09:30:15Z",
+                     *           "expires_at": "2026-12-02T09:30:15Z",
+                     *           "current": true,
+                     *           "version": 1
+                     *         }
+                     *       ],
+                     *       "workspaces": [
+                     *         {
+                     *           "id": "019a43bc-2c52-775b-87c6-c6a6c301282f",
+                     *           "name": "Analytical Engines",
+                     *           "slug": "analytical-engines",
+                     *           "role": "member",
+                     *           "created_at": "2026-11-02T09:30:15Z",
+                     *           "archived_at": null,
+                     *           "version": 1
+                     *         }
+                     *       ],
+                     *       "invitations": [
+                     *         {
+                     *           "id": "019a43bc-b76c-74fe-8ac8-c84e2fc2c086",
+                     *           "workspace_id": "019a43bc-2c52-775b-87c6-c6a6c301282f",
+                     *           "workspace_name": "Analytical Engines",
+                     *           "email": "grace@example.com",
+                     *           "role": "member",
+                     *           "invited_by": "019a43bc-b142-7fcd-8f1e-1eaadb7fd5d9",
+                     *           "created_at": "2026-11-02T09:30:15Z",
+                     *           "expires_at": "2026-12-02T09:30:15Z",
+                     *           "version": 1
+                     *         }
+                     *       ],
+                     *       "more": {}
+                     *     }
+                     */
+                    "application/json": components["schemas"]["AccountExport"];
+                };
+            };
+            /** @description Authentication is required. */
+            401: {
+                headers: {
+                    /**
+                     * @description How to authenticate (RFC 9110 §11.6.1).
+                     * @example Bearer
+                     */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description You are not allowed to do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The resource does not exist, or you cannot see it. */
+            404: {
+                headers: {
                     [name: string]: unknown;
                 };
                 content: {

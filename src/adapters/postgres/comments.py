@@ -68,6 +68,13 @@ _PAGE = Listing(
     gate=seen_by_viewer(tasks.c.workspace_id, tasks.c.id == bindparam("task_id")),
     missing=TaskNotFound,
 )
+_OF_AUTHOR = Listing(
+    CommentView,
+    _VIEW.where(comments.c.author_id == bindparam("author_id")),
+    id=comments.c.id,
+    sorts={"created_at": by_time(comments.c.created_at)},
+)
+_NEWEST_FIRST = (Sort("created_at", descending=True),)
 _OLDEST_FIRST = (Sort("created_at"),)
 _view = loader(CommentView)
 
@@ -81,3 +88,7 @@ class PostgresCommentQueries(PostgresQueries, CommentQueries):
     async def page(self, viewer: UserId, task_id: TaskId, page: PageRequest, /) -> Page[CommentView]:
         scope = {"viewer": viewer, "task_id": task_id}
         return await _PAGE.page(self._source, scope, page, sort=_OLDEST_FIRST)
+
+    @override
+    async def of_author(self, author_id: UserId, page: PageRequest, /) -> Page[CommentView]:
+        return await _OF_AUTHOR.page(self._source, {"author_id": author_id}, page, sort=_NEWEST_FIRST)

@@ -20,6 +20,7 @@ from sqlalchemy import (
     bindparam,
     cast,
     literal_column,
+    or_,
     select,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, array
@@ -146,6 +147,16 @@ _PAGE = Listing(
     gate=seen_by_viewer(bindparam("workspace_id", type_=Uuid)),
     missing=WorkspaceNotFound,
 )
+_OF_USER = Listing(
+    TaskView,
+    _VIEW.where(
+        or_(tasks.c.created_by == bindparam("viewer"), tasks.c.assignee_id == bindparam("viewer")),
+        seen_by_viewer(tasks.c.workspace_id).exists(),
+    ),
+    id=tasks.c.id,
+    sorts={"created_at": by_time(tasks.c.created_at)},
+)
+_NEWEST_FIRST = (Sort("created_at", descending=True),)
 _view = loader(TaskView)
 
 
@@ -166,3 +177,7 @@ class PostgresTaskQueries(PostgresQueries, TaskQueries):
     ) -> Page[TaskView]:
         scope = {"viewer": viewer, "workspace_id": workspace_id}
         return await _PAGE.page(self._source, scope, page, sort=sort, where=where)
+
+    @override
+    async def of_user(self, user_id: UserId, page: PageRequest, /) -> Page[TaskView]:
+        return await _OF_USER.page(self._source, {"viewer": user_id}, page, sort=_NEWEST_FIRST)

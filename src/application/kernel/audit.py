@@ -33,6 +33,7 @@ from domain.kernel.users import (
     EmailVerified,
     RolesChanged,
     UserAbsorbed,
+    UserDeleted,
     UserEdited,
     UserId,
     UserRegistered,
@@ -100,6 +101,7 @@ KERNEL_WRITTEN: Final[Sequence[Row]] = [
     ),
     written(LinksRemoved, lambda it: _oneself(Kind.UNLINKED, it.user_id, links="all")),
     written(UserAbsorbed, lambda it: Entry(kind=Kind.ACCOUNTS_MERGED, user_id=it.user_id, by=it.into)),
+    written(UserDeleted, lambda it: Entry(kind=Kind.DELETED, user_id=it.user_id, by=it.by)),
     written(UserSuspended, lambda it: Entry(kind=Kind.SUSPENDED, user_id=it.user_id, by=it.by)),
     written(UserRestored, lambda it: Entry(kind=Kind.RESTORED, user_id=it.user_id, by=it.by)),
     written(

@@ -31,3 +31,9 @@ class CommentQueries(Protocol):
 
     async def page(self, viewer: UserId, task_id: TaskId, page: PageRequest, /) -> Page[CommentView]:
         """The oldest first; raises TaskNotFound, InvalidCursor."""
+
+    async def of_author(self, author_id: UserId, page: PageRequest, /) -> Page[CommentView]:
+        """What the user wrote, the newest first, also where they are no member any more.
+
+        Raises InvalidCursor.
+        """

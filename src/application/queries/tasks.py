@@ -78,3 +78,9 @@ class TaskQueries(Protocol):
         /,
     ) -> Page[TaskView]:
         """Sorted by `sort` and then by id; raises WorkspaceNotFound, InvalidCursor."""
+
+    async def of_user(self, user_id: UserId, page: PageRequest, /) -> Page[TaskView]:
+        """What the user created or is assigned to, the newest first, where they are a member.
+
+        Raises InvalidCursor.
+        """

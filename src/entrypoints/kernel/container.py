@@ -44,6 +44,7 @@ from adapters.tokens.sealing import (
 )
 from adapters.tokens.verifier import IssuedTokenVerifier, Issuer
 from application.kernel.audit import Row, Trail
+from application.kernel.export import Export, ExportPart
 from application.kernel.identity.accounts import KnownAccounts, Linking
 from application.kernel.identity.cookie_sessions import CookieSessions
 from application.kernel.identity.failures import Failures
@@ -218,6 +219,8 @@ class KernelContainer(containers.DeclarativeContainer):
     """What can be asked."""
     written: providers.Provider[Sequence[Row]] = providers.Object(())
     """What of the service's own events goes into the audit log."""
+    export_parts: providers.Provider[Mapping[str, ExportPart[Any]]] = providers.Object({})
+    """What the export of an account has beside the kernel's."""
     clock: providers.Provider[Clock] = providers.Object(present_instant)
     _secret = settings.provided.auth_secret.get_secret_value.call()
     _second_secret = settings.provided.auth_second_secret.get_secret_value.call()
@@ -263,6 +266,8 @@ class KernelContainer(containers.DeclarativeContainer):
     audit: providers.Provider[Audit] = providers.Singleton(PostgresAudit, database, clock, security_log)
     failures = providers.Singleton(Failures, audit, pseudonyms)
     migrations = providers.Singleton(Migrations, _url)
+
+    export: providers.Provider[Export[Any]] = providers.Singleton(Export, queries, clock, export_parts)
 
     run: providers.Provider[Runner[Any]] = providers.Singleton(Runner, begin)
     answer_seal: providers.Provider[Seal] = providers.Singleton(

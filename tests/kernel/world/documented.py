@@ -26,6 +26,7 @@ ON_EVERY_ANSWER = {
 }
 # Headers that tell a client something which the answer's body does not.
 TELLING = {
+    "content-disposition",
     "deprecation",
     "etag",
     "idempotency-replayed",

@@ -9,7 +9,7 @@ from application.kernel.unit_of_work import KernelUnitOfWork
 from domain.kernel.aggregate import new_id
 from domain.kernel.errors import DomainError, Invalid
 from domain.kernel.identity.auth import OneTimeToken, OneTimeTokenId, OneTimeTokenNotFound
-from domain.kernel.identity.identities import Link, LinkedElsewhere, LinkId, LinkNotFound
+from domain.kernel.identity.identities import Link, LinkedElsewhere, LinkId, LinkNotFound, LinksRemoved
 from domain.kernel.users import (
     UNNAMED,
     DeletedMeanwhile,
@@ -118,7 +118,7 @@ async def forget_links(uow: KernelUnitOfWork, user_id: UserId) -> None:
     """
     accounts = [_account_hash(link.issuer, link.subject) for link in await uow.links.lock_of(user_id)]
     if accounts:
-        await uow.links.remove_all(user_id)
+        await uow.links.remove_all(user_id, recording=LinksRemoved(at=uow.now, user_id=user_id))
         await uow.one_time_tokens.add_or_replace(
             [
                 OneTimeToken.deleted(id=OneTimeTokenId(new_id(uow.now)), account_hash=each, at=uow.now)

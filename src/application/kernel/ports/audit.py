@@ -33,6 +33,7 @@ class Kind(StrEnum):
     LINKED = "linked"
     UNLINKED = "unlinked"
     ACCOUNTS_MERGED = "accounts_merged"
+    DELETED = "deleted"
     SUSPENDED = "suspended"
     RESTORED = "restored"
     ROLES_CHANGED = "roles_changed"

@@ -119,7 +119,7 @@ KERNEL_FILLINGS: Mapping[str, str] = {
         WHERE email IN ('weaver-2@example.com', 'weaver-3@example.com');
         UPDATE invitations SET token_hash = NULL
     """,
-    "0014": """
+    "0015": """
         UPDATE users SET email = NULL, suspended_at = now(), deleted_at = now()
         WHERE email = 'weaver-4@example.com';
         INSERT INTO one_time_tokens (id, purpose, token_hash, created_at, expires_at, version)

@@ -42,6 +42,7 @@ from application.kernel.commands.workspaces import (
     edit_workspace,
     restore_workspace,
 )
+from application.kernel.export import Export
 from application.kernel.identity.addresses import ensure_free, prove_email, take_address
 from application.kernel.identity.email_changes import take_pending_email, undo_email_change
 from application.kernel.identity.identities import (
@@ -94,7 +95,7 @@ from domain.kernel.workspaces import Workspace
 from kernel.specimen.commands.specimen_orders import create_specimen_order
 from kernel.specimen.domain.specimen_orders import SpecimenOrderAssigned
 from kernel.specimen.reactions import note_assignment
-from kernel.specimen.service import Queries, UnitOfWork
+from kernel.specimen.service import Container, Queries, UnitOfWork
 from kernel.world.builders import (
     NOW,
     Team,
@@ -705,6 +706,15 @@ async def test_a_query_takes_so_many_statements(world: World, recorded: Recorded
     async with recorded() as sent:
         await operation(world)
     assert len(sent) == count, sent
+
+
+async def test_an_export_takes_one_statement_for_each_of_its_parts(
+    world: World, recorded: Recorded, clock: Callable[[], datetime]
+) -> None:
+    parts = Container.export_parts()
+    async with recorded() as sent:
+        await Export(world.ask, clock, parts).of(reauthenticated(world.team.owner.user_id))
+    assert len(sent) == 5 + len(parts), sent
 
 
 @pytest.mark.parametrize("name", OUTBOX)

@@ -140,6 +140,7 @@ KERNEL_ROWS: Matrix = {
         204, send=json(current_password=PASSWORD, new_password="another kettle hums at dusk")
     ),
     "GET /v1/me": oneself(),
+    "GET /v1/me/export": oneself(),
     "DELETE /v1/me": Row(allowed="member", done=204, other=409, weak=("owner", 409)),
     "PATCH /v1/me": oneself(send=json(display_name="Augusta")),
     "GET /v1/me/identities": oneself(),
@@ -497,11 +498,12 @@ IN_SOME_CASES = {"PATCH /v1/me": json(email="<new_email>")}
 """What takes a fresh proof, where the row does not."""
 
 
-def test_these_change_how_somebody_gets_in_or_who_else_is_in() -> None:
+def test_these_change_how_somebody_gets_in_or_who_else_is_in_or_take_everything() -> None:
     """So that none of them can lose it by accident."""
     assert {*REAUTHENTICATED} == {
         "PATCH /v1/me",
         "DELETE /v1/me",
+        "GET /v1/me/export",
         "POST /v1/me/identities",
         "DELETE /v1/me/identities/{link_id}",
         "POST /v1/auth/logout/all",

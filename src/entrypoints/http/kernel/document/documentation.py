@@ -117,6 +117,13 @@ class Shape:
     reauthenticated: bool = False
     """It takes a fresh proof of who sends the request, always or in some cases."""
     deprecated: bool = False
+    file_name: str | None = None
+    """A browser keeps its answer under this name."""
+
+
+def disposition(file_name: str) -> str:
+    """The value of Content-Disposition (RFC 6266)."""
+    return f'attachment; filename="{file_name}"'
 
 
 def parameters(shape: Shape, *, reads: bool) -> list[dict[str, Any]]:
@@ -248,6 +255,13 @@ def successes(route: APIRoute, shape: Shape) -> dict[int | str, dict[str, Any]]:
         headers["Link"] = {
             "schema": _TEXT,
             "description": "The next page, where there is one (RFC 8288).",
+        }
+    if shape.file_name is not None:
+        headers["Content-Disposition"] = {
+            "required": True,
+            "schema": _TEXT,
+            "example": disposition(shape.file_name),
+            "description": "It is to be kept as a file (RFC 6266).",
         }
     if shape.tagged:
         headers["ETag"] = {

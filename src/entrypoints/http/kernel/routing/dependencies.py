@@ -12,6 +12,7 @@ from fastapi.security.base import SecurityBase
 from structlog.contextvars import bind_contextvars
 
 from application.kernel.admission import ensure_reauthenticated
+from application.kernel.export import Export
 from application.kernel.identity.accounts import Linking
 from application.kernel.identity.cookie_sessions import CookieSessions
 from application.kernel.identity.password_login import PasswordLogin
@@ -48,6 +49,7 @@ class Provided:
     tokens: TokenVerifier
     run: Runner[Any]
     queries: KernelQueries
+    export: Export[Any]
     login: PasswordLogin
     reauthentication: Reauthentication
     sessions: TokenSessions
@@ -72,6 +74,7 @@ def provide(app: FastAPI, container: KernelContainer) -> None:
         tokens=container.tokens(),
         run=container.run(),
         queries=container.queries(),
+        export=container.export(),
         login=container.password_login(),
         reauthentication=container.reauthentication(),
         sessions=container.token_sessions(),
@@ -229,6 +232,9 @@ Run = Annotated[Runner[KernelUnitOfWork], Depends(given("run"))]
 
 Ask = Annotated[KernelQueries, Depends(given("queries"))]
 """Answers the kernel's questions; a service's own `Ask` answers its questions as well."""
+
+Exports = Annotated[Export[Any], Depends(given("export"))]
+"""All that the service has of one user."""
 
 Login = Annotated[PasswordLogin, Depends(given("login"))]
 """The built-in provider."""

@@ -29,7 +29,14 @@ from application.kernel.ports.callers import Reauthenticated
 from application.kernel.run import Runner
 from domain.kernel.aggregate import Aggregate
 from domain.kernel.errors import NotFound
-from entrypoints.http.kernel.document.documentation import PUBLIC, Shape, parameters, refusals, successes
+from entrypoints.http.kernel.document.documentation import (
+    PUBLIC,
+    Shape,
+    disposition,
+    parameters,
+    refusals,
+    successes,
+)
 from entrypoints.http.kernel.routing.answers import Answer, Header, NoContent, NotModified, Redirect
 from entrypoints.http.kernel.routing.conditions import Condition, entity_tag, has_version, is_known
 from entrypoints.http.kernel.routing.dependencies import provided, user_id_of
@@ -91,6 +98,9 @@ class Options(TypedDict, total=False):
 
     example: Mapping[str, object]
     """What of the answer's example is as the operation leaves it, such as `{"status": "done"}`."""
+
+    file_name: str
+    """The answer is a file to keep, which a browser stores under this name, in ASCII (RFC 6266)."""
 
     unkeyed: str
     """Why a POST takes no `Idempotency-Key`."""
@@ -181,6 +191,7 @@ class Route(APIRoute):
             must_match=options.get("must_match", False),
             keyed=method == "POST" and self.runner is not None and not self.unkeyed,
             deprecated=deprecation is not None,
+            file_name=options.get("file_name"),
             reauthenticated=_reauthenticates(endpoint),
         )
         super().__init__(
@@ -330,6 +341,7 @@ def _writer(route: Route) -> Callable[[object, Request], Response]:
     is_model = route.returned == model
     location = route.shape.location.replace("{", "{0.") if route.shape.location else None
     tagged, is_read = route.shape.tagged, route.methods == {"GET"}
+    kept = disposition(route.shape.file_name) if route.shape.file_name else None
 
     def write(returned: object, request: Request) -> Response:
         shown: Any = returned if is_model else msgspec.convert(returned, model, from_attributes=True)
@@ -337,6 +349,8 @@ def _writer(route: Route) -> Callable[[object, Request], Response]:
         headers: list[Header] = []
         if location is not None:
             headers.append((b"location", location.format(shown).encode()))
+        if kept is not None:
+            headers.append((b"content-disposition", kept.encode("ascii")))
         if tagged:
             tag = entity_tag(shown.version, body)
             headers.append((b"etag", tag))

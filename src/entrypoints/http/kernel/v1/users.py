@@ -7,6 +7,7 @@ from pydantic import Field
 
 from application.kernel.admission import NotPermitted
 from application.kernel.commands import users as commands
+from application.kernel.export import AccountExport, Export
 from application.kernel.paging import Page
 from application.kernel.ports.callers import Reauthenticated
 from application.kernel.queries.users import Profile, UserFilter, UserSortKey, UserView
@@ -26,6 +27,7 @@ from entrypoints.http.kernel.document.examples import INSTANT
 from entrypoints.http.kernel.routing.dependencies import (
     Actor,
     Ask,
+    Exports,
     FromPeer,
     Login,
     ReauthenticatedActor,
@@ -77,6 +79,11 @@ async def edit_profile(
     if "email" in body and isinstance(actor, Reauthenticated):  # others change none, and use up no count
         await login.count_change_of_address(peer, actor, email=body["email"])
     return await run(commands.edit_profile, actor, **body)
+
+
+@router.get("/me/export", use_case=Export.of, file_name="account.json", refuses=(UserNotFound,))
+async def export_account(actor: ReauthenticatedActor, export: Exports) -> AccountExport:
+    return await export.of(actor)
 
 
 @router.delete(

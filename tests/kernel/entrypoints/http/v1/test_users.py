@@ -299,3 +299,17 @@ async def test_the_only_owner_reads_where_to_hand_over(as_: As, team: Team) -> N
     refused = await as_(let_in(team.owner)).delete("/v1/me")
     assert (refused.status_code, refused.json()["type"]) == (409, "/problems/last-owner")
     assert f"“{team.workspace.name}”" in refused.json()["detail"]
+
+
+async def test_the_export_is_a_file_that_nobody_keeps_on_the_way_and_takes_a_fresh_proof(
+    as_: As, member: AsyncClient, team: Team
+) -> None:
+    refused = await member.get("/v1/me/export")
+    assert (refused.status_code, refused.json()["type"]) == (403, "/problems/reauthentication-required")
+    assert "content-disposition" not in refused.headers
+    answer = await as_(let_in(team.member)).get("/v1/me/export")
+    assert answer.status_code == 200
+    assert answer.headers["content-disposition"] == 'attachment; filename="account.json"'
+    assert answer.headers["cache-control"] == "no-store"
+    assert answer.json()["profile"]["id"] == str(team.member.user_id)
+    assert [each["name"] for each in answer.json()["workspaces"]] == [team.workspace.name]
