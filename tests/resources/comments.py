@@ -178,4 +178,12 @@ LISTS: dict[str, Listed[CommentView]] = {
         sorts={"created_at": lambda view: view.created_at},
         fixed=Sort("created_at"),
     ),
+    # For an export, which is asked for once: no index has the order.
+    "comments of their author": Listed(
+        table="comments",
+        ask=lambda world, _, page: world.ask.comments.of_author(world.team.owner.user_id, page),
+        sorts={"created_at": lambda view: view.created_at},
+        fixed=Sort("created_at", descending=True),
+        short=True,
+    ),
 }

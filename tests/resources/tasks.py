@@ -288,4 +288,12 @@ LISTS = {
         ],
     ),
     "tasks due in a window": _pages(DUE, sorts={"due_at": _due}, rows=7_500),
+    # For an export, which is asked for once: no index has the order.
+    "tasks of a user": Listed(
+        table="tasks",
+        ask=lambda world, _, page: world.ask.tasks.of_user(world.team.owner.user_id, page),
+        sorts={"created_at": lambda view: view.created_at},
+        fixed=Sort("created_at", descending=True),
+        short=True,
+    ),
 }

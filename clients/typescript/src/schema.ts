@@ -728,12 +728,12 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Export account
+         * Get account export
          * @description Everybody may have all that is here of themselves, as one document; it takes a fresh proof.
          *
          *     A stolen access token is not to take everything at once. There are no secrets in it.
          */
-        get: operations["export_account"];
+        get: operations["get_account_export"];
         put?: never;
         post?: never;
         delete?: never;
@@ -7098,7 +7098,7 @@ export interface operations {
             };
         };
     };
-    export_account: {
+    get_account_export: {
         parameters: {
             query?: never;
             header?: {

@@ -151,7 +151,8 @@ _OF_USER = Listing(
     TaskView,
     _VIEW.where(
         or_(tasks.c.created_by == bindparam("viewer"), tasks.c.assignee_id == bindparam("viewer")),
-        seen_by_viewer(tasks.c.workspace_id).exists(),
+        # Looked up for each task: as a join, a generic plan reads all tasks once for each membership.
+        seen_by_viewer(tasks.c.workspace_id).limit(literal_column("1")).scalar_subquery().is_not(None),
     ),
     id=tasks.c.id,
     sorts={"created_at": by_time(tasks.c.created_at)},

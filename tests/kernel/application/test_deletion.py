@@ -16,7 +16,7 @@ from domain.kernel.identity.auth import (
     Purpose,
     Session,
 )
-from domain.kernel.identity.identities import Link
+from domain.kernel.identity.identities import Link, LinksRemoved
 from domain.kernel.invitations import Invitation, InvitationLapsed
 from domain.kernel.memberships import LastOwner, MemberLeft, Membership, Role
 from domain.kernel.users import (
@@ -89,7 +89,8 @@ async def test_nothing_personal_and_no_way_in_is_left_and_others_keep_theirs(
     left = MemberLeft(at=clock.now, workspace_id=team.workspace.id, user_id=ada.id, by=ada.id)
     lapsed = InvitationLapsed(at=clock.now, workspace_id=team.workspace.id, invitation_id=given.id)
     gone = UserDeleted(at=clock.now, user_id=ada.id, by=ada.id, email=ada.email)
-    assert transactions.events == [left, lapsed, gone]
+    unlinked = LinksRemoved(at=clock.now, user_id=ada.id)
+    assert transactions.events == [left, lapsed, unlinked, gone]
 
 
 async def test_who_has_nothing_but_an_account_can_delete_it(

@@ -250,6 +250,8 @@ def test_a_table_that_differs_from_its_entity_is_refused_at_once(more: list[str]
 
 # Nobody breaks these by what they ask for: all are drawn at random.
 DEFECTS = {"uq_outbox_id", "uq_invitations_token_hash"}
+COUNTED = {"uq_audit_counted_in_counted_as"}
+"""By the statement itself, which adds to the row that is there."""
 
 
 def test_every_conflict_names_a_constraint_of_its_table_and_no_uniqueness_is_left_out() -> None:
@@ -269,7 +271,7 @@ def test_every_conflict_names_a_constraint_of_its_table_and_no_uniqueness_is_lef
     unique |= {
         str(index.name) for table in metadata.tables.values() for index in table.indexes if index.unique
     }
-    assert unique - translated == DEFECTS
+    assert unique - translated == DEFECTS | COUNTED
 
 
 FITTING: list[tuple[TypeEngine[Any], object]] = [

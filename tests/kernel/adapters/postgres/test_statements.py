@@ -447,9 +447,9 @@ COMMANDS: dict[str, tuple[int, Operation]] = {
         lambda it: it.run(delete_own_account, reauthenticated(it.team.member.user_id)),
     ),
     # by id; the same with the links' removal and their accounts, and without a membership
-    "delete_account": (13, lambda it: it.run(delete_account, account=str(it.shell.user_id))),
-    # links, removal, their accounts
-    "forget_links": (5, lambda it: it.run(forget_links, it.team.owner.user_id)),
+    "delete_account": (14, lambda it: it.run(delete_account, account=str(it.shell.user_id))),
+    # links, lock and removal, their accounts
+    "forget_links": (6, lambda it: it.run(forget_links, it.team.owner.user_id)),
     # deleted before?, by address, user, link
     "admit_stranger": (
         6,

@@ -372,7 +372,7 @@ async def test_a_stranger_without_a_token_learns_nothing_else(client: AsyncClien
 async def test_a_method_that_does_not_exist_is_told_those_that_do(client: AsyncClient) -> None:
     for method, path, allow in (
         ("PUT", "/v1/workspaces", "GET, HEAD, POST"),
-        ("POST", "/v1/me", "GET, HEAD, PATCH"),
+        ("POST", "/v1/me", "DELETE, GET, HEAD, PATCH"),
         ("GET", "/v1/auth/login", "POST"),
         ("HEAD", "/v1/auth/login", "POST"),
         ("OPTIONS", f"/v1/specimen_orders/{a_specimen_order_id()}", "DELETE, GET, HEAD, PATCH"),

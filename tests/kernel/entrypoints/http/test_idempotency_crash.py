@@ -38,8 +38,13 @@ def replayed(answer: Response) -> bool:
 async def counts(by_hand: ByHand) -> dict[str, int]:
     """How often it was done: the specimen orders, the events, and the answers that are kept."""
     return {
-        table: await by_hand.fetchval(f"SELECT count(*) FROM {table}")  # noqa: S608
-        for table in ("specimen_orders", "outbox", "idempotency_keys")
+        # A service that finds no signing key makes one at some time after its start.
+        table: await by_hand.fetchval(f"SELECT count(*) FROM {table} WHERE {which}")  # noqa: S608
+        for table, which in {
+            "specimen_orders": "true",
+            "outbox": "type <> 'SigningKeyAdded'",
+            "idempotency_keys": "true",
+        }.items()
     }
 
 
@@ -99,7 +104,7 @@ async def test_what_was_committed_and_never_answered_is_answered_when_the_reques
     assert other.status_code == 422
     assert await counts(by_hand) == ONCE
     assert await by_hand.fetchval("SELECT id FROM specimen_orders") == await by_hand.fetchval(
-        "SELECT aggregate_id FROM outbox"
+        "SELECT aggregate_id FROM outbox WHERE type <> 'SigningKeyAdded'"
     )
     assert first.json()["id"] == str(await by_hand.fetchval("SELECT id FROM specimen_orders"))
 

@@ -454,7 +454,7 @@ METHODS: list[Case] = [
     ("method override of a POST", create(b'{"title": "x"}', "X-HTTP-Method-Override: DELETE"), 201),
     ("HEAD of what there is not", sent("HEAD", "/nothing"), 404),
     ("GET with a body", mine("/v1/me", "Content-Length: 4") + b"body", 200),
-    ("DELETE with a body that is none", sent("DELETE", "/v1/me", "Content-Length: 4", body=b"body"), 405),
+    ("DELETE with a body that is none", sent("DELETE", "/problems", "Content-Length: 4", body=b"body"), 405),
     ("HTTP/0.9", b"GET /v1/me\r\n\r\n", 400),
     ("HTTP/1.0", b"GET /health/live HTTP/1.0\r\n\r\n", 200),
     ("HTTP/2.0 as text", b"GET /v1/me HTTP/2.0\r\nHost: x\r\n\r\n", 401),

@@ -13,8 +13,8 @@ from typing import Any
 from sqlalchemy import BindParameter, ColumnElement, Text, func, literal_column
 
 # Punctuation, spaces, and symbols other than pictures, by code point, so that no locale has a say (whether
-# emoji are words is left to it): ASCII, Latin-1, then Greek, Armenian, Hebrew, Arabic, Indic and Ethiopic, then the blocks
-# from General Punctuation to Supplemental Punctuation, then those of East Asia.
+# emoji are words is left to it): ASCII, Latin-1, then Greek, Armenian, Hebrew, Arabic, Indic and Ethiopic,
+# then the blocks from General Punctuation to Supplemental Punctuation, then those of East Asia.
 _BETWEEN_WORDS = (
     r"[\x01-\x2f\x3a-\x40\x5b-\x60\x7b-\xa9\xab\xac\xae-\xb1\xb4\xb6-\xb8\xbb\xbf\xd7\xf7"
     r"\u037e\u0387\u055a-\u055f\u0589\u058a\u05be\u05c0\u05c3\u05c6\u060c\u060d\u061b\u061d-\u061f\u066a-\u066d"

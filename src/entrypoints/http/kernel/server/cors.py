@@ -29,6 +29,7 @@ READ_FROM_SCRIPTS = (
     "sentry-trace",
 )
 EXPOSED_TO_SCRIPTS = (
+    "Content-Disposition",
     "Deprecation",
     "ETag",
     "Idempotency-Replayed",

@@ -82,7 +82,7 @@ async def edit_profile(
 
 
 @router.get("/me/export", use_case=Export.of, file_name="account.json", refuses=(UserNotFound,))
-async def export_account(actor: ReauthenticatedActor, export: Exports) -> AccountExport:
+async def get_account_export(actor: ReauthenticatedActor, export: Exports) -> AccountExport:
     return await export.of(actor)
 
 
