@@ -70,7 +70,7 @@ from domain.kernel.users import GlobalRole
 from entrypoints.kernel.origins import origin_of
 from entrypoints.kernel.providers import ProviderSettings, claim_path
 from entrypoints.kernel.security_log import SecurityLog
-from entrypoints.kernel.settings import SERVICE_NAME, KernelSettings
+from entrypoints.kernel.settings import SERVICE_NAME, V1, KernelSettings
 
 
 def present_instant() -> datetime:
@@ -190,7 +190,7 @@ def login_providers(
             client_id=provider.client_id,
             client_secret=provider.client_secret.get_secret_value() or None,
             scopes=provider.login_scopes,
-            redirect_uri=f"{settings.public_url}/v1/auth/providers/{provider.name}/callback",
+            redirect_uri=f"{settings.public_url}{V1}/auth/providers/{provider.name}/callback",
             clock=clock,
             allow_loopback_http=settings.environment == "development",
         )
@@ -417,7 +417,7 @@ class KernelContainer(containers.DeclarativeContainer):
             Letters,
             service=SERVICE_NAME.title(),
             app_url=settings.provided.app_url,
-            api_url=settings.provided.public_url,
+            api_url=providers.Callable("{}{}".format, settings.provided.public_url, V1),
         ),
     )
 

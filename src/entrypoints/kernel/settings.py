@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Literal, Self, override
+from typing import Annotated, Final, Literal, Self, override
 from urllib.parse import SplitResult, quote, urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
@@ -41,6 +41,8 @@ SERVICE_NAME: str = _PROJECT["name"]
 SERVICE_VERSION: str = _PROJECT["version"]
 SERVICE_DESCRIPTION: str = _PROJECT["description"]
 SERVICE_LICENSE: str = _PROJECT["license"]  # by its SPDX identifier
+V1: Final = "/v1"
+"""Below it are the kernel's routes: the version in which everything that is not overridden stays."""
 
 DEVELOPMENT_SECRET = "for development alone, and known to everybody"  # noqa: S105
 

@@ -42,7 +42,7 @@ from kernel.world.builders import (
 )
 from kernel.world.fakes import FakeClock, FakeMailer, MemoryTransactions
 
-LETTERS = Letters(service="Loomworks", app_url="https://app.example", api_url="https://api.example")
+LETTERS = Letters(service="Loomworks", app_url="https://app.example", api_url="https://api.example/v1")
 ADA, AUGUSTA = Email("ada@example.com"), Email("augusta@example.com")
 
 

@@ -16,8 +16,8 @@ from application.kernel.identity.cookie_sessions import CookieSessions, csrf_tok
 from application.kernel.identity.failures import Failures
 from application.kernel.identity.password_login import PasswordLogin
 from application.kernel.identity.provider_login import (
-    ATTEMPT_LIFETIME,
     EXCHANGE_LIFETIME,
+    LOGIN_LIFETIME,
     RETURN_MOST,
     Departure,
     Mode,
@@ -374,7 +374,7 @@ async def test_an_answer_needs_the_log_in_that_asked_for_it(
 
 async def test_a_log_in_is_over_when_its_time_is(through: ProviderLogin, clock: FakeClock) -> None:
     departed = await depart(through)
-    clock.advance(ATTEMPT_LIFETIME - timedelta(microseconds=1))
+    clock.advance(LOGIN_LIFETIME - timedelta(microseconds=1))
     assert (await come_back(through, departed)).error is None
 
 
@@ -390,7 +390,7 @@ async def test_whoever_comes_back_too_late_is_told_so_where_they_began(
     clock: FakeClock,
 ) -> None:
     departed = await depart(through)
-    clock.advance(ATTEMPT_LIFETIME + late)
+    clock.advance(LOGIN_LIFETIME + late)
     arrived = await come_back(through, departed, **answer)
     assert (told(arrived), arrived.error) == ({"error": "login_expired"}, "login_expired")
     assert provider.redeemed == []

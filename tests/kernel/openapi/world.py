@@ -24,7 +24,7 @@ from adapters.postgres.kernel.discovery import import_tables
 from adapters.postgres.kernel.tables.schema import metadata
 from adapters.tokens.sealing import LOGINS, JweSeal
 from application.kernel.identity.cookie_sessions import csrf_token
-from application.kernel.identity.provider_login import Attempt
+from application.kernel.identity.provider_login import PendingLogin
 from application.kernel.identity.secret_tokens import fingerprint
 from domain.kernel.aggregate import Aggregate
 from domain.kernel.identity.auth import OneTimeTokenId, Purpose, SessionId, SessionKind
@@ -298,7 +298,9 @@ class World:
             return {"Authorization": f"Basic {secret}"}
         if name == "browser":
             cookie = f"{COOKIE.hex}.cookie"
-            begun = JweSeal(settings.auth_secret.get_secret_value(), LOGINS).seal(_attempt(settings).dump())
+            begun = JweSeal(settings.auth_secret.get_secret_value(), LOGINS).seal(
+                _pending_login(settings).dump()
+            )
             return {
                 "Cookie": f"{SESSION}={cookie}; {LOG_IN}{STATE[:16]}={begun}",
                 "Origin": settings.public_url,
@@ -350,9 +352,9 @@ def _is_wrong(case: Case[Any], place: ParameterLocation) -> bool:
     return meta.is_negative_at(place)
 
 
-def _attempt(settings: KernelSettings) -> Attempt:
+def _pending_login(settings: KernelSettings) -> PendingLogin:
     """A log-in through the provider that a browser has begun."""
-    return Attempt(
+    return PendingLogin(
         provider="oidc",
         state=STATE,
         nonce="nonce",

@@ -21,7 +21,7 @@ from domain.kernel.users import DeletedMeanwhile, EmailTaken, GlobalRole, Suspen
 REFUSED = "The access token is not valid."
 """All that a bearer learns; the reason is the cause of the error."""
 
-ATTEMPTS = 3
+TRIES = 3
 
 
 class KnownAccounts:
@@ -88,7 +88,7 @@ class KnownAccounts:
         return session
 
     async def _linked(self, claims: Claims) -> KnownUser:
-        for _ in range(ATTEMPTS):
+        for _ in range(TRIES):
             known = await self._queries.linked(claims.issuer, claims.subject)
             if known is not None:
                 await self._fill_in(known, claims)

@@ -12,7 +12,7 @@ _NOT_YOU = "If it was not you, change your password at once, and see who is logg
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Letters:
-    """In the name of `service`. Without `app_url`, mails tell the request to make at `api_url` instead.
+    """In the name of `service`. Without `app_url`, mails tell the request to make below `api_url` instead.
 
     A secret stands in the fragment of a link: browsers send that to no server, so it is in no log.
     """
@@ -174,4 +174,4 @@ class Letters:
         if self.app_url:
             return f"{self.app_url}/{page}#token={token}"
         bearer = "Authorization: Bearer …\n" if logged_in else ""
-        return f"POST {self.api_url}/v1/{request}\nContent-Type: application/json\n{bearer}\n{body}"
+        return f"POST {self.api_url}/{request}\nContent-Type: application/json\n{bearer}\n{body}"

@@ -41,7 +41,7 @@ from domain.kernel.identity.auth import (
 )
 from domain.kernel.users import UserId
 
-ATTEMPT_LIFETIME = timedelta(minutes=10)
+LOGIN_LIFETIME = timedelta(minutes=10)
 ATTEMPT_KEPT = timedelta(
     days=1
 )  # by the browser: whoever comes back later than they may is told so by a page
@@ -83,7 +83,7 @@ class ResponseMode(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Attempt:
+class PendingLogin:
     """A log-in that a browser has begun. `expires_at` is in Unix seconds."""
 
     provider: str
@@ -105,7 +105,7 @@ class Attempt:
 
     @classmethod
     def load(cls, text: str) -> Self | None:
-        """`None` for an attempt that another version of the service wrote."""
+        """`None` for a log-in that another version of the service wrote."""
         try:
             return cls(**json.loads(text))
         except TypeError:
@@ -146,7 +146,7 @@ async def use_up_state(uow: KernelUnitOfWork, *, state: str) -> None:
             user_id=None,
             token_hash=fingerprint(state),
             created_at=uow.now,
-            expires_at=uow.now + ATTEMPT_LIFETIME,
+            expires_at=uow.now + LOGIN_LIFETIME,
         )
     )
 
@@ -243,7 +243,7 @@ class ProviderLogin:
         return_to = self._checked(return_to)
         _check_challenge(mode, challenge)
         secrets = LoginSecrets(state=new_secret(), nonce=new_secret(), verifier=new_secret())
-        attempt = Attempt(
+        pending = PendingLogin(
             provider=name,
             state=secrets.state,
             nonce=secrets.nonce,
@@ -252,10 +252,10 @@ class ProviderLogin:
             mode=mode,
             response_mode=response_mode,
             challenge=challenge,
-            expires_at=(self._clock() + ATTEMPT_LIFETIME).timestamp(),
+            expires_at=(self._clock() + LOGIN_LIFETIME).timestamp(),
         )
         address = await provider.address(secrets, fresh=fresh)
-        return Departure(address, secrets.state, self._seal.seal(attempt.dump()))
+        return Departure(address, secrets.state, self._seal.seal(pending.dump()))
 
     async def finish(self, client: Peer, name: str, *, answer: ProviderAnswer, sealed: str | None) -> Return:
         """Whoever comes back to where they began, once; what went wrong is told to the application.
@@ -265,16 +265,16 @@ class ProviderLogin:
         address the provider is not asked, and the application is told that it has to wait.
         """
         provider = self._provider(name)
-        attempt = self._attempt(name, answer.state, sealed)
-        if self._clock().timestamp() >= attempt.expires_at:
-            return Return(attempt.returning(error="login_expired"), error="login_expired")
+        pending = self._pending(name, answer.state, sealed)
+        if self._clock().timestamp() >= pending.expires_at:
+            return Return(pending.returning(error="login_expired"), error="login_expired")
         bounds = limits.of_provider_log_in(client)
         try:
             await self._attempts.check(bounds)
-            await self._run(use_up_state, state=attempt.state)
-            proof = await self._redeemed(provider, answer, attempt.secrets, bounds)
+            await self._run(use_up_state, state=pending.state)
+            proof = await self._redeemed(provider, answer, pending.secrets, bounds)
             identity = await self._accounts.recognise(proof)
-            return await self._welcome(client, attempt, identity)
+            return await self._welcome(client, pending, identity)
         except LoginUsed as refusal:
             error = "login_used"
             await self._failures.of_provider(name, refusal)
@@ -283,7 +283,7 @@ class ProviderLogin:
         except DomainError as refusal:
             error = "access_denied" if isinstance(refusal, LoginDenied) else "login_failed"
             await self._failures.of_provider(name, refusal)
-        return Return(attempt.returning(error=error), error=error)
+        return Return(pending.returning(error=error), error=error)
 
     async def exchange(self, client: Peer, /, *, code: str, verifier: str) -> TokenPair:
         """The code of a log-in is good for one use, within a minute, by whoever began it."""
@@ -306,37 +306,37 @@ class ProviderLogin:
             await self._attempts.count(bounds)
             raise
 
-    async def _welcome(self, client: Peer, attempt: Attempt, caller: Caller) -> Return:
+    async def _welcome(self, client: Peer, pending: PendingLogin, caller: Caller) -> Return:
         # A provider that does not say when it asked for a password may have done so just now.
         at = caller.authenticated_at or self._clock()
-        if attempt.mode == Mode.COOKIE:
+        if pending.mode == Mode.COOKIE:
             cookie = await self._cookie_sessions.open(client, caller.user_id, authenticated_at=at)
-            return Return(attempt.returning(), cookie)
+            return Return(pending.returning(), cookie)
         code = new_secret()
         await self._run(
             make_exchange_code,
             caller.user_id,
             code=code,
-            challenge=attempt.challenge or "",
+            challenge=pending.challenge or "",
             authenticated_at=at,
         )
-        return Return(attempt.returning(code=code))
+        return Return(pending.returning(code=code))
 
     def _provider(self, name: str) -> LoginProvider:
         if name not in self._providers:
             raise LoginProviderNotFound
         return self._providers[name]
 
-    def _attempt(self, name: str, state: str, sealed: str | None) -> Attempt:
+    def _pending(self, name: str, state: str, sealed: str | None) -> PendingLogin:
         text = self._seal.unseal(sealed) if sealed is not None else None
-        attempt = Attempt.load(text) if text is not None else None
+        pending = PendingLogin.load(text) if text is not None else None
         if (
-            attempt is None
-            or not compare_digest(attempt.state.encode(), state.encode("utf-8", "surrogatepass"))
-            or attempt.provider != name
+            pending is None
+            or not compare_digest(pending.state.encode(), state.encode("utf-8", "surrogatepass"))
+            or pending.provider != name
         ):
             raise LoginNotBegun("")
-        return attempt
+        return pending
 
     def _checked(self, address: str) -> str:
         """The address, with its origin as the settings spell it: so a browser goes where we have looked."""

@@ -264,7 +264,7 @@ class TokenSessions:
         return await self._pair(session, secret)
 
     async def _refreshed(self, session_id: SessionId, presented: str) -> tuple[Session, str]:
-        async def attempt() -> tuple[Session, str]:
+        async def refreshed() -> tuple[Session, str]:
             return await self._run(
                 refresh_session,
                 session_id,
@@ -275,12 +275,12 @@ class TokenSessions:
             )
 
         try:
-            return await attempt()
+            return await refreshed()
         except Stale as lost:  # another use at the same time was first
             if not self._grace:
                 raise RefreshedElsewhere from lost
         try:
-            return await attempt()  # which finds what the other has made
+            return await refreshed()  # which finds what the other has made
         except Stale as lost:
             raise RefreshedElsewhere from lost
 

@@ -16,7 +16,7 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 
 from pydantic import SecretStr, create_model
 
-from entrypoints.kernel.settings import ROOT, SERVICE_NAME, KernelSettings, read_settings
+from entrypoints.kernel.settings import ROOT, SERVICE_NAME, V1, KernelSettings, read_settings
 from entrypoints.kernel.tools.address import obstacle
 from entrypoints.kernel.tools.embedded import WATCHDOG, EmbeddedPostgresError, embedded_postgres
 
@@ -183,9 +183,9 @@ async def _welcome(settings: KernelSettings) -> None:
         await asyncio.sleep(0.1)
     service = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     _say(f"Serving on {service}")
-    _say(f"  documentation  {service}/v1/docs")
+    _say(f"  documentation  {service}{V1}/docs")
     if settings.environment == "development":
-        _say(f"  log in         curl {service}/v1/auth/login -H 'content-type: application/json' \\")
+        _say(f"  log in         curl {service}{V1}/auth/login -H 'content-type: application/json' \\")
         _say(f"                   -d '{DEMO_LOGIN}'")
     _say("  stop           Ctrl-C")
 

@@ -29,7 +29,7 @@ from adapters.tokens.local import LocalTokenIssuer
 from adapters.tokens.sealing import LOGINS, JweSeal
 from application.kernel.identity.accounts import Linking
 from application.kernel.identity.cookie_sessions import csrf_token
-from application.kernel.identity.provider_login import Attempt
+from application.kernel.identity.provider_login import PendingLogin
 from application.kernel.identity.secret_tokens import fingerprint
 from application.kernel.unit_of_work import Begin
 from domain.kernel.identity.auth import Purpose, SessionKind
@@ -346,7 +346,7 @@ async def world(begin: Begin[UnitOfWork], container: Container) -> World:
             created_at=now,
         ),
     )
-    attempt = Attempt(
+    pending = PendingLogin(
         provider="one",
         state="s" * 20,
         nonce="nonce",
@@ -373,7 +373,7 @@ async def world(begin: Begin[UnitOfWork], container: Container) -> World:
         "new_slug": a_slug,
         "refresh_token": f"{session.id.hex}.refresh",
         "cookie": f"{cookie.id.hex}.cookie",
-        "sealed": JweSeal(container.settings().auth_secret.get_secret_value(), LOGINS).seal(attempt.dump()),
+        "sealed": JweSeal(container.settings().auth_secret.get_secret_value(), LOGINS).seal(pending.dump()),
     }
     return World(people, places)
 

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from entrypoints.kernel.providers import ProviderSettings
-from entrypoints.kernel.settings import KernelSettings
+from entrypoints.kernel.settings import V1, KernelSettings
 
 # They tell by a parameter whom a token is for; with the others the address, the scopes or the client do.
 _NAMED_BY = {"rfc9068": "resource", "better-auth": "resource", "auth0": "audience"}
@@ -25,7 +25,7 @@ def log_in_schemes(settings: KernelSettings) -> dict[str, Any]:
         schemes["password"] = {
             "type": "oauth2",
             "description": "The built-in provider: the e-mail address is the username.",
-            "flows": {"password": {"tokenUrl": f"{settings.public_url}/v1/auth/token", "scopes": {}}},
+            "flows": {"password": {"tokenUrl": f"{settings.public_url}{V1}/auth/token", "scopes": {}}},
         }
     provider = docs_provider(settings)
     if provider is not None:

@@ -23,12 +23,13 @@ from entrypoints.http.kernel.routing.answers import Answer, NotModified
 from entrypoints.http.kernel.routing.conditions import is_known
 from entrypoints.http.kernel.routing.dependencies import ProviderMetadata, settings_of
 from entrypoints.http.kernel.routing.problems import PathNotFound
+from entrypoints.kernel.settings import V1
 
 # The package brings Swagger UI's files along; its own page is not used.
 ASSETS = Path(fastapi_offline.__file__).parent / "static"
 _NAMES = frozenset({"swagger-ui-bundle.js", "swagger-ui.css", "favicon.png"})
 
-_RETURN = "/v1/docs/oauth2-redirect.html"
+_RETURN = f"{V1}/docs/oauth2-redirect.html"
 _METADATA_SECONDS = 1.0  # the page is there without a provider, too
 
 router = APIRouter(include_in_schema=False)

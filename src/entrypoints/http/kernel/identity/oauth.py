@@ -51,7 +51,7 @@ from entrypoints.http.kernel.routing.problems import (
     InvalidGrant,
     UnsupportedGrantType,
 )
-from entrypoints.kernel.settings import KernelSettings
+from entrypoints.kernel.settings import V1, KernelSettings
 
 router = APIRouter(tags=["oauth"], generate_unique_id_function=lambda route: route.name)
 
@@ -110,7 +110,7 @@ class IssuedTokens(TokenPair):
 
 
 @router.post(
-    "/v1/auth/token",
+    f"{V1}/auth/token",
     response_model=IssuedTokens,
     openapi_extra=_documented(
         ["grant_type"],
@@ -152,7 +152,7 @@ async def issue_token(request: Request, login: Login, sessions: Tokens, peer: Fr
 
 
 @router.post(
-    "/v1/auth/revoke",
+    f"{V1}/auth/revoke",
     openapi_extra=_documented(["token"], _TOKEN, token=TOKEN),
     response_model=None,
     responses={
@@ -194,7 +194,7 @@ class Introspection:
 
 
 @router.post(
-    "/v1/auth/introspect",
+    f"{V1}/auth/introspect",
     response_model=Introspection,
     openapi_extra=_documented(["token"], _TOKEN, token=TOKEN),
     responses=refused_by(InvalidForm, InvalidClient, ContentTooLarge),

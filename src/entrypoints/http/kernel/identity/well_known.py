@@ -18,7 +18,7 @@ from entrypoints.http.kernel.document.documentation import PUBLIC
 from entrypoints.http.kernel.routing.answers import Answer
 from entrypoints.http.kernel.routing.dependencies import PublicKeys, settings_of
 from entrypoints.http.kernel.routing.problems import PathNotFound
-from entrypoints.kernel.settings import SERVICE_NAME, KernelSettings
+from entrypoints.kernel.settings import SERVICE_NAME, V1, KernelSettings
 
 KEPT_SECONDS = 300
 
@@ -43,7 +43,7 @@ async def get_protected_resource(request: Request) -> Answer:
             "authorization_servers": token_issuers(settings),
             "bearer_methods_supported": ["header"],
             "resource_name": SERVICE_NAME.title(),
-            "resource_documentation": f"{settings.public_url}/v1/docs",
+            "resource_documentation": f"{settings.public_url}{V1}/docs",
         }
     )
 
@@ -58,18 +58,18 @@ async def get_authorization_server(request: Request) -> Answer:
     document: dict[str, Any] = {
         "issuer": url,
         "jwks_uri": f"{url}/.well-known/jwks.json",
-        "token_endpoint": f"{url}/v1/auth/token",
+        "token_endpoint": f"{url}{V1}/auth/token",
         "token_endpoint_auth_methods_supported": ["none"],
-        "revocation_endpoint": f"{url}/v1/auth/revoke",
+        "revocation_endpoint": f"{url}{V1}/auth/revoke",
         "revocation_endpoint_auth_methods_supported": ["none"],
         "grant_types_supported": ["password", "refresh_token"],
         "response_types_supported": [],  # nobody is sent here to log in: there is no authorization endpoint
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": ["ES256"],  # required, though no ID tokens are issued
-        "service_documentation": f"{url}/v1/docs",
+        "service_documentation": f"{url}{V1}/docs",
     }
     if settings.introspection_clients:
-        document["introspection_endpoint"] = f"{url}/v1/auth/introspect"
+        document["introspection_endpoint"] = f"{url}{V1}/auth/introspect"
         document["introspection_endpoint_auth_methods_supported"] = ["client_secret_basic"]
     return _document(document)
 

@@ -43,6 +43,7 @@ from entrypoints.http.kernel.routing.dependencies import provided, user_id_of
 from entrypoints.http.kernel.routing.idempotency import idempotency_key, keyed_request, read, written
 from entrypoints.http.kernel.routing.paths import hides
 from entrypoints.http.kernel.routing.reading import Reader
+from entrypoints.kernel.settings import V1
 
 type Endpoint = Callable[..., Awaitable[object]]
 
@@ -122,7 +123,7 @@ class Router:
     among routers that are nested.
     """
 
-    def __init__(self, *, tag: str, prefix: str = "/v1", include_in_schema: bool = True) -> None:
+    def __init__(self, *, tag: str, prefix: str = V1, include_in_schema: bool = True) -> None:
         self.routes: list[Route] = []
         self.prefix = prefix
         self.tag = tag
