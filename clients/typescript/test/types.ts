@@ -37,7 +37,7 @@ export async function calls() {
     // @ts-expect-error: there is no such path
     await api.get("/v1/taks/{task_id}", task);
     // @ts-expect-error: nor such a method of it
-    await api.delete("/v1/me");
+    await api.delete("/v1/workspaces");
     // @ts-expect-error: the path has a parameter
     await api.get("/v1/tasks/{task_id}");
     // @ts-expect-error: of another name
