@@ -302,6 +302,21 @@ class Resource:
             name, suite = f"WRITE_{plural.upper()}", "tests/kernel/application/test_permissions.py"
             text = copy.read(suite).replace("LEAST = {", f"LEAST = {{permissions.{name}: Role.MEMBER, ", 1)
             copy.write(suite, text)
+            self._add_to_audit(copy)
+
+    def _add_to_audit(self, copy: Copy) -> None:
+        """Of each event of the kernel it is said why it is not security relevant, if it is not."""
+        audit, table = (
+            "src/application/kernel/audit.py",
+            "KERNEL_UNWRITTEN: Final[Mapping[type[Event], str]] = {\n",
+        )
+        events = re.findall(
+            r"^class (\w+)\(Event\)", copy.read(f"src/domain/kernel/{self.plural}.py"), re.MULTILINE
+        )
+        rows = "".join(f'    {event}: "It gives nobody a way in.",\n' for event in events)
+        text = copy.read(audit).replace(table, f"{table}{rows}", 1)
+        imports = f"from domain.kernel.{self.plural} import {', '.join(events)}\n"
+        copy.write(audit, text.replace("from domain.kernel.users", f"{imports}from domain.kernel.users", 1))
 
 
 def main(arguments: list[str]) -> None:
