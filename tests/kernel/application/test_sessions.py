@@ -8,6 +8,7 @@ import pytest
 
 from adapters.tokens.cookies import StoredCookieVerifier
 from application.kernel.admission import NotPermitted
+from application.kernel.commands.users import end_sessions_of
 from application.kernel.identity.cookie_sessions import CookieSessions
 from application.kernel.identity.password_login import PasswordLogin
 from application.kernel.identity.secret_tokens import fingerprint, marked_secret
@@ -15,7 +16,6 @@ from application.kernel.identity.sessions import (
     TokenPair,
     TokenSessions,
     end_session,
-    end_sessions_of,
     log_out,
     log_out_everywhere,
     open_session,

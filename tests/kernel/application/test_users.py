@@ -8,6 +8,7 @@ from application.kernel.admission import NotPermitted
 from application.kernel.commands.users import (
     change_roles,
     edit_profile,
+    end_sessions_of,
     grant_role,
     restore_account,
     restore_user,
@@ -151,10 +152,11 @@ OPERATIONS: list[Operation] = [
     lambda run, actor, user_id: run(change_roles, actor, user_id, roles=[GlobalRole.ADMIN]),
     lambda run, actor, user_id: run(suspend_user, actor, user_id),
     lambda run, actor, user_id: run(restore_user, actor, user_id),
+    lambda run, actor, user_id: run(end_sessions_of, actor, user_id),
 ]
 
 
-@pytest.mark.parametrize("operation", OPERATIONS, ids=["roles", "suspend", "restore"])
+@pytest.mark.parametrize("operation", OPERATIONS, ids=["roles", "suspend", "restore", "sessions"])
 async def test_only_who_manages_users_changes_them(
     run: Runner[UnitOfWork], transactions: MemoryTransactions[UnitOfWork], ada: User, operation: Operation
 ) -> None:
@@ -165,7 +167,7 @@ async def test_only_who_manages_users_changes_them(
     assert transactions.events == []
 
 
-@pytest.mark.parametrize("operation", OPERATIONS, ids=["roles", "suspend", "restore"])
+@pytest.mark.parametrize("operation", OPERATIONS, ids=["roles", "suspend", "restore", "sessions"])
 async def test_who_is_no_user_is_not_found(run: Runner[UnitOfWork], operation: Operation) -> None:
     with refused(UserNotFound):
         await operation(run, ADMIN, a_user_id())
@@ -229,7 +231,7 @@ async def test_nobody_suspends_themselves_or_changes_their_own_roles(
     assert transactions.events == []
 
 
-@pytest.mark.parametrize("operation", OPERATIONS, ids=["roles", "suspend", "restore"])
+@pytest.mark.parametrize("operation", OPERATIONS, ids=["roles", "suspend", "restore", "sessions"])
 @pytest.mark.parametrize("lost", ["role", "account"])
 async def test_who_has_lost_the_role_or_the_account_a_moment_ago_manages_nobody(
     lost: str,

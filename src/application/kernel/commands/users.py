@@ -11,7 +11,7 @@ from application.kernel.identity.identities import forget_links
 from application.kernel.permissions import MANAGE_USERS
 from application.kernel.ports.callers import Caller, Reauthenticated
 from application.kernel.unit_of_work import KernelUnitOfWork
-from domain.kernel.identity.auth import Purpose
+from domain.kernel.identity.auth import Purpose, SessionsEnded
 from domain.kernel.memberships import LastOwner, Role
 from domain.kernel.users import GlobalRole, ProfileChanges, User, UserId, UserNotFound, email_address
 
@@ -67,6 +67,16 @@ async def restore_user(uow: KernelUnitOfWork, actor: Caller, user_id: UserId) ->
     """Whoever manages users may let somebody in again who was suspended; they have to log in anew."""
     user = await _managed(uow, actor, user_id)
     return await _saved(uow, user, user.restore(by=actor.user_id, at=uow.now))
+
+
+async def end_sessions_of(uow: KernelUnitOfWork, actor: Caller, user_id: UserId) -> None:
+    """Whoever manages users may end all sessions of anybody; who may log in can open new ones.
+
+    What an external provider's tokens open is no session of ours, and goes on: suspend the user.
+    """
+    user = await _managed(uow, actor, user_id)
+    await uow.users.save(user.recording(SessionsEnded(at=uow.now, user_id=user_id, by=actor.user_id)))
+    await uow.sessions.end_all(user_id, at=uow.now)
 
 
 # ── by an operator, who is nobody's user ─────────────────────────────────────────────────────────

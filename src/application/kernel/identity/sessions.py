@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from application.kernel.admission import ensure_reauthenticated, require
+from application.kernel.admission import ensure_reauthenticated
 from application.kernel.identity.secret_tokens import (
     fingerprint,
     is_marked,
@@ -15,7 +15,6 @@ from application.kernel.identity.secret_tokens import (
     new_secret,
     successor_of,
 )
-from application.kernel.permissions import MANAGE_USERS
 from application.kernel.ports.callers import Caller, Reauthenticated
 from application.kernel.ports.sessions import AccessToken, TokenIssuer
 from application.kernel.run import Runner
@@ -31,7 +30,6 @@ from domain.kernel.identity.auth import (
     SessionId,
     SessionKind,
     SessionNotFound,
-    SessionsEnded,
     Standing,
 )
 from domain.kernel.users import Suspended, UserId
@@ -174,17 +172,6 @@ async def log_out_everywhere(uow: KernelUnitOfWork, actor: Reauthenticated) -> N
     """
     ended = OtherSessionsEnded(at=uow.now, user_id=actor.user_id)
     await uow.sessions.end_all(actor.user_id, at=uow.now, event=ended)
-
-
-async def end_sessions_of(uow: KernelUnitOfWork, actor: Caller, user_id: UserId) -> None:
-    """Whoever manages users may end all sessions of anybody; who may log in can open new ones.
-
-    What an external provider's tokens open is no session of ours, and goes on: suspend the user.
-    """
-    require(actor, MANAGE_USERS)
-    user = await uow.users.get(user_id)
-    await uow.users.save(user.recording(SessionsEnded(at=uow.now, user_id=user_id, by=actor.user_id)))
-    await uow.sessions.end_all(user_id, at=uow.now)
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ from application.kernel.commands.users import (
     delete_account,
     delete_own_account,
     edit_profile,
+    end_sessions_of,
     grant_role,
     restore_account,
     restore_user,
@@ -69,7 +70,6 @@ from application.kernel.identity.provider_login import (
 from application.kernel.identity.secret_tokens import fingerprint, marked_secret
 from application.kernel.identity.sessions import (
     end_session,
-    end_sessions_of,
     log_out,
     log_out_everywhere,
     open_session,

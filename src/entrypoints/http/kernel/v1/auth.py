@@ -4,7 +4,6 @@ from typing import Annotated, NotRequired, TypedDict
 
 from fastapi import Body
 
-from application.kernel.admission import NotPermitted
 from application.kernel.identity import sessions as commands
 from application.kernel.identity.known_devices import DEVICE_TOKEN_MOST
 from application.kernel.identity.password_login import LoggedIn, PasswordLogin
@@ -29,7 +28,7 @@ from domain.kernel.identity.auth import (
     WrongPassword,
 )
 from domain.kernel.identity.passwords import PASSWORD_LEAST, PASSWORD_MOST
-from domain.kernel.users import DISPLAY_NAME_MOST, EMAIL_MOST, EmailTaken, User, UserId, UserNotFound
+from domain.kernel.users import DISPLAY_NAME_MOST, EMAIL_MOST, EmailTaken, User, UserNotFound
 from entrypoints.http.kernel.identity.cookies import device_cookie
 from entrypoints.http.kernel.routing.answers import NoContent
 from entrypoints.http.kernel.routing.dependencies import (
@@ -184,16 +183,6 @@ async def log_out(actor: Actor, run: Run) -> None:
 @router.post("/auth/logout/all", use_case=commands.log_out_everywhere, unkeyed=HAS_ENDED)
 async def log_out_everywhere(actor: ReauthenticatedActor, run: Run) -> None:
     await run(commands.log_out_everywhere, actor)
-
-
-@router.delete(
-    "/admin/users/{user_id}/sessions",
-    use_case=commands.end_sessions_of,
-    changes=User,
-    refuses=(NotPermitted,),
-)
-async def end_sessions_of(user_id: UserId, actor: Actor, run: Run) -> None:
-    await run(commands.end_sessions_of, actor, user_id)
 
 
 @router.post(

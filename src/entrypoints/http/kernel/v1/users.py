@@ -141,3 +141,13 @@ async def suspend_user(user_id: UserId, actor: Actor, run: Run) -> User:
 )
 async def restore_user(user_id: UserId, actor: Actor, run: Run) -> None:
     await run(commands.restore_user, actor, user_id)
+
+
+@router.delete(
+    "/admin/users/{user_id}/sessions",
+    use_case=commands.end_sessions_of,
+    changes=User,
+    refuses=(NotPermitted,),
+)
+async def end_sessions_of(user_id: UserId, actor: Actor, run: Run) -> None:
+    await run(commands.end_sessions_of, actor, user_id)
