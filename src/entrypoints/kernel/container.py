@@ -341,6 +341,9 @@ class KernelContainer(containers.DeclarativeContainer):
     passwords_of_newcomers: providers.Provider[PasswordHasher] = providers.Singleton(
         Argon2Passwords, hashers=1, queue=settings.provided.password_queue
     )
+    known_devices = providers.Singleton(
+        KnownDevices, providers.Singleton(JweSeal, _secret, DEVICES, second=_second_secret), clock
+    )
     attempts: providers.Provider[Attempts] = providers.Singleton(PostgresAttempts, database, clock)
     _sessions: ClassVar = {
         "lifetime": providers.Singleton(timedelta, days=settings.provided.auth_session_days),
@@ -362,9 +365,7 @@ class KernelContainer(containers.DeclarativeContainer):
         passwords,
         token_sessions,
         attempts,
-        devices=providers.Singleton(
-            KnownDevices, providers.Singleton(JweSeal, _secret, DEVICES, second=_second_secret), clock
-        ),
+        devices=known_devices,
         failures=failures,
         service_name=SERVICE_NAME,
         enabled=settings.provided.passwords_enabled,

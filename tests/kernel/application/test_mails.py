@@ -367,6 +367,32 @@ async def test_a_mail_that_is_withheld_leaves_the_secret_of_the_one_before_good(
     assert tokens_in(transactions) == [verify, reset]  # and what was asked for is not tried again
 
 
+async def test_an_invitation_whose_mail_is_withheld_keeps_the_secret_of_the_mail_before(
+    run: Runner[UnitOfWork],
+    mails: MailReactions,
+    transactions: MemoryTransactions[UnitOfWork],
+    mailer: FakeMailer,
+    invitation: Invitation,
+) -> None:
+    await run(mails.invite, invited(invitation))
+    mailer.full = True
+    await run(mails.invite, invited(invitation))
+    (stored,) = transactions.committed.of(Invitation).values()
+    assert stored.token_hash == fingerprint(secret_in(mailer.sent[0]))
+
+
+def test_what_is_told_of_changed_ways_in_is_a_notice() -> None:
+    """Which has a count of its own, so that no flood keeps it from arriving."""
+    told = [
+        LETTERS.email_change_requested(ADA, pending=AUGUSTA, token="secret"),
+        LETTERS.email_changed(ADA),
+        LETTERS.identity_linked(ADA, issuer="https://id.example"),
+        LETTERS.identity_unlinked(ADA, issuer="https://id.example"),
+        LETTERS.sessions_ended(ADA),
+    ]
+    assert {mail.kind for mail in told} == {MailKind.NOTICE}
+
+
 @pytest.mark.parametrize("proved", [True, False])
 async def test_what_is_told_of_a_password_is_a_notice_where_the_address_was_proved(
     proved: bool,
@@ -479,6 +505,18 @@ async def test_nobody_else_gets_that(
     await store(transactions, user)
     await run(mails.tell_of_email_change, delivery_of(EmailChangeRequested(at=NOW, user_id=user.id)))
     assert (mailer.sent, tokens_in(transactions)) == ([], [])
+
+
+async def test_what_undoes_a_change_is_not_kept_where_its_mail_is_withheld(
+    run: Runner[UnitOfWork],
+    mails: MailReactions,
+    moving: User,
+    transactions: MemoryTransactions[UnitOfWork],
+    mailer: FakeMailer,
+) -> None:
+    mailer.full = True
+    await run(mails.tell_of_email_change, delivery_of(EmailChangeRequested(at=NOW, user_id=moving.id)))
+    assert tokens_in(transactions) == []
 
 
 @pytest.mark.parametrize("formerly", [ADA, None])

@@ -557,6 +557,20 @@ async def test_a_success_forgets_the_failures_of_the_device(login: PasswordLogin
         await login.log_in(CLIENT, email=EMAIL, password=PASSWORD, device_token=token)
 
 
+async def test_a_known_device_opens_the_account_that_knows_it_and_no_other_with_the_address(
+    login: PasswordLogin,
+) -> None:
+    """Or whoever claims an address would guess at another claimant, counted as nobody's stranger."""
+    address = "both@example.com"
+    await login.register(email=address, password=PASSWORD, display_name="Grace")
+    await login.register(email=address, password=NEXT, display_name="Eve")
+    token = (await login.log_in(CLIENT, email=address, password=NEXT)).device_token
+    await login.log_in(CLIENT, email=address, password=NEXT, device_token=token)
+    with refused(WrongCredentials):
+        await login.log_in(CLIENT, email=address, password=PASSWORD, device_token=token)
+    await login.log_in(CLIENT, email=address, password=PASSWORD)
+
+
 async def test_a_device_token_is_no_way_in(login: PasswordLogin, ada: User) -> None:
     token = (await login.log_in(CLIENT, email=EMAIL, password=PASSWORD)).device_token
     for password in ("", "quarter past the old well"):

@@ -20,6 +20,7 @@ from application.kernel.paging import PageRequest
 from application.kernel.ports.audit import Entry
 from application.kernel.ports.storing import KeptAnswer
 from application.kernel.queries.audit import AuditFilter
+from application.kernel.queries.auth import KnownCredential
 from application.kernel.unit_of_work import Begin
 from domain.kernel.errors import Unauthenticated
 from domain.kernel.identity.auth import SessionEnded
@@ -359,6 +360,10 @@ async def test_signing_keys_are_read_with_both_secrets_while_they_change(contain
             sealed = each.answer_seal().seal("an answer")
             assert processes[1].answer_seal().unseal(sealed) == "an answer"
             assert processes[2].answer_seal().unseal(sealed) == "an answer"
+            known = KnownCredential(user.id, "hash", suspended=False)
+            device = each.known_devices().issue(user.id, password_hash=known.password_hash)
+            for other in processes[1:]:
+                assert other.known_devices().read(device, known)
     finally:
         for each in processes:
             await close(each)

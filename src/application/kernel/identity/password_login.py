@@ -334,7 +334,7 @@ class PasswordLogin:
         """Counts that the actor is about to change their address to `email`, unless that is no change.
 
         Raises TooManyAttempts after too many by this user, or from one network address: each sends a mail to
-        whoever has the address, and tells whether it is known here.
+        whoever has the address.
         """
         known = await self._queries.known(actor.user_id)
         with suppress(Invalid):

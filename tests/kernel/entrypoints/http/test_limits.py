@@ -96,6 +96,16 @@ async def test_changing_ones_address_again_and_again_floods_no_mailbox(
     assert 0 < len(victims) <= LIMIT
 
 
+async def test_who_has_no_fresh_proof_uses_up_no_change_of_address_of_the_owner(client: AsyncClient) -> None:
+    ada = await somebody(client, an_email())
+    for number in range(2 * LIMIT):
+        stolen = await client.patch("/v1/me", json={"email": f"eve{number}@example.com"}, headers=ada)
+        assert stolen.status_code == 403
+    proof = await client.post("/v1/auth/reauthentication", json={"password": PASSWORD}, headers=ada)
+    fresh = {**ada, "reauthentication-token": proof.json()["token"]}
+    assert (await client.patch("/v1/me", json={"email": an_email()}, headers=fresh)).status_code == 200
+
+
 async def test_to_send_the_whole_profile_back_is_no_change_of_address(client: AsyncClient) -> None:
     email = an_email()
     ada = await somebody(client, email)
