@@ -719,13 +719,16 @@ def table_of(aggregate: Aggregate) -> Table:
 
 
 def of_users() -> list[tuple[Callable[[], Example], str]]:
-    """The examples of resources, each with a column that refers to a user."""
+    """The examples of resources, each with a column that refers to a user; in one order in every process."""
     return [
-        (example, foreign_key.column_keys[0])
+        (example, column)
         for _, examples in parts("EXAMPLES")
         for example in examples
-        for foreign_key in table_of(example().aggregate).foreign_key_constraints
-        if foreign_key.referred_table is PostgresUsers.table
+        for column in sorted(
+            foreign_key.column_keys[0]
+            for foreign_key in table_of(example().aggregate).foreign_key_constraints
+            if foreign_key.referred_table is PostgresUsers.table
+        )
     ]
 
 
