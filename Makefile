@@ -1,7 +1,7 @@
 # The commands of this repository. Each makes the environment first where it is missing or out of date.
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev test test-app test-fork test-providers check fmt migration cli lock bench mutants doctor clean
+.PHONY: help run dev test test-app test-fork test-providers test-reliability check fmt migration cli lock bench mutants doctor clean
 .PHONY: openapi lint-openapi client test-client test-contract fuzz
 .PHONY: check-format check-lint check-types check-imports check-dependencies check-lock check-migrations check-openapi
 
@@ -29,6 +29,9 @@ test-providers: $(ENV) tests/kernel/providers/node_modules/.complete ## run the 
 
 test-contract: $(ENV) ## hold the running service against its OpenAPI document, whoever asks (SEED=7 EXAMPLES=50 for other requests)
 	@$(PY) -m pytest tests/kernel/openapi -p schemathesis -n logical --maxprocesses=4 $(ARGS)
+
+test-reliability: $(ENV) ## see what holds under load and failure, with its figures (HOURS=8 for a night)
+	@$(PY) -m pytest tests/kernel/reliability $(ARGS)
 
 fuzz: $(ENV) ## the same for a night, with other requests in each round (HOURS=8); what failed is told in .fuzz
 	@$(PY) scripts/fuzz.py $(or $(HOURS),8)
