@@ -30,7 +30,7 @@ test-providers: $(ENV) tests/kernel/providers/node_modules/.complete ## run the 
 test-contract: $(ENV) ## hold the running service against its OpenAPI document, whoever asks (SEED=7 EXAMPLES=50 for other requests)
 	@$(PY) -m pytest tests/kernel/openapi -p schemathesis -n logical --maxprocesses=4 $(ARGS)
 
-test-reliability: $(ENV) ## see what holds under load and failure, with its figures (HOURS=8 for a night)
+test-reliability: $(ENV) tests/kernel/providers/node_modules/.complete ## see what holds under load and failure, with its figures (HOURS=8 for a night; needs Node 20)
 	@$(PY) -m pytest tests/kernel/reliability $(ARGS)
 
 fuzz: $(ENV) ## the same for a night, with other requests in each round (HOURS=8); what failed is told in .fuzz

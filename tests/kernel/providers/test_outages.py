@@ -32,11 +32,12 @@ class Load:
 
     service: Service
     tokens: dict[str, list[str]]
+    most_requests: int = MOST_REQUESTS
     answers: Counter[tuple[str, int]] = field(default_factory=Counter)
     slowest: float = 0
 
     async def run(self, until: asyncio.Event) -> None:
-        for number in range(MOST_REQUESTS // CLIENTS):
+        for number in range(self.most_requests // CLIENTS):
             if until.is_set():
                 return
             for kind, tokens in list(self.tokens.items()):
@@ -56,8 +57,10 @@ class Load:
 
 
 @asynccontextmanager
-async def load_on(service: Service, tokens: dict[str, list[str]]) -> AsyncIterator[Load]:
-    load, over = Load(service, tokens), asyncio.Event()
+async def load_on(
+    service: Service, tokens: dict[str, list[str]], *, most_requests: int = MOST_REQUESTS
+) -> AsyncIterator[Load]:
+    load, over = Load(service, tokens, most_requests), asyncio.Event()
     async with asyncio.TaskGroup() as clients:
         for _ in range(CLIENTS):
             clients.create_task(load.run(over))

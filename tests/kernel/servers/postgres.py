@@ -216,13 +216,13 @@ def postgres_server(postgres: Server) -> str:
 @pytest.fixture(scope="session")
 async def migrated_database(postgres: Server) -> str:
     """The address of a database at head, made once a run; to be copied, never connected to."""
-    return await _made_once(postgres, "migrated", _migrate)
+    return await _made_once(postgres, "migrated", migrate)
 
 
 @pytest.fixture(scope="session")
 async def template_database(postgres: Server, migrated_database: str) -> str:
     """The same with the specimen's tables."""
-    return await _made_once(postgres, "template", _add_specimen, migrated_database)
+    return await _made_once(postgres, "template", add_specimen, migrated_database)
 
 
 async def _made_once(
@@ -283,7 +283,8 @@ def _address(postgres: Server, name: str) -> str:
     return urlsplit(postgres.dsn)._replace(path=f"/{name}").geturl()
 
 
-async def _add_specimen(dsn: str) -> None:
+async def add_specimen(dsn: str) -> None:
+    """Makes the specimen's tables in a database that is at head."""
     from kernel.specimen.postgres.setup import statements  # when a database is needed, not before
 
     connection = await asyncpg.connect(dsn)
@@ -292,7 +293,8 @@ async def _add_specimen(dsn: str) -> None:
     await connection.close()
 
 
-async def _migrate(dsn: str) -> None:
+async def migrate(dsn: str) -> None:
+    """Brings a database to head, by the command that operators use."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "entrypoints.cli", "migrate"),
         env={**os.environ, "DATABASE_URL": dsn, "PYTHONPATH": str(ROOT / "src")},
