@@ -127,7 +127,7 @@ async def test_a_killed_postgresql_loses_nothing_acknowledged_and_doubles_nothin
     tell(
         f"PostgreSQL killed {kills} times under {WRITERS} writers",
         f"0 of {len(writers.acknowledged)} acknowledged lost, none doubled; serving again at most "
-        f"{slowest * 1000:.0f} ms after its restart; {sum(writers.failures.values())} requests failed as problems",
+        f"{slowest * 1000:.0f} ms after a restart; {sum(writers.failures.values())} requests failed",
     )
 
 
