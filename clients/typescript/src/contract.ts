@@ -48,7 +48,7 @@ export const PROBLEM_CODES = [
     "email-not-verified",
     /** 403: You may not do this. */
     "forbidden",
-    /** 403: Pages of this origin may not act for somebody who is logged in by cookie. */
+    /** 403: Pages of this origin may not act for a user who is logged in by cookie. */
     "foreign-origin",
     /** 403: Your role does not permit this. */
     "not-permitted",

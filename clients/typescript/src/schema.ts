@@ -60,7 +60,7 @@ export interface paths {
         head?: never;
         /**
          * Change roles
-         * @description Whoever manages users may change the roles that somebody else has in the whole service.
+         * @description A user who manages users may change another user's roles in the whole service.
          */
         patch: operations["change_roles"];
         trace?: never;
@@ -77,7 +77,7 @@ export interface paths {
         post?: never;
         /**
          * End sessions of
-         * @description Whoever manages users may end all sessions of anybody; who may log in can open new ones.
+         * @description A user who manages users may end all sessions of any user; who may log in can open new ones.
          *
          *     What an external provider's tokens open is no session of ours, and goes on: suspend the user.
          */
@@ -98,14 +98,14 @@ export interface paths {
         put?: never;
         /**
          * Suspend user
-         * @description Whoever manages users may suspend somebody else: their sessions and open invitations end.
+         * @description A user who manages users may suspend another: their sessions and open invitations end.
          *
          *     They cannot log in, and what was mailed to them to prove an address or to reset the password is void.
          */
         post: operations["suspend_user"];
         /**
          * Restore user
-         * @description Whoever manages users may let somebody in again who was suspended; they have to log in anew.
+         * @description A user who manages users may restore a suspended one, who has to log in anew.
          */
         delete: operations["restore_user"];
         options?: never;
@@ -152,10 +152,10 @@ export interface paths {
         put?: never;
         /**
          * Undo email change
-         * @description Whoever has the secret that was mailed to the address before undoes the change, within seven days.
+         * @description The holder of the secret that was mailed to the former address may undo the change in seven days.
          *
          *     Until the new address is confirmed, it is only pending no more. Afterwards the old one is the user's
-         *     again, and all of their sessions end; refused when somebody else has proved it by now.
+         *     again, and all of their sessions end; refused when another user has proved it by now.
          */
         post: operations["undo_email_change"];
         delete?: never;
@@ -197,12 +197,13 @@ export interface paths {
         put?: never;
         /**
          * Confirm email
-         * @description Whoever is logged in and has the secret that was mailed proves their address, once; good for a day.
+         * @description Proves the address of the user who is logged in, by the mailed secret, once; good for a day.
          *
-         *     A pending address is the user's from then on, in place of the one before; refused when somebody else
+         *     A pending address is the user's from then on, in place of the one before; refused when another user
          *     has proved it by now.
          *
-         *     Not by the secret alone: else somebody registers another one's address, and has its owner confirm it.
+         *     Not by the secret alone: else an attacker registers an address that is another person's, and has its
+         *     owner confirm it.
          */
         post: operations["confirm_email"];
         delete?: never;
@@ -222,7 +223,7 @@ export interface paths {
         put?: never;
         /**
          * Exchange code
-         * @description The code of a log-in is good for one use, within a minute, by whoever began it.
+         * @description The code of a log-in is good for one use, within a minute, by the client that began it.
          */
         post: operations["exchange_code"];
         delete?: never;
@@ -311,7 +312,7 @@ export interface paths {
          * Log out everywhere
          * @description Everybody may end all of their sessions at once, this one too; they are told by mail.
          *
-         *     It takes a fresh proof of who they are: else whoever has a token keeps its owner out.
+         *     It takes a fresh proof of who they are: else the holder of a stolen token could lock its owner out.
          */
         post: operations["log_out_everywhere"];
         delete?: never;
@@ -333,7 +334,7 @@ export interface paths {
          * Request password reset
          * @description Anybody may ask; a mail with a secret, good for an hour, goes to the address if anybody has it.
          *
-         *     The answer and the work are the same if nobody has. After too many it has to wait.
+         *     The answer and the work are the same if no user has. After too many it has to wait.
          */
         post: operations["request_password_reset"];
         delete?: never;
@@ -353,10 +354,10 @@ export interface paths {
         put?: never;
         /**
          * Reset password
-         * @description Whoever has the secret that was mailed may set a password, once.
+         * @description The holder of the mailed secret may set a password, once.
          *
          *     It ends all of the user's sessions, and proves the address. The device from which it is done is known
-         *     from then on, and strangers' failures are forgotten: they lock nobody out who can read the mail.
+         *     from then on, and strangers' failures are forgotten: they cannot lock out an owner who reads the mail.
          */
         post: operations["reset_password"];
         delete?: never;
@@ -417,7 +418,7 @@ export interface paths {
         };
         /**
          * Finish login
-         * @description Whoever comes back to where they began, once; what went wrong is told to the application.
+         * @description Leads the browser back to where it began, once; what went wrong is told to the application.
          *
          *     That is also that it began more than ten minutes ago, or has been finished before. Refused where this
          *     browser has not begun it: then there is no page to tell. After too many failures from one network
@@ -510,7 +511,7 @@ export interface paths {
         put?: never;
         /**
          * Revoke token
-         * @description Whoever has a refresh token or an access token may end its session; an unknown token is no error.
+         * @description The holder of a refresh token or an access token may end its session; an unknown token is no error.
          */
         post: operations["revoke_token"];
         delete?: never;
@@ -646,7 +647,7 @@ export interface paths {
         put?: never;
         /**
          * Accept invitation
-         * @description Whoever has verified the invited address may accept with the secret that was mailed there, once.
+         * @description A user who has verified the invited address may accept with the secret that was mailed there, once.
          *
          *     Refused before that, when the invitation has expired, when its workspace is archived, and for a member.
          */
@@ -666,7 +667,7 @@ export interface paths {
         };
         /**
          * Get invitation
-         * @description Owners and admins may see an open invitation, and so may whoever has verified the invited address.
+         * @description Owners and admins may see an open invitation, and so may the user who has verified its address.
          */
         get: operations["get_invitation"];
         put?: never;
@@ -807,7 +808,7 @@ export interface paths {
         put?: never;
         /**
          * Change password
-         * @description Whoever knows the current password may change it, which ends their other sessions.
+         * @description A user who knows the current password may change it, which ends their other sessions.
          *
          *     After too many wrong ones it has to wait.
          */
@@ -1356,7 +1357,7 @@ export interface components {
             email: string;
         };
         /**
-         * @description What somebody is in the whole service, beside what they are in their workspaces.
+         * @description The role of a user in the whole service, beside their roles in workspaces.
          * @enum {string}
          */
         GlobalRole: "support" | "admin";
@@ -1635,7 +1636,7 @@ export interface components {
             /** @example violet kettle hums at dawn */
             new_password: string;
         };
-        /** @description The password of whoever is logged in. */
+        /** @description The password of the user who is logged in. */
         PasswordProof: {
             /** @example violet kettle hums at dawn */
             password: string;
@@ -1654,7 +1655,7 @@ export interface components {
         /**
          * @description The user who is logged in. The address is `null` where a provider did not tell it.
          *
-         *     `pending_email` takes its place once it is proved; until then nobody logs in with it.
+         *     `pending_email` takes its place once it is proved; until then it is good for no log-in.
          */
         Profile: {
             /** Format: uuid */
@@ -4602,7 +4603,7 @@ export interface operations {
                  * @example af0ifjsldkjxyz0123456
                  */
                 state: string;
-                /** @description What proves to the provider that it let somebody in. */
+                /** @description What proves to the provider that it logged the user in. */
                 code?: string;
                 /** @description Why it did not. */
                 error?: string;

@@ -15,13 +15,13 @@ from application.kernel.ports.world import Unavailable
 MEMORY_KIB = 19_456
 PASSES = 2
 LANES = 1
-WAIT_SECONDS = 5.0  # by then whoever asked has given up, or a proxy has for them
+WAIT_SECONDS = 5.0  # by then the client has given up, or a proxy has for them
 
 
 class Argon2Passwords:
     """At most `hashers` work at a time, each on a thread; `queue` more may wait, and the next is refused.
 
-    A flood of log-ins so costs a bounded amount of memory and time, and never the event loop. Nobody waits
+    A flood of log-ins so costs a bounded amount of memory and time, and never the event loop. No caller waits
     for longer than `wait_seconds`, however slow the machine is just now.
     """
 
@@ -56,7 +56,7 @@ class Argon2Passwords:
         if not self._room.acquire(blocking=False):
             raise Unavailable("Too many passwords wait to be hashed.")
         future = self._threads.submit(work)
-        # Also when whoever asked has left: a client that hangs up while it waits makes room for the next.
+        # Also when the client has left: a client that hangs up while it waits makes room for the next.
         future.add_done_callback(self._leave)
         try:
             async with asyncio.timeout(self._wait_seconds):

@@ -1,4 +1,4 @@
-"""What an access token has to claim, whoever issued it (RFC 9068 §4)."""
+"""What an access token has to claim, whichever issuer it has (RFC 9068 §4)."""
 
 import re
 from collections.abc import Mapping
@@ -76,7 +76,7 @@ def instant(claims: Mapping[str, Any], name: str) -> float:
 def authentication(claims: Mapping[str, Any], *, issued_at: float) -> float | None:
     """When the issuer let the person in, in Unix seconds: `auth_time` (RFC 9068 §2.2.1), where it says so.
 
-    Nobody was let in after the token was issued, whatever it says.
+    No log-in is later than the token, whatever it says.
     """
     try:
         return min(instant(claims, "auth_time"), issued_at)

@@ -82,7 +82,7 @@ class StoredCookieVerifier:
         idle = self._idle
         if idle is None or now - known.used_at < idle / USES_RECORDED:
             return
-        # Whoever was first has recorded it, and the next request tries again.
+        # The first request has recorded it, and the next request tries again.
         with suppress(Stale, SessionNotFound, WorldError):
             await self._run(use_session, known.session_id, lifetime=self._lifetime, idle=idle)
 

@@ -14,7 +14,7 @@ AT_JWT: Final = "at+jwt"  # RFC 9068 §2.1
 ALGORITHMS: Final = frozenset(
     {f"{family}{bits}" for family in ("RS", "PS", "ES") for bits in (256, 384, 512)} | {"EdDSA", "Ed25519"}
 )
-"""Every one that a token may be signed with: all are asymmetric, so whoever verifies cannot sign."""
+"""Every one that a token may be signed with: all are asymmetric, so a party that verifies cannot sign."""
 
 _KIB = 1024
 
@@ -24,7 +24,7 @@ class Marker:
     """What tells one kind of token from another that the same keys sign.
 
     The claims in `equals` have these very values, those in `require` are there, of `require_one` at least one
-    is, and of `forbid` none. With `audience_beside_client` somebody else than the clients that `require_one`
+    is, and of `forbid` none. With `audience_beside_client` a party other than the clients that `require_one`
     names is in `aud`.
     """
 
@@ -45,7 +45,7 @@ class Subject:
     """The claim that names a person for good.
 
     `tenant` is the claim that has to be the tenant in the issuer's address. `machine` is the claim whose
-    value `sub` repeats in the tokens of a client that acts for nobody.
+    value `sub` repeats in the tokens of a client that acts for no person.
     """
 
     claim: str = "sub"
@@ -55,7 +55,7 @@ class Subject:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
-    """What a claim has in the tokens of a client that acts for nobody: a value, or its beginning and its end.
+    """What a claim has in the tokens of a client that acts for no person: a value, or how it begins and ends.
 
     With `absent` it is the claim that such a token lacks.
     """
@@ -118,8 +118,8 @@ PRESETS: Final[dict[str, Preset]] = {
         client=("client_id",),
         roles=(("roles",), ("groups",), ("entitlements",)),
     ),
-    # Whoever signs access tokens as plain JWTs. What tells them from ID tokens differs from provider to
-    # provider: this asks for what most have, and settings replace it.
+    # For providers that sign access tokens as plain JWTs. What tells them from ID tokens differs between
+    # providers: this asks for what most have, and settings replace it.
     "generic": Preset(
         algorithms=("RS256", "PS256", "ES256", *_EDDSA),
         types=("jwt", AT_JWT),

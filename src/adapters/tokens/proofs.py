@@ -39,14 +39,16 @@ def _is_for_its_client_alone(claims: Mapping[str, Any], clients: tuple[str, ...]
 
 
 def check_person(claims: Mapping[str, Any], provider: Provider) -> None:
-    """Raises BadTokenError for the token of a client that acts for nobody, unless settings admit them."""
+    """Raises BadTokenError for the token of a client that acts for no person, unless settings admit them."""
     if provider.admit_machines:
         return
     kind, subject = provider.kind, claims.get("sub")
     paths = (kind.client, kind.client_fallback)
     own = any(path and subject == claim_at(claims, path) for path in paths)  # RFC 9068 §2.2
     if own or any(_is_of_machine(claims, sign) for sign in kind.machines):
-        raise BadTokenError("a client that acts for nobody", wanted="a person, or OIDC_ADMIT_MACHINES=true")
+        raise BadTokenError(
+            "a client that acts for no person", wanted="a person, or OIDC_ADMIT_MACHINES=true"
+        )
 
 
 def _is_of_machine(claims: Mapping[str, Any], sign: Machine) -> bool:
@@ -107,7 +109,7 @@ def read_proof(
     client: str | None,
     scopes: frozenset[str],
 ) -> Claims:
-    """Raises BadTokenError for a token that names nobody, or another provider's people."""
+    """Raises BadTokenError for a token that names no user, or another provider's people."""
     *around, last = provider.email_claim
     email = text(claim_at(claims, provider.email_claim), LONGEST_EMAIL)
     issued_at = instant(claims, "iat")

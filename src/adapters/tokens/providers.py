@@ -17,7 +17,7 @@ class Provider:
     same name with `_verified`); `role_client` and `project` fill `{client}` (else: each
     audience) and `{id}` in the preset's own paths. Lifetimes are in seconds, lengths in bytes. `ca_file` has
     the certificates, in PEM, of authorities beside the world's. With
-    `admit_machines` a client that acts for nobody is somebody here. Raises
+    `admit_machines` a client that acts for no person is a user here. Raises
     ValueError, with the remedy, for what contradicts itself.
     """
 

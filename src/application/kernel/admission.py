@@ -37,7 +37,7 @@ def ensure_reauthenticated(caller: Caller) -> Reauthenticated:
 
 
 def grantable(role: Role | None) -> Collection[Role]:
-    """The roles that somebody who has `role` may give to others: none who does not manage members."""
+    """The roles that a member with `role` may give to others; none without the right to manage members."""
     if role not in MANAGE_MEMBERS.roles:
         return ()
     return [given for given in Role if may_grant(role, given)]

@@ -58,7 +58,7 @@ def written[E: Event](event: type[E], entry: Callable[[E], Entry]) -> Row:
 
 
 def _oneself(kind: Kind, user_id: UserId, **details: str | UUID) -> Entry:
-    """Somebody did it, and to their own account."""
+    """The user did it, to their own account."""
     return Entry(kind=kind, user_id=user_id, by=user_id, details=_texts(details))
 
 
@@ -180,12 +180,12 @@ KERNEL_WRITTEN: Final[Sequence[Row]] = [
 ]
 
 KERNEL_UNWRITTEN: Final[Mapping[type[Event], str]] = {
-    UserEdited: "A name gives nobody a way in; where the address changes, EmailChanged says so.",
+    UserEdited: "A name is no way to log in; where the address changes, EmailChanged says so.",
     EmailLost: "It follows from the EmailVerified of another user, who has proved the address.",
     InvitationLapsed: "It follows from what ended its inviter's right, which is written down.",
     EmailVerificationRequested: "Who asked was logged in, and gains nothing before EmailVerified.",
     PasswordResetRequested: "Anybody can ask for anybody, and gains nothing before PasswordChanged.",
-    WorkspaceRenamed: "Nobody may do more or less than before.",
+    WorkspaceRenamed: "It changes no permission.",
 }
 """Why the kernel's other events are not in the log: each event is in one of the two."""
 

@@ -20,7 +20,7 @@ EXPORTED_MOST = 1000
 """Items of each part. One answer has to fit into memory, and a page of a list costs no more by its item."""
 
 type ExportPart[Q: KernelQueries] = Callable[[Q, UserId, PageRequest], Awaitable[Page[Any]]]
-"""A list of what a service has of a user, beside the kernel's. One statement, whoever it is."""
+"""A list of what a service has of a user, beside the kernel's. One statement for any user."""
 
 
 @dataclass(slots=True)

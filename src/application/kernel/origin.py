@@ -35,7 +35,7 @@ _origin: Final[ContextVar[Callable[[], Origin]]] = ContextVar("origin", default=
 
 
 def come_from(origin: Callable[[], Origin]) -> None:
-    """For all that this task does from now on, and the tasks that it makes. Called when somebody asks."""
+    """For all that this task does from now on, and the tasks that it makes. Called when it is asked for."""
     _origin.set(origin)
 
 

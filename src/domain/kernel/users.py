@@ -18,7 +18,7 @@ Email = NewType("Email", str)
 
 
 class GlobalRole(StrEnum):
-    """What somebody is in the whole service, beside what they are in their workspaces."""
+    """The role of a user in the whole service, beside their roles in workspaces."""
 
     SUPPORT = "support"
     ADMIN = "admin"
@@ -26,9 +26,9 @@ class GlobalRole(StrEnum):
 
 DISPLAY_NAME_MOST = 80
 UNNAMED = "User"
-"""What somebody is called whose provider tells no name."""
+"""The name of a user whose provider tells none."""
 DELETED = "Deleted user"
-"""What somebody is called whose account is deleted."""
+"""The name of a user whose account is deleted."""
 EMAIL_MOST = 254  # RFC 5321 §4.5.3.1.3: 256 octets of path, less its angle brackets
 
 # What a browser's <input type="email"> accepts, with a dot in the host. Not all that RFC 5322 permits: no
@@ -107,7 +107,7 @@ class EmailVerified(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EmailLost(Event):
-    """The user had claimed an address, and somebody else has proved that it is theirs."""
+    """The user had claimed an address, and another user has proved that it is theirs."""
 
     user_id: UserId
 
@@ -175,7 +175,7 @@ def email_address(text: str, *, field: str = "email") -> Email:
 
 
 def display_name_from(*offered: str | None) -> str:
-    """The first of the names on offer that can be shown, made to fit; for names that nobody can correct."""
+    """The first of the names on offer that can be shown, made to fit; for names that no user types."""
     for name in offered:
         with suppress(Invalid):
             tidy = tidied(name or "", most=DISPLAY_NAME_MOST)
@@ -185,12 +185,12 @@ def display_name_from(*offered: str | None) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class User(Aggregate):
-    """A person, whoever vouches for them; what they may do lies in their memberships and their roles.
+    """A person, whichever provider vouches for them; what they may do is in their memberships and roles.
 
     The address is unknown where a provider did not tell it. `email_verified_at` is when the person proved
     that it is theirs. One who has proved it has it alone; before that it is a claim, which several may make
     and which opens nothing (docs/decisions/0031). Another address is `pending_email` until it is proved as
-    well: nobody logs in with it, and no password is reset by it (docs/decisions/0030).
+    well: it is good for no log-in and no reset of a password (docs/decisions/0030).
 
     Of a deleted account the id is left, for what refers to it, and that it is suspended for good, so that
     whatever refuses a suspended user refuses it too (docs/decisions/0033).
@@ -220,7 +220,7 @@ class User(Aggregate):
     def admit(
         cls, *, id: UserId, email: Email | None, email_verified: bool, name: str | None, at: datetime
     ) -> Self:
-        """Somebody whom a provider vouches for; a name that will not do becomes one that does."""
+        """A user whom a provider vouches for; a name that is not accepted is made to fit."""
         return cls(
             id=id,
             email=email,
@@ -295,7 +295,7 @@ class User(Aggregate):
         return self._with_email(self.pending_email, at=at).recording(EmailVerified(at=at, user_id=self.id))
 
     def take_email_back(self, email: Email, *, at: datetime) -> Self:
-        """As it was before somebody asked for a change of this address, of which the person had proved it."""
+        """As it was before the change of this address, which the user had proved."""
         if email == self.email:
             return self.keep_email(at=at)
         return self._with_email(email, at=at)
@@ -305,7 +305,7 @@ class User(Aggregate):
         return replace(self, email=email, email_verified_at=at, pending_email=None).recording(changed)
 
     def suspend(self, *, by: UserId | None, at: datetime) -> Self:
-        """The same account, to which nobody gets in until it is restored.
+        """The same account, which admits no log-in until it is restored.
 
         Raises OwnAccount, AccountDeleted.
         """
@@ -333,7 +333,7 @@ class User(Aggregate):
         return replace(self, roles=ordered).recording(changed)
 
     def delete(self, *, by: UserId | None, at: datetime) -> Self:
-        """The account without all that is personal; only its id stays, and nobody gets in any more.
+        """The account without all that is personal; only its id stays, and it admits no log-in.
 
         Raises AccountDeleted where that was done before.
         """
@@ -360,4 +360,4 @@ class User(Aggregate):
 
     def _ensure_not(self, by: UserId | None) -> None:
         if by == self.id:
-            raise OwnAccount("Ask somebody else who may.")
+            raise OwnAccount("Ask another user who may.")

@@ -224,9 +224,9 @@ async def test_nobody_suspends_themselves_or_changes_their_own_roles(
     run: Runner[UnitOfWork], transactions: MemoryTransactions[UnitOfWork], ada: User
 ) -> None:
     herself = a_caller(ada.id, roles=frozenset({GlobalRole.ADMIN}))
-    with refused(OwnAccount, "Ask somebody else who may."):
+    with refused(OwnAccount, "Ask another user who may."):
         await run(suspend_user, herself, ada.id)
-    with refused(OwnAccount, "Ask somebody else who may."):
+    with refused(OwnAccount, "Ask another user who may."):
         await run(change_roles, herself, ada.id, roles=[])
     assert transactions.events == []
 
@@ -338,7 +338,7 @@ async def test_an_operator_does_not_promote_who_only_claims_an_address(
     newest = a_user(email=address)
     await store(transactions, newest)
     newest_id = max(user.id for user in transactions.committed.of(User).values())
-    detail = f"Nobody has verified this address. If you mean the newest to claim it: {newest_id}."
+    detail = f"No user has verified this address. If you mean the newest to claim it: {newest_id}."
     with refused(UserNotFound, detail):
         await run(grant_role, account=address, role=GlobalRole.ADMIN)
     assert transactions.events == []

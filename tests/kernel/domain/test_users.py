@@ -367,7 +367,7 @@ def test_suspending_and_restoring_twice_is_no_second_fact() -> None:
 
 def test_nobody_suspends_themselves() -> None:
     user = a_user()
-    with refused(OwnAccount, "Ask somebody else who may."):
+    with refused(OwnAccount, "Ask another user who may."):
         user.suspend(by=user.id, at=LATER)
 
 
@@ -387,7 +387,7 @@ def test_the_same_roles_are_no_change() -> None:
 
 def test_nobody_changes_their_own_roles() -> None:
     user = a_user()
-    with refused(OwnAccount, "Ask somebody else who may."):
+    with refused(OwnAccount, "Ask another user who may."):
         user.change_roles([GlobalRole.ADMIN], by=user.id, at=LATER)
 
 

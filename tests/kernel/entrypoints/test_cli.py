@@ -258,7 +258,7 @@ async def test_who_was_created_is_made_an_administrator_by_their_id(
     (created,) = (await cli(*asked, on=empty_database_url, typed=PASSWORD)).lines
     await store(begin, a_user(id=UserId(UUID(int=0)), email=Email("ada@example.com")))
     claimed = await cli("user", "grant", "ada@example.com", "admin", on=empty_database_url)
-    detail = f"Nobody has verified this address. If you mean the newest to claim it: {created}."
+    detail = f"No user has verified this address. If you mean the newest to claim it: {created}."
     assert claimed == refused(detail)
     granted = await cli("user", "grant", created, "admin", on=empty_database_url)
     assert granted.lines == ["ada@example.com: active, roles: admin"]

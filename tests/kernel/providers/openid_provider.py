@@ -87,7 +87,7 @@ class OpenIdProvider:
     async def machine_token(
         self, client: str = RS256, *, resource: str | None = AUDIENCE, scope: str = "service"
     ) -> str:
-        """Of a client that acts for nobody; without a resource it is opaque."""
+        """Of a client that acts for no person; without a resource it is opaque."""
         form = {"grant_type": "client_credentials"}
         if resource is not None:
             form |= {"resource": resource, "scope": scope}

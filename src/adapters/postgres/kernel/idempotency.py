@@ -34,8 +34,8 @@ idempotency_keys = Table(
 
 _is_kept = idempotency_keys.c.created_at > bindparam("expired")
 
-# Two statements: what one sees was committed when it began, which may be before it had its lock. Whoever held
-# that until then would have been forgotten, and the work refused because it is done.
+# Two statements: what one sees was committed when it began, which may be before it had its lock. The work
+# of the process that held it until then would not be seen.
 _CLAIM = Statement(
     # Locks of two integers never meet those of one, such as the migrations'.
     select(func.pg_try_advisory_xact_lock(bindparam("high", type_=Integer), bindparam("low", type_=Integer)))

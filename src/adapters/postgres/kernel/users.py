@@ -77,7 +77,7 @@ users = Table(
     Index("ix_users_address", _ADDRESS, "id"),
 )
 IS_VERIFIED = users.c.email_verified_at.is_not(None)
-# Whoever has verified an address has it alone. Before that it is a claim, and anybody may make one.
+# The user who has verified an address has it alone. Before that it is a claim, which any user may make.
 Index("uq_users_email", users.c.email, unique=True, postgresql_where=IS_VERIFIED)
 
 

@@ -50,7 +50,7 @@ async def withdraw_invitation(uow: KernelUnitOfWork, actor: Caller, invitation_i
 
 
 async def accept_invitation(uow: KernelUnitOfWork, actor: Caller, *, token: str) -> Membership:
-    """Whoever has verified the invited address may accept with the secret that was mailed there, once.
+    """A user who has verified the invited address may accept with the secret that was mailed there, once.
 
     Refused before that, when the invitation has expired, when its workspace is archived, and for a member.
     """
@@ -59,7 +59,7 @@ async def accept_invitation(uow: KernelUnitOfWork, actor: Caller, *, token: str)
     accepted = invitation.accept(email=user.email, email_verified=user.email_verified, by=user.id, at=uow.now)
     workspace = await uow.workspaces.get(invitation.workspace_id)
     workspace.ensure_writable()
-    # Locked: whoever takes the inviter's right at this moment either is seen here, or waits.
+    # Locked: a change that takes the inviter's right at this moment either is seen here, or waits.
     inviter = await uow.memberships.lock_standing(invitation.workspace_id, invitation.invited_by)
     if invitation.role not in grantable(inviter.role if inviter else None):
         raise InvitationNotFound

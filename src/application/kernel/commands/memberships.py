@@ -26,7 +26,7 @@ async def change_role(
     if changed is membership:
         return membership
     saved = await uow.memberships.save(changed)
-    # After the change, which waits for whoever invites at the same time: what they gave is seen by now.
+    # After the change, which waits for invitations at the same time: what they gave is seen by now.
     await uow.invitations.lapse(user_id, at=uow.now, workspace_id=workspace_id, but=grantable(role))
     return saved
 

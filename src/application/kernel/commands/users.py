@@ -50,13 +50,13 @@ async def delete_own_account(uow: KernelUnitOfWork, actor: Reauthenticated) -> N
 async def change_roles(
     uow: KernelUnitOfWork, actor: Caller, user_id: UserId, *, roles: Sequence[GlobalRole]
 ) -> User:
-    """Whoever manages users may change the roles that somebody else has in the whole service."""
+    """A user who manages users may change another user's roles in the whole service."""
     user = await _managed(uow, actor, user_id)
     return await _saved(uow, user, user.change_roles(roles, by=actor.user_id, at=uow.now))
 
 
 async def suspend_user(uow: KernelUnitOfWork, actor: Caller, user_id: UserId) -> User:
-    """Whoever manages users may suspend somebody else: their sessions and open invitations end.
+    """A user who manages users may suspend another: their sessions and open invitations end.
 
     They cannot log in, and what was mailed to them to prove an address or to reset the password is void.
     """
@@ -64,13 +64,13 @@ async def suspend_user(uow: KernelUnitOfWork, actor: Caller, user_id: UserId) ->
 
 
 async def restore_user(uow: KernelUnitOfWork, actor: Caller, user_id: UserId) -> User:
-    """Whoever manages users may let somebody in again who was suspended; they have to log in anew."""
+    """A user who manages users may restore a suspended one, who has to log in anew."""
     user = await _managed(uow, actor, user_id)
     return await _saved(uow, user, user.restore(by=actor.user_id, at=uow.now))
 
 
 async def end_sessions_of(uow: KernelUnitOfWork, actor: Caller, user_id: UserId) -> None:
-    """Whoever manages users may end all sessions of anybody; who may log in can open new ones.
+    """A user who manages users may end all sessions of any user; who may log in can open new ones.
 
     What an external provider's tokens open is no session of ours, and goes on: suspend the user.
     """
@@ -79,14 +79,14 @@ async def end_sessions_of(uow: KernelUnitOfWork, actor: Caller, user_id: UserId)
     await uow.sessions.end_all(user_id, at=uow.now)
 
 
-# ── by an operator, who is nobody's user ─────────────────────────────────────────────────────────
+# ── by an operator, who is no user ─────────────────────────────────────────────────────────
 
 
 async def grant_role(uow: KernelUnitOfWork, *, account: str, role: GlobalRole) -> User:
     """An operator may give anybody a role in the whole service; the first administrator is made so.
 
     Here and below `account` is a user's id, or the address that a user has verified: by one that is only
-    claimed, an operator would promote whoever was quick to claim it.
+    claimed, an operator would promote the first to claim it.
     """
     user = await _named(uow, account)
     return await _saved(uow, user, user.change_roles({*user.roles, role}, by=None, at=uow.now))
@@ -118,7 +118,7 @@ async def _managed(uow: KernelUnitOfWork, actor: Caller, user_id: UserId) -> Use
     """The user, whom the actor may manage now and until the transaction ends.
 
     What the token said when it was verified is not enough: two who suspend each other at the same instant, or
-    take each other's role, would leave nobody. Whoever comes second has lost it under the lock.
+    take each other's role, would leave none. The second has lost it under the lock.
     """
     require(actor, MANAGE_USERS)
     locked = {user.id: user for user in await uow.users.lock(actor.user_id, user_id)}
@@ -187,7 +187,7 @@ async def _named(uow: KernelUnitOfWork, account: str) -> User:
     if claimant is None:
         raise UserNotFound
     raise UserNotFound(
-        f"Nobody has verified this address. If you mean the newest to claim it: {claimant.id}."
+        f"No user has verified this address. If you mean the newest to claim it: {claimant.id}."
     )
 
 

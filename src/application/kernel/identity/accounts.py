@@ -25,7 +25,7 @@ TRIES = 3
 
 
 class KnownAccounts:
-    """An `Accounts` that asks one question a claims, and admits whoever the answer does not know.
+    """An `Accounts` that asks one question a claims, and admits users that the answer does not know.
 
     Nothing is remembered here: what a question answers is as true as the last commit.
     """
@@ -108,7 +108,7 @@ class KnownAccounts:
         trusted = claims.issuer in self._trusted_for_email
         lacks = {"lacks_email": known.lacks_email, "lacks_name": known.lacks_name}
         if known.suspended_at is None and tells_more(claims, **lacks, email_trusted=trusted):
-            # Another request was first, or somebody else has the address by now: it is nobody's refusal.
+            # Another request was first, or another user has the address by now: that is no refusal.
             with suppress(Stale, EmailTaken, UserNotFound, Contention):
                 await self._run(fill_in, known.user_id, claims, email_trusted=trusted)
 
@@ -119,7 +119,7 @@ class KnownAccounts:
 
 
 class Linking:
-    """Links by claims: whoever is logged in here shows a token of the other provider."""
+    """Links by claims: a user who is logged in here shows a token of the other provider."""
 
     def __init__(self, run: Runner[KernelUnitOfWork], tokens: TokenVerifier, *, local_issuer: str) -> None:
         self._run = run

@@ -1,4 +1,4 @@
-"""Whose an address is: whoever proves it has it, and who only claimed it loses it (docs/decisions/0031)."""
+"""Whose an address is: who proves it has it, and those who only claimed it lose it (docs/decisions/0031)."""
 
 from application.kernel.unit_of_work import KernelUnitOfWork
 from domain.kernel.users import Email, EmailTaken, User
@@ -7,7 +7,7 @@ from domain.kernel.users import Email, EmailTaken, User
 async def ensure_free(uow: KernelUnitOfWork, email: Email) -> None:
     """Raises EmailTaken where a user has verified the address; where it is only claimed, anybody may.
 
-    Somebody who verifies it at this very moment is not seen. The claim that is then made beside theirs opens
+    A user who verifies it at this very moment is not seen. The claim that is then made beside theirs opens
     nothing, as every other, and never becomes a proof: the index of verified addresses sees to that.
     """
     if await uow.users.holder(email) is not None:

@@ -17,18 +17,18 @@ from domain.kernel.users import Email, UserId
 _QUARTER = timedelta(minutes=15)
 _HOUR = timedelta(hours=1)
 
-FAILURES_OF_ACCOUNT_FROM_ADDRESS = 10  # nobody mistypes more often before they ask for another password
+FAILURES_OF_ACCOUNT_FROM_ADDRESS = 10  # people who mistype more often ask for another password
 FAILURES_OF_ACCOUNT = 100  # NIST SP 800-63B-4 §3.2.2; the hour is ours: a lock that stays locks out its owner
 FAILURES_FROM_ADDRESS = 100  # one guesser with many accounts; an office behind one address has room
-FAILURES_OF_CURRENT_PASSWORD = 10  # whoever found a device unlocked shall not find the password, too
+FAILURES_OF_CURRENT_PASSWORD = 10  # the finder of an unlocked device must not find the password as well
 FAILURES_OF_DEVICE = 10  # as of an account from one address, but strangers' are not among them
 FAILURES_AT_PROVIDER_FROM_ADDRESS = 100  # each makes us ask the provider, in our own name
 AT_ONCE = 16  # of the 52 places where passwords are hashed or wait for it: a third, for one network address
-MAILS_TO_ADDRESS = 5  # nobody's mailbox is flooded through us
-MAILS_BUT_RESETS_TO_ADDRESS = 4  # so one that lets somebody in again always has room among those five
+MAILS_TO_ADDRESS = 5  # no mailbox is flooded through us
+MAILS_BUT_RESETS_TO_ADDRESS = 4  # so a reset, which restores access, always has room among those five
 NOTICES_TO_ADDRESS = 20
 MAILS_FROM_ADDRESS = 50
-CHANGES_OF_ADDRESS = 5  # each sends a mail to whoever is named
+CHANGES_OF_ADDRESS = 5  # each sends a mail to the address that is named
 ADDRESSES_ASKED_FROM_ADDRESS = (
     30  # registrations and changes tell whether an address is known; a class has room
 )
@@ -56,7 +56,7 @@ def of_known_device(device: str) -> Sequence[Limit]:
 
 
 def of_account(email: str) -> Sequence[Limit]:
-    """What a proof that the account is somebody's own forgets of strangers' failures."""
+    """The failures of strangers that a proof of ownership of the account clears."""
     return (_limit(FAILURES_OF_ACCOUNT, _HOUR, "log in", email),)
 
 
@@ -91,7 +91,7 @@ def of_mail(mail: Mail) -> Sequence[Limit]:
 def of_current_password(user_id: UserId, session_id: SessionId | None) -> Sequence[Limit]:
     """For failures; the first is what a success forgets.
 
-    Counted for the session first: whoever has stolen the token of one keeps nobody out of another.
+    Counted for the session first: the thief of one session's token locks no other session out.
     """
     return (
         _limit(

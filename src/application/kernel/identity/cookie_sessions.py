@@ -65,7 +65,7 @@ class CookieSessions:
         password_hash: str | None = None,
         authenticated_at: datetime | None = None,
     ) -> SessionCookie:
-        """For somebody who has just proved who they are; raises as `open_session` does."""
+        """For a user who has just proved who they are; raises as `open_session` does."""
         secret = new_secret()
         session = await self._run(
             open_session,
@@ -85,7 +85,7 @@ class CookieSessions:
 def csrf_token(cookie: str) -> str:
     """What scripts of our own pages send along, to show that they could read an answer of ours.
 
-    It follows from the cookie's 256 random bits, which it does not tell: whoever has not got the cookie
+    It follows from the cookie's 256 random bits, which it does not tell: a party without the cookie
     cannot make it, and it is good for this session alone.
     """
     made = digest(cookie.encode("utf-8", "surrogatepass"), b"csrf", sha256)
@@ -93,5 +93,5 @@ def csrf_token(cookie: str) -> str:
 
 
 def is_csrf_token(token: str, cookie: str) -> bool:
-    """In constant time: how much of a wrong one is right shows to nobody."""
+    """In constant time: how much of a wrong one is right cannot be measured."""
     return compare_digest(token.encode("utf-8", "surrogatepass"), csrf_token(cookie).encode())

@@ -10,19 +10,19 @@ from domain.kernel.users import Suspended, User, UserNotFound
 async def take_pending_email(uow: KernelUnitOfWork, user: User) -> User:
     """The pending address, which its person has proved, takes the place of the one so far.
 
-    What was mailed to either is void. Raises EmailTaken where somebody else has proved that address.
+    What was mailed to either is void. Raises EmailTaken where another user has proved that address.
     """
     await uow.one_time_tokens.void(user.id)
     return await take_address(uow, user.take_pending_email(at=uow.now))
 
 
 async def undo_email_change(uow: KernelUnitOfWork, *, token: str) -> None:
-    """Whoever has the secret that was mailed to the address before keeps it, or has it back; good for a week.
+    """The holder of the secret that was mailed to the former address keeps or restores it; good for a week.
 
     Before the new address was confirmed nothing else happens. After that all of the user's sessions end:
-    whoever changed the address is logged in.
+    the person who changed the address is logged in.
 
-    Refused when somebody else has proved the address by now.
+    Refused when another user has proved the address by now.
     """
     found = await uow.one_time_tokens.with_token(fingerprint(token))
     if found.user_id is None or found.email is None:
@@ -36,7 +36,7 @@ async def undo_email_change(uow: KernelUnitOfWork, *, token: str) -> None:
     await uow.one_time_tokens.remove(found)
     await uow.one_time_tokens.void(user.id)
     # And secrets of later changes: who brings an older one has had the address for longer. Those of earlier
-    # changes stay, or whoever stole the account could make them void by a change that they undo.
+    # changes stay, or a thief of the account could make them void by a change that they undo.
     await uow.one_time_tokens.void(user.id, [Purpose.UNDO_EMAIL_CHANGE], since=found.created_at)
     restored = user.take_email_back(found.email, at=uow.now)
     if restored.email != user.email:

@@ -1,4 +1,4 @@
-"""What failed when somebody was to prove who they are, written down for those who look after security.
+"""Failed proofs of identity, written down for those who look after security.
 
 Nothing of what was typed is kept: neither the password nor the address, in whose place people type passwords.
 """
@@ -16,11 +16,11 @@ ENTRIES_OF_ACCOUNT = 20
 """That are told apart within an hour: from so many networks on, they are one attack."""
 
 ENTRIES_OF_UNKNOWN = 200
-"""Of all that are about no account, together: whoever has many networks could go on for ever."""
+"""Of all that are about no account, together: an attacker with many networks could go on for ever."""
 
 
 class Failures:
-    """Writes down what failed, for whoever is about to refuse it. Each is committed by itself."""
+    """Writes down what failed, for the use case that is about to refuse it. Each is committed by itself."""
 
     def __init__(self, audit: Audit, pseudonyms: Pseudonyms) -> None:
         self._audit = audit
@@ -40,13 +40,13 @@ class Failures:
             await self._of_address(Kind.LOCKED_OUT, limit.of, email, known)
 
     async def of_proof(self, user_id: UserId, used_up: Collection[Limit]) -> None:
-        """Somebody who is logged in as this user did not know the password; perhaps for the last time."""
+        """A person who is logged in as this user did not know the password; perhaps for the last time."""
         await self._note(Entry(kind=Kind.PROOF_FAILED, reason="wrong_password", user_id=user_id, by=user_id))
         for limit in used_up:
             await self._note(Entry(kind=Kind.LOCKED_OUT, reason=limit.of, user_id=user_id, by=user_id))
 
     async def of_provider(self, provider: str, refusal: DomainError) -> None:
-        """A log-in through a provider, which told us nothing that we believe, or of somebody suspended."""
+        """A log-in through a provider, which told us nothing that we believe, or of a suspended user."""
         if isinstance(refusal, LoginDenied):
             reason = "denied_there"
         else:

@@ -24,12 +24,12 @@ from domain.kernel.users import (
 
 
 async def admit_stranger(uow: KernelUnitOfWork, claims: Claims, *, email_trusted: bool) -> User:
-    """Whoever a trusted issuer vouches for is a user from the first time on.
+    """A person whom a trusted issuer vouches for is a user from the first time on.
 
     They are an earlier user where both sides proved the same address: the issuer, if its word on addresses
-    is trusted, and that user to us. An address that was only claimed links nobody: somebody else may have
-    registered it in advance. A new user gets it where nobody here has proved it; if the issuer is trusted and
-    has, from those who claim it.
+    is trusted, and that user to us. An address that was only claimed links no account: an attacker may have
+    registered it in advance. A new user gets it where no user here has proved it; if the issuer is trusted
+    and has, from those who claim it.
 
     Raises DeletedMeanwhile for a token that is older than the end of the account that its person had here.
     """
@@ -55,16 +55,16 @@ async def admit_stranger(uow: KernelUnitOfWork, claims: Claims, *, email_trusted
 
 
 def tells_more(claims: Claims, *, lacks_email: bool, lacks_name: bool, email_trusted: bool) -> bool:
-    """Whether a provider says now what it did not say when it was first heard of somebody."""
+    """Whether a provider tells more of a user than it did the first time."""
     email = lacks_email and email_trusted and claims.email_verified and _address(claims.email) is not None
     return email or (lacks_name and display_name_from(claims.name) != UNNAMED)
 
 
 async def fill_in(uow: KernelUnitOfWork, user_id: UserId, claims: Claims, *, email_trusted: bool) -> None:
-    """Whoever was first seen without an address or a name gets those that their provider tells later.
+    """A user who was first seen without an address or a name gets those that their provider tells later.
 
-    An address only where a trusted issuer has verified it, and no other user has: it links nobody after the
-    fact, and who only claimed it loses it.
+    An address only where a trusted issuer has verified it, and no other user has: it links no account after
+    the fact, and who only claimed it loses it.
     """
     user = await uow.users.get(user_id)
     email = _address(claims.email) if email_trusted and claims.email_verified else None
@@ -78,7 +78,7 @@ async def fill_in(uow: KernelUnitOfWork, user_id: UserId, claims: Claims, *, ema
 
 
 async def link_identity(uow: KernelUnitOfWork, actor: Reauthenticated, claims: Claims) -> Link:
-    """Whoever proves that an account of a provider is theirs may link it.
+    """A user who proves that an account of a provider is theirs may link it.
 
     Refused when it is another user's, unless that user is nothing but this account seen for the first time:
     then it was theirs all along, and that user is gone.

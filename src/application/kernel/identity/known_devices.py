@@ -1,6 +1,6 @@
-"""Devices that somebody has logged in from before, known by a token that they keep.
+"""Devices that a user has logged in from before, known by a token that they keep.
 
-Whoever logs in with one is not counted with strangers, so that no stranger can lock them out (OWASP
+A log-in from one is not counted with those of strangers, so that no stranger can lock them out (OWASP
 Authentication Cheat Sheet, "device cookies"). The token is no way in: it takes the password beside.
 """
 
@@ -19,7 +19,7 @@ DEVICE_TOKEN_MOST = 1000  # characters; ours have about 300
 class KnownDevices:
     """Makes and reads the tokens; none is stored.
 
-    A token is good for one user, as long as they have the password by which it was made: whoever knew an
+    A token is good for one user, as long as they have the password by which it was made: a person who knew an
     earlier one is a stranger.
     """
 
@@ -35,7 +35,7 @@ class KnownDevices:
 
     def read(self, token: str, account: KnownCredential | None) -> str | None:
         """By what the device is counted; `None` for a token that is not this account's, or too old."""
-        # The same work for an unknown account: how long it takes tells nobody whether there is one.
+        # The same work for an unknown account: how long it takes does not tell whether there is one.
         name = str(account.user_id) if account else ""
         text = self._seal.unseal(token, name=name) if len(token) <= DEVICE_TOKEN_MOST else None
         if text is None or account is None:

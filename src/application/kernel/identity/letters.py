@@ -33,7 +33,7 @@ class Letters:
             to=to,
             subject=f"{self.service}: is this your address?",
             text=(
-                f"Somebody, most likely you, gave this address to {self.service}.\n\n"
+                f"Someone, most likely you, gave this address to {self.service}.\n\n"
                 f"To say that it is yours, while you are logged in there:\n\n{how}\n\n"
                 "This is good for 24 hours, once. If it was not you, there is nothing to do.\n"
             ),
@@ -50,7 +50,7 @@ class Letters:
             to=to,
             subject=f"{self.service}: a new password",
             text=(
-                f"Somebody, most likely you, wants a new password at {self.service}.\n\n"
+                f"Someone, most likely you, wants a new password at {self.service}.\n\n"
                 f"To choose one:\n\n{how}\n\n"
                 "This is good for one hour, once. If it was not you, there is nothing to do:\n"
                 "your password stays as it is.\n"
@@ -88,7 +88,7 @@ class Letters:
             subject=f"{self.service}: your password was changed",
             text=(
                 f"Your password at {self.service} was changed just now, and other sessions were ended.\n\n"
-                "If that was not you, ask for a new password at once: whoever it was, is logged out by it.\n"
+                "If that was not you, ask for a new password at once: that logs the other person out.\n"
             ),
             # An account of a stranger that only claims the address must not use up what its owner is told.
             kind=MailKind.NOTICE if proved else MailKind.ORDINARY,
@@ -106,11 +106,11 @@ class Letters:
             kind=MailKind.NOTICE,
             subject=f"{self.service}: your address is to be changed",
             text=(
-                f"Somebody, most likely you, wants {pending} to be the address of your account at\n"
+                f"Someone, most likely you, wants {pending} to be the address of your account at\n"
                 f"{self.service}. Until that is confirmed from there, this one stays.\n\n"
                 f"If it was not you, keep this address, or have it again:\n\n{how}\n\n"
                 "This is good for seven days, also after the change. Then choose a new password at once:\n"
-                "whoever it was, is logged in and may know yours.\n"
+                "the other person is logged in and may know yours.\n"
             ),
         )
 

@@ -75,16 +75,16 @@ async def change_password(uow: KernelUnitOfWork, actor: Caller, *, outdated: str
 
 
 async def request_password_reset(uow: KernelUnitOfWork, *, email: Email) -> None:
-    """Anybody may ask; whether anybody has the address is found out later, when nobody can measure it."""
+    """Anybody may ask; whether a user has the address is looked up later, where no client can measure it."""
     await uow.one_time_tokens.add(
         OneTimeToken.reset_password(id=OneTimeTokenId(new_id(uow.now)), email=email, at=uow.now)
     )
 
 
 async def reset_password(uow: KernelUnitOfWork, *, token: str, password_hash: str) -> UserId:
-    """Whoever has the secret that was mailed may set a password, once; it ends all of the user's sessions.
+    """The holder of the mailed secret may set a password, once; it ends all of the user's sessions.
 
-    A user who never proved the address loses the links to providers as well: whoever made them may not be
+    A user who never proved the address loses the links to providers as well: their maker may not be
     the one who reads its mail. No address is pending any more, and whatever else was mailed is void.
 
     Refused when the token has expired, and when the user has another address by now or is suspended.
@@ -93,7 +93,7 @@ async def reset_password(uow: KernelUnitOfWork, *, token: str, password_hash: st
     try:
         credential = await uow.credentials.get(user.id)
     except UserNotFound:
-        # Whoever came through a provider so far has no password yet.
+        # A user who came through a provider so far has no password yet.
         first = Credential(id=user.id, password_hash="")
         await uow.credentials.add(first.change(password_hash, at=uow.now, reset=True))
     else:
@@ -123,7 +123,7 @@ async def request_email_verification(uow: KernelUnitOfWork, actor: Caller) -> No
 
 
 async def confirm_email(uow: KernelUnitOfWork, actor: Caller, *, token: str) -> None:
-    """Whoever has the secret that was mailed proves the address, once; a pending one is theirs now.
+    """Proves the address by the mailed secret, once; a pending one is the user's from now on.
 
     Refused when it was mailed to another user, and when it is another's address by now.
     """
@@ -168,7 +168,7 @@ class PasswordLogin:
 
     `passwords` hashes for people who are known by their device, their session or a mailed secret,
     `of_strangers` for log-ins from elsewhere, and `of_newcomers` for registrations, by default all the same.
-    Each has a queue of its own, so that whoever floods one leaves the others alone.
+    Each has a queue of its own, so that a flood of one leaves the others alone.
     """
 
     def __init__(
@@ -273,7 +273,7 @@ class PasswordLogin:
             return known.user_id, await self._up_to_date(known.user_id, known.password_hash, password)
 
     async def change_password(self, actor: Caller, /, *, current_password: str, new_password: str) -> None:
-        """Whoever knows the current password may change it, which ends their other sessions.
+        """A user who knows the current password may change it, which ends their other sessions.
 
         After too many wrong ones it has to wait.
         """
@@ -304,7 +304,7 @@ class PasswordLogin:
     async def request_password_reset(self, client: Peer, /, *, email: str) -> None:
         """Anybody may ask; a mail with a secret, good for an hour, goes to the address if anybody has it.
 
-        The answer and the work are the same if nobody has. After too many it has to wait.
+        The answer and the work are the same if no user has. After too many it has to wait.
         """
         self._ensure_enabled()
         address = email_address(email)
@@ -312,10 +312,10 @@ class PasswordLogin:
         await self._run(request_password_reset, email=address)
 
     async def reset_password(self, *, token: str, password: str) -> str:
-        """Whoever has the secret that was mailed may set a password, once.
+        """The holder of the mailed secret may set a password, once.
 
         It ends all of the user's sessions, and proves the address. The device from which it is done is known
-        from then on, and strangers' failures are forgotten: they lock nobody out who can read the mail.
+        from then on, and strangers' failures are forgotten: they cannot lock out an owner who reads the mail.
         """
         self._ensure_enabled()
         known = await self._queries.resetting(fingerprint(token))
@@ -334,7 +334,7 @@ class PasswordLogin:
         """Counts that the actor is about to change their address to `email`, unless that is no change.
 
         Raises TooManyAttempts after too many by this user, or from one network address: each sends a mail to
-        whoever has the address.
+        the owner of the address.
         """
         known = await self._queries.known(actor.user_id)
         with suppress(Invalid):
@@ -352,12 +352,13 @@ class PasswordLogin:
         await self._run(request_email_verification, actor)
 
     async def confirm_email(self, actor: Caller, /, *, token: str) -> None:
-        """Whoever is logged in and has the secret that was mailed proves their address, once; good for a day.
+        """Proves the address of the user who is logged in, by the mailed secret, once; good for a day.
 
-        A pending address is the user's from then on, in place of the one before; refused when somebody else
+        A pending address is the user's from then on, in place of the one before; refused when another user
         has proved it by now.
 
-        Not by the secret alone: else somebody registers another one's address, and has its owner confirm it.
+        Not by the secret alone: else an attacker registers an address that is another person's, and has its
+        owner confirm it.
         """
         try:
             await self._run(confirm_email, actor, token=token)
@@ -365,13 +366,13 @@ class PasswordLogin:
             raise OneTimeTokenNotFound from lost
 
     async def undo_email_change(self, *, token: str) -> None:
-        """Whoever has the secret that was mailed to the address before undoes the change, within seven days.
+        """The holder of the secret that was mailed to the former address may undo the change in seven days.
 
         Until the new address is confirmed, it is only pending no more. Afterwards the old one is the user's
-        again, and all of their sessions end; refused when somebody else has proved it by now.
+        again, and all of their sessions end; refused when another user has proved it by now.
         """
         for _ in range(_UNDOING - 1):
-            with suppress(Stale):  # whoever has stolen the account can change something else at the same time
+            with suppress(Stale):  # a thief of the account can change something else at the same time
                 return await self._run(undo_email_change, token=token)
         return await self._run(undo_email_change, token=token)
 

@@ -42,9 +42,7 @@ from domain.kernel.identity.auth import (
 from domain.kernel.users import UserId
 
 LOGIN_LIFETIME = timedelta(minutes=10)
-ATTEMPT_KEPT = timedelta(
-    days=1
-)  # by the browser: whoever comes back later than they may is told so by a page
+ATTEMPT_KEPT = timedelta(days=1)  # by the browser: a user who comes back too late is told so by a page
 EXCHANGE_LIFETIME = timedelta(seconds=60)
 RETURN_MOST = 1000  # with the rest of what a browser keeps of a log-in, below the 4096 of a cookie
 
@@ -138,7 +136,7 @@ class Return:
 
 
 async def use_up_state(uow: KernelUnitOfWork, *, state: str) -> None:
-    """Whoever comes back from a provider does so once with each state; raises LoginUsed after that."""
+    """A browser comes back from a provider once with each state; raises LoginUsed after that."""
     await uow.one_time_tokens.add(
         OneTimeToken(
             id=OneTimeTokenId(new_id(uow.now)),
@@ -154,7 +152,7 @@ async def use_up_state(uow: KernelUnitOfWork, *, state: str) -> None:
 async def make_exchange_code(
     uow: KernelUnitOfWork, user_id: UserId, *, code: str, challenge: str, authenticated_at: datetime
 ) -> None:
-    """Whoever a provider vouched for can get a session for `code`, once and soon."""
+    """Opens a session for a user whom a provider vouched for, in exchange for `code`, once and soon."""
     await uow.one_time_tokens.add(
         OneTimeToken(
             id=OneTimeTokenId(new_id(uow.now)),
@@ -258,7 +256,7 @@ class ProviderLogin:
         return Departure(address, secrets.state, self._seal.seal(pending.dump()))
 
     async def finish(self, client: Peer, name: str, *, answer: ProviderAnswer, sealed: str | None) -> Return:
-        """Whoever comes back to where they began, once; what went wrong is told to the application.
+        """Leads the browser back to where it began, once; what went wrong is told to the application.
 
         That is also that it began more than ten minutes ago, or has been finished before. Refused where this
         browser has not begun it: then there is no page to tell. After too many failures from one network
@@ -286,7 +284,7 @@ class ProviderLogin:
         return Return(pending.returning(error=error), error=error)
 
     async def exchange(self, client: Peer, /, *, code: str, verifier: str) -> TokenPair:
-        """The code of a log-in is good for one use, within a minute, by whoever began it."""
+        """The code of a log-in is good for one use, within a minute, by the client that began it."""
         try:
             user_id, at = await self._run(redeem_exchange_code, code=code, verifier=verifier)
         except (OneTimeTokenNotFound, Stale) as lost:  # stale: another use at the same time was first

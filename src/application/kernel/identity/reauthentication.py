@@ -1,4 +1,4 @@
-"""A fresh proof of who sends a request, for whatever changes how somebody gets in, or who else is in.
+"""A fresh proof of who sends a request, for changes to the ways to log in and to who else may.
 
 An access token is no such proof: it may have been stolen. What counts is the password, for which there is a
 token of a few minutes, or a log-in at a provider that is not longer ago than that.

@@ -19,7 +19,7 @@ def fingerprint(secret: str) -> str:
 
 
 def marked_secret(family_key: str, nonce: str | None = None) -> str:
-    """A secret that shows, to whoever has the key, that it was made with it."""
+    """A secret that shows, to a holder of the key, that it was made with it."""
     nonce = new_secret() if nonce is None else nonce
     return nonce + _mark(family_key, nonce)
 

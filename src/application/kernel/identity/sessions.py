@@ -1,4 +1,4 @@
-"""Sessions: opened for whoever proved who they are, continued by their client, and ended.
+"""Sessions: opened for users who proved who they are, continued by their client, and ended.
 
 `TokenSessions` is for clients that keep tokens. It makes the secrets, and runs the use cases here.
 """
@@ -49,7 +49,7 @@ async def open_session(
     password_hash: str | None = None,
     authenticated_at: datetime | None = None,
 ) -> Session:
-    """Whoever has just proved who they are gets a session; of more than `most`, their oldest ends.
+    """Opens a session for a user who has just proved who they are; of more than `most`, the oldest ends.
 
     `authenticated_at` is when that was to a provider.
 
@@ -123,7 +123,7 @@ async def refresh_session(
 async def use_session(
     uow: KernelUnitOfWork, session_id: SessionId, *, lifetime: timedelta, idle: timedelta
 ) -> None:
-    """Whoever shows a session's cookie uses it, so it is not idle; one that has ended stays as it is."""
+    """A request with a session's cookie uses it, so it is not idle; one that has ended stays as it is."""
     session = await uow.sessions.get(session_id)
     if session.is_open(uow.now):
         await uow.sessions.save(session.use(lifetime=lifetime, idle=idle, at=uow.now))
@@ -168,7 +168,7 @@ async def log_out(uow: KernelUnitOfWork, actor: Caller) -> None:
 async def log_out_everywhere(uow: KernelUnitOfWork, actor: Reauthenticated) -> None:
     """Everybody may end all of their sessions at once, this one too; they are told by mail.
 
-    It takes a fresh proof of who they are: else whoever has a token keeps its owner out.
+    It takes a fresh proof of who they are: else the holder of a stolen token could lock its owner out.
     """
     ended = OtherSessionsEnded(at=uow.now, user_id=actor.user_id)
     await uow.sessions.end_all(actor.user_id, at=uow.now, event=ended)

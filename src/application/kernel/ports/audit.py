@@ -90,7 +90,7 @@ class Audit(Protocol):
         """Stores it by itself. What strangers can cause without end does not fill the log:
 
         the same again within an hour is one row with a count; and of entries that are about one user, or
-        about nobody who is known, at most `most` are told apart an hour, with one row for the rest of a kind.
+        about no known account, at most `most` are told apart an hour, with one row for the rest of a kind.
         """
 
 

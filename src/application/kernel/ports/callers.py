@@ -57,7 +57,7 @@ class Caller:
 class Reauthenticated(Caller):
     """A caller who has just proved once more who they are: `Reauthentication` alone makes one.
 
-    What changes how somebody gets in, or who else is in, asks for it (OWASP ASVS 5.0, 7.5.1 and 7.5.2).
+    Changes to the ways to log in, and to who else may, ask for it (OWASP ASVS 5.0, 7.5.1 and 7.5.2).
     """
 
 
@@ -73,7 +73,7 @@ class TokenVerifier(Protocol):
         """Who the bearer is; raises Unauthenticated, without the reason, for every kind of bad token."""
 
     async def read(self, token: str, /) -> Claims:
-        """What the token says, whoever that may be here; raises Unauthenticated as `verify` does."""
+        """What the token says, whichever user that is here; raises Unauthenticated as `verify` does."""
 
 
 class CookieVerifier(Protocol):

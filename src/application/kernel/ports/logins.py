@@ -38,7 +38,7 @@ class LoginProvider(Protocol):
     async def address(self, secrets: LoginSecrets, /, *, fresh: bool = False) -> str:
         """Where the browser has to go; raises Unavailable.
 
-        For a `fresh` log-in the provider is asked for a new proof, whoever is logged in there already.
+        For a `fresh` log-in the provider is asked for a new proof, even if a user is logged in there.
         """
 
     async def redeem(self, answer: ProviderAnswer, secrets: LoginSecrets, /) -> Claims:
@@ -49,7 +49,7 @@ class LoginProvider(Protocol):
 
 
 class Seal(Protocol):
-    """Texts that are kept elsewhere and come back: nobody else can read one, make one, or change its name.
+    """Texts that are kept elsewhere and come back: no other party can read one, make one, or change its name.
 
     `name` says whose or which text it is, so that one cannot be put in another's place.
     """

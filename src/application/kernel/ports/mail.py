@@ -19,8 +19,8 @@ class MailKind(StrEnum):
     """Anybody, and the owner may need it to get into their account: other mails leave room for it."""
 
     NOTICE = "notice"
-    """Whoever is in an account; it tells the owner of a proved address what was done there. No stranger can
-    cause one, so none can use up its count."""
+    """The person who is in an account; it tells the owner of a proved address what was done there.
+    No stranger can cause one, so none can use up its count."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

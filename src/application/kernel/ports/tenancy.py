@@ -23,7 +23,7 @@ class Users(Repository[User, UserId], Protocol):
     async def take_email(self, user: User, /, *, at: datetime) -> None:
         """Takes the user's address from the others who claim it, and records an EmailLost for each.
 
-        Comes before the user is stored as the one who has verified it: from here on nobody else proves or
+        Comes before the user is stored as the one who has verified it: from here on no other user proves or
         loses it before this transaction ends.
         """
 
@@ -36,7 +36,7 @@ class Workspaces(Repository[Workspace, WorkspaceId], Protocol):
         """Whether any workspace has it."""
 
     async def add_with_made_slug(self, workspace: Workspace, /) -> Workspace:
-        """As `add`, for one whose slug nobody has chosen.
+        """As `add`, for one whose slug no person has chosen.
 
         Raises Contention where another transaction has just taken it: the use case then runs again.
         """
@@ -55,7 +55,7 @@ class Memberships(Repository[Membership, MembershipId], Protocol):
         """`None` for a user who is not a member."""
 
     async def lock_standing(self, workspace_id: WorkspaceId, user_id: UserId, /) -> Standing | None:
-        """The same, and `None` for somebody who is suspended: neither their role nor that can change before
+        """The same, and `None` for a user who is suspended: neither their role nor that can change before
         this transaction ends."""
 
     async def of(self, workspace_id: WorkspaceId, user_id: UserId, /) -> Membership:

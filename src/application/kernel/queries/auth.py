@@ -1,4 +1,4 @@
-"""What logging in has to look up, and what somebody can ask about their sessions."""
+"""What logging in has to look up, and what a user can ask about their sessions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,8 +11,8 @@ from domain.kernel.identity.signing_keys import SigningKey
 from domain.kernel.users import Email, GlobalRole, UserId
 
 CLAIMANTS = 3
-"""How many users who claim an address that nobody has verified are looked at. Each costs a log-in one more
-verification of a password; whoever is not among them resets theirs, which proves the address."""
+"""How many users who claim an unverified address are looked at. Each costs a log-in one more
+verification of a password; a user who is not among them resets theirs, which proves the address."""
 
 
 @dataclass(slots=True)
@@ -68,7 +68,7 @@ class KnownCookie:
 
 class AuthQueries(Protocol):
     async def credentials(self, email: Email, /) -> Sequence[KnownCredential]:
-        """That of the user who has verified the address. Where nobody has, those of the newest who claim it
+        """That of the user who has verified the address. Where none has, those of the newest who claim it
         and are not suspended, CLAIMANTS at most."""
 
     async def known(self, user_id: UserId, /) -> PasswordOwner | None: ...

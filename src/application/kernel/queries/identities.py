@@ -1,4 +1,4 @@
-"""What has to be known of whoever proves who they are, and what a user can ask about their links."""
+"""What has to be known of a user who proves who they are, and what a user can ask about their links."""
 
 from dataclasses import dataclass
 from datetime import datetime

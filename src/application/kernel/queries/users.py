@@ -14,7 +14,7 @@ from domain.kernel.users import EMAIL_MOST, GlobalRole, UserId
 class Profile:
     """The user who is logged in. The address is `null` where a provider did not tell it.
 
-    `pending_email` takes its place once it is proved; until then nobody logs in with it.
+    `pending_email` takes its place once it is proved; until then it is good for no log-in.
     """
 
     id: UserId

@@ -16,8 +16,8 @@ OneTimeTokenId = NewType("OneTimeTokenId", UUID)
 AGENT_MOST = 200
 DELETION_REMEMBERED = timedelta(hours=24)  # longer than providers' access tokens are good
 VERIFICATION_LIFETIME = timedelta(hours=24)
-RESET_LIFETIME = timedelta(hours=1)  # a mailbox that is read later by somebody else holds no way in
-UNDO_LIFETIME = timedelta(days=7)  # so long may somebody be away from a mailbox that tells of a theft
+RESET_LIFETIME = timedelta(hours=1)  # a mailbox that another person reads later gives no access
+UNDO_LIFETIME = timedelta(days=7)  # how long an owner may be away from the mailbox that tells of a theft
 
 
 class WrongCredentials(Unauthenticated):
@@ -96,7 +96,7 @@ class SessionOpened(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionClosed(Event):
-    """Somebody logged out. Sessions that end all at once have no event each: what ended them has one."""
+    """A user logged out. Sessions that end all at once have no event each: what ended them has one."""
 
     session_id: SessionId
     user_id: UserId
@@ -104,7 +104,7 @@ class SessionClosed(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionsEnded(Event):
-    """Somebody who manages users, `by`, has ended all sessions of one."""
+    """A user who manages users, `by`, has ended all sessions of another."""
 
     user_id: UserId
     by: UserId
@@ -119,7 +119,7 @@ class OtherSessionsEnded(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RefreshTokenReused(Event):
-    """A token that was replaced came back after the grace: a client kept it, or somebody stole it."""
+    """A token that was replaced came back after the grace: a client kept it, or it was stolen."""
 
     session_id: SessionId
     user_id: UserId
@@ -218,7 +218,7 @@ class Session(Aggregate):
         agent: str = "",
         authenticated_at: datetime | None = None,
     ) -> Self:
-        """It lasts for `lifetime`, and ends where nobody uses it for as long as `idle`."""
+        """It lasts for `lifetime`, and ends after `idle` without use."""
         return cls(
             id=id,
             user_id=user_id,
@@ -283,12 +283,12 @@ class Session(Aggregate):
         )
 
     def use(self, *, lifetime: timedelta, idle: timedelta | None, at: datetime) -> Self:
-        """The session, which somebody has used: so it is not idle, but ends at its time all the same."""
+        """The session after a use: it is not idle, and still ends at its time."""
         end = self.created_at + lifetime
         return replace(self, used_at=at, expires_at=end if idle is None else min(end, at + idle))
 
     def end_for_reuse(self, *, at: datetime) -> Self:
-        """Whoever has one of its tokens, owner or thief, has to log in again (RFC 9700 §4.14.2)."""
+        """The holder of its tokens, owner or thief, has to log in again (RFC 9700 §4.14.2)."""
         reused = RefreshTokenReused(at=at, session_id=self.id, user_id=self.user_id)
         return replace(self, ended_at=at).recording(reused)
 
@@ -304,7 +304,7 @@ class Purpose(StrEnum):
     """Nothing: it is the state of a log-in through a provider that is used up (RFC 9700 §4.7)."""
 
     UNDO_EMAIL_CHANGE = "undo_email_change"
-    """Have the address again that somebody has changed, or is about to."""
+    """Restores the address that was changed, or is about to be."""
     DELETED = "deleted"
     """Nothing: it marks a provider's account whose user is deleted, so that older tokens make no new one."""
 
@@ -312,7 +312,7 @@ class Purpose(StrEnum):
 VOIDED = tuple(purpose for purpose in Purpose if purpose is not Purpose.UNDO_EMAIL_CHANGE)
 """What is good for nothing any more once the password or the address is another, or the user suspended.
 
-Not what undoes a change of the address: whoever stole an account could change its password.
+Not what undoes a change of the address: a thief of the account could change its password.
 """
 
 
@@ -330,7 +330,7 @@ class PasswordResetRequested(Event):
 class OneTimeToken(Aggregate):
     """A secret that proves something once: only its hash is kept.
 
-    One that goes by mail has no hash before the mail is written, and no user where nobody has the address.
+    One that goes by mail has no hash before the mail is written, and no user where the address has none.
     `challenge` binds an exchange to the browser that began it (S256, RFC 7636 §4.2), and `authenticated_at`
     is when the provider let the person in.
     """
@@ -359,7 +359,7 @@ class OneTimeToken(Aggregate):
 
     @classmethod
     def reset_password(cls, *, id: OneTimeTokenId, email: Email, at: datetime) -> Self:
-        """For an address that may be anybody's or nobody's."""
+        """For an address that may or may not be a user's."""
         return cls(
             id=id,
             purpose=Purpose.RESET_PASSWORD,

@@ -44,7 +44,7 @@ class IdentityUnlinked(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinksRemoved(Event):
-    """All that a user had went at once, with the claim on an address that nobody had proved."""
+    """All links of a user went at once, with the claim on an address that was never proved."""
 
     user_id: UserId
 

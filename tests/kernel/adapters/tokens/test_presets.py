@@ -630,7 +630,7 @@ async def test_okta_s_machines_are_known_by_their_client(setups: dict[str, Setup
     admitting = await set_up("okta", admit_machines=True)
     proof = await admitting.read(admitting.token(uid=ABSENT, sub="0oa1"))
     assert (proof.subject, proof.client) == ("0oa1", "0oa1")
-    with pytest.raises(BadTokenError, match=r"^a client that acts for nobody$"):
+    with pytest.raises(BadTokenError, match=r"^a client that acts for no person$"):
         await setups["okta"].read(setups["okta"].token(uid=ABSENT, sub="0oa1"))
     await admitting.issuer.close()
     await admitting.server.stop()
@@ -661,7 +661,7 @@ MACHINES: list[tuple[str, dict[str, Any]]] = [
 async def test_a_client_that_acts_for_nobody_is_nobody_here_unless_settings_admit_it(
     preset: str, changes: dict[str, Any], setups: dict[str, Setup]
 ) -> None:
-    with pytest.raises(BadTokenError, match=r"^a client that acts for nobody$"):
+    with pytest.raises(BadTokenError, match=r"^a client that acts for no person$"):
         await setups[preset].read(setups[preset].token(**changes))
     own = {"audiences": frozenset(), "clients": frozenset({"57cbi"})} if preset == "cognito" else {}
     admitting = await set_up(preset, admit_machines=True, **own)

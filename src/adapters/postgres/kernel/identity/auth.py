@@ -166,7 +166,7 @@ class PostgresSessions(PostgresRepository[Session, SessionId], Sessions):
 
     @override
     async def end_oldest(self, user_id: UserId, /, *, keeping: int, at: datetime) -> None:
-        # By itself, so that the next statement sees what whoever had it before has committed. Not the user's
+        # By itself, so that the next statement sees what its former holder has committed. Not the user's
         # row: those who change that row have locked sessions before.
         await self._transaction.lock(_TAKE_TURNS, {"user": user_id})
         await self._transaction.change(_END_OLDEST, {"user": user_id, "at": at, "keeping": keeping})

@@ -27,7 +27,7 @@ _NAME = re.compile(r"__Host-login-[A-Za-z0-9_-]{1,64}")
 
 
 class ForeignOrigin(Forbidden):
-    """Pages of this origin may not act for somebody who is logged in by cookie."""
+    """Pages of this origin may not act for a user who is logged in by cookie."""
 
 
 class CsrfTokenMissing(Forbidden):
@@ -49,7 +49,7 @@ def clear_cookie(name: str, *, same_site: str) -> Header:
 
 
 def device_cookie(token: str, *, same_site: str) -> Header:
-    """By what this browser is known when somebody logs in with a password; it opens nothing by itself."""
+    """By what this browser is known when a user logs in with a password; it opens nothing by itself."""
     return set_cookie(DEVICE, token, same_site=same_site, seconds=DEVICE_LIFETIME.total_seconds())
 
 
@@ -77,8 +77,8 @@ def check_origin(request: Request, origins: Collection[str]) -> None:
 def check_forgery(request: Request, cookie: str, origins: Collection[str]) -> None:
     """Raises Forbidden for a change that a page of ours did not ask for (OWASP CSRF Prevention Cheat Sheet).
 
-    A browser sends cookies by itself, whoever made it send the request. So it has to name one of our origins,
-    which it does with every unsafe request, and the page has to show what only a page of ours could read.
+    A browser sends cookies by itself, whichever page made it send the request. So it has to name one of our
+    origins, which it does with every unsafe request, and the page has to show what only our pages can read.
     """
     if request.method in _SAFE:
         return

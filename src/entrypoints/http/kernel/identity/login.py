@@ -120,7 +120,7 @@ class Answer(BaseModel):
     """What the log-in began with."""
 
     code: str | None = None
-    """What proves to the provider that it let somebody in."""
+    """What proves to the provider that it logged the user in."""
 
     error: str | None = None
     """Why it did not."""

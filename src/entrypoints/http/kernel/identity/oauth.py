@@ -164,7 +164,7 @@ async def issue_token(request: Request, login: Login, sessions: Tokens, peer: Fr
     },
 )
 async def revoke_token(request: Request, sessions: Tokens, verify: Verify, run: Run) -> Answer:
-    """Whoever has a refresh token or an access token may end its session; an unknown token is no error."""
+    """The holder of a refresh token or an access token may end its session; an unknown token is no error."""
     token = _required(await _form(request), "token")
     if not _is_compact(token):
         await sessions.revoke(refresh_token=token)

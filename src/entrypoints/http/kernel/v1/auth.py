@@ -86,7 +86,7 @@ class Refreshing(TypedDict):
 
 @strict
 class PasswordProof(TypedDict):
-    """The password of whoever is logged in."""
+    """The password of the user who is logged in."""
 
     password: PasswordText
 

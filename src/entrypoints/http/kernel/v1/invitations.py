@@ -70,7 +70,7 @@ async def list_invitations(
 
 @router.get("/invitations/{invitation_id}", refuses=(NotPermitted,))
 async def get_invitation(invitation_id: InvitationId, actor: Actor, ask: Ask) -> InvitationView:
-    """Owners and admins may see an open invitation, and so may whoever has verified the invited address."""
+    """Owners and admins may see an open invitation, and so may the user who has verified its address."""
     return await ask.invitations.get(actor.user_id, invitation_id)
 
 
