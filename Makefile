@@ -1,6 +1,7 @@
 # The commands of this repository. Each makes the environment first where it is missing or out of date.
 
 .DEFAULT_GOAL := help
+.PHONY: profile profile-memory shell debug
 .PHONY: help run dev test coverage test-app test-fork test-providers test-reliability check fmt migration cli lock bench mutants doctor clean
 .PHONY: openapi lint-openapi client test-client test-contract fuzz
 .PHONY: check-format check-lint check-types check-imports check-dependencies check-lock check-migrations check-openapi
@@ -83,6 +84,18 @@ lock: $(ENV) ## write the lock files after a change in pyproject.toml (ARGS=--up
 
 bench: $(ENV) ## measure requests per second and CPU per request beside a raw ASGI handler
 	@$(PY) -m bench $(ARGS)
+
+profile: $(ENV) ## draw where an operation of `make bench` spends its time (ARGS=create; a flame graph in .profile, and a table)
+	@$(PY) -m bench profile $(or $(ARGS),get)
+
+profile-memory: $(ENV) ## the same for the memory that it allocates
+	@$(PY) -m bench profile --memory $(or $(ARGS),get)
+
+shell: $(ENV) ## a console with the container, await, and a unit of work that is rolled back, on the database of `make run`
+	@$(PY) -m entrypoints.local -- $(PY) -m entrypoints.shell
+
+debug: $(ENV) ## serve on the database of `make run` once a debugger has connected to localhost:5678
+	@$(PY) -m entrypoints.local -- $(PY) -Xfrozen_modules=off -m debugpy --listen 127.0.0.1:5678 --wait-for-client -m entrypoints.http
 
 mutants: $(ENV) ## change the domain and the application in small ways and see the tests fail
 	@$(PY) -m mutmut run $(ARGS)

@@ -4,24 +4,21 @@ import argparse
 import asyncio
 import os
 import signal
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import msgspec
-
 from bench.check import ensure_alike
-from bench.load import Job, Measured
+from bench.load import Measured
 from bench.machine import Cores, on, split_cores
 from bench.operations import OPERATIONS, completions
 from bench.probes import dashboard_millis, token_micros
 from bench.report import Probes, as_text, summary, write
 from bench.seed import TASKS
 from bench.servers import BenchError, Server
-from bench.stage import Stage, set_up
+from bench.stage import Stage, loading, set_up
 from entrypoints.kernel.tools.embedded import EmbeddedPostgresError
 
 RESULTS = Path(__file__).with_name("results.json")
@@ -61,28 +58,8 @@ class Rounds:
             self._stage.clear()
 
     def _measure(self, server: Server, name: str, requests: list[bytes]) -> Measured:
-        operation = OPERATIONS[name]
-        job = Job(
-            port=server.port,
-            pid=server.pid,
-            seconds=self._seconds,
-            connections=operation.connections,
-            status=operation.status,
-            requests=requests,
-            once=name == "complete",
-        )
-        load = subprocess.run(
-            [sys.executable, "-m", "bench.load"],
-            input=msgspec.json.encode(job),
-            capture_output=True,
-            start_new_session=True,  # Ctrl-C is for this process, which ends the load
-            timeout=self._seconds + 60,
-            check=False,
-        )
-        if load.returncode:
-            said = load.stderr.decode(errors="replace").strip()[-2000:]
-            raise BenchError(f"The load on {operation.title!r} ended early: {said}")
-        return msgspec.json.decode(load.stdout, type=Measured)
+        with loading(server, name, requests, seconds=self._seconds) as load:
+            return load.measured()
 
 
 def measure(options: argparse.Namespace) -> None:

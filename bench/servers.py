@@ -58,12 +58,12 @@ def content(body: object, token: str) -> tuple[bytes | None, dict[str, str]]:
 
 
 @contextmanager
-def running(module: str, *, cores: Cores, log: Path, environment: Mapping[str, str]) -> Iterator[Server]:
-    """Runs a Python module that serves HTTP at PORT; raises BenchError where it does not start."""
+def running(*command: str, cores: Cores, log: Path, environment: Mapping[str, str]) -> Iterator[Server]:
+    """Runs what Python is given, which serves HTTP at PORT; raises BenchError where it does not start."""
     port = _free_port()
     with log.open("wb") as output, on(cores):
         process = subprocess.Popen(
-            [sys.executable, "-m", module],
+            [sys.executable, *command],
             env={**os.environ, **environment, "HOST": "127.0.0.1", "PORT": str(port)},
             stdin=subprocess.DEVNULL,
             stdout=output,

@@ -5,7 +5,8 @@ import os
 import secrets
 import subprocess
 import sys
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,9 +14,11 @@ from pathlib import Path
 from uuid import UUID
 
 import asyncpg
+import msgspec
 
+from bench.load import Job, Measured
 from bench.machine import Cores, on
-from bench.operations import World, walk_down
+from bench.operations import OPERATIONS, World, walk_down
 from bench.seed import seed
 from bench.servers import BenchError, Server, running
 from entrypoints.kernel.tools.embedded import embedded_postgres
@@ -33,6 +36,15 @@ class Stage:
     yardstick: Server
     world: World
 
+    @contextmanager
+    def under_load(self, name: str, *, seconds: float) -> Iterator[None]:
+        """The service is asked for the operation while the block runs; raises BenchError."""
+        requests = OPERATIONS[name].requests(self.world)
+        with loading(self.service, name, requests, seconds=seconds) as load:
+            yield
+            load.measured()
+        self.clear()
+
     def clear(self) -> None:
         """Removes what was created since, so that every round meets the same tasks."""
         asyncio.run(self._clear())
@@ -48,9 +60,61 @@ class Stage:
             await connection.close()
 
 
+@dataclass(frozen=True, slots=True)
+class Load:
+    """A process that asks a server for one operation."""
+
+    process: "subprocess.Popen[bytes]"
+    title: str
+    seconds: float
+
+    def measured(self) -> Measured:
+        """What it measured, once it is over; raises BenchError."""
+        measured, said = self.process.communicate(timeout=self.seconds + 60)
+        if self.process.returncode:
+            last_words = said.decode(errors="replace").strip()[-2000:]
+            raise BenchError(f"The load on {self.title!r} ended early: {last_words}")
+        return msgspec.json.decode(measured, type=Measured)
+
+
 @contextmanager
-def set_up(folder: Path, *, core: Cores, other_cores: Cores) -> Iterator[Stage]:
-    """The servers get a core, PostgreSQL and whatever else is started in the block the others."""
+def loading(server: Server, name: str, requests: list[bytes], *, seconds: float) -> Iterator[Load]:
+    """Sends a server these requests of the operation, for so long; ends with the block."""
+    operation = OPERATIONS[name]
+    job = Job(
+        port=server.port,
+        pid=server.pid,
+        seconds=seconds,
+        connections=operation.connections,
+        status=operation.status,
+        requests=requests,
+        once=name == "complete",
+    )
+    with tempfile.TemporaryFile() as file:
+        file.write(msgspec.json.encode(job))
+        file.seek(0)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "bench.load"],
+            stdin=file,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,  # Ctrl-C is for this process, which ends the load
+        )
+    try:
+        yield Load(process, operation.title, seconds)
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@contextmanager
+def set_up(
+    folder: Path, *, core: Cores, other_cores: Cores, command: Sequence[str] = ("-m", "entrypoints.http")
+) -> Iterator[Stage]:
+    """The servers get a core, PostgreSQL and whatever else is started in the block the others.
+
+    `command` is what Python is given to run the service.
+    """
     with on(other_cores), embedded_postgres(None, database="bench") as url:
         secret = secrets.token_urlsafe(32)
         settings = _as_in_production(url, secret)
@@ -63,11 +127,11 @@ def set_up(folder: Path, *, core: Cores, other_cores: Cores) -> Iterator[Stage]:
         )
         if migrated.returncode:
             raise BenchError(f"The database could not be migrated: {migrated.stderr}")
-        with running("entrypoints.http", cores=core, log=folder / "service", environment=settings) as service:
+        with running(*command, cores=core, log=folder / "service", environment=settings) as service:
             world = _fill(service, url)
             caller = {"DATABASE_URL": url, "TOKEN": world.token, "USER_ID": str(world.owner)}
             with running(
-                "bench.yardstick", cores=core, log=folder / "yardstick", environment=caller
+                *("-m", "bench.yardstick"), cores=core, log=folder / "yardstick", environment=caller
             ) as yardstick:
                 yield Stage(url, secret, service, yardstick, world)
 

@@ -208,13 +208,23 @@ def _say(line: str) -> None:
     print(line, flush=True)
 
 
+def _run(command: list[str], environment: Mapping[str, str]) -> int:
+    """Runs a command to its end. Ctrl-C is for the command, which may go on, as a console does."""
+    with subprocess.Popen(command, env=environment) as process:
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:
+            return process.wait()
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+
 def main(kind: type[KernelSettings], arguments: list[str]) -> int:
     status = 0
     try:
         match arguments:
             case ["--", *command] if command:
                 with _environment(_settings(kind)) as environment:
-                    status = subprocess.run(command, env=environment, check=False).returncode
+                    status = _run(command, environment)
             case [] | ["--reload"]:
                 asyncio.run(serve(kind, reload=bool(arguments)))
             case _:
