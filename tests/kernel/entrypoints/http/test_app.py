@@ -8,10 +8,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from fastapi import FastAPI, Request, Response
 from fastapi.openapi.models import OpenAPI
+from fastapi.responses import JSONResponse
 from httpx2 import ASGITransport, AsyncClient
 from pydantic import SecretStr
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from domain.kernel.errors import Unauthenticated
 from entrypoints.kernel.settings import SERVICE_NAME, SERVICE_VERSION
 from entrypoints.settings import Settings
 from kernel.specimen.builders import a_specimen_order_id
@@ -244,6 +248,34 @@ async def test_the_largest_body_is_a_setting() -> None:
         body = {"email": "ada@example.com", "password": "x" * 1024}
         refused = await client.post("/v1/auth/login", json=body)
         assert (refused.status_code, refused.json()["type"]) == (413, "/problems/content-too-large")
+
+
+@pytest.mark.parametrize("path", ["/v1/me", "/v1/nowhere", "/docs/oauth2-redirect"])
+async def test_a_middleware_of_a_service_is_around_every_route(app: FastAPI, path: str) -> None:
+    seen: list[str] = []
+
+    class Looking:
+        def __init__(self, app: ASGIApp, *, answer: str) -> None:
+            self._app, self._answer = app, answer
+
+        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+            seen.append(f"{self._answer} {scope['path']}")
+            await self._app(scope, receive, send)
+
+    app.add_middleware(Looking, answer="inner")
+    app.add_middleware(Looking, answer="outer")
+    async with AsyncClient(transport=ASGITransport(app=app), base_url="http://localhost") as client:
+        await client.get(path)
+    assert seen == [f"outer {path}", f"inner {path}"]
+
+
+async def test_an_error_that_a_service_handles_itself_is_handled_in_our_routes_too(app: FastAPI) -> None:
+    async def own(_: Request, error: Exception) -> Response:
+        return JSONResponse({"type": "about:blank", "title": str(error)}, 402)
+
+    app.add_exception_handler(Unauthenticated, own)
+    async with AsyncClient(transport=ASGITransport(app=app), base_url="http://localhost") as client:
+        assert (await client.get("/v1/me")).status_code == 402
 
 
 async def test_it_closes_the_database_when_it_ends(container: Container) -> None:

@@ -219,6 +219,7 @@ class Route(APIRoute):
             **successes(self, self.shape),
             **refusals(self, self.shape, further=options.get("refuses", ())),
         }
+        self.app = _answering(self.get_route_handler())
         if deprecation is not None:
             self.app = _announcing(self.app, deprecation.headers())
 
@@ -283,14 +284,15 @@ class Route(APIRoute):
 class Index:
     """Finds the route of a request among the few with its method, its number of segments and its second one.
 
-    Starlette asks one route after the other. What is not found here, such as a path that does not exist, one
-    with a parameter right after the version, or a route that is FastAPI's own, is left to it.
+    Starlette asks one route after the other, within eight layers for what routes of FastAPI may need and ours
+    do by themselves. What is not found here, such as a path that does not exist, one with a parameter right
+    after the version, or a route that is FastAPI's own, is left to those.
 
     Where `/books/new` is there, it is not `/books/{id}`: a method that only the latter has is a 405.
     """
 
-    def __init__(self, router: ASGIApp, routes: Iterable[BaseRoute]) -> None:
-        self._router = router
+    def __init__(self, otherwise: ASGIApp, routes: Iterable[BaseRoute]) -> None:
+        self._otherwise = otherwise
         self._routes: dict[tuple[str, int, str], list[tuple[Route, list[Route]]]] = {}
         ours = [route for route in routes if isinstance(route, Route)]
         for route in ours:
@@ -304,11 +306,65 @@ class Index:
                 match, found = route.matches(scope)
                 if match is Match.FULL:
                     if hiding and _has_another_method(hiding, scope):
-                        raise HTTPException(405)
+                        await _METHOD_NOT_ALLOWED(scope, receive, send)
+                        return
                     scope.update(found)
-                    await route.handle(scope, receive, send)
+                    app = _BODY_TOO_LARGE if _is_too_large(scope) else route.app
+                    await app(scope, receive, send)
                     return
-        await self._router(scope, receive, send)
+        await self._otherwise(scope, receive, send)
+
+
+def _answering(handle: Callable[[Request], Awaitable[Response]]) -> ASGIApp:
+    """What a route does with a request: it answers, errors too, and reads no larger body than is allowed."""
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, _Bounded(receive, scope["app"].max_body_size).receive, send)
+        try:
+            response = await handle(request)
+        except Exception as error:
+            known = scope["app"].exception_handlers
+            handler = next((known[kind] for kind in type(error).__mro__ if kind in known), None)
+            if handler is None:
+                raise
+            response = await handler(request, error)
+        await response(scope, receive, send)
+
+    return answer
+
+
+class _Bounded:
+    """A body of which no more is received than `most` bytes; then it raises HTTPException with 413."""
+
+    __slots__ = ("_left", "_receive")
+
+    def __init__(self, receive: Receive, most: int) -> None:
+        self._receive = receive
+        self._left = most
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        self._left -= len(message.get("body", b""))
+        if self._left < 0:
+            raise HTTPException(413)
+        return message
+
+
+async def _refuse_method(_: Request) -> Response:
+    raise HTTPException(405)
+
+
+async def _refuse_body(_: Request) -> Response:
+    raise HTTPException(413)
+
+
+_METHOD_NOT_ALLOWED, _BODY_TOO_LARGE = _answering(_refuse_method), _answering(_refuse_body)
+
+
+def _is_too_large(scope: Scope) -> bool:
+    """Whether the body is, by the length that it is said to have."""
+    most: int = scope["app"].max_body_size
+    return any(name == b"content-length" and int(value) > most for name, value in scope["headers"])
 
 
 def _has_another_method(routes: Iterable[Route], scope: Scope) -> bool:

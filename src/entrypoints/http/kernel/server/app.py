@@ -63,11 +63,16 @@ class Service(FastAPI):
         if settings.security_contact:
             self.router.routes.extend(security_txt.router.routes)
         self._documents: dict[str, dict[str, Any]] = {}
-        self.router.middleware_stack = Index(self.router.middleware_stack, self.router.routes)
 
     @override
     def build_middleware_stack(self) -> ASGIApp:
-        return Edge(super().build_middleware_stack(), proxies=self._proxies, origins=self._origins)
+        # A service's own middleware is around all routes; FastAPI's layers are around those that need them.
+        own, self.user_middleware = self.user_middleware, []
+        app: ASGIApp = Index(super().build_middleware_stack(), self.router.routes)
+        for layer, arguments, options in reversed(own):
+            app = layer(app, *arguments, **options)
+        self.user_middleware = own
+        return Edge(app, proxies=self._proxies, origins=self._origins)
 
     @override
     def openapi(self, version: str = "v1") -> dict[str, Any]:
