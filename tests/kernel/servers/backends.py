@@ -72,6 +72,8 @@ class Proxy:
         """Takes connections and never says a word."""
         self.frozen = False
         """Swallows whatever is said, as a network does from one moment to the next."""
+        self._flowing = asyncio.Event()
+        self._flowing.set()
         self.delay_of_cancels = 0.0
         """Seconds that a request to stop a statement is on its way."""
         self.lost_answer_to: bytes | None = None
@@ -81,6 +83,21 @@ class Proxy:
     def url(self) -> str:
         user = self._dsn.netloc.rpartition("@")[0]
         return f"postgresql://{user}@127.0.0.1:{self._port}{self._dsn.path}?sslmode=disable"
+
+    @property
+    def stalled(self) -> bool:
+        """Stops in both directions and loses nothing: all of it arrives when the network is back.
+
+        As it is with TCP, which sends again what was lost. Who connects meanwhile hears nothing until then.
+        """
+        return not self._flowing.is_set()
+
+    @stalled.setter
+    def stalled(self, stalled: bool) -> None:
+        if stalled:
+            self._flowing.clear()
+        else:
+            self._flowing.set()
 
     async def start(self) -> None:
         self._server = await asyncio.start_server(self._accepted, "127.0.0.1", self._port)
@@ -93,6 +110,7 @@ class Proxy:
             self._server = None
         for writer in self._open:
             writer.transport.abort()
+        self.stalled = False  # what waits for the network would wait for ever
         if self._serving:
             await asyncio.wait(self._serving)
 
@@ -107,6 +125,7 @@ class Proxy:
             if self.silent:
                 await reader.read()
                 return
+            await self._flowing.wait()
             there, here = await self._dial()
             self._open.add(here)
             lose = asyncio.Event()
@@ -124,6 +143,7 @@ class Proxy:
             while data := await source.read(65_536):
                 if self.frozen:
                     continue
+                await self._flowing.wait()
                 if outward and data.startswith(CANCEL_REQUEST):
                     await asyncio.sleep(self.delay_of_cancels)
                 if outward and self.lost_answer_to is not None and self.lost_answer_to in data:
@@ -132,6 +152,7 @@ class Proxy:
                     break
                 sink.write(data)
                 await sink.drain()
+        await self._flowing.wait()  # nor does it travel that one side has left
         sink.transport.abort()
 
     async def _dial(self) -> tuple[StreamReader, StreamWriter]:
