@@ -349,4 +349,5 @@ def _finish[T](container: "KernelContainer", work: Callable[[], Awaitable[T]]) -
 def _sentence(error: DomainError | WorldError) -> str:
     detail = str(error) or type(error).__doc__ or type(error).__name__
     field = error.field if isinstance(error, Invalid) else None
-    return f"{field}: {detail}" if field else detail
+    cause = error.cause if isinstance(error, WorldError) else ""
+    return f"{field}: {detail}" if field else f"{detail} ({cause})" if cause else detail

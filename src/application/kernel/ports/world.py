@@ -4,6 +4,9 @@
 class WorldError(Exception):
     """Something outside of this service failed."""
 
+    cause = ""
+    """What its adapter has written into the log of why: for operators, never for clients."""
+
 
 class Unavailable(WorldError):
     """Something the service depends on is not available; try again soon."""

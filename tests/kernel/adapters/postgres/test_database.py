@@ -679,43 +679,6 @@ async def test_a_broken_constraint_that_means_nothing_to_the_domain_is_a_defect_
     assert await by_hand.fetchval("SELECT count(*) FROM workspaces") == 0
 
 
-@pytest.mark.parametrize(
-    ("state", "error"),
-    [
-        ("40001", Contention),  # serialization failure
-        ("40P01", Contention),  # deadlock detected
-        ("57014", TimedOut),  # query canceled
-        ("55P03", TimedOut),  # lock not available
-        ("25P04", TimedOut),  # transaction timeout
-        ("08006", Unavailable),  # connection failure
-        ("53300", Unavailable),  # too many connections
-        ("53100", Unavailable),  # disk full
-        ("57P01", Unavailable),  # admin shutdown
-        ("57P03", Unavailable),  # cannot connect now
-        ("22021", Invalid),  # character not in repertoire
-        ("22P05", Invalid),  # untranslatable character
-        ("23505", asyncpg.UniqueViolationError),  # of a constraint that nobody knows
-        ("22012", asyncpg.DivisionByZeroError),
-        ("42P01", Unavailable),  # undefined table: the migrations have not been run
-        ("42703", Unavailable),  # undefined column
-        ("42601", asyncpg.PostgresSyntaxError),
-        ("XX000", asyncpg.InternalServerError),
-        ("P0001", asyncpg.RaiseError),
-    ],
-)
-async def test_each_kind_of_error_is_what_it_means_to_the_service(
-    database: Database, state: str, error: type[Exception]
-) -> None:
-    async with database.connection() as connection:
-        with pytest.raises(error) as caught:
-            await connection.execute(f"DO $$ BEGIN RAISE 'as told' USING ERRCODE = '{state}'; END $$")
-        assert type(caught.value) is error
-        if isinstance(caught.value, WorldError | Invalid):
-            assert "as told" not in str(caught.value)
-            assert isinstance(caught.value.__cause__, asyncpg.PostgresError)
-    await database.ping()
-
-
 async def test_a_value_that_is_missing_is_named(database: Database) -> None:
     with pytest.raises(KeyError, match="seconds"):
         await database.fetch(SLEEP, {})

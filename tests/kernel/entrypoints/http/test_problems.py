@@ -5,12 +5,15 @@ import re
 from collections.abc import Awaitable, Callable
 
 import pytest
+from dependency_injector import providers
 from fastapi import FastAPI
-from httpx2 import AsyncClient
+from httpx2 import ASGITransport, AsyncClient
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
+from structlog.contextvars import merge_contextvars
 from structlog.testing import capture_logs
 
+from adapters.postgres.kernel.connection.database import Database
 from application.kernel.paging import InvalidCursor
 from application.kernel.ports.world import Contention, TimedOut, Unavailable, WorldError
 from domain.kernel.errors import (
@@ -26,6 +29,7 @@ from domain.kernel.errors import (
 from entrypoints.http.kernel.routing.field_errors import field_errors, pointer
 from entrypoints.http.kernel.routing.problems import RequestError, kind_of, kinds
 from kernel.specimen.domain.specimen_orders import SpecimenOrderNotFound
+from kernel.specimen.service import Container, create_app
 
 type Answer = Callable[[Exception], Awaitable[tuple[int, dict[str, str], dict[str, object]]]]
 
@@ -90,6 +94,38 @@ async def test_what_the_world_did_is_logged_with_its_cause(raised: Answer) -> No
     (failure,) = [event for event in logs if event["event"] == "the world failed"]
     assert (failure["log_level"], "secret host" in failure["cause"]) == ("warning", True)
     assert "secret" not in str(body)
+
+
+async def test_a_cause_that_its_adapter_has_logged_is_not_told_twice(raised: Answer) -> None:
+    error = Unavailable("The database does not answer.")
+    error.cause = "57P01 AdminShutdownError: secret"
+    with capture_logs() as logs:
+        _, _, body = await raised(error)
+    (failure,) = [event for event in logs if event["event"] == "the world failed"]
+    assert "cause" not in failure
+    assert "secret" not in str(body)
+
+
+@pytest.mark.parametrize("path", ["/v1/auth/login", "/health/ready"])
+async def test_why_the_database_failed_is_logged_with_the_request(container: Container, path: str) -> None:
+    nowhere = Database("postgresql://nobody@127.0.0.1:1/nothing")
+    container.database.override(providers.Object(nowhere))
+    transport = ASGITransport(app=create_app(container), raise_app_exceptions=False)
+    async with AsyncClient(transport=transport, base_url="http://localhost:8000") as client:
+        with capture_logs(processors=[merge_contextvars]) as logs:
+            headers = {"x-request-id": "the-one"}
+            if path.startswith("/health/"):
+                answer = await client.get(path, headers=headers)
+            else:
+                sent = {"email": "a@b.example", "password": "x" * 20}
+                answer = await client.post(path, json=sent, headers=headers)
+
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+    assert "Errno" not in answer.text
+    told = [entry for entry in logs if "Errno" in str(entry)]
+    assert {(entry["event"], entry["request_id"]) for entry in told} == {("the database failed", "the-one")}
+    if not path.startswith("/health/"):  # which has several checks
+        assert len(told) == 1
 
 
 async def test_an_error_without_a_detail_repeats_its_title(raised: Answer) -> None:

@@ -5,8 +5,9 @@ way through asyncio costs several times as much for each execution (docs/decisio
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, suppress
+from time import monotonic
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, override
 
@@ -16,14 +17,30 @@ from sqlalchemy.sql import ClauseElement
 from sqlalchemy.types import JSON
 
 from adapters.postgres.kernel.connection.documents import json_text
-from adapters.postgres.kernel.connection.errors import NO_CONFLICTS, Conflicts, translated
-from application.kernel.ports.world import Unavailable
+from adapters.postgres.kernel.connection.errors import (
+    NO_CONFLICTS,
+    Conflicts,
+    casts_doubt,
+    retires,
+    translated,
+)
+from adapters.postgres.kernel.connection.sockets import keep_alive
+from adapters.postgres.kernel.connection.watching import Watch
+from application.kernel.ports.world import Unavailable, WorldError
 
 if TYPE_CHECKING:
     from adapters.postgres.kernel.connection.sessions import LentSession
 
 # Written so because the class takes a parameter for the type checker only.
 type RawConnection = asyncpg.Connection[asyncpg.Record]
+
+ANSWER_SECONDS = 2.0
+"""How much longer than PostgreSQL's own limit on a statement its answer is waited for."""
+
+PING_SECONDS = 5.0
+"""How often a connection that only listens is asked whether it hears anything, and how long it may take."""
+
+_LEAVE_SECONDS = 2.0  # for the request to stop a statement, which takes a connection of its own
 
 _DIALECT = PGDialect_asyncpg()  # type: ignore[no-untyped-call]
 
@@ -54,12 +71,22 @@ class Statement:
 
 
 class Connection:
-    """One connection, taken from the pool for a while. What it raises of the world are the ports' errors."""
+    """One connection, used by one at a time. What it raises of the world are the ports' errors.
 
-    __slots__ = ("_raw",)
+    Each statement has the watch's limit. When it passes, the connection is ended, and Unavailable is raised:
+    whether the server has done what it was told is not known.
+    """
 
-    def __init__(self, raw: RawConnection) -> None:
+    __slots__ = ("_raw", "_silent", "_watch", "doubtful", "retired")
+
+    def __init__(self, raw: RawConnection, watch: Watch) -> None:
         self._raw = raw
+        self._watch = watch
+        self._silent = False
+        self.retired = False
+        """Whether the pool may not have it back, though it may be open."""
+        self.doubtful = False
+        """Whether the others are most likely no better: the server is silent, or not the right one."""
 
     async def fetch(
         self,
@@ -69,10 +96,13 @@ class Connection:
         conflicts: Conflicts = NO_CONFLICTS,
     ) -> list[asyncpg.Record]:
         """All rows; `conflicts` says which broken constraint is which of the domain's errors."""
+        self._watch.begin(self)
         try:
             return await self._raw.fetch(statement.sql, *statement.arguments(values))
         except Exception as error:
-            raise self._translated(error, conflicts) from error
+            raise self.translated(error, conflicts) from error
+        finally:
+            self._watch.end(self)
 
     async def fetchrow(
         self,
@@ -82,35 +112,86 @@ class Connection:
         conflicts: Conflicts = NO_CONFLICTS,
     ) -> asyncpg.Record | None:
         """The first row, or none."""
+        self._watch.begin(self)
         try:
             return await self._raw.fetchrow(statement.sql, *statement.arguments(values))
         except Exception as error:
-            raise self._translated(error, conflicts) from error
+            raise self.translated(error, conflicts) from error
+        finally:
+            self._watch.end(self)
 
-    async def execute(self, sql: str) -> str:
-        """Runs SQL that takes no values and gives no rows: BEGIN, COMMIT. Says what the server did."""
+    async def execute(self, sql: str, *, seconds: float | None = None) -> str:
+        """Runs SQL that takes no values and gives no rows: BEGIN, COMMIT. Says what the server did.
+
+        `seconds` is for what has a limit of its own.
+        """
+        self._watch.begin(self, seconds=seconds)
         try:
             return await self._raw.execute(sql)
         except Exception as error:
-            raise self._translated(error, NO_CONFLICTS) from error
+            raise self.translated(error, NO_CONFLICTS) from error
+        finally:
+            self._watch.end(self)
 
     async def listen(self, channel: str, heard: Callable[[], None]) -> None:
         """Calls `heard` for each NOTIFY on the channel, and when the connection ends."""
+        self._watch.begin(self)
         try:
             await self._raw.add_listener(channel, lambda *_: heard())
             self._raw.add_termination_listener(lambda *_: heard())
         except Exception as error:
-            raise self._translated(error, NO_CONFLICTS) from error
+            raise self.translated(error, NO_CONFLICTS) from error
+        finally:
+            self._watch.end(self)
 
     async def lend_to_session(self) -> "LentSession":
         """A session of the ORM on this connection. Sends nothing."""
         # Not at the top: to import the ORM takes longer than the whole rest of the service.
         from adapters.postgres.kernel.connection.sessions import LentSession  # noqa: PLC0415
 
-        return await LentSession.on(self._raw)
+        return await LentSession.on(self, self._raw)
 
-    def _translated(self, error: Exception, conflicts: Conflicts) -> Exception:
-        return translated(error, lost=self._raw.is_closed(), conflicts=conflicts)
+    async def watched[T](self, waiting: Awaitable[T]) -> T:
+        """What it comes to, within the limit of a statement: for whoever else sends statements here."""
+        self._watch.begin(self)
+        try:
+            return await waiting
+        finally:
+            self._watch.end(self)
+
+    def translated(self, error: Exception, conflicts: Conflicts) -> Exception:
+        """The error to raise in the place of the driver's; it may be the connection's last."""
+        if self._silent:
+            error = TimeoutError(f"no answer within {self._watch.seconds:g} s")
+        elif retires(error):
+            self.retired = True
+            self.doubtful = self.doubtful or casts_doubt(error)
+        return translated(error, lost=self.is_closed, conflicts=conflicts)
+
+    def fall_silent(self) -> None:
+        self._silent = self.doubtful = True
+        self._raw.terminate()
+
+    @property
+    def is_closed(self) -> bool:
+        return self._raw.is_closed()
+
+    @property
+    def is_in_transaction(self) -> bool:
+        return self._raw.is_in_transaction()
+
+    async def close(self, seconds: float) -> None:
+        """Ends it, and tells the server to stop what runs there, for at most so many seconds."""
+        try:
+            with suppress(Exception):  # it may be gone already, or out of reach
+                await self._raw.close(timeout=seconds)
+        finally:
+            self.end()
+
+    def end(self) -> None:
+        """Ends it at once."""
+        self._watch.end(self)
+        self._raw.terminate()
 
 
 class Database:
@@ -118,6 +199,8 @@ class Database:
 
     A connection is made when one is needed, so a service starts without its database, and recovers by
     itself. Those that wait for one are served in order, and refused with Unavailable after `wait_seconds`.
+    A statement that has no answer `answer_seconds` after PostgreSQL should have stopped it is Unavailable.
+    Its connection is ended and its place free at once; so are the idle ones (docs/decisions/0034).
     No task may take a second connection while it holds one.
 
     The pool is ours because asyncpg's spends a task, a timer and a proxy on each loan, more than the
@@ -133,6 +216,7 @@ class Database:
         connect_seconds: float = 2.0,
         statement_seconds: float = 10.0,
         lock_seconds: float = 5.0,
+        answer_seconds: float = ANSWER_SECONDS,
         application_name: str = "",
         on_connect: Callable[[RawConnection], None] | None = None,
     ) -> None:
@@ -152,9 +236,10 @@ class Database:
         }
         self._on_connect = on_connect
         self._places = asyncio.Semaphore(pool_size)
-        self._idle: list[RawConnection] = []
+        self._watch = Watch(statement_seconds + answer_seconds)
+        self._idle: list[Connection] = []
         self._leaving: set[asyncio.Task[None]] = set()
-        self._listeners: dict[tuple[str, Callable[[], None]], RawConnection] = {}
+        self._listeners: dict[tuple[str, Callable[[], None]], _Listener] = {}
         self._closed = False
 
     def connection(self) -> AbstractAsyncContextManager[Connection]:
@@ -183,28 +268,29 @@ class Database:
         too when that connection ends, because it is time to listen again.
         """
         listener = self._listeners.get((channel, heard))
-        if listener is not None and not listener.is_closed():
+        if listener is not None and await listener.hears():
             return False
-        listener = await self._connect()
+        connection = await self._connect()
         try:
-            await Connection(listener).listen(channel, heard)
+            await connection.listen(channel, heard)
         except BaseException:
-            listener.terminate()
+            connection.end()
             raise
-        self._listeners[channel, heard] = listener
+        self._listeners[channel, heard] = _Listener(connection)
         return True
 
     async def close(self) -> None:
         """Closes all idle connections; the others are closed when they are returned."""
         self._closed = True
-        closing, self._idle = [*self._idle, *self._listeners.values()], []
+        listening = [listener.connection for listener in self._listeners.values()]
+        closing, self._idle = [*self._idle, *listening], []
         self._listeners.clear()
-        # Some may be gone already, and a server out of reach answers none of them.
-        await asyncio.gather(*(raw.close(timeout=1) for raw in closing), return_exceptions=True)
+        await asyncio.gather(*(connection.close(1) for connection in closing))
         if self._leaving:
-            await asyncio.wait(self._leaving, timeout=2)
+            await asyncio.wait(self._leaving, timeout=_LEAVE_SECONDS)
+        self._watch.stop()
 
-    async def take(self) -> RawConnection:
+    async def take(self) -> Connection:
         """A connection that has to be given back; `connection()` sees to it."""
         if self._places.locked():
             try:
@@ -215,52 +301,53 @@ class Database:
         else:
             await self._places.acquire()  # does not wait
         while self._idle:
-            raw = self._idle.pop()  # the warmest one
-            if not raw.is_closed():
-                return raw
+            connection = self._idle.pop()  # the warmest one
+            if not connection.is_closed:
+                return connection
         try:
             return await self._connect()
         except BaseException:
             self._places.release()
             raise
 
-    async def _connect(self) -> RawConnection:
+    async def _connect(self) -> Connection:
         try:
             raw: RawConnection = await asyncpg.connect(self._url, **self._options)
         except Exception as error:
             # Whatever the server said, it does not let us in: as yet there is no such database, for example.
             raise translated(error, lost=isinstance(error, asyncpg.PostgresError)) from error
+        # asyncpg has no option for it.
+        keep_alive(raw._transport.get_extra_info("socket"))  # type: ignore[attr-defined]  # noqa: SLF001
         if self._on_connect is not None:
             self._on_connect(raw)
-        return raw
+        return Connection(raw, self._watch)
 
-    def connected(self, raw: RawConnection) -> Connection:
-        """What statements run on, on a connection that was taken."""
-        return Connection(raw)
-
-    def give_back(self, raw: RawConnection, *, cancelled: bool) -> None:
+    def give_back(self, connection: Connection, *, cancelled: bool) -> None:
         """Takes back what `take` gave."""
-        if raw.is_closed():
+        if connection.doubtful:  # or each of the idle ones would fail somebody, too
+            idle, self._idle = self._idle, []
+            for other in idle:
+                other.end()
+        if connection.retired or connection.is_closed:
+            connection.end()
             self._places.release()
-        elif cancelled or self._closed or raw.is_in_transaction():  # nothing is known about its state
-            self._retire(raw)
+        elif cancelled or self._closed or connection.is_in_transaction:  # nothing is known about its state
+            self._retire(connection)
         else:
-            self._idle.append(raw)
+            self._idle.append(connection)
             self._places.release()
 
-    def _retire(self, raw: RawConnection) -> None:
+    def _retire(self, connection: Connection) -> None:
         """Ends a connection whose statement was cancelled, once the server has been told to stop it.
 
         Its place is taken until then, so a crowd that hangs up cannot open more connections than the
-        pool has.
+        pool has; but not for longer than `_LEAVE_SECONDS`, whether the server answers or not.
         """
 
         async def leave() -> None:
             try:
-                with suppress(Exception):
-                    await raw.close(timeout=2)
+                await connection.close(_LEAVE_SECONDS)
             finally:
-                raw.terminate()
                 self._places.release()
 
         task = asyncio.get_running_loop().create_task(leave())
@@ -268,21 +355,41 @@ class Database:
         task.add_done_callback(self._leaving.discard)
 
 
+class _Listener:
+    """A connection that only listens, and would not notice that it hears nothing any more."""
+
+    __slots__ = ("_asked", "connection")
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self._asked = monotonic()
+
+    async def hears(self) -> bool:
+        """Whether it still does; a connection that does not answer is ended."""
+        if monotonic() - self._asked >= PING_SECONDS and not self.connection.is_closed:
+            try:
+                await self.connection.execute("SELECT 1", seconds=PING_SECONDS)
+            except WorldError:
+                self.connection.end()
+            self._asked = monotonic()
+        return not self.connection.is_closed
+
+
 class _Loan(AbstractAsyncContextManager[Connection]):
     """A block with a connection. A class, because every request enters one, and a generator costs more."""
 
-    __slots__ = ("_database", "_raw")
+    __slots__ = ("_connection", "_database")
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     @override
     async def __aenter__(self) -> Connection:
-        self._raw = await self._database.take()
-        return Connection(self._raw)
+        self._connection = await self._database.take()
+        return self._connection
 
     @override
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._database.give_back(self._raw, cancelled=isinstance(error, asyncio.CancelledError))
+        self._database.give_back(self._connection, cancelled=isinstance(error, asyncio.CancelledError))

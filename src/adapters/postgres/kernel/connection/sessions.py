@@ -8,17 +8,77 @@ from contextvars import ContextVar
 from typing import Any, NoReturn, cast, override
 
 from sqlalchemy import URL, Engine, NullPool, event
-from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_connection, PGDialect_asyncpg
+from sqlalchemy.dialects.postgresql.asyncpg import (
+    AsyncAdapt_asyncpg_connection,
+    AsyncAdapt_asyncpg_cursor,
+    AsyncAdapt_asyncpg_ss_cursor,
+    PGDialect_asyncpg,
+)
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 from sqlalchemy.orm import Session, SessionTransaction
 from sqlalchemy.orm.exc import StaleDataError
 
-from adapters.postgres.kernel.connection.database import RawConnection
-from adapters.postgres.kernel.connection.errors import Conflicts, translated
+from adapters.postgres.kernel.connection.database import Connection, RawConnection
+from adapters.postgres.kernel.connection.errors import Conflicts
 from domain.kernel.errors import DomainError, Stale
 
 _CONFLICTS = "conflicts"
+_CONNECTION = "lent connection"
+
+
+class _Waits(AsyncAdapt_asyncpg_cursor):
+    """A cursor whose statements have the limit that all statements have (docs/decisions/0034)."""
+
+    __slots__ = ()
+    _adapt_connection: "_Adapted"
+
+    @override
+    async def _prepare_and_execute(self, operation: Any, parameters: Any) -> None:
+        running = super()._prepare_and_execute(operation, parameters)  # type: ignore[no-untyped-call]
+        await self._adapt_connection.lent.watched(running)
+
+    @override
+    async def _executemany(self, operation: Any, seq_of_parameters: Any) -> Any:
+        running = super()._executemany(operation, seq_of_parameters)  # type: ignore[no-untyped-call]
+        return await self._adapt_connection.lent.watched(running)
+
+
+class _Rows:
+    """The driver's cursor, whose every batch of rows is waited for no longer than a statement."""
+
+    __slots__ = ("_connection", "_cursor")
+
+    def __init__(self, cursor: Any, connection: Connection) -> None:  # noqa: ANN401
+        self._cursor = cursor
+        self._connection = connection
+
+    async def fetch(self, count: int) -> Any:  # noqa: ANN401
+        return await self._connection.watched(self._cursor.fetch(count))
+
+
+class _WaitsForRows(AsyncAdapt_asyncpg_ss_cursor, _Waits):
+    """The same for a cursor on the server, which is read in batches."""
+
+    __slots__ = ()
+
+    @override
+    async def _prepare_and_execute(self, operation: Any, parameters: Any) -> None:
+        await super()._prepare_and_execute(operation, parameters)
+        if self._cursor is not None:
+            self._cursor = cast("Any", _Rows(self._cursor, self._adapt_connection.lent))
+
+
+class _Adapted(AsyncAdapt_asyncpg_connection):
+    """What SQLAlchemy sees of a connection that it is lent."""
+
+    __slots__ = ("lent",)
+    _cursor_cls = _Waits
+    _ss_cursor_cls = _WaitsForRows
+
+    def __init__(self, dbapi: Any, raw: RawConnection, lent: Connection) -> None:  # noqa: ANN401
+        super().__init__(dbapi, raw)  # type: ignore[no-untyped-call]
+        self.lent = lent
 
 
 class _Dialect(PGDialect_asyncpg):
@@ -43,16 +103,16 @@ class _Dialect(PGDialect_asyncpg):
 
 
 _DIALECT = _Dialect(dbapi=_Dialect.import_dbapi())  # type: ignore[no-untyped-call]
-_lent: ContextVar[RawConnection] = ContextVar("lent")
-_adapted: dict[RawConnection, AsyncAdapt_asyncpg_connection] = {}
+_lent: ContextVar[tuple[Connection, RawConnection]] = ContextVar("lent")
+_adapted: dict[RawConnection, _Adapted] = {}
 """What SQLAlchemy sees of each open connection. It is kept for the statements that it has prepared."""
 
 
 def _lend() -> Any:  # noqa: ANN401 (mypy does not see that SQLAlchemy's adapters are its DBAPIConnection)
-    raw = _lent.get()
+    connection, raw = _lent.get()
     adapted = _adapted.get(raw)
     if adapted is None:
-        adapted = AsyncAdapt_asyncpg_connection(_DIALECT.dbapi, raw)  # type: ignore[no-untyped-call]
+        adapted = _Adapted(_DIALECT.dbapi, raw, connection)
         adapted.isolation_level = "autocommit"  # no BEGIN of its own: ours has been sent
         _adapted[raw] = adapted
         raw.add_termination_listener(lambda _: _forget(raw))
@@ -80,8 +140,9 @@ def _translate(context: ExceptionContext) -> BaseException | None:
     cause = original.__cause__ if isinstance(original, _DIALECT.loaded_dbapi.Error) else original
     if not isinstance(cause, Exception) or context.connection is None:
         return None
-    conflicts: Conflicts = context.connection.get_execution_options().get(_CONFLICTS, {})
-    error = translated(cause, lost=context.is_disconnect, conflicts=conflicts)
+    options = context.connection.get_execution_options()
+    lent: Connection = options[_CONNECTION]
+    error = lent.translated(cause, options[_CONFLICTS])
     return None if error is cause else error
 
 
@@ -135,15 +196,15 @@ class LentSession:
         self._sync = cast("_Session", self.session.sync_session)
 
     @classmethod
-    async def on(cls, raw: RawConnection) -> "LentSession":
+    async def on(cls, lent: Connection, raw: RawConnection) -> "LentSession":
         """Sends nothing."""
-        token = _lent.set(raw)
+        token = _lent.set((lent, raw))
         try:
             connection = await _ENGINE.connect()
         finally:
             _lent.reset(token)
         conflicts: dict[str, Any] = {}
-        await connection.execution_options(**{_CONFLICTS: conflicts})
+        await connection.execution_options(**{_CONFLICTS: conflicts, _CONNECTION: lent})
         return cls(connection, conflicts)
 
     def expect(self, conflicts: Conflicts) -> None:

@@ -145,8 +145,8 @@ class Transaction:
 
     async def roll_back(self) -> None:
         self._held = None
-        if self._begun:
-            with suppress(WorldError):  # a connection that is gone has rolled back
+        if self._begun and not self._connection.is_closed:  # one that is gone has rolled back
+            with suppress(WorldError):  # and so has one that goes now
                 await self._connection.execute("ROLLBACK")
 
     def end_session(self) -> None:

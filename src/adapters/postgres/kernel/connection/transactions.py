@@ -6,7 +6,7 @@ from datetime import timedelta
 from types import TracebackType
 from typing import get_type_hints, override
 
-from adapters.postgres.kernel.connection.database import Database, RawConnection
+from adapters.postgres.kernel.connection.database import Connection, Database
 from adapters.postgres.kernel.connection.transaction import Transaction
 from adapters.postgres.kernel.discovery import Repositories, answers_to
 from adapters.postgres.kernel.idempotency import PostgresKeptAnswers
@@ -64,7 +64,7 @@ class PostgresTransactions[U: KernelUnitOfWork]:
 class _Open(AbstractAsyncContextManager[Transaction]):
     """A block with a transaction. Classes, because every change enters one, and generators cost more."""
 
-    __slots__ = ("_database", "_raw", "_seen", "_trail", "_transaction")
+    __slots__ = ("_connection", "_database", "_seen", "_trail", "_transaction")
 
     def __init__(self, database: Database, trail: Trail, seen: Seen | None) -> None:
         self._database = database
@@ -73,9 +73,8 @@ class _Open(AbstractAsyncContextManager[Transaction]):
 
     @override
     async def __aenter__(self) -> Transaction:
-        self._raw: RawConnection = await self._database.take()
-        connection = self._database.connected(self._raw)
-        self._transaction = Transaction(connection, trail=self._trail, seen=self._seen)
+        self._connection: Connection = await self._database.take()
+        self._transaction = Transaction(self._connection, trail=self._trail, seen=self._seen)
         return self._transaction
 
     @override
@@ -94,7 +93,7 @@ class _Open(AbstractAsyncContextManager[Transaction]):
             ended = raised
             raise
         finally:
-            self._database.give_back(self._raw, cancelled=isinstance(ended, asyncio.CancelledError))
+            self._database.give_back(self._connection, cancelled=isinstance(ended, asyncio.CancelledError))
             self._transaction.end_session()
 
     async def _commit(self) -> None:

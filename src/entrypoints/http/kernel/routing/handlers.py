@@ -49,7 +49,9 @@ async def answer_error(request: Request, error: Exception) -> Answer:
         case Limited():
             headers = [(b"retry-after", b"%d" % error.retry_after)]
         case Unavailable() | Contention() | TimedOut():
-            log.warning("the world failed", reason=detail, cause=repr(error.__cause__))
+            # Where the adapter has logged the cause, it is not told twice.
+            cause = {} if error.cause else {"cause": repr(error.__cause__)}
+            log.warning("the world failed", reason=detail, **cause)
             if kind_of(kind).status == 503:
                 headers = [(b"retry-after", b"%d" % RETRY_AFTER_SECONDS)]
         case RequestValidationError():  # of a route that is FastAPI's own
