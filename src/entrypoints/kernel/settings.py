@@ -101,7 +101,8 @@ class KernelSettings(BaseSettings):
     """Longest wait for a new connection to be made."""
 
     database_statement_seconds: Seconds = 10.0
-    """Longest run of one SQL statement; then the answer is 504."""
+    """Longest run of one SQL statement; then the answer is 504. Where the database has not said so two seconds
+    later, it is silent: the connection is ended, and the answer is 503."""
 
     database_lock_seconds: Seconds = 5.0
     """Longest wait for a lock in the database."""

@@ -133,6 +133,13 @@ async def test_why_nobody_is_let_in_is_in_the_log(empty_database_url: str) -> No
     assert (entry["sqlstate"], entry["cause"]) == ("3D000", 'database "no-such-database" does not exist')
 
 
+def test_a_limit_that_passed_has_words_too() -> None:
+    with capture_logs() as logs:
+        meant = translated(TimeoutError(), lost=False)
+    assert isinstance(meant, WorldError)
+    assert (logs[0]["cause"], meant.cause) == ("no answer in time", "TimeoutError: no answer in time")
+
+
 def test_the_cause_is_what_lies_behind_a_connection_that_was_closed() -> None:
     closed = asyncpg.ConnectionDoesNotExistError("connection was closed in the middle of operation")
     closed.__cause__ = asyncpg.AdminShutdownError("terminating connection due to administrator command")

@@ -140,7 +140,7 @@ def cause_of(error: BaseException) -> tuple[str | None, str]:
         error = error.__cause__
     if isinstance(error, asyncpg.PostgresError):
         return error.sqlstate, str(error.args[0]) if error.args else ""
-    return None, str(error)
+    return None, str(error) or "no answer in time"  # as a TimeoutError of asyncio's, which has no words
 
 
 def _translated(error: Exception, *, lost: bool) -> Exception:
@@ -170,7 +170,7 @@ def _meaning(error: Exception) -> _Meaning:
 def _tell(meant: WorldError, error: Exception) -> None:
     state, said = cause_of(error)
     kind = type(error).__name__
-    meant.cause = " ".join(filter(None, (state, f"{kind}:", said or "no answer in time")))
+    meant.cause = " ".join(filter(None, (state, f"{kind}:", said)))
     # Who lost to another is run again, and says so; the others are told to somebody.
     level = log.info if isinstance(meant, Contention) else log.warning
     level("the database failed", reason=str(meant), sqlstate=state, error=kind, cause=said)
