@@ -1,17 +1,19 @@
-"""A network to the database that stalls: what is in flight, and how soon all is well when it is back."""
+"""A database that falls silent, or takes no changes: what is in flight, and how soon all is well afterwards."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from time import perf_counter
+from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
-from httpx2 import AsyncClient, Limits
+from httpx2 import AsyncClient, Limits, Response
 
 from application.kernel.unit_of_work import Begin
+from entrypoints.kernel.settings import SERVICE_NAME
 from entrypoints.settings import Settings
 from kernel.reliability.conftest import Tell
-from kernel.servers.backends import ByHand, Proxy
+from kernel.servers.backends import ByHand, Proxy, terminate
 from kernel.servers.serving import environment_of, serving
 from kernel.servers.workers import a_worker
 from kernel.specimen.service import Container, UnitOfWork
@@ -141,3 +143,39 @@ async def test_a_network_that_stalls_hangs_nobody_and_all_is_well_when_it_is_bac
     tell("network is back: serving after", f"{serving_again:.2f} s")
     tell("network is back: the worker has delivered everything after", f"{delivering_again:.1f} s")
     tell("network stalls: changes done twice or lost", f"0 of {len(counted)}")
+
+
+async def test_a_server_that_takes_no_changes_for_a_while_is_503_and_then_all_is_well(
+    *,
+    empty_database_url: str,
+    by_hand: ByHand,
+    settings: Settings,
+    team: Team,
+    headers: Mapping[str, str],
+    tell: Tell,
+) -> None:
+    """As after a failover that leaves the connections on the former primary."""
+    name = urlsplit(empty_database_url).path.removeprefix("/")
+    orders = f"/v1/workspaces/{team.workspace.id}/specimen_orders"
+    environment = environment_of(empty_database_url, PUBLIC_URL=settings.public_url)
+    async with serving(environment) as (client, _):
+
+        async def order() -> Response:
+            return await client.post(orders, json={"title": "Spin"}, headers=headers, timeout=30)
+
+        assert (await order()).status_code == 201
+        await by_hand.execute(f'ALTER DATABASE "{name}" SET default_transaction_read_only = on')
+        try:
+            await terminate(by_hand, SERVICE_NAME)
+            await asyncio.gather(*(client.get(orders, headers=headers, timeout=30) for _ in range(IN_FLIGHT)))
+            refused = [await order() for _ in range(2 * IN_FLIGHT)]
+        finally:
+            await by_hand.execute(f'ALTER DATABASE "{name}" RESET default_transaction_read_only')
+        accepted = [await order() for _ in range(IN_FLIGHT)]
+
+    assert {answer.status_code for answer in refused} == {503}
+    assert {answer.headers["retry-after"] for answer in refused} == {"1"}
+    assert [answer.status_code for answer in accepted] == [201] * IN_FLIGHT
+    assert await by_hand.fetchval("SELECT count(*) FROM specimen_orders") == 1 + IN_FLIGHT
+    tell("server is read-only: answers that are no 503", f"0 of {len(refused)}")
+    tell("server takes changes again: changes refused afterwards", f"0 of {len(accepted)}")
