@@ -139,6 +139,9 @@ class KernelSettings(BaseSettings):
     max_body_bytes: Annotated[int, Field(ge=1024, le=1024**3)] = 1024**2
     """Largest body of a request; then the answer is 413."""
 
+    request_seconds: Seconds = 30.0
+    """Longest time from the head of a request to the beginning of its answer; then the answer is 504."""
+
     shutdown_seconds: Annotated[int, Field(ge=0, le=600)] = 20
     """Longest wait for requests in flight once the process has been told to stop."""
 

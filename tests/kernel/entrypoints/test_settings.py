@@ -329,6 +329,7 @@ NUMBERS = {
     "DATABASE_CONNECT_SECONDS": "a number above 0 to 3600, such as 2.0",
     "DATABASE_STATEMENT_SECONDS": "a number above 0 to 3600, such as 10.0",
     "DATABASE_LOCK_SECONDS": "a number above 0 to 3600, such as 5.0",
+    "REQUEST_SECONDS": "a number above 0 to 3600, such as 30.0",
     "PORT": "a whole number from 1 to 65535, such as 8000",
     "WORKERS": "a whole number from 1 to 64, such as 1",
     "MAX_BODY_BYTES": "a whole number from 1024 to 1073741824, such as 1048576",

@@ -1,6 +1,7 @@
 """The real server as a process of its own, on a port of its own."""
 
 import asyncio
+import json
 import os
 import socket
 import sys
@@ -54,3 +55,22 @@ async def serving(
         if process.returncode is None:
             process.terminate()
             await process.communicate()
+
+
+@asynccontextmanager
+async def logged(process: Process) -> AsyncIterator[list[dict[str, object]]]:
+    """What the server logs, line by line; all of it once the block has ended, and with it the server."""
+    lines: list[dict[str, object]] = []
+
+    async def read() -> None:
+        assert process.stdout is not None
+        while line := await process.stdout.readline():
+            lines.append(json.loads(line))
+
+    reading = asyncio.create_task(read())
+    try:
+        yield lines
+    finally:
+        if process.returncode is None:
+            process.terminate()
+        await asyncio.gather(reading, process.wait())

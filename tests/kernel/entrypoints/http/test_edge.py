@@ -12,7 +12,7 @@ from starlette.responses import PlainTextResponse, StreamingResponse
 from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
-from entrypoints.http.kernel.server.edge import Edge
+from entrypoints.http.kernel.server.edge import ARRIVED, LEFT, ON_LEAVING, Edge
 from kernel.specimen.domain.specimen_orders import SpecimenOrder
 from kernel.world.builders import Team
 
@@ -259,3 +259,92 @@ def _collect(sent: list[Any]) -> Callable[[Any], Any]:
         sent.append(message)
 
     return send
+
+
+# ── requests that end early ──────────────────────────────────────────────────────────────────────
+
+
+async def _stuck(scope: Any, receive: Any, send: Any) -> None:
+    await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_a_request_without_an_answer_in_time_is_a_504(method: str) -> None:
+    sent: list[Any] = []
+    with capture_logs() as logs:
+        await Edge(_stuck, seconds=0.01)(_scope("/") | {"method": method}, _nothing, _collect(sent))
+    assert (sent[0]["status"], (b"retry-after", b"1") in sent[0]["headers"]) == (504, True)
+    assert b"/problems/deadline-exceeded" in sent[1]["body"]
+    assert the_line(logs)["status"] == 504
+    task = asyncio.current_task()
+    assert task is not None
+    assert task.cancelling() == 0  # whatever uses the task from here on is not cancelled
+
+
+async def test_the_time_counts_from_the_arrival_of_the_head() -> None:
+    sent: list[Any] = []
+    arrived = asyncio.get_running_loop().time() - 3600
+    async with asyncio.timeout(10):
+        await Edge(_stuck, seconds=3600)(_scope("/") | {ARRIVED: arrived}, _nothing, _collect(sent))
+    assert sent[0]["status"] == 504
+
+
+async def test_an_answer_that_has_begun_has_no_deadline() -> None:
+    async def slowly(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await asyncio.sleep(0.1)
+        await send({"type": "http.response.body", "body": b"late"})
+
+    sent: list[Any] = []
+    await Edge(slowly, seconds=0.01)(_scope("/"), _nothing, _collect(sent))
+    assert [sent[0]["status"], sent[1]["body"]] == [200, b"late"]
+
+
+@pytest.mark.parametrize(
+    ("method", "finished", "line"),
+    [
+        ("GET", False, {"status": 499}),
+        ("HEAD", False, {"status": 499}),
+        ("POST", True, {"status": 499, "unsent_status": 201}),
+        ("DELETE", True, {"status": 499, "unsent_status": 201}),
+    ],
+)
+async def test_a_read_ends_with_its_client_and_a_command_goes_on(
+    method: str, finished: bool, line: dict[str, int]
+) -> None:
+    done: list[str] = []
+
+    async def work(scope: Any, receive: Any, send: Any) -> None:
+        asyncio.get_running_loop().call_soon(known[ON_LEAVING])
+        await asyncio.sleep(0.05)
+        done.append(method)
+        await send({"type": "http.response.start", "status": 201, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    known = _scope("/") | {"method": method}
+    with capture_logs() as logs:
+        await Edge(work)(known, _nothing, _collect([]))
+    assert bool(done) == finished
+    assert line.items() <= the_line(logs).items()
+    assert ON_LEAVING not in known
+
+
+async def test_what_was_left_before_it_began_never_begins() -> None:
+    begun = []
+
+    async def work(scope: Any, receive: Any, send: Any) -> None:
+        begun.append(scope)
+
+    with capture_logs() as logs:
+        await Edge(work)(_scope("/") | {"method": "POST", LEFT: True}, _nothing, _collect([]))
+    assert (begun, the_line(logs)["status"]) == ([], 499)
+
+
+async def test_a_server_that_stops_is_told_so_also_when_the_time_is_over() -> None:
+    sent: list[Any] = []
+    task = asyncio.create_task(Edge(_stuck, seconds=0.02)(_scope("/"), _nothing, _collect(sent)))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert b"/problems/shutting-down" in sent[1]["body"]

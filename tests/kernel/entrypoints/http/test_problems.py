@@ -3,6 +3,7 @@
 import inspect
 import re
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
 from dependency_injector import providers
@@ -14,6 +15,7 @@ from structlog.contextvars import merge_contextvars
 from structlog.testing import capture_logs
 
 from adapters.postgres.kernel.connection.database import Database
+from application.kernel.idempotency import IdempotencyKeyInUse
 from application.kernel.paging import InvalidCursor
 from application.kernel.ports.world import Contention, TimedOut, Unavailable, WorldError
 from domain.kernel.errors import (
@@ -83,7 +85,24 @@ async def test_the_category_gives_the_status_and_the_class_the_rest(
     }
     scheme, _, _ = headers.get("www-authenticate", "").partition(" ")
     assert scheme == ("Bearer" if status == 401 else "")
-    assert headers.get("retry-after") == {429: "7", 503: "1"}.get(status)
+    assert headers.get("retry-after") == {429: "7", 503: "1", 504: "1"}.get(status)
+
+
+async def test_whatever_says_that_it_may_be_tried_again_says_when(
+    raised: Answer, document: dict[str, Any]
+) -> None:
+    status, headers, _ = await raised(IdempotencyKeyInUse())
+    assert (status, headers["retry-after"]) == (409, "1")
+    assert "retry-after" not in (await raised(Conflict()))[1]
+    hopeful = [kind for kind in kinds() if "try again" in kind.title or kind.status in {503, 504}]
+    assert {kind.code for kind in hopeful} > {"idempotency-key-in-use", "deadline-exceeded", "contention"}
+    assert [kind for kind in hopeful if not kind.passing and kind.status != 429] == []
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            for status, response in operation["responses"].items():
+                examples = response.get("content", {}).get("application/problem+json", {}).get("examples", {})
+                needs = status in {"429", "503", "504"} or "idempotency-key-in-use" in examples
+                assert needs == ("Retry-After" in response.get("headers", {})), (operation, status)
 
 
 async def test_what_the_world_did_is_logged_with_its_cause(raised: Answer) -> None:

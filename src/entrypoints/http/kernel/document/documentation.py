@@ -3,7 +3,7 @@
 What is the same for all routes stands in `document.py`.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, get_origin, get_type_hints
@@ -21,6 +21,7 @@ from entrypoints.http.kernel.routing.conditions import TAG_PATTERN, TAGS_PATTERN
 from entrypoints.http.kernel.routing.problems import (
     MEDIA_TYPE,
     ContentTooLarge,
+    DeadlineExceeded,
     InternalError,
     InvalidIdempotencyKey,
     InvalidPrecondition,
@@ -65,7 +66,7 @@ _MEANINGS: Mapping[int, str] = MappingProxyType(
         429: "There were too many requests.",
         500: "The service failed.",
         503: "The service, or something it depends on, is overloaded or unavailable.",
-        504: "Something the service depends on took too long.",
+        504: "The request, or something the service depends on, took too long.",
     }
 )
 
@@ -86,7 +87,6 @@ _HEADERS: Mapping[int, Any] = MappingProxyType(
     {
         401: {"WWW-Authenticate": _CHALLENGE},
         429: {"Retry-After": _RETRY_AFTER},
-        503: {"Retry-After": _RETRY_AFTER},
     }
 )
 
@@ -174,18 +174,21 @@ def refusals(
 def refused_by(*errors: type[Exception]) -> dict[int | str, dict[str, Any]]:
     """The responses that these errors become, an example of each, and of what any route may suffer."""
     statuses: dict[int, dict[str, Kind]] = {}
-    for error in dict.fromkeys((*errors, InternalError, Unavailable, TimedOut)):
+    for error in dict.fromkeys((*errors, InternalError, Unavailable, TimedOut, DeadlineExceeded)):
         kind = kind_of(error)
         statuses.setdefault(kind.status, {})[kind.code] = kind
     return {status: _refusal(status, statuses[status].values()) for status in sorted(statuses)}
 
 
-def _refusal(status: int, kinds: Iterable[Kind]) -> dict[str, Any]:
+def _refusal(status: int, kinds: Collection[Kind]) -> dict[str, Any]:
+    headers = dict(_HEADERS.get(status, {}))
+    if passing := [kind for kind in kinds if kind.passing]:
+        headers["Retry-After"] = {**_RETRY_AFTER, "required": len(passing) == len(kinds)}
     examples = {kind.code: {"summary": kind.title, "value": _example(kind)} for kind in kinds}
     return {
         "description": _MEANINGS[status],
         "content": {MEDIA_TYPE: {"schema": _SCHEMA, "examples": examples}},
-        **({"headers": _HEADERS[status]} if status in _HEADERS else {}),
+        **({"headers": headers} if headers else {}),
     }
 
 

@@ -48,8 +48,8 @@ filters and sort; or follow `Link: <…>; rel="next"`. A cursor is opaque.
 with 412 if it was changed since; as `If-None-Match`, and a read is answered with 304 if nothing changed.
 
 **Trying again.** `GET`, `DELETE`, and `PATCH` with `If-Match` may be sent again, and a `POST` that carries an
-`Idempotency-Key`: it is then done once, and answered alike. After 429 and 503 wait for the seconds of
-`Retry-After`; what is refused with 409, 412 or 422 has to change first, unless a key is in use.
+`Idempotency-Key`: it is then done once, and answered alike. After 429, 503 and 504 wait for the seconds of
+`Retry-After`; what is refused with 409, 412 or 422 has to change first, unless a key is in use: then wait.
 
 **Compatibility.** Within a version there may be new operations, optional parameters, and members and values
 of enumerations in answers; be ready for those that you do not know. Nothing else changes.

@@ -40,7 +40,7 @@ _REMEDIES: Mapping[int, str] = MappingProxyType(
         405: "Use one of the methods that `Allow` names.",
         408: "Send it again, and at once.",
         409: "Read the thing again and decide whether your change still makes sense. If it is about an "
-        "`Idempotency-Key` that is in use, send the request again as it is.",
+        "`Idempotency-Key` that is in use, wait for the seconds that `Retry-After` names, and send it again.",
         412: "Read the thing again, make your change to what it is now, and send the new `ETag`.",
         413: "Send less at once.",
         414: "Ask for less in the query.",
@@ -51,8 +51,8 @@ _REMEDIES: Mapping[int, str] = MappingProxyType(
         431: "Send fewer or shorter headers; it may be cookies.",
         500: "It is our fault, and in our logs under the `trace_id`: quote it when you tell us.",
         503: "Wait for the seconds that `Retry-After` names, and try again.",
-        504: "Try again in a while. Whether a change was made is not known: send it with an "
-        "`Idempotency-Key`.",
+        504: "Wait for the seconds that `Retry-After` names, and try again. Whether a change was made is not "
+        "known: send it with an `Idempotency-Key`.",
     }
 )
 

@@ -29,8 +29,6 @@ from entrypoints.http.kernel.routing.problems import (
 
 log = structlog.get_logger("http")
 
-RETRY_AFTER_SECONDS = 1
-
 
 async def answer_error(request: Request, error: Exception) -> Answer:
     """The answer to whatever was raised on purpose; what was not is a 500, from the layer outside."""
@@ -52,8 +50,6 @@ async def answer_error(request: Request, error: Exception) -> Answer:
             # Where the adapter has logged the cause, it is not told twice.
             cause = {} if error.cause else {"cause": repr(error.__cause__)}
             log.warning("the world failed", reason=detail, **cause)
-            if kind_of(kind).status == 503:
-                headers = [(b"retry-after", b"%d" % RETRY_AFTER_SECONDS)]
         case RequestValidationError():  # of a route that is FastAPI's own
             kind, detail, errors = InvalidRequest, "", field_errors(error.errors())
         case HTTPException():

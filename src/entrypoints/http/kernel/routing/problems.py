@@ -22,7 +22,8 @@ What can be wrong with a request before a use case sees it:
     │   ├── InvalidGrant
     │   ├── UnsupportedGrantType
     │   └── InvalidClient
-    ├── ShuttingDown           not the request's fault, as the last: it took longer than SHUTDOWN_SECONDS
+    ├── DeadlineExceeded       not the request's fault, as the next two: it took longer than REQUEST_SECONDS
+    ├── ShuttingDown           it took longer than SHUTDOWN_SECONDS
     └── InternalError          the cause is in the log, under the trace id
 """
 
@@ -38,6 +39,7 @@ from urllib.parse import quote
 import msgspec
 from starlette.types import Scope
 
+from application.kernel.idempotency import IdempotencyKeyInUse
 from application.kernel.paging import InvalidCursor
 from application.kernel.ports.world import Contention, TimedOut, Unavailable, WorldError
 from application.kernel.preconditions import PreconditionFailed
@@ -173,6 +175,10 @@ class InvalidClient(OAuthError):
     code = "invalid_client"
 
 
+class DeadlineExceeded(RequestError):
+    """The request took too long."""
+
+
 class ShuttingDown(RequestError):
     """The service is stopping; another process may take the request."""
 
@@ -213,8 +219,13 @@ STATUS: Mapping[type[Exception], int] = MappingProxyType(
         Unavailable: 503,
         Contention: 503,
         TimedOut: 504,
+        DeadlineExceeded: 504,
     }
 )
+
+# What may be over in a moment. How long a limit lasts (429) is known, and each of them says it.
+_PASSING = frozenset({503, 504})
+RETRY_AFTER_SECONDS = 1
 
 # What other layers say with a number alone.
 _BY_STATUS: Mapping[int, type[Exception]] = MappingProxyType(
@@ -229,6 +240,8 @@ class Kind:
     status: int
     title: str
     code: str = ""
+    passing: bool = False
+    """The same request may succeed in a moment, which `Retry-After` says."""
 
     @property
     def type(self) -> str:
@@ -241,7 +254,9 @@ def kind_of(error: type[Exception]) -> Kind:
     if base is None:
         return kind_of(InternalError)
     code = re.sub(r"(?<!^)(?=[A-Z])", "-", error.__name__).lower()
-    return Kind(STATUS[base], (inspect.getdoc(error) or "").partition("\n")[0], code)
+    title = (inspect.getdoc(error) or "").partition("\n")[0]
+    passing = STATUS[base] in _PASSING or issubclass(error, IdempotencyKeyInUse)
+    return Kind(STATUS[base], title, code, passing)
 
 
 def kinds() -> list[Kind]:
@@ -267,7 +282,10 @@ def problem(
 ) -> Answer:
     """The answer to a request that ended in an error of this class."""
     oauth = error.code if issubclass(error, OAuthError) else None
-    return _answer(scope, kind_of(error), detail, errors, headers, oauth=oauth)
+    kind = kind_of(error)
+    if kind.passing:
+        headers = [*headers, (b"retry-after", b"%d" % RETRY_AFTER_SECONDS)]
+    return _answer(scope, kind, detail, errors, headers, oauth=oauth)
 
 
 def problem_of_status(scope: Scope, status: int, headers: Iterable[Header] = ()) -> Answer:

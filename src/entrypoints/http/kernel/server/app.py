@@ -57,6 +57,7 @@ class Service(FastAPI):
             lifespan=lambda _: _lifespan(container),
         )
         self._origins = settings.cors_origins
+        self._request_seconds = settings.request_seconds
         self._proxies = Proxies(settings.proxy_networks) if settings.proxy_networks else None
         provide(self, container)
         self.router.routes.extend(_routes(self.versions))
@@ -72,7 +73,12 @@ class Service(FastAPI):
         for layer, arguments, options in reversed(own):
             app = layer(app, *arguments, **options)
         self.user_middleware = own
-        return Edge(app, proxies=self._proxies, origins=self._origins)
+        return Edge(
+            app,
+            proxies=self._proxies,
+            origins=self._origins,
+            seconds=self._request_seconds,
+        )
 
     @override
     def openapi(self, version: str = "v1") -> dict[str, Any]:

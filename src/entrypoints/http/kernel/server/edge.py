@@ -3,8 +3,12 @@
 A request gets its identifiers and its line in the log, an answer its headers, and whatever went wrong in the
 layers below becomes a problem. `/health/live` is answered here, since it asks for nothing else, and so is
 what the server has refused by itself: `REFUSED` in a scope says why.
+
+Here is also where a request ends that nobody waits for any more, or that has taken too long
+(docs/decisions/0040).
 """
 
+import asyncio
 import os
 import re
 from asyncio import CancelledError
@@ -20,6 +24,7 @@ from application.kernel.origin import Channel, Origin, come_from
 from entrypoints.http.kernel.routing.answers import Answer, Header
 from entrypoints.http.kernel.routing.problems import (
     MEDIA_TYPE,
+    DeadlineExceeded,
     InternalError,
     MethodNotAllowed,
     RequestError,
@@ -33,10 +38,15 @@ from entrypoints.http.kernel.server.proxies import Proxies
 log = structlog.get_logger("http")
 
 REFUSED = "refused"  # in a scope: the RequestError that is all there is to answer
+ARRIVED = "arrived"  # in a scope: when its head was there, by the clock of the event loop
+LEFT = "left"  # in a scope: that the client has left
+ON_LEAVING = "on_leaving"  # in the scope of a request that is under way: what to call when the client leaves
 LIVE = "/health/live"
+REQUEST_SECONDS = 30.0
 _NONE: Mapping[str, str] = {}
 _UUID = 36  # a path can have anything in its place
 CLIENT_LEFT = 499  # nobody is told; the log knows the number from nginx
+_READS = frozenset({"GET", "HEAD"})
 
 # What an answer carries unless it says otherwise itself (OWASP REST Security Cheat Sheet).
 _DEFAULTS: Sequence[Header] = (
@@ -50,7 +60,7 @@ _DEFAULTS: Sequence[Header] = (
     (b"x-frame-options", b"DENY"),
 )
 _DEFAULT_NAMES = frozenset(name for name, _ in _DEFAULTS)
-_RETRY: Sequence[Header] = ((b"retry-after", b"1"),)
+_TOO_LONG = "Nothing of it is half done. A change may have been made: repeat it with its `Idempotency-Key`."
 _OVER_TLS: Header = (b"strict-transport-security", b"max-age=31536000")
 
 # What describes a body that is replaced.
@@ -66,9 +76,20 @@ _TRACE_PARENT = re.compile(
 class Edge:
     """Pure ASGI: one `BaseHTTPMiddleware` would cost each request more than all of this."""
 
-    def __init__(self, app: ASGIApp, *, proxies: Proxies | None = None, origins: Sequence[str] = ()) -> None:
-        """`origins` are those whose scripts may read the answers, all of them."""
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        proxies: Proxies | None = None,
+        origins: Sequence[str] = (),
+        seconds: float = REQUEST_SECONDS,
+    ) -> None:
+        """`origins` are those whose scripts may read the answers, all of them.
+
+        An answer that has not begun `seconds` after the head of its request had arrived is a 504.
+        """
         self.app = app
+        self._seconds = seconds
         self._proxies = proxies
         self._within: ASGIApp = Cors(self._answer, origins) if origins else self._answer
 
@@ -79,34 +100,48 @@ class Edge:
         started = perf_counter()
         if self._proxies is not None:
             self._proxies.apply(scope)
-        method = scope["method"]
+        method, known = scope["method"], scope
         if method == "HEAD":
             scope = {**scope, "method": "GET"}
-        exchange = _Exchange(scope, send, with_body=method != "HEAD")
+        exchange = _Exchange(scope, send, with_body=method != "HEAD", reads=method in _READS)
+        known[ON_LEAVING] = exchange.leave
+        loop = asyncio.get_running_loop()
+        deadline = loop.call_at(known.get(ARRIVED, loop.time()) + self._seconds, exchange.expire)
         try:
-            await self._within(scope, receive, exchange.send)
-        except ClientDisconnect:
-            exchange.status = CLIENT_LEFT
-        except CancelledError:
-            # The server waits no longer; whoever else cancels a request may ignore the answer.
-            if not exchange.status:
-                await self._within({**scope, REFUSED: ShuttingDown()}, receive, exchange.send)
-            raise
-        except Exception:
-            log.exception("request failed")
-            if not exchange.complete:
-                if exchange.status:
-                    raise  # half an answer is out: the server cuts the connection, and the client knows
-                await self._within({**scope, REFUSED: InternalError()}, receive, exchange.send)
+            await self._handle(scope, receive, exchange, begun=LEFT not in known)
         finally:
+            deadline.cancel()
+            del known[ON_LEAVING]  # which refers to the scope: no work for the garbage collector
             milliseconds = (perf_counter() - started) * 1000
             _log(scope, exchange, method=method, duration_ms=round(milliseconds, 2))
+
+    async def _handle(self, scope: Scope, receive: Receive, exchange: "_Exchange", *, begun: bool) -> None:
+        """Has the request answered, whatever goes wrong; one that is not `begun` needs none."""
+        exchange.left = not begun
+        try:
+            if begun:
+                await self._within(scope, receive, exchange.send)
+        except ClientDisconnect:
+            exchange.left = True
+        except CancelledError:
+            by_itself = exchange.ends_by_itself()
+            if not exchange.status and not exchange.left:
+                # Where it is the server that waits no longer, the connection may take no answer.
+                reason = DeadlineExceeded(_TOO_LONG) if by_itself else ShuttingDown()
+                await self._within({**scope, REFUSED: reason}, receive, exchange.send)
+            if not by_itself:
+                raise
+        except Exception:
+            log.exception("request failed")
+            if exchange.status and not exchange.complete:
+                raise  # half an answer is out: the server cuts the connection, and the client knows
+            if not exchange.status:
+                await self._within({**scope, REFUSED: InternalError()}, receive, exchange.send)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         refused: RequestError | None = scope.get(REFUSED)
         if refused is not None:
-            headers = _RETRY if isinstance(refused, ShuttingDown) else ()
-            await problem(scope, type(refused), refused.detail, headers=headers)(scope, receive, send)
+            await problem(scope, type(refused), refused.detail)(scope, receive, send)
         elif scope["path"] == LIVE:
             await _alive(scope, receive, send)
         else:
@@ -114,11 +149,24 @@ class Edge:
 
 
 class _Exchange:
-    """One request's identifiers, and its answer on the way out."""
+    """One request's identifiers, its answer on the way out, and its end where it ends before that."""
 
-    __slots__ = ("_headers", "_replaced", "_scope", "_send", "_with_body", "complete", "size", "status")
+    __slots__ = (
+        "_cancelled",
+        "_headers",
+        "_reads",
+        "_replaced",
+        "_scope",
+        "_send",
+        "_task",
+        "_with_body",
+        "complete",
+        "left",
+        "size",
+        "status",
+    )
 
-    def __init__(self, scope: Scope, send: Send, *, with_body: bool) -> None:
+    def __init__(self, scope: Scope, send: Send, *, with_body: bool, reads: bool) -> None:
         request_id, trace_id, span_id = _identifiers(scope["headers"])
         scope["trace_id"] = trace_id
         bind_contextvars(request_id=request_id, trace_id=trace_id, user_id=None)
@@ -132,10 +180,34 @@ class _Exchange:
         self._scope = scope
         self._send = send
         self._with_body = with_body
+        self._reads = reads
         self._replaced = False
+        self._task = asyncio.current_task()
+        self._cancelled = False
+        self.left = False
         self.status = 0
         self.size = 0
         self.complete = False
+
+    def leave(self) -> None:
+        """The client has left. A read ends; a command goes on, as its client cannot know how far it came."""
+        if not self.complete:
+            self.left = True
+            if self._reads:
+                self._cancel()
+
+    def expire(self) -> None:
+        """The time is over: for what has not begun to be answered, whatever it is."""
+        if not self.status:
+            self._cancel()
+
+    def _cancel(self) -> None:
+        if not self._cancelled and self._task is not None:
+            self._cancelled = self._task.cancel()
+
+    def ends_by_itself(self) -> bool:
+        """Whether it was cancelled here, and not also by the server, which is about to stop."""
+        return self._cancelled and self._task is not None and not self._task.uncancel()
 
     async def send(self, message: Message) -> None:
         """Takes what the layers below send, and passes on what the client gets."""
@@ -181,11 +253,14 @@ def _log(scope: Scope, exchange: _Exchange, *, method: str, duration_ms: float) 
     if exchange.status < 400 and scope["path"].startswith("/health/"):
         return
     route = scope.get("route")
+    # What a command has become that nobody was told of.
+    unsent = {"unsent_status": exchange.status} if exchange.left and exchange.status else {}
     log.info(
         "request",
         method=method,
         route=route and route.path,
-        status=exchange.status,
+        status=CLIENT_LEFT if exchange.left else exchange.status,
+        **unsent,
         duration_ms=duration_ms,
         bytes=exchange.size,
         workspace_id=scope.get("path_params", _NONE).get("workspace_id", "")[:_UUID] or None,

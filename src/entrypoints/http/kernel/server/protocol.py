@@ -20,7 +20,7 @@ from entrypoints.http.kernel.routing.problems import (
     RequestTimedOut,
     UriTooLong,
 )
-from entrypoints.http.kernel.server.edge import REFUSED
+from entrypoints.http.kernel.server.edge import ARRIVED, LEFT, ON_LEAVING, REFUSED
 
 # Bytes of the request line and the headers; nginx and most clouds stop at 8 or 16 KiB for each part.
 HEAD_MOST = 32 * 1024
@@ -31,6 +31,10 @@ _PIECE = 64
 
 # From the first byte of a request to its last; 1 MiB in this time is what a bad mobile connection has.
 REQUEST_SECONDS = 30.0
+
+# Requests behind the one that is being answered for which a connection is still read. While it is not, nobody
+# learns that its client has left.
+PIPELINED_MOST = 32
 
 _LINE_END = len(": \r\n")
 
@@ -48,6 +52,7 @@ class Protocol(HttpToolsProtocol):
     _wrong: RequestError | None = None
     _refused = False
     _unread: TimerHandle | None = None
+    _running: RequestResponseCycle | None = None
 
     @override
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # uvicorn's own
@@ -59,7 +64,22 @@ class Protocol(HttpToolsProtocol):
         self._stop_waiting()
         if self._unread is not None:
             self._unread.cancel()
+        self._tell_who_left()
         super().connection_lost(exc)
+
+    @override
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def _tell_who_left(self) -> None:
+        """The requests that nobody waits for: the one that runs, and those behind it, which never begin."""
+        if self._running is not None and not self._running.response_complete:
+            _leave(self._running)
+        while self.pipeline:
+            cycle, app = self.pipeline.pop()
+            _leave(cycle)
+            super()._start_asgi_task(cycle, app)  # for its line in the log
 
     @override
     def pause_writing(self) -> None:
@@ -121,6 +141,9 @@ class Protocol(HttpToolsProtocol):
         if self._wrong:
             raise self._wrong
         super().on_headers_complete()
+        self.scope[ARRIVED] = self.loop.time()  # type: ignore[literal-required] # our own
+        if 0 < len(self.pipeline) < PIPELINED_MOST:
+            self.flow.resume_reading()
         if upgrade:
             self.cycle.keep_alive = False
         self._held = 0
@@ -203,3 +226,13 @@ class Protocol(HttpToolsProtocol):
             self._start_asgi_task(self.cycle, app)
         else:
             self.pipeline.appendleft((self.cycle, app))
+
+
+def _leave(cycle: RequestResponseCycle) -> None:
+    """As uvicorn does for the last request of a connection alone."""
+    cycle.disconnected = True
+    cycle.message_event.set()
+    scope: Any = cycle.scope
+    scope[LEFT] = True
+    if (leave := scope.get(ON_LEAVING)) is not None:
+        leave()
