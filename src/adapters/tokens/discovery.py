@@ -127,7 +127,7 @@ class Discovery:
         self._closed = True
         if self._fetch is not None:
             self._fetch.cancel()
-            await asyncio.wait([self._fetch])
+            await asyncio.wait([self._fetch], timeout=self._fetch_seconds)
         await self._client.aclose()
 
     async def _current(self) -> Published:

@@ -43,7 +43,12 @@ from domain.kernel.identity.signing_keys import (
 ALGORITHM: Final = "ES256"
 
 RELOAD_SECONDS: Final = 60.0  # so long, at most, is a key that was removed or added elsewhere not noticed
+AHEAD_SECONDS: Final = 15.0  # before that, a reading begins that nobody waits for
 RETRY_SECONDS: Final = 5.0  # after the database has failed
+READ_SECONDS: Final = 5.0  # for one reading, and for whoever has no keys until it ends
+PATIENCE_SECONDS: Final = 0.25  # of a reading, for which those wait who have keys that are due
+# A key is published for so long before it signs, so whoever has read the keys since knows the one that signs.
+KEPT_SECONDS: Final = PUBLISHED_AHEAD.total_seconds()
 COOL_DOWN_SECONDS: Final = 3.0  # between two readings for one key that nobody has
 SEARCHES_BURST: Final = 5  # readings in a row for keys that are not known,
 SEARCHES_SECONDS: Final = 1.0  # and then between two of them
@@ -84,9 +89,15 @@ class Unsealed:
 class KeyRing:
     """The signing keys, as this process knows them. Not for use inside a transaction: it opens its own.
 
-    They are read when first needed, and again after RELOAD_SECONDS, or when a token names one that is
-    unknown. Whoever reads them also sees to it that there is one, that the next one is added in time, and
-    that those whose tokens have all expired go. While the database is away, the keys read last serve on.
+    They are read when first needed, and again before they are RELOAD_SECONDS old, or when a token names one
+    that is unknown. Whoever reads them also sees to it that there is one, that the next one is added in time,
+    and that those whose tokens have all expired go. While the database is away or silent, the keys read last
+    serve on:
+
+        nothing known               whoever asks waits for one reading, READ_SECONDS at most
+        up to RELOAD_SECONDS old    served at once; at the end of that time they are read in the background
+        up to KEPT_SECONDS old      the same, but the first reading is waited for, PATIENCE_SECONDS at most
+        older                       as if nothing were known
     """
 
     reload_seconds = RELOAD_SECONDS
@@ -113,7 +124,7 @@ class KeyRing:
         self._records: Sequence[SigningKey] = ()
         self._unsealed: dict[str, Unsealed] = {}
         self._failure: WorldError | None = None
-        self._stale_at = float("-inf")
+        self._read_at = self._due_at = float("-inf")
         self._unknown = UnknownKeys(
             refused_seconds=COOL_DOWN_SECONDS,
             burst=SEARCHES_BURST,
@@ -121,6 +132,7 @@ class KeyRing:
             monotonic=monotonic,
         )
         self._loading: asyncio.Task[None] | None = None
+        self._loading_since = 0.0  # by the clock of the event loop
 
     # ── what tokens need ─────────────────────────────────────────────────────────────────────────
 
@@ -184,10 +196,15 @@ class KeyRing:
     # ── reading ──────────────────────────────────────────────────────────────────────────────────
 
     async def _ensure_fresh(self) -> None:
-        if not self._records or self._monotonic() >= self._stale_at:
+        now = self._monotonic()
+        if now - self._read_at >= KEPT_SECONDS:
             await self._load()
-        if not self._records:
-            raise Unavailable("The signing keys cannot be read.") from self._failure
+            if self._monotonic() - self._read_at >= KEPT_SECONDS:
+                raise Unavailable("The signing keys cannot be read.") from self._failure
+        elif now >= self._due_at:
+            self._begin()
+            if now - self._read_at >= RELOAD_SECONDS and self._failure is None:
+                await self._load(PATIENCE_SECONDS)
 
     async def _search(self, kid: str) -> None:
         """Reads the keys once more for a token of an unknown one, unless that was in vain a moment ago."""
@@ -195,6 +212,8 @@ class KeyRing:
             await self._load()  # which began before this token came, perhaps also before its key was there
         if self._find(kid) is not None or self._unknown.is_refused(kid):
             return
+        if self._failure is not None and self._monotonic() < self._due_at:
+            return  # it would fail again
         if self._loading is not None and not self._loading.done():
             await self._load()  # which another has begun since
         elif self._unknown.may_search(kid):
@@ -204,24 +223,48 @@ class KeyRing:
         if self._failure is None and self._find(kid) is None:
             self._unknown.refuse(kid)
 
-    async def _load(self) -> None:
-        """Reads the keys, once for all who wait for it, and to the end even where they all leave."""
+    def _begin(self) -> asyncio.Task[None]:
+        """Has the keys read, once for all who need it, and to the end even where they all leave."""
         if self._loading is None or self._loading.done():
             self._loading = asyncio.create_task(self._read())
-        await asyncio.shield(self._loading)
+            self._loading_since = asyncio.get_running_loop().time()
+        return self._loading
+
+    async def _load(self, seconds: float = READ_SECONDS) -> None:
+        """Waits until the keys were read, or that has taken `seconds`."""
+        loading = self._begin()
+        left = self._loading_since + seconds - asyncio.get_running_loop().time()
+        if left > 0:
+            await asyncio.wait([loading], timeout=left)
 
     async def _read(self) -> None:
         began = self._monotonic()
         come_from(Origin)  # not from the client whose request happens to need a key
         try:
-            records = await self._queries.signing_keys()
-            if await self._tend(records):
+            async with asyncio.timeout(READ_SECONDS):
                 records = await self._queries.signing_keys()
+                if await self._tend(records):
+                    records = await self._queries.signing_keys()
             self._take(records)
-            self._failure, self._stale_at = None, began + RELOAD_SECONDS
+        except TimeoutError:
+            self._failed(Unavailable(f"The database took longer than {READ_SECONDS:g} seconds."))
         except WorldError as failure:
-            log.warning("the signing keys could not be read", reason=str(failure))
-            self._failure, self._stale_at = failure, self._monotonic() + RETRY_SECONDS
+            self._failed(failure)
+        except Exception as defect:
+            log.exception("reading the signing keys failed")
+            self._failed(Unavailable(repr(defect)))
+        else:
+            self._failure, self._read_at = None, began
+            self._due_at = began + RELOAD_SECONDS - AHEAD_SECONDS
+
+    def _failed(self, failure: WorldError) -> None:
+        known = self._read_at > float("-inf")
+        log.warning(
+            "the signing keys could not be read",
+            reason=str(failure),
+            age_seconds=round(self._monotonic() - self._read_at) if known else None,
+        )
+        self._failure, self._due_at = failure, self._monotonic() + RETRY_SECONDS
 
     def _take(self, records: Sequence[SigningKey]) -> None:
         self._records = records

@@ -14,10 +14,13 @@ from structlog.testing import capture_logs
 from adapters.postgres.kernel.connection.database import Database
 from adapters.postgres.kernel.connection.transactions import PostgresTransactions
 from adapters.postgres.kernel.discovery import queries_of, repositories_of
+from adapters.tokens import keyring
 from adapters.tokens.compact import BadTokenError, read_compact
 from adapters.tokens.key_sets import read_key_set
 from adapters.tokens.keyring import (
+    AHEAD_SECONDS,
     COOL_DOWN_SECONDS,
+    READ_SECONDS,
     RELOAD_SECONDS,
     RETRY_SECONDS,
     SEARCHES_BURST,
@@ -33,6 +36,7 @@ from application.kernel.run import Runner
 from application.kernel.unit_of_work import Begin
 from domain.kernel.identity.auth import SessionId
 from domain.kernel.identity.signing_keys import PUBLISHED_AHEAD, KeyInUse, SigningKeyNotFound
+from kernel.servers.backends import Proxy
 from kernel.specimen.service import Queries, UnitOfWork
 from kernel.world.builders import NOW, a_session, a_signing_key, a_user_id, store
 from kernel.world.fakes import FakeClock
@@ -288,12 +292,14 @@ async def test_while_the_database_is_away_the_keys_read_last_serve_on(processes:
             await proved(ring, token, processes.clock())
             await proved(ring, await issued(tokens), processes.clock())
             assert len(await published(ring)) == 1
+            await asyncio.sleep(0.01)  # for the reading that nobody waits for
         assert processes.queries.reads == reads + 1
         assert [entry["reason"] for entry in logs] == ["The database does not answer."]
     processes.queries.away = False
     processes.clock.advance(timedelta(seconds=RETRY_SECONDS))
     reads = processes.queries.reads
     await kid_of(ring)
+    await asyncio.sleep(0.01)  # nobody waits for it
     assert processes.queries.reads == reads + 1
     assert await ring.verifying("nobody's") is None
 
@@ -311,6 +317,76 @@ async def test_a_token_of_an_unknown_key_is_not_refused_while_nobody_can_look_fo
     processes.queries.away = False
     processes.clock.advance(timedelta(seconds=RETRY_SECONDS))
     assert await ring.verifying(added)
+
+
+async def test_keys_that_are_about_to_be_due_are_read_in_the_background(processes: Processes) -> None:
+    ring = processes.ring()
+    kid = await kid_of(ring)
+    processes.clock.advance(LATER - timedelta(seconds=AHEAD_SECONDS))
+    processes.queries.hold = asyncio.Event()
+    reads = processes.queries.reads
+    verifying = asyncio.create_task(ring.verifying(kid))
+    await asyncio.sleep(0)
+    assert verifying.done()  # it has waited for nothing
+    await asyncio.sleep(0)
+    assert processes.queries.reads == reads + 1
+    processes.queries.hold.set()
+
+
+async def test_while_the_database_is_silent_the_keys_read_last_serve_on(processes: Processes) -> None:
+    ring = processes.ring()
+    token = await issued(processes.token_issuer(ring))
+    processes.queries.hold = asyncio.Event()
+    processes.clock.advance(LATER)
+    async with asyncio.timeout(READ_SECONDS / 2):
+        for _ in range(3):
+            await proved(ring, token, processes.clock())
+            await issued(processes.token_issuer(ring))
+            assert len(await published(ring)) == 1
+    processes.queries.hold.set()
+
+
+async def test_keys_that_are_older_than_a_rotation_is_announced_serve_nobody(processes: Processes) -> None:
+    """Another process may have added a key since, and sign with it by now."""
+    ring = processes.ring()
+    kid = await kid_of(ring)
+    processes.queries.away = True
+    processes.clock.advance(PUBLISHED_AHEAD - timedelta(seconds=1))
+    assert await ring.verifying(kid)
+    processes.clock.advance(timedelta(seconds=1))
+    for use in (ring.signing, lambda: ring.verifying(kid), ring.public_keys):
+        with pytest.raises(Unavailable):
+            await use()
+    processes.queries.away = False
+    assert await ring.verifying(kid)
+
+
+async def test_a_reading_has_a_limit_of_its_own(
+    processes: Processes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keyring, "READ_SECONDS", 0.05)
+    ring = processes.ring()
+    processes.queries.hold = asyncio.Event()
+    async with asyncio.timeout(5):
+        with pytest.raises(Unavailable) as failure:
+            await ring.signing()
+    assert str(failure.value.__cause__) == "The database took longer than 0.05 seconds."
+    processes.queries.hold.set()
+    assert await kid_of(ring)
+
+
+async def test_a_defect_in_a_reading_is_told_and_the_keys_read_last_serve_on(processes: Processes) -> None:
+    ring = processes.ring()
+    kid = await kid_of(ring)
+    processes.transactions.failures.append(ZeroDivisionError("a defect"))
+    processes.clock.advance(timedelta(days=KEY_DAYS) - LATER)  # so that the keys are changed as well
+    processes.clock.advance(LATER)
+    with capture_logs() as logs, pytest.raises(Unavailable):
+        await ring.verifying(kid)
+    assert [entry["event"] for entry in logs if entry["log_level"] == "error"] == [
+        "reading the signing keys failed"
+    ]
+    assert await ring.verifying(kid)
 
 
 async def test_without_the_database_there_is_no_key_until_it_comes(processes: Processes) -> None:
@@ -572,6 +648,27 @@ async def test_a_rotation_under_load_loses_no_token(
             await by_hand
         clock.advance(timedelta(seconds=LIFETIME / 10))  # so the 60 last are those that have not expired
     assert len(kids) == rotations + 1
+
+
+async def test_a_token_is_verified_while_the_way_to_postgresql_swallows_everything(
+    empty_database_url: str, clock: FakeClock
+) -> None:
+    proxy = Proxy(empty_database_url)
+    await proxy.start()
+    database = Database(proxy.url, pool_size=5, wait_seconds=1)
+    try:
+        begin = PostgresTransactions(database, clock, UnitOfWork, repositories_of(UnitOfWork))
+        ring = a_ring(begin, queries_of(Queries, database), clock)
+        token = await issued(a_token_issuer(ring, clock))
+        proxy.frozen = True
+        for _ in range(3):
+            clock.advance(LATER)
+            async with asyncio.timeout(READ_SECONDS / 2):
+                for _ in range(100):
+                    await proved(ring, token, clock())
+    finally:
+        await proxy.stop()
+        await database.close()
 
 
 async def test_every_token_proves_whose_it_is_in_both_processes(
