@@ -9,6 +9,7 @@ from uuid import UUID
 import structlog
 
 from adapters.tokens.verified import VerifiedTokens
+from application.kernel.identity.endings import Endings
 from application.kernel.identity.secret_tokens import fingerprint
 from application.kernel.identity.sessions import use_session
 from application.kernel.ports.callers import Caller
@@ -28,9 +29,9 @@ log = structlog.get_logger(__name__)
 class StoredCookieVerifier:
     """A CookieVerifier that asks the database once for each cookie.
 
-    What it said is remembered for `recheck_seconds`, as with tokens. `issuer` names the built-in provider;
-    where its sessions are not `trusted` any more, no cookie is good. Where `idle` sessions end, their uses
-    are recorded, a few of them.
+    What it said is remembered for `recheck_seconds`, or until `endings` tell otherwise, as with tokens.
+    `issuer` names the built-in provider; where its sessions are not `trusted` any more, no cookie is good.
+    Where `idle` sessions end, their uses are recorded, a few of them.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class StoredCookieVerifier:
         recheck_seconds: float,
         clock: Clock,
         trusted: bool = True,
+        endings: Endings | None = None,
     ) -> None:
         self._run = run
         self._lifetime = lifetime
@@ -53,6 +55,8 @@ class StoredCookieVerifier:
         self._queries = queries
         self._issuer = issuer
         self._verified = VerifiedTokens(cached)
+        if endings is not None:
+            endings.heard_by(self._verified.forget)
         self._recheck_seconds = recheck_seconds
         self._clock = clock
 
@@ -64,19 +68,27 @@ class StoredCookieVerifier:
         key = self._verified.key(value)
         identity = self._verified.get(key, now=now.timestamp())
         if identity is None:
-            session_id, secret = _parse(value)
-            known = await self._queries.cookie(session_id) if session_id is not None else None
-            if known is None or not hmac.compare_digest(known.token_hash, fingerprint(secret)):
-                raise _refused("no such session")
-            if known.ended_at is not None or now >= known.expires_at:
-                raise _refused("its session has ended")
-            if known.suspended_at is not None:
-                raise _refused("its user is suspended")
-            await self._record(known, now)
-            identity = self._identity(known)
-            until = min(known.expires_at.timestamp(), now.timestamp() + self._recheck_seconds)
-            self._verified.put(key, identity, expires=until)
+            look = self._verified.look()
+            try:
+                known = await self._known(value, now)
+                identity = self._identity(known)
+                until = min(known.expires_at.timestamp(), now.timestamp() + self._recheck_seconds)
+                self._verified.put(key, identity, expires=until, look=look)
+            finally:
+                self._verified.leave(look)
         return identity
+
+    async def _known(self, value: str, now: datetime) -> KnownCookie:
+        session_id, secret = _parse(value)
+        known = await self._queries.cookie(session_id) if session_id is not None else None
+        if known is None or not hmac.compare_digest(known.token_hash, fingerprint(secret)):
+            raise _refused("no such session")
+        if known.ended_at is not None or now >= known.expires_at:
+            raise _refused("its session has ended")
+        if known.suspended_at is not None:
+            raise _refused("its user is suspended")
+        await self._record(known, now)
+        return known
 
     async def _record(self, known: KnownCookie, now: datetime) -> None:
         idle = self._idle

@@ -4,6 +4,16 @@ from collections import OrderedDict
 from hashlib import sha256
 
 from application.kernel.ports.callers import Caller
+from domain.kernel.users import UserId
+
+
+class Look:
+    """One look at who a token speaks for, which takes a while; `stale` are those forgotten meanwhile."""
+
+    __slots__ = ("stale",)
+
+    def __init__(self) -> None:
+        self.stale: set[UserId] = set()
 
 
 class VerifiedTokens:
@@ -17,6 +27,8 @@ class VerifiedTokens:
     def __init__(self, size: int) -> None:
         self._size = size
         self._known: OrderedDict[bytes, tuple[float, Caller]] = OrderedDict()
+        self._of_user: dict[UserId, set[bytes]] = {}
+        self._looks: set[Look] = set()
 
     @staticmethod
     def key(token: str) -> bytes:
@@ -29,12 +41,42 @@ class VerifiedTokens:
             return None
         expires, identity = found
         if now >= expires:
-            del self._known[key]
+            self._drop(key)
             return None
         self._known.move_to_end(key)
         return identity
 
-    def put(self, key: bytes, identity: Caller, *, expires: float) -> None:
+    def look(self) -> Look:
+        """Is said before whoever a token speaks for is looked up, and `put` or `leave` after that."""
+        look = Look()
+        self._looks.add(look)
+        return look
+
+    def leave(self, look: Look) -> None:
+        """The look is over, whatever came of it."""
+        self._looks.discard(look)
+
+    def put(self, key: bytes, identity: Caller, *, expires: float, look: Look | None = None) -> None:
+        """Remembers it, unless the user was forgotten after the `look` began: it may have been too early."""
+        if look is not None and identity.user_id in look.stale:
+            return
+        if key in self._known:
+            self._drop(key)
         self._known[key] = expires, identity
+        self._of_user.setdefault(identity.user_id, set()).add(key)
         if len(self._known) > self._size:
-            self._known.popitem(last=False)
+            self._drop(next(iter(self._known)))
+
+    def forget(self, user_id: UserId) -> None:
+        """Whatever speaks for this user is looked at anew."""
+        for look in self._looks:
+            look.stale.add(user_id)
+        for key in self._of_user.pop(user_id, ()):
+            del self._known[key]
+
+    def _drop(self, key: bytes) -> None:
+        _, identity = self._known.pop(key)
+        keys = self._of_user[identity.user_id]
+        keys.discard(key)
+        if not keys:
+            del self._of_user[identity.user_id]

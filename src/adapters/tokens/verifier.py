@@ -8,6 +8,7 @@ import structlog
 
 from adapters.tokens.compact import BadTokenError, Compact, read_compact
 from adapters.tokens.verified import VerifiedTokens
+from application.kernel.identity.endings import Endings
 from application.kernel.ports.callers import Accounts, Caller, Claims
 from application.kernel.ports.storing import Clock
 from domain.kernel.errors import Unauthenticated
@@ -34,7 +35,8 @@ class IssuedTokenVerifier:
     """A TokenVerifier for the tokens of one or several issuers.
 
     What was verified is remembered for `recheck_seconds`, and never past the token's expiry: so long, at
-    most, does a token outlive its session, its key, or its user's suspension.
+    most, does a token outlive its session, its key, or its user's suspension; and not at all where this
+    process has ended the session, which `endings` tell.
     """
 
     def __init__(
@@ -46,11 +48,14 @@ class IssuedTokenVerifier:
         cached: int,
         recheck_seconds: float,
         clock: Clock,
+        endings: Endings | None = None,
     ) -> None:
         self._issuers = {name: issuer for issuer in issuers for name in issuer.names}
         self._accounts = accounts
         self._longest_token = longest_token
         self._verified = VerifiedTokens(cached)
+        if endings is not None:
+            endings.heard_by(self._verified.forget)
         self._recheck_seconds = recheck_seconds
         self._clock = clock
 
@@ -63,8 +68,11 @@ class IssuedTokenVerifier:
         identity = self._verified.get(key, now=now)
         if identity is None:
             proof = await self._prove(token, now)
+            look = self._verified.look()
             try:
                 identity = await self._accounts.recognise(proof)
+                until = min(proof.expires_at, now + self._recheck_seconds)
+                self._verified.put(key, identity, expires=until, look=look)
             except Unauthenticated as error:
                 log.info(
                     "access token refused",
@@ -72,7 +80,8 @@ class IssuedTokenVerifier:
                     subject_sha256=_hashed(proof.subject),
                 )
                 raise
-            self._verified.put(key, identity, expires=min(proof.expires_at, now + self._recheck_seconds))
+            finally:
+                self._verified.leave(look)
         return identity
 
     async def read(self, token: str, /) -> Claims:

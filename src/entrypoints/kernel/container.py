@@ -47,6 +47,7 @@ from application.kernel.audit import Row, Trail
 from application.kernel.export import Export, ExportPart
 from application.kernel.identity.accounts import KnownAccounts, Linking
 from application.kernel.identity.cookie_sessions import CookieSessions
+from application.kernel.identity.endings import Endings
 from application.kernel.identity.failures import Failures
 from application.kernel.identity.known_devices import KnownDevices
 from application.kernel.identity.letters import Letters
@@ -56,7 +57,7 @@ from application.kernel.identity.provider_login import ProviderLogin
 from application.kernel.identity.reauthentication import Reauthentication
 from application.kernel.identity.sessions import TokenSessions
 from application.kernel.ports.attempts import Attempts
-from application.kernel.ports.audit import Audit, Pseudonyms
+from application.kernel.ports.audit import Audit, Note, Pseudonyms, Tell
 from application.kernel.ports.callers import Accounts, CookieVerifier, TokenVerifier
 from application.kernel.ports.events import Outbox
 from application.kernel.ports.logins import Seal
@@ -199,6 +200,16 @@ def login_providers(
     }
 
 
+def telling(*tells: Tell) -> Tell:
+    """Tells each of them, in this order."""
+
+    def tell(note: Note) -> None:
+        for each in tells:
+            each(note)
+
+    return tell
+
+
 async def close(container: "KernelContainer") -> None:
     """Ends what the process has open to others."""
     for login in container.login_providers().values():
@@ -228,7 +239,8 @@ class KernelContainer(containers.DeclarativeContainer):
     # ── what security has to know ────────────────────────────────────────────────────────────────
     pseudonyms: providers.Provider[Pseudonyms] = providers.Singleton(KeyedPseudonyms, _secret, ACCOUNTS)
     security_log = providers.Singleton(SecurityLog, pseudonyms)
-    _trail = providers.Singleton(Trail, written, security_log)
+    endings = providers.Singleton(Endings)
+    _trail = providers.Singleton(Trail, written, providers.Singleton(telling, security_log, endings))
 
     # ── PostgreSQL ───────────────────────────────────────────────────────────────────────────────
     _url = settings.provided.database_url.get_secret_value.call()
@@ -306,6 +318,7 @@ class KernelContainer(containers.DeclarativeContainer):
         "cached": settings.provided.auth_cached_tokens,
         "recheck_seconds": settings.provided.auth_recheck_seconds,
         "clock": clock,
+        "endings": endings,
     }
     trusted = providers.Singleton(trusted_issuers, settings, _local_issuer, openid_issuers)
     tokens: providers.Provider[TokenVerifier] = providers.Selector(
@@ -435,6 +448,7 @@ class KernelContainer(containers.DeclarativeContainer):
         recheck_seconds=settings.provided.auth_recheck_seconds,
         clock=clock,
         trusted=settings.provided.local_tokens_trusted,
+        endings=endings,
     )
     login_providers = providers.Singleton(login_providers, settings, openid_issuers, clock)
     provider_login = providers.Singleton(

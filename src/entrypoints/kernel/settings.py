@@ -197,7 +197,7 @@ class KernelSettings(BaseSettings):
 
     auth_recheck_seconds: Annotated[float, Field(ge=0, le=300, allow_inf_nan=False)] = 5.0
     """How long a verified token is believed without asking again: so long, at most, does a token outlive its
-    session's end or its user's suspension."""
+    session's end or its user's suspension, where another process did that."""
 
     auth_longest_token_bytes: Annotated[int, Field(ge=1024, le=64 * 1024)] = 8 * 1024
     """Longest access token that is read at all; for Entra, whose groups take room, at least 16384."""

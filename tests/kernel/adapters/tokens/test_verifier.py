@@ -5,7 +5,8 @@ import json
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import timedelta
-from uuid import UUID
+from typing import override
+from uuid import UUID, uuid4
 
 import pytest
 from hypothesis import given
@@ -15,6 +16,9 @@ from structlog.testing import capture_logs
 from adapters.tokens.compact import BadTokenError, Compact
 from adapters.tokens.verified import VerifiedTokens
 from adapters.tokens.verifier import IssuedTokenVerifier
+from application.kernel.identity.endings import Endings
+from application.kernel.origin import Origin
+from application.kernel.ports.audit import Entry, Note
 from application.kernel.ports.callers import Caller, Claims
 from application.kernel.ports.world import Unavailable
 from domain.kernel.errors import Unauthenticated
@@ -88,6 +92,7 @@ def a_verifier(
     accounts: PlainAccounts | None = None,
     clock: FakeClock | None = None,
     recheck_seconds: float = RECHECK,
+    endings: Endings | None = None,
 ) -> IssuedTokenVerifier:
     return IssuedTokenVerifier(
         issuers,
@@ -96,6 +101,7 @@ def a_verifier(
         cached=10,
         recheck_seconds=recheck_seconds,
         clock=clock or FakeClock(NOW),
+        endings=endings,
     )
 
 
@@ -278,3 +284,64 @@ def test_nothing_is_remembered_beyond_its_end() -> None:
 
 def test_what_is_remembered_is_no_token() -> None:
     assert VerifiedTokens.key("secret") == hashlib.sha256(b"secret").digest()
+
+
+# ── who is forgotten ─────────────────────────────────────────────────────────────────────────────
+
+
+def a_note(user_id: UserId | None) -> Note:
+    return Note(id=uuid4(), at=NOW, entry=Entry(kind="session_ended", user_id=user_id), origin=Origin())
+
+
+async def test_whose_session_ends_is_looked_at_anew_and_nobody_else(
+    here: PlainIssuer, accounts: PlainAccounts, clock: FakeClock
+) -> None:
+    endings = Endings()
+    verifier = a_verifier(here, accounts=accounts, clock=clock, endings=endings)
+    ada, ben = a_user_id(), a_user_id()
+    hers, his = a_token(subject=str(ada)), a_token(subject=str(ben))
+    hers_too = a_token(subject=str(ada), jti="another")
+    for token in (hers, hers_too, his):
+        await verifier.verify(token)
+    accounts.suspended |= {str(ada), str(ben)}
+    endings(a_note(None))
+    endings(a_note(ada))
+    for token in (hers, hers_too):
+        with refused(Unauthenticated, DETAIL):
+            await verifier.verify(token)
+    assert (await verifier.verify(his)).user_id == ben  # believed for a while, as before
+
+
+async def test_a_look_that_began_before_the_end_is_not_remembered(
+    here: PlainIssuer, clock: FakeClock
+) -> None:
+    """The answer was on its way when the session ended."""
+    endings, user_id = Endings(), a_user_id()
+
+    class Late(PlainAccounts):
+        @override
+        async def recognise(self, proof: Claims, /) -> Caller:
+            caller = await super().recognise(proof)
+            endings(a_note(user_id))
+            return caller
+
+    verifier = a_verifier(here, accounts=Late(), clock=clock, endings=endings)
+    token = a_token(subject=str(user_id))
+    for _ in range(2):
+        await verifier.verify(token)
+    assert len(here.asked) == 2
+
+
+def test_whoever_is_forgotten_leaves_nothing_behind() -> None:
+    known = VerifiedTokens(2)
+    ada, ben = a_caller(), a_caller()
+    for number in range(2, 5):
+        known.put(b"1", ada, expires=9.0)
+        known.put(b"1", ben, expires=9.0)  # the same token, of somebody else by now
+        known.put(b"%d" % number, ada, expires=9.0)
+    known.forget(ada.user_id)
+    assert known.get(b"4", now=0.0) is None
+    assert known.get(b"1", now=0.0) is ben
+    known.forget(ada.user_id)
+    known.forget(ben.user_id)
+    assert known.get(b"1", now=0.0) is None

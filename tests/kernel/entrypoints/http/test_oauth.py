@@ -21,7 +21,7 @@ FORM = {"content-type": "application/x-www-form-urlencoded"}
 def settings(settings: Settings) -> Settings:
     """Nothing is remembered of a token, so that what ends, ends at once."""
     clients = SecretStr(f"{CLIENT}:{SECRET},other:{'x' * 32}")
-    return settings.model_copy(update={"auth_recheck_seconds": 0, "auth_introspection_clients": clients})
+    return settings.model_copy(update={"auth_recheck_seconds": 300, "auth_introspection_clients": clients})
 
 
 @pytest.fixture

@@ -159,8 +159,8 @@ async def proving(client: AsyncClient, tokens: dict[str, Any]) -> dict[str, str]
 
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
-    """Nothing is remembered of a token, so that what ends, ends at once."""
-    return settings.model_copy(update={"auth_recheck_seconds": 0, "app_url": "https://app.example"})
+    """Tokens are believed for long, and all the same what ends here ends at once."""
+    return settings.model_copy(update={"auth_recheck_seconds": 300, "app_url": "https://app.example"})
 
 
 async def test_a_user_sees_their_sessions_and_which_one_is_asking(client: AsyncClient, log_in: LogIn) -> None:

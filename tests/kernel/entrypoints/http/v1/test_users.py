@@ -248,7 +248,7 @@ class TestWhoIsSuspended:
 
     @pytest.fixture
     def settings(self, settings: Settings) -> Settings:
-        return settings.model_copy(update={"auth_recheck_seconds": 0.0})
+        return settings.model_copy(update={"auth_recheck_seconds": 300.0})
 
     async def test_is_out_at_once_and_has_to_log_in_anew_when_restored(
         self, root: AsyncClient, as_: As, team: Team
