@@ -153,7 +153,7 @@ class Discovery:
     async def _finish(self) -> None:
         """Waits for the fetch that goes on, if any. Whoever gives up waiting leaves it to the others."""
         if self._fetch is not None:
-            await asyncio.wait([self._fetch])
+            await asyncio.wait([self._fetch], timeout=self._fetch_seconds + 1)  # it has ended by then
 
     async def _refresh(self) -> None:
         try:

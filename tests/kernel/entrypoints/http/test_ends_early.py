@@ -5,6 +5,7 @@ import socket
 import struct
 from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
+from pathlib import Path
 from time import perf_counter
 
 import asyncpg
@@ -13,6 +14,7 @@ from httpx2 import AsyncClient, Response
 
 from entrypoints.settings import Settings
 from kernel.servers.backends import PATIENCE, ByHand, Proxy, await_backends, eventually
+from kernel.servers.proxies import a_proxy, documented, nginx
 from kernel.servers.serving import environment_of, logged, serving
 from kernel.specimen.service import Container
 from kernel.world.builders import Team, a_session, store
@@ -239,6 +241,24 @@ async def test_the_statements_of_reads_end_with_the_clients_that_wait_for_them(
         assert (await client.get("/sleeping/0")).status_code == 200
         assert perf_counter() - gone < 4  # their statements alone would have lasted twice as long
     assert (statuses(lines).count(499), errors(lines)) == (50, [])
+
+
+async def test_nginx_in_front_passes_on_that_its_client_has_left(
+    environment: dict[str, str], by_hand: ByHand, tmp_path: Path
+) -> None:
+    behind = int(environment["PORT"])
+    environment |= {"TRUSTED_PROXIES": "127.0.0.1"}
+    async with (
+        serving(environment, module=SLOW) as (_, process),
+        logged(process) as lines,
+        a_proxy(tmp_path / "proxy", nginx(documented("nginx")), behind=behind) as (plain, _),
+    ):
+        in_front = {"PORT": str(plain)}
+        await asyncio.gather(*(left(in_front, asking("GET", "/sleeping/8")) for _ in range(5)))
+        gone = perf_counter()
+        await await_backends(by_hand, APPLICATION, 0, state="active")
+        assert perf_counter() - gone < 4
+    assert (statuses(lines).count(499), errors(lines)) == (5, [])
 
 
 @pytest.mark.usefixtures("slow_commit")
