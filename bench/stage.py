@@ -141,6 +141,7 @@ def _as_in_production(url: str, secret: str) -> dict[str, str]:
     return {
         "DATABASE_URL": url,
         "ENVIRONMENT": "production",
+        "PUBLIC_URL": "http://localhost",
         "AUTH_SECRET": secret,
         "TRUSTED_PROXIES": "none",
         "AUTH_ACCESS_TOKEN_SECONDS": "7200",

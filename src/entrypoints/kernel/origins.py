@@ -25,7 +25,7 @@ def origin_of(text: str) -> str | None:
     found = _ADDRESS.fullmatch(text)
     if found is None:
         return None
-    scheme, host = found["scheme"].lower(), _host(found["host"])
+    scheme, host = found["scheme"].lower(), host_of(found["host"])
     port = int(found["port"] or _PORTS[scheme])
     if host is None or not 0 < port < 2**16:
         return None
@@ -46,8 +46,8 @@ def is_among(origin: str | None, origins: Collection[str]) -> bool:
     return origin is not None and (origin in origins or origin_of(origin) in origins)
 
 
-def _host(text: str) -> str | None:
-    """As browsers spell it: small letters, xn-- for what is not ASCII, the shortest form of IPv6."""
+def host_of(text: str) -> str | None:
+    """The host as browsers spell it: small letters, xn-- for what is not ASCII, the shortest form of IPv6."""
     try:
         if text.startswith("["):
             return f"[{IPv6Address(text[1:-1])}]"

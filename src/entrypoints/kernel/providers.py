@@ -3,8 +3,9 @@
 import json
 import ssl
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from ipaddress import ip_address
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
@@ -191,11 +192,11 @@ def _problem_of_ca_file(path: str) -> str | None:
 
 
 def _problems_of_tokens(provider: ProviderSettings) -> Iterator[tuple[str, str]]:
-    if unknown := sorted(set(provider.algorithms) - ALGORITHMS):
+    for unknown in sorted(set(provider.algorithms) - ALGORITHMS):
         yield (
             "algorithms",
             (
-                f"has {unknown[0][:60]!r}, which is none that a public key verifies. Choose among "
+                f"has {unknown[:60]!r}, which is none that a public key verifies. Choose among "
                 f"{', '.join(sorted(ALGORITHMS))}."
             ),
         )
@@ -264,15 +265,19 @@ def claim_path(text: str) -> tuple[str, ...]:
 def read_roles(text: str) -> dict[str, GlobalRole]:
     """`provider-role=admin,another=support` as a mapping; raises ValueError."""
     roles: dict[str, GlobalRole] = {}
+    wrong = []
     for pair in filter(None, (part.strip() for part in text.split(","))):
         theirs, separator, ours = (part.strip() for part in pair.rpartition("="))
         if not theirs or not separator or ours not in set(GlobalRole):
             known = " or ".join(GlobalRole)
-            raise ValueError(
+            wrong.append(
                 f"has {pair[:60]!r}. Write the provider's role, = and ours ({known}), with commas in "
                 "between: api-admins=admin."
             )
-        roles[theirs] = GlobalRole(ours)
+        else:
+            roles[theirs] = GlobalRole(ours)
+    if wrong:
+        raise ValueError("\n".join(wrong))
     return roles
 
 
@@ -301,16 +306,32 @@ def read_providers(text: str) -> Sequence[ProviderSettings]:
         raise ValueError(  # noqa: TRY004 (pydantic takes it for what is wrong with the setting)
             'is no list. Write it like [{"name": "…", "issuer": "…", "audience": "…"}].'
         )
-    return [_read_provider(number, one) for number, one in enumerate(described, start=1)]
+    providers, wrong = [], list[str]()
+    for number, one in enumerate(described, start=1):
+        try:
+            providers.append(ProviderSettings.model_validate(one))
+        except ValidationError as invalid:
+            wrong += _mistakes(number, invalid)
+    if wrong:
+        raise ValueError("\n".join(wrong))
+    return providers
 
 
-def _read_provider(number: int, described: Any) -> ProviderSettings:  # noqa: ANN401 (whatever JSON holds)
+def readable_providers(text: object) -> Iterator[ProviderSettings]:
+    """Those of the list that can be read, where others cannot."""
     try:
-        return ProviderSettings.model_validate(described)
-    except ValidationError as invalid:
-        error = invalid.errors(include_url=False, include_input=False, include_context=False)[0]
+        described = json.loads(text) if isinstance(text, str) else []
+    except ValueError:
+        return
+    for one in described if isinstance(described, list) else []:
+        with suppress(ValidationError):
+            yield ProviderSettings.model_validate(one)
+
+
+def _mistakes(number: int, invalid: ValidationError) -> Iterator[str]:
+    for error in invalid.errors(include_url=False, include_input=False, include_context=False):
         place = ".".join(str(part) for part in error["loc"]) or "it"
         if place == "preset":
-            known = ", ".join(get_args(Preset))
-            raise ValueError(f"has in provider {number} a preset that is none of {known}.") from None
-        raise ValueError(f"has a mistake in provider {number}: {place}: {error['msg']}.") from None
+            yield f"has in provider {number} a preset that is none of {', '.join(get_args(Preset))}."
+        else:
+            yield f"has a mistake in provider {number}: {place}: {error['msg']}."

@@ -1,25 +1,37 @@
 """Every setting that the kernel has: its unit, its default, what production refuses, and how it is read."""
 
+import os
 import re
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Final, Literal, Self, override
+from typing import Annotated, Any, Final, Literal, Self, override
 from urllib.parse import SplitResult, quote, urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    Field,
+    ModelWrapValidatorHandler,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     DotEnvSettingsSource,
     NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
 )
 
 from application.kernel.ports.mail import sender_address
+from entrypoints.kernel.every_problem import everything_wrong, unreadable_of
+from entrypoints.kernel.hosts import host_without_port, read_host
 from entrypoints.kernel.networks import Network, read_network
 from entrypoints.kernel.origins import origin_of, split_address
 from entrypoints.kernel.providers import (
@@ -32,8 +44,9 @@ from entrypoints.kernel.providers import (
     read_roles,
 )
 from entrypoints.kernel.secrecy import LEAST_BITS, LEAST_CHARACTERS, apparent_bits
+from entrypoints.kernel.settings_files import FolderOfFiles, NamedFiles, names_in_folder
 from entrypoints.kernel.settings_text import problems
-from entrypoints.kernel.spelling import LiteralDotEnv, misspellings
+from entrypoints.kernel.spelling import LiteralDotEnv, misspellings, read_dotenv
 
 ROOT = Path(__file__).parents[3]
 _PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
@@ -57,7 +70,9 @@ Seconds = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]
 
 
 class KernelSettings(BaseSettings):
-    """Read from the environment, else from the file `.env`; an empty value counts as absent.
+    """Read from the environment, else from the file `.env`, else from the folder SECRETS_DIR.
+
+    An empty value counts as absent. In the first two, `NAME_FILE` names a file with the value of `NAME`.
 
     The order of the fields matters where one is judged in the light of another: the other comes first.
     """
@@ -65,6 +80,8 @@ class KernelSettings(BaseSettings):
     model_config = SettingsConfigDict(
         frozen=True,
         env_file=ROOT / ".env",
+        # The library reads the file, too, before `LiteralDotEnv` does: with this it ends at no byte of it.
+        env_file_encoding="latin-1",
         env_ignore_empty=True,
         extra="ignore",
         hide_input_in_errors=True,
@@ -83,10 +100,22 @@ class KernelSettings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         file = dotenv_settings.env_file if isinstance(dotenv_settings, DotEnvSettingsSource) else None
-        return init_settings, env_settings, LiteralDotEnv(settings_cls, env_file=file), file_secret_settings
+        in_file = read_dotenv(Path(file))[0] if isinstance(file, (str, Path)) else {}
+        return (
+            init_settings,
+            NamedFiles(settings_cls, os.environ),
+            env_settings,
+            NamedFiles(settings_cls, in_file),
+            LiteralDotEnv(settings_cls, env_file=file),
+            FolderOfFiles(settings_cls),
+        )
 
     environment: Literal["development", "production"] = "development"
     """Production refuses to start on a setting that is only good for development."""
+
+    secrets_dir: str = ""
+    """A folder of files, each with one setting's value and named like it, in capitals or small letters, such
+    as /run/secrets. The environment and `.env` win over it. Default: none."""
 
     database_url: SecretStr
     """The database, as postgresql://user:password@host:5432/name. Required, but `make run` brings its own."""
@@ -101,8 +130,8 @@ class KernelSettings(BaseSettings):
     """Longest wait for a new connection to be made."""
 
     database_statement_seconds: Seconds = 10.0
-    """Longest run of one SQL statement; then the answer is 504. Where the database has not said so two seconds
-    later, it is silent: the connection is ended, and the answer is 503."""
+    """Longest run of one SQL statement; then the answer is 504. A database that has not said so two seconds
+    later counts as silent: the connection is ended, and the answer is 503."""
 
     database_lock_seconds: Seconds = 5.0
     """Longest wait for a lock in the database."""
@@ -118,13 +147,18 @@ class KernelSettings(BaseSettings):
 
     public_url: str = ""
     """Where clients reach the service, without a slash at the end; tokens name it as their issuer.
-    Default: http://localhost:PORT."""
+    Default: http://localhost:PORT. Required in production."""
 
     trusted_proxies: Annotated[tuple[str, ...], NoDecode] = ()
     """The proxies in front of the service, as addresses and networks with commas in between: 10.0.0.0/8,::1.
     What they say of a client's address and scheme is believed (`Forwarded`, `X-Forwarded-For`,
     `X-Forwarded-Proto`), and what anybody else says is not. `none` where clients connect directly, which is
     the default. Required in production."""
+
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()
+    """The hosts that requests may name beside that of PUBLIC_URL, without port, separated by commas:
+    api.internal,*.example.com,10.0.0.7. Others are refused with 421, except below /health/; `*` is for every
+    host. Default: none in production, and every host in development."""
 
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
     """Origins whose scripts may call the API, separated by commas: https://app.example.com. Default: none."""
@@ -135,6 +169,10 @@ class KernelSettings(BaseSettings):
 
     security_policy: str = ""
     """The https address of the page on how vulnerabilities are handled, for the same file. Default: none."""
+
+    docs: Literal["auto", "public", "off"] = "auto"
+    """Whether the documentation page and the OpenAPI document are served; `auto` is `public` in development
+    and `off` in production. The pages about problems are always there."""
 
     max_body_bytes: Annotated[int, Field(ge=1024, le=1024**3)] = 1024**2
     """Largest body of a request; then the answer is 413."""
@@ -364,6 +402,19 @@ class KernelSettings(BaseSettings):
         return tuple(read_network(proxy) for proxy in self.trusted_proxies if proxy != "none")
 
     @property
+    def hosts(self) -> tuple[str, ...] | None:
+        """The hosts that requests may name, as `read_host` spells them; `None` for every host."""
+        if "*" in self.allowed_hosts or not (self.allowed_hosts or self.environment == "production"):
+            return None
+        public = urlsplit(split_address(self.public_url)[0]).netloc  # type: ignore[index] # it is one
+        return tuple({read_host(host_without_port(public)): None, **dict.fromkeys(self.allowed_hosts)})
+
+    @property
+    def docs_served(self) -> bool:
+        """Whether anybody may read the documentation page and the OpenAPI document here."""
+        return self.docs == "public" or (self.docs == "auto" and self.environment == "development")
+
+    @property
     def session_idle(self) -> timedelta | None:
         """How long a session may go unused; `None` for as long as it lasts."""
         return timedelta(hours=self.auth_session_idle_hours) or None
@@ -396,6 +447,13 @@ class KernelSettings(BaseSettings):
         pairs = self.auth_introspection_clients.get_secret_value().split(",")
         return dict(pair.strip().split(":", 1) for pair in pairs if pair.strip())
 
+    @field_validator("secrets_dir")
+    @classmethod
+    def _is_a_folder(cls, value: str) -> str:
+        if value:
+            names_in_folder(value)
+        return value
+
     @field_validator("log_level", mode="before")
     @classmethod
     def _in_lower_case(cls, value: object) -> object:
@@ -422,6 +480,11 @@ class KernelSettings(BaseSettings):
     @classmethod
     def _issuer(cls, value: str, info: ValidationInfo) -> str:
         if not value:
+            if _in_production(info):
+                raise ValueError(
+                    "is missing, and production needs to be told: tokens name it as their issuer. Set it to "
+                    "where clients reach the service, such as https://api.example.com."
+                )
             return f"http://localhost:{info.data.get('port', 8000)}"
         url = _web_address(value)
         if url is None:
@@ -443,6 +506,7 @@ class KernelSettings(BaseSettings):
         return value.rstrip("/")
 
     @field_validator(
+        "allowed_hosts",
         "cors_origins",
         "oidc_allowed_clients",
         "oidc_algorithms",
@@ -465,43 +529,64 @@ class KernelSettings(BaseSettings):
                 "is missing, and production needs to be told. List the addresses and networks of the proxies "
                 "in front, such as 10.0.0.0/8, or write none where clients connect directly."
             )
+        wrong = []
         if "none" in proxies and len(proxies) > 1:
-            raise ValueError("is none and something else. Write none alone, or list the proxies.")
+            wrong.append("is none and something else. Write none alone, or list the proxies.")
         for proxy in proxies:
-            if proxy != "none":
-                read_network(proxy)
+            try:
+                if proxy != "none":
+                    read_network(proxy)
+            except ValueError as refused:
+                wrong.append(str(refused))
+        _refuse(wrong)
         return proxies
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _are_hosts(cls, hosts: tuple[str, ...]) -> tuple[str, ...]:
+        spelt, wrong = list[str](), list[str]()
+        for host in hosts:
+            try:
+                spelt.append(host if host == "*" else read_host(host))
+            except ValueError as refused:
+                wrong.append(str(refused))
+        _refuse(wrong)
+        return tuple(spelt)
 
     @field_validator("cors_origins")
     @classmethod
     def _are_origins(cls, origins: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        wrong = []
         if "*" in origins and _in_production(info):
-            raise ValueError("is *. In production list the origins, such as https://app.example.com.")
-        for origin in origins:
-            if origin != "*" and origin_of(origin) is None:
-                raise ValueError(
-                    f"has {origin[:60]!r}. An origin is https://app.example.com, without a path."
-                )
+            wrong.append("is *. In production list the origins, such as https://app.example.com.")
+        wrong += [
+            f"has {origin[:60]!r}. An origin is https://app.example.com, without a path."
+            for origin in origins
+            if origin != "*" and origin_of(origin) is None
+        ]
+        _refuse(wrong)
         return tuple(origin_of(origin) or origin for origin in origins)
 
     @field_validator("security_contact")
     @classmethod
     def _are_contacts(cls, contacts: tuple[str, ...]) -> tuple[str, ...]:
-        for contact in contacts:
-            if not _CONTACT.fullmatch(contact):
-                raise ValueError(
-                    f"has {contact[:60]!r}. Write an address as mailto:security@example.com, a page as "
-                    "https://example.com/security, a telephone as tel:+1-201-555-0123."
-                )
+        _refuse(
+            f"has {contact[:60]!r}. Write an address as mailto:security@example.com, a page as "
+            "https://example.com/security, a telephone as tel:+1-201-555-0123."
+            for contact in contacts
+            if not _CONTACT.fullmatch(contact)
+        )
         return contacts
 
     @field_validator("security_policy")
     @classmethod
     def _is_a_page(cls, value: str, info: ValidationInfo) -> str:
+        wrong = []
         if value and not _PAGE.fullmatch(value):
-            raise ValueError("is not the address of a page. Write it like https://example.com/security.")
+            wrong.append("is not the address of a page. Write it like https://example.com/security.")
         if value and not info.data.get("security_contact", True):
-            raise ValueError("says nothing without SECURITY_CONTACT. Set that as well, or remove it.")
+            wrong.append("says nothing without SECURITY_CONTACT. Set that as well, or remove it.")
+        _refuse(wrong)
         return value
 
     @field_validator("auth_trust_local")
@@ -548,14 +633,15 @@ class KernelSettings(BaseSettings):
     @field_validator("auth_introspection_clients")
     @classmethod
     def _are_clients(cls, value: SecretStr) -> SecretStr:
-        names = []
+        names, wrong = [], []
         for pair in filter(None, (part.strip() for part in value.get_secret_value().split(","))):
             name, _, secret = pair.partition(":")
             if not name or len(secret) < 32:
-                raise ValueError("is not right. Write name:secret, each secret with 32 characters or more.")
+                wrong.append("is not right. Write name:secret, each secret with 32 characters or more.")
             names.append(name)
         if len(set(names)) < len(names):
-            raise ValueError("names a client twice. Give each its own name.")
+            wrong.append("names a client twice. Give each its own name.")
+        _refuse(wrong)
         return value
 
     @field_validator("oidc_issuer")
@@ -584,9 +670,28 @@ class KernelSettings(BaseSettings):
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
-        if wrong := [*self._disagreements_of_providers(), *self._disagreements_of_mail()]:
-            raise ValueError("\n".join(wrong))
+        _refuse(self.disagreements())
         return self
+
+    @model_validator(mode="wrap")  # around the one above, since it stands below
+    @classmethod
+    def _all_at_once(cls, given: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:  # noqa: ANN401 (as typed there)
+        """One run tells all that is wrong: what is by itself, and what disagrees with another setting."""
+        if unreadable_of(given):
+            raise everything_wrong(cls, defaults_of(cls), given, None)
+        try:
+            return handler(given)
+        except ValidationError as found:
+            raise everything_wrong(cls, defaults_of(cls), given, found) from None
+
+    def disagreements(self) -> Iterator[str]:
+        """What of the settings contradicts itself: sentences that begin with a setting's name, with remedies.
+
+        A service yields its own behind those of `super()`: a `model_validator` of its own would be asked in a
+        second run only.
+        """
+        yield from self._disagreements_of_providers()
+        yield from self._disagreements_of_mail()
 
     def _disagreements_of_providers(self) -> Iterator[str]:
         names, issuers = set[str](), {self.public_url}
@@ -619,19 +724,30 @@ class KernelSettings(BaseSettings):
                 "MAILER is console, which is for development: nobody could be invited or reset a password. "
                 "Set MAILER=smtp, SMTP_HOST and MAIL_FROM."
             )
-        if self.mailer == "smtp":
+        if self.mailer == "smtp" or production:  # there is no other mailer there
             for name in ("smtp_host", "mail_from"):
-                if not getattr(self, name):
+                if self.mailer == "smtp" and not getattr(self, name):
                     yield f"{name.upper()} is missing, and MAILER=smtp needs it. Set it."
             if self.mail_from:
                 try:
                     sender_address(self.mail_from)
                 except ValueError as refused:
                     yield f"MAIL_FROM: {refused}"
-            if self.smtp_security == "none" and production and not is_loopback(self.smtp_host):
+            if (
+                self.smtp_security == "none"
+                and production
+                and self.smtp_host
+                and not is_loopback(self.smtp_host)
+            ):
                 yield "SMTP_SECURITY is none. In production that is for a mail server on this machine only."
             if bool(self.smtp_username) != bool(self.smtp_password.get_secret_value()):
                 yield "SMTP_USERNAME and SMTP_PASSWORD belong together: set both, or neither."
+
+
+def _refuse(wrong: Iterable[str]) -> None:
+    """Raises ValueError with all of it, a line each, where there is something."""
+    if text := "\n".join(wrong):
+        raise ValueError(text)
 
 
 def _check_strength(secret: SecretStr) -> None:
@@ -682,10 +798,7 @@ def load_settings[S: KernelSettings](kind: type[S]) -> S:
 
     A misspelt name that harms nobody is told on standard error.
     """
-    try:
-        settings, lines = read_settings(kind)
-    except UnicodeDecodeError:
-        settings, lines = None, [".env is not UTF-8 text. Save it as UTF-8."]
+    settings, lines = read_settings(kind)
     if settings is None:
         sys.stderr.write("\n  ".join(["The settings are not right:", *lines]) + "\n")
         raise SystemExit(2)
@@ -695,17 +808,32 @@ def load_settings[S: KernelSettings](kind: type[S]) -> S:
 
 
 def read_settings[S: KernelSettings](kind: type[S]) -> tuple[S | None, list[str]]:
-    """The settings and what is odd about them, or `None` and everything that is wrong with them.
-
-    Raises UnicodeDecodeError for a file `.env` that is no UTF-8.
-    """
+    """The settings and what is odd about them, or `None` and everything that is wrong with them."""
+    file = kind.model_config.get("env_file")
+    unread = [*read_dotenv(Path(file))[1]] if isinstance(file, (str, Path)) else []
     odd = [*misspellings(kind)]
+    # What a slip has made development is judged as what it was to be.
+    meant = [slip for slip in odd if slip.is_to_be_production]
+    unread += map(str, meant)
+    odd = [slip for slip in odd if slip not in meant]
     try:
-        settings = kind()
+        given: dict[str, Any] = {"environment": "production"} if meant else {}
+        if unread:
+            given["_env_file"] = _readable(file)
+        settings = kind(**given)
     except ValidationError as invalid:
-        return None, [*problems(invalid, kind.model_fields), *map(str, odd)]
+        return None, [*unread, *problems(invalid, kind.model_fields), *map(str, odd)]
+    except SettingsError as unreadable:  # of a service's own settings: the kernel's read themselves
+        return None, [*unread, f"{unreadable}.", *map(str, odd)]
     grave = [slip for slip in odd if slip.is_grave(production=settings.environment == "production")]
-    return (None, [*map(str, grave)]) if grave else (settings, [*map(str, odd)])
+    if unread or grave:
+        return None, [*unread, *map(str, odd if unread else grave)]
+    return settings, [*map(str, odd)]
+
+
+def _readable(file: object) -> object:
+    """The file, or `None` where the library would end at it."""
+    return file if os.access(str(file), os.R_OK) else None
 
 
 @cache

@@ -6,9 +6,13 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic import SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 
+from entrypoints.kernel.every_problem import UnreadableValueError
+from entrypoints.kernel.settings_files import FromFile, without_values
+
 HEADER = """\
 # Every setting, with its default. Copy this file to .env and change what differs; the environment wins
-# over .env. Written by `python -m entrypoints.cli settings`, and a test keeps it current.
+# over .env. NAME_FILE=/run/secrets/name reads the value of NAME from that file, for each of them.
+# Written by `python -m entrypoints.cli settings`, and a test keeps it current.
 """
 
 # Lines that stay as they are: so what upstream adds above them merges with what a service adds below.
@@ -25,14 +29,18 @@ def problems(invalid: ValidationError, fields: Mapping[str, FieldInfo]) -> list[
         if not error["loc"]:  # several settings together: the message names them
             found += str(error["ctx"]["error"]).splitlines()
             continue
-        name = str(error["loc"][0])
+        name, value = str(error["loc"][0]), error["input"]
         if error["type"] == "value_error":
-            problem = str(error["ctx"]["error"])
+            wrong = error["ctx"]["error"]
+            if isinstance(wrong, UnreadableValueError):
+                found.append(str(wrong))
+                continue
+            told = without_values(str(wrong), {name: value}).splitlines()
         elif error["type"] == "missing":
-            problem = f"is missing. {_MISSING.get(name, 'Set it.')}"
+            told = [f"is missing. {_MISSING.get(name, 'Set it.')}"]
         else:
-            problem = f"{_as_given(error['input'], fields[name])}. It takes {_expected(fields[name])}."
-        found.append(f"{name.upper()} {problem}")
+            told = [f"{_as_given(value, fields[name])}. It takes {_expected(fields[name])}."]
+        found += (f"{name.upper()} {problem}" for problem in dict.fromkeys(told))
     return found
 
 
@@ -57,7 +65,8 @@ _MISSING = {
 
 
 def _as_given(value: object, field: FieldInfo) -> str:
-    return "is not right" if _is_secret(field) else f"is {str(value)[:60]!r}"
+    secret = _is_secret(field) or isinstance(value, FromFile)
+    return "is not right" if secret else f"is {str(value)[:60]!r}"
 
 
 def _expected(field: FieldInfo) -> str:

@@ -176,7 +176,7 @@ async def test_a_login_that_everybody_knows_is_not_for_production(
     cli: Run, empty_database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     production = {"ENVIRONMENT": "production", "AUTH_SECRET": secrets.token_urlsafe(32)}
-    production["TRUSTED_PROXIES"] = "none"
+    production |= {"PUBLIC_URL": "https://api.example.com", "TRUSTED_PROXIES": "none"}
     mail = {"MAILER": "smtp", "SMTP_HOST": "mail.example.com", "MAIL_FROM": "shop@example.com"}
     for name, value in (production | mail).items():
         monkeypatch.setenv(name, value)

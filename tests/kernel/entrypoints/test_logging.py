@@ -16,6 +16,7 @@ from entrypoints.settings import Settings
 
 PRODUCTION = {
     "auth_secret": "Wm9vbGVuIHJpdmVycyBydW4gZGVlcCBhdCBuaWdodA",
+    "public_url": "https://api.example.com",
     "trusted_proxies": "none",
     "mailer": "smtp",
     "smtp_host": "localhost",

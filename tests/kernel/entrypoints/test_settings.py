@@ -363,6 +363,7 @@ CHOICES = {
     "OIDC_PRESET": " or ".join(get_args(Preset)),
     "MAILER": "console or smtp",
     "SMTP_SECURITY": "starttls or tls or none",
+    "DOCS": "auto or public or off",
     "LOG_LEVEL": "debug or info or warning or error",
     "LOG_FORMAT": "auto or console or json",
 }
@@ -387,7 +388,8 @@ def test_a_word_that_is_no_choice_is_refused_with_the_choices(
 
 def test_every_number_and_every_choice_is_in_the_tables_above() -> None:
     free = {
-        *("DATABASE_URL", "HOST", "PUBLIC_URL", "TRUSTED_PROXIES", "CORS_ORIGINS", "APP_URL"),
+        *("DATABASE_URL", "SECRETS_DIR", "HOST", "PUBLIC_URL", "TRUSTED_PROXIES", "ALLOWED_HOSTS"),
+        *("CORS_ORIGINS", "APP_URL"),
         *("SECURITY_CONTACT", "SECURITY_POLICY"),
         *("AUTH_SECRET", "AUTH_SECOND_SECRET", "AUTH_AUDIENCE", "AUTH_INTROSPECTION_CLIENTS"),
         *("OIDC_ISSUER", "OIDC_AUDIENCE", "OIDC_ROLES", "OIDC_ROLE_CLAIM", "OIDC_SCOPE_CLAIM"),
@@ -431,6 +433,7 @@ NO_MARKER = (
     "OIDC_TOKEN_MARKER names nothing that an access token has and an ID token has not. Write it like "
     '{"require": ["client_id"]}, or leave only at+jwt among the token types.'
 )
+HOST = "Write a host without scheme, port and path, as api.example.com, 10.0.0.7 or *.example.com."
 GIVEN_TWICE = "is given twice, or is PUBLIC_URL. Each issuer has one description."
 
 REFUSED: dict[str, tuple[dict[str, str], str]] = {
@@ -744,6 +747,26 @@ REFUSED: dict[str, tuple[dict[str, str], str]] = {
         {"SECURITY_POLICY": "https://example.com/security"},
         "SECURITY_POLICY says nothing without SECURITY_CONTACT. Set that as well, or remove it.",
     ),
+    "production that does not say where it is": (
+        PRODUCTION | {"PUBLIC_URL": ""},
+        (
+            "PUBLIC_URL is missing, and production needs to be told: tokens name it as their issuer. Set it "
+            "to where clients reach the service, such as https://api.example.com."
+        ),
+    ),
+    "a host with a scheme": (
+        {"ALLOWED_HOSTS": "https://api.example.com"},
+        f"ALLOWED_HOSTS has 'https://api.example.com'. {HOST}",
+    ),
+    "a host with a port": (
+        {"ALLOWED_HOSTS": "api.example.com:8443"},
+        f"ALLOWED_HOSTS has 'api.example.com:8443'. {HOST}",
+    ),
+    "a star within a name": (
+        {"ALLOWED_HOSTS": "api.*.example.com"},
+        f"ALLOWED_HOSTS has 'api.*.example.com'. {HOST}",
+    ),
+    "hosts below an address": ({"ALLOWED_HOSTS": "*.0.0.1"}, f"ALLOWED_HOSTS has '*.0.0.1'. {HOST}"),
     "production without https": (
         PRODUCTION | {"PUBLIC_URL": "http://api.example.com"},
         "PUBLIC_URL is not https. In production write https://…; only localhost may do without.",
@@ -794,7 +817,7 @@ def test_everything_that_is_wrong_is_said_at_once(
     named = [complaint.split()[0] for complaint in complaints(capsys)]
     assert named == [
         *("DATABASE_URL", "PORT", "PUBLIC_URL", "TRUSTED_PROXIES", "CORS_ORIGINS", "AUTH_SECRET"),
-        "LOG_LEVEL",
+        *("LOG_LEVEL", "MAILER"),
     ]
 
 
@@ -874,7 +897,9 @@ def test_production_does_not_start_on_a_name_that_is_misspelt(
         monkeypatch.setenv(name, "production")
     said = complaints(capsys)
     remedy = f"Rename it, or set {meant} as well if it is another program's."
-    assert said[-1] == f"{name} is no setting. Did you mean {meant}? {remedy}"
+    assert (
+        said[0 if meant == "ENVIRONMENT" else -1] == f"{name} is no setting. Did you mean {meant}? {remedy}"
+    )
     assert "s3cret" not in str(said)
 
 
@@ -936,6 +961,7 @@ def test_a_file_that_is_no_text_is_said_to_be_none(
 ) -> None:
     (tmp_path / ".env").write_bytes(b"HOST=\xff\xfe\n")
     monkeypatch.setitem(Settings.model_config, "env_file", tmp_path / ".env")
+    with_environment(monkeypatch)
     assert complaints(capsys) == [".env is not UTF-8 text. Save it as UTF-8."]
 
 

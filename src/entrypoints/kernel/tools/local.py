@@ -183,7 +183,8 @@ async def _welcome(settings: KernelSettings) -> None:
         await asyncio.sleep(0.1)
     service = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     _say(f"Serving on {service}")
-    _say(f"  documentation  {service}{V1}/docs")
+    if settings.docs_served:
+        _say(f"  documentation  {service}{V1}/docs")
     if settings.environment == "development":
         _say(f"  log in         curl {service}{V1}/auth/login -H 'content-type: application/json' \\")
         _say(f"                   -d '{DEMO_LOGIN}'")

@@ -39,7 +39,7 @@ _INTRODUCTION = """\
 **Refusals.** Every answer from 400 on is a problem ([RFC 9457](https://www.rfc-editor.org/rfc/rfc9457)) in
 `application/problem+json`. Decide by its `type`, which is the address of a page about it; [here]({pages}) are
 all. There may be new ones at any time: treat a `type` that you do not know like its status. Quote `trace_id`
-when you report one. Beside what an operation names, any request can end in 405, 408, 413, 414 or 431.
+when you report one. Beside what an operation names, any request can end in 405, 408, 413, 414, 421 or 431.
 
 **Lists** come in pages. Ask for the next one with `cursor`, the `next` of the page before, and with the same
 filters and sort; or follow `Link: <…>; rel="next"`. A cursor is opaque.
@@ -70,7 +70,10 @@ def openapi_document(version: str, routes: Iterable[BaseRoute], settings: Kernel
         version=SERVICE_VERSION,
         summary=SERVICE_DESCRIPTION,
         description=_INTRODUCTION.format(version=version, pages=settings.public_url + PAGES),
-        contact={"name": SERVICE_NAME.title(), "url": f"{settings.public_url}/{version}/docs"},
+        contact={
+            "name": SERVICE_NAME.title(),
+            **({"url": f"{settings.public_url}/{version}/docs"} if settings.docs_served else {}),
+        },
         license_info={"name": SERVICE_LICENSE, "identifier": SERVICE_LICENSE},
         servers=[{"url": settings.public_url}],
         tags=_tags(documented),

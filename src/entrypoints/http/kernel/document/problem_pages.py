@@ -14,6 +14,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
 from entrypoints.http.kernel.document.documentation import PUBLIC
+from entrypoints.http.kernel.routing.dependencies import settings_of
 from entrypoints.http.kernel.routing.problems import MEDIA_TYPE, PAGES, Kind, PathNotFound, kinds
 
 router = APIRouter(include_in_schema=False)
@@ -45,6 +46,8 @@ _REMEDIES: Mapping[int, str] = MappingProxyType(
         413: "Send less at once.",
         414: "Ask for less in the query.",
         415: "Send JSON, and `Content-Type: application/json`.",
+        421: "Send it to the address that the service is published under. A proxy on the way has to pass "
+        "`Host` on.",
         422: "Correct what `errors` points to, or what the detail names, and send it again.",
         428: "Read the thing, and send its `ETag` as `If-Match`.",
         429: "Wait for the seconds that `Retry-After` names.",
@@ -80,7 +83,7 @@ async def get_problem(code: str, request: Request) -> HTMLResponse:
     if kind is None:
         raise PathNotFound
     phrase = HTTPStatus(kind.status).phrase
-    operations = "".join(_operations(kind, request.app.openapi()))
+    operations = "".join(_operations(kind, request.app.openapi(), linked=settings_of(request).docs_served))
     # The title stands above, where code in it is code.
     said = {"type": kind.type, "title": "…", "status": kind.status, "detail": "…", "trace_id": "…"}
     example = msgspec.json.format(msgspec.json.encode(said)).decode()
@@ -94,15 +97,16 @@ async def get_problem(code: str, request: Request) -> HTMLResponse:
     )
 
 
-def _operations(kind: Kind, document: Mapping[str, Any]) -> Iterator[str]:
+def _operations(kind: Kind, document: Mapping[str, Any], *, linked: bool) -> Iterator[str]:
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
             refusal = operation["responses"].get(str(kind.status), {}).get("content", {}).get(MEDIA_TYPE, {})
             if kind.code in refusal.get("examples", ()):
                 version = path.split("/")[1]
                 place = f"../{version}/docs#/{operation['tags'][0]}/{operation['operationId']}"
+                name = escape(operation["summary"])
                 yield (
-                    f'<li><a href="{place}">{escape(operation["summary"])}</a> '
+                    f"<li>{f'<a href="{place}">{name}</a>' if linked else name} "
                     f"<code>{method.upper()} {escape(path)}</code>"
                 )
 

@@ -43,7 +43,7 @@ async def get_protected_resource(request: Request) -> Answer:
             "authorization_servers": token_issuers(settings),
             "bearer_methods_supported": ["header"],
             "resource_name": SERVICE_NAME.title(),
-            "resource_documentation": f"{settings.public_url}{V1}/docs",
+            **({"resource_documentation": f"{settings.public_url}{V1}/docs"} if settings.docs_served else {}),
         }
     )
 
@@ -66,7 +66,7 @@ async def get_authorization_server(request: Request) -> Answer:
         "response_types_supported": [],  # nobody is sent here to log in: there is no authorization endpoint
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": ["ES256"],  # required, though no ID tokens are issued
-        "service_documentation": f"{url}{V1}/docs",
+        **({"service_documentation": f"{url}{V1}/docs"} if settings.docs_served else {}),
     }
     if settings.introspection_clients:
         document["introspection_endpoint"] = f"{url}{V1}/auth/introspect"

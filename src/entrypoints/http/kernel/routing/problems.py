@@ -14,6 +14,7 @@ What can be wrong with a request before a use case sees it:
     ├── PreflightRefused       for browsers (cors.py)
     ├── PathNotFound
     ├── MethodNotAllowed
+    ├── MisdirectedRequest     for hosts (hosts.py)
     ├── ContentTooLarge
     ├── UnsupportedMediaType
     ├── InvalidRequest         with every error in it
@@ -128,6 +129,10 @@ class MethodNotAllowed(RequestError):
     """This method is not allowed here; `Allow` lists those that are."""
 
 
+class MisdirectedRequest(RequestError):
+    """The service does not answer for this host."""
+
+
 class ContentTooLarge(RequestError):
     """The body is too large."""
 
@@ -209,6 +214,7 @@ STATUS: Mapping[type[Exception], int] = MappingProxyType(
         ContentTooLarge: 413,
         UriTooLong: 414,
         UnsupportedMediaType: 415,
+        MisdirectedRequest: 421,
         Invalid: 422,
         InvalidRequest: 422,
         PreconditionRequired: 428,

@@ -21,6 +21,7 @@ from entrypoints.http.kernel.routing.handlers import HANDLERS
 from entrypoints.http.kernel.routing.routes import Index, Route, Router
 from entrypoints.http.kernel.server import health
 from entrypoints.http.kernel.server.edge import Edge
+from entrypoints.http.kernel.server.hosts import Hosts
 from entrypoints.http.kernel.server.proxies import Proxies
 from entrypoints.kernel.container import KernelContainer, close
 from entrypoints.kernel.settings import SERVICE_NAME, SERVICE_VERSION
@@ -60,7 +61,8 @@ class Service(FastAPI):
         self._request_seconds = settings.request_seconds
         self._proxies = Proxies(settings.proxy_networks) if settings.proxy_networks else None
         provide(self, container)
-        self.router.routes.extend(_routes(self.versions))
+        self._hosts = Hosts(settings.hosts) if settings.hosts is not None else None
+        self.router.routes.extend(_routes(self.versions, documented=settings.docs_served))
         if settings.security_contact:
             self.router.routes.extend(security_txt.router.routes)
         self._documents: dict[str, dict[str, Any]] = {}
@@ -76,6 +78,7 @@ class Service(FastAPI):
         return Edge(
             app,
             proxies=self._proxies,
+            hosts=self._hosts,
             origins=self._origins,
             seconds=self._request_seconds,
         )
@@ -88,13 +91,14 @@ class Service(FastAPI):
         return self._documents[version]
 
 
-def _routes(versions: Versions) -> Iterator[BaseRoute]:
+def _routes(versions: Versions, *, documented: bool) -> Iterator[BaseRoute]:
     yield from versioned_routes(versions)
     yield from health.router.routes
-    yield from docs.router.routes
-    yield from problem_pages.router.routes
-    for version in versions:
-        yield from docs.pages(f"/{version}").routes
+    yield from problem_pages.router.routes  # also where nothing else is documented: problems link there
+    if documented:
+        yield from docs.router.routes
+        for version in versions:
+            yield from docs.pages(f"/{version}").routes
     yield from well_known.router.routes
     yield from oauth.router.routes
 

@@ -33,6 +33,7 @@ from entrypoints.http.kernel.routing.problems import (
     problem_of_status,
 )
 from entrypoints.http.kernel.server.cors import Cors
+from entrypoints.http.kernel.server.hosts import Hosts
 from entrypoints.http.kernel.server.proxies import Proxies
 
 log = structlog.get_logger("http")
@@ -81,6 +82,7 @@ class Edge:
         app: ASGIApp,
         *,
         proxies: Proxies | None = None,
+        hosts: Hosts | None = None,
         origins: Sequence[str] = (),
         seconds: float = REQUEST_SECONDS,
     ) -> None:
@@ -91,6 +93,7 @@ class Edge:
         self.app = app
         self._seconds = seconds
         self._proxies = proxies
+        self._hosts = hosts
         self._within: ASGIApp = Cors(self._answer, origins) if origins else self._answer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -103,24 +106,27 @@ class Edge:
         method, known = scope["method"], scope
         if method == "HEAD":
             scope = {**scope, "method": "GET"}
+        scope, within = self._addressed(scope)
         exchange = _Exchange(scope, send, with_body=method != "HEAD", reads=method in _READS)
         known[ON_LEAVING] = exchange.leave
         loop = asyncio.get_running_loop()
         deadline = loop.call_at(known.get(ARRIVED, loop.time()) + self._seconds, exchange.expire)
         try:
-            await self._handle(scope, receive, exchange, begun=LEFT not in known)
+            await self._handle(within, scope, receive, exchange, begun=LEFT not in known)
         finally:
             deadline.cancel()
             del known[ON_LEAVING]  # which refers to the scope: no work for the garbage collector
             milliseconds = (perf_counter() - started) * 1000
             _log(scope, exchange, method=method, duration_ms=round(milliseconds, 2))
 
-    async def _handle(self, scope: Scope, receive: Receive, exchange: "_Exchange", *, begun: bool) -> None:
+    async def _handle(
+        self, within: ASGIApp, scope: Scope, receive: Receive, exchange: "_Exchange", *, begun: bool
+    ) -> None:
         """Has the request answered, whatever goes wrong; one that is not `begun` needs none."""
         exchange.left = not begun
         try:
             if begun:
-                await self._within(scope, receive, exchange.send)
+                await within(scope, receive, exchange.send)
         except ClientDisconnect:
             exchange.left = True
         except CancelledError:
@@ -137,6 +143,12 @@ class Edge:
                 raise  # half an answer is out: the server cuts the connection, and the client knows
             if not exchange.status:
                 await self._within({**scope, REFUSED: InternalError()}, receive, exchange.send)
+
+    def _addressed(self, scope: Scope) -> tuple[Scope, ASGIApp]:
+        """What answers the request: what is for another host has nothing that scripts may read."""
+        if self._hosts is None or REFUSED in scope or (refused := self._hosts.refusal(scope)) is None:
+            return scope, self._within
+        return {**scope, REFUSED: refused}, self._answer
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         refused: RequestError | None = scope.get(REFUSED)

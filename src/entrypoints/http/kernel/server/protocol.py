@@ -6,6 +6,7 @@ most of that is the proxy's to refuse; nothing here relies on one.
 """
 
 import asyncio
+import re
 from asyncio import TimerHandle
 from typing import Any, override
 
@@ -35,6 +36,8 @@ REQUEST_SECONDS = 30.0
 # Requests behind the one that is being answered for which a connection is still read. While it is not, nobody
 # learns that its client has left.
 PIPELINED_MOST = 32
+
+_WHOLE_ADDRESS = re.compile(rb"https?://([^/?#]*)", re.IGNORECASE)
 
 _LINE_END = len(": \r\n")
 
@@ -134,6 +137,9 @@ class Protocol(HttpToolsProtocol):
         hosts = [name for name, _ in headers].count(b"host")
         if hosts != 1 and (hosts or self.parser.get_http_version() != "1.0"):
             self._wrong = MalformedRequest("It must have one Host (RFC 9112 §3.2).")
+        if hosts and (target := _WHOLE_ADDRESS.match(self.url)):
+            # It says for whom the request is, and `Host` does not (RFC 9112 §3.2.2).
+            headers[:] = [(name, target[1] if name == b"host" else value) for name, value in headers]
         upgrade = self.parser.should_upgrade()
         if upgrade and any(name in {b"content-length", b"transfer-encoding"} for name, _ in headers):
             # The parser takes the body for the other protocol, and what comes of it later for a request.
