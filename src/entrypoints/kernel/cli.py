@@ -111,6 +111,19 @@ def migration(
         print("Nothing differs: there is nothing to migrate.")
 
 
+@app.command()
+def pooler(
+    *, apply: Annotated[bool, typer.Option("--apply", help="Run it, over DATABASE_DIRECT_URL.")] = False
+) -> None:
+    """Print the SQL by which the service's user has its timeouts behind a pooler in transaction mode."""
+    container = _container()
+    found = container.pooler()
+    for statement in _finish(container, found.apply_role_settings if apply else found.role_settings):
+        print(statement)
+    if apply:
+        print("Done. It counts for new sessions: have the pooler connect anew (PgBouncer: RECONNECT).")
+
+
 @app.command("seed")
 def seed_() -> None:
     """Store a demo user, a workspace and the service's own demo data, once."""

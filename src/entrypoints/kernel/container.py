@@ -19,6 +19,7 @@ from adapters.mail.smtp import SmtpMailer
 from adapters.passwords.argon2 import Argon2Passwords
 from adapters.postgres.kernel.audit import PostgresAudit
 from adapters.postgres.kernel.connection.database import Database
+from adapters.postgres.kernel.connection.pooling import Pooler
 from adapters.postgres.kernel.connection.transactions import PostgresTransactions
 from adapters.postgres.kernel.discovery import queries_of, repositories_of
 from adapters.postgres.kernel.expiry import PostgresExpiry
@@ -244,16 +245,24 @@ class KernelContainer(containers.DeclarativeContainer):
 
     # ── PostgreSQL ───────────────────────────────────────────────────────────────────────────────
     _url = settings.provided.database_url.get_secret_value.call()
+    _direct_url = settings.provided.direct_url.get_secret_value.call()
+    _limits: ClassVar = {
+        "connect_seconds": settings.provided.database_connect_seconds,
+        "statement_seconds": settings.provided.database_statement_seconds,
+        "lock_seconds": settings.provided.database_lock_seconds,
+        "application_name": SERVICE_NAME,
+    }
+    _pool: ClassVar = {
+        "pool_size": settings.provided.database_pool_size,
+        "wait_seconds": settings.provided.database_wait_seconds,
+        **_limits,
+    }
     database = providers.Singleton(
-        Database,
-        _url,
-        pool_size=settings.provided.database_pool_size,
-        wait_seconds=settings.provided.database_wait_seconds,
-        connect_seconds=settings.provided.database_connect_seconds,
-        statement_seconds=settings.provided.database_statement_seconds,
-        lock_seconds=settings.provided.database_lock_seconds,
-        application_name=SERVICE_NAME,
+        Database, _url, direct_url=_direct_url, pooled=settings.provided.through_pooler, **_pool
     )
+    direct_database = providers.Singleton(Database, _direct_url, **_pool)
+    """The same past a pooler, for work without a request."""
+    pooler = providers.Singleton(Pooler, _url, _direct_url, **_limits)
     _answers_kept = providers.Singleton(timedelta, hours=settings.provided.idempotency_hours)
     begin: providers.Provider[Begin[Any]] = providers.Singleton(
         PostgresTransactions,
@@ -277,7 +286,9 @@ class KernelContainer(containers.DeclarativeContainer):
     )
     audit: providers.Provider[Audit] = providers.Singleton(PostgresAudit, database, clock, security_log)
     failures = providers.Singleton(Failures, audit, pseudonyms)
-    migrations = providers.Singleton(Migrations, _url)
+    migrations = providers.Singleton(
+        Migrations, _direct_url, through_pooler=settings.provided.direct_through_pooler
+    )
 
     export: providers.Provider[Export[Any]] = providers.Singleton(Export, queries, clock, export_parts)
 

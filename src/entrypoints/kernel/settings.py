@@ -29,6 +29,7 @@ from pydantic_settings import (
     SettingsError,
 )
 
+from adapters.postgres.kernel.connection.address import read_address
 from application.kernel.ports.mail import sender_address
 from entrypoints.kernel.every_problem import everything_wrong, unreadable_of
 from entrypoints.kernel.hosts import host_without_port, read_host
@@ -118,7 +119,16 @@ class KernelSettings(BaseSettings):
     as /run/secrets. The environment and `.env` win over it. Default: none."""
 
     database_url: SecretStr
-    """The database, as postgresql://user:password@host:5432/name. Required, but `make run` brings its own."""
+    """The database, as postgresql://user:password@host:5432/name. Required, but `make run` brings its own.
+    Several hosts are tried in order: postgresql://…@h1:5432,h2:5432/name?target_session_attrs=read-write."""
+
+    database_direct_url: SecretStr = SecretStr("")
+    """The same database past a pooler: for migrations, and for the worker with its LISTEN.
+    Default: DATABASE_URL."""
+
+    database_pooler: Literal["none", "transaction"] = "none"
+    """Whether DATABASE_URL leads through a pooler in transaction mode, such as PgBouncer 1.21 or newer. Then
+    `python -m entrypoints.cli pooler` prints the timeouts that the database's user needs."""
 
     database_pool_size: Annotated[int, Field(ge=1, le=1000)] = 10
     """Most connections to the database, in each process."""
@@ -127,7 +137,7 @@ class KernelSettings(BaseSettings):
     """Longest wait for a free connection; then the answer is 503."""
 
     database_connect_seconds: Seconds = 2.0
-    """Longest wait for a new connection to be made."""
+    """Longest wait for a new connection to be made, all hosts together."""
 
     database_statement_seconds: Seconds = 10.0
     """Longest run of one SQL statement; then the answer is 504. A database that has not said so two seconds
@@ -435,6 +445,22 @@ class KernelSettings(BaseSettings):
         return self.passwords_enabled or any(provider.client_id for provider in self.providers)
 
     @property
+    def through_pooler(self) -> bool:
+        """Whether DATABASE_URL leads through a pooler in transaction mode: DATABASE_POOLER or it says so."""
+        pooled = self.database_pooler == "transaction"
+        return pooled or read_address(self.database_url.get_secret_value()).pooled
+
+    @property
+    def direct_url(self) -> SecretStr:
+        """Where the database is asked past a pooler, if there is one."""
+        return self.database_direct_url if self.database_direct_url.get_secret_value() else self.database_url
+
+    @property
+    def direct_through_pooler(self) -> bool:
+        """Whether the address past the pooler is missing."""
+        return self.through_pooler and not self.database_direct_url.get_secret_value()
+
+    @property
     def browser_origins(self) -> frozenset[str]:
         """The origins whose pages may act for a user who is logged in by cookie, and be returned to."""
         own = (split_address(url) for url in (self.public_url, self.app_url) if url)
@@ -459,22 +485,27 @@ class KernelSettings(BaseSettings):
     def _in_lower_case(cls, value: object) -> object:
         return value.lower() if isinstance(value, str) else value
 
-    @field_validator("database_url")
+    @field_validator("database_url", "database_direct_url")
     @classmethod
-    def _one_spelling(cls, value: SecretStr) -> SecretStr:
-        scheme, separator, rest = value.get_secret_value().strip().partition("://")
-        if not separator or scheme not in {"postgresql", "postgres", "postgresql+asyncpg"}:
-            raise ValueError(
-                "does not name a PostgreSQL. Write it as postgresql://user:password@localhost:5432/name."
-            )
-        try:
-            urlsplit(f"postgresql://{rest}").port  # noqa: B018 (raises where it is no port)
-        except ValueError:
-            raise ValueError(
-                "cannot be read. Write it as postgresql://user:password@localhost:5432/name; "
-                "in a password write / ? # [ ] @ : as %2F %3F %23 %5B %5D %40 %3A."
-            ) from None
-        return SecretStr(f"postgresql://{rest}")
+    def _one_spelling(cls, value: SecretStr, info: ValidationInfo) -> SecretStr:
+        url = value.get_secret_value().strip()
+        if not url and info.field_name == "database_direct_url":
+            return value
+        if read_address(url).pooled and info.field_name == "database_direct_url":
+            raise ValueError("leads through a pooler, as it says itself. Name the database's own address.")
+        return SecretStr(f"postgresql://{url.partition('://')[2]}")
+
+    @field_validator("database_pooler")
+    @classmethod
+    def _has_no_options(cls, value: str, info: ValidationInfo) -> str:
+        if url := info.data.get("database_url"):
+            address = read_address(url.get_secret_value())
+            if (value == "transaction" or address.pooled) and address.sets_options:
+                raise ValueError(
+                    "is transaction, and DATABASE_URL has options that a pooler refuses. "
+                    "Remove them, and set them by ALTER ROLE … SET."
+                )
+        return value
 
     @field_validator("public_url")
     @classmethod

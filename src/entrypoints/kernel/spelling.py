@@ -24,6 +24,8 @@ logging.getLogger("dotenv").setLevel(logging.ERROR)
 _SIMILAR = 0.85
 _SIMILAR_IF_SHORT = 0.9
 _SHORT = 8
+# What platforms and other programs set beside DATABASE_URL, and what is no slip of DATABASE_POOLER.
+_NOT_OURS = {"DATABASE_PORT"}
 
 
 class LiteralDotEnv(DotEnvSettingsSource):
@@ -169,6 +171,8 @@ class _Names:
 
 
 def _nearest(name: str, known: Collection[str]) -> str | None:
+    if name in _NOT_OURS:
+        return None
     found = max(((_likeness(name, each), each) for each in known), default=(0.0, ""))
     return found[1] if found[0] else None
 

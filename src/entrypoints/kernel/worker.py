@@ -7,6 +7,7 @@ number may run side by side. At SIGTERM or SIGINT it ends what it is at.
 import asyncio
 import random
 import signal
+import sys
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -36,6 +37,10 @@ log = structlog.get_logger("worker")
 
 LONGEST_PAUSE_SECONDS = 30.0
 STOP_SECONDS = 5.0
+NO_DIRECT_URL = (
+    "DATABASE_DIRECT_URL is missing, and the worker needs it: DATABASE_URL leads through a pooler, which "
+    "delivers no notifications. Set it to the database's own address."
+)
 ROWS_AT_A_TIME = 1000  # deleted in some ten milliseconds, so that no lock is held for long
 
 _ORIGIN = Origin(Channel.WORKER)
@@ -208,6 +213,11 @@ async def _until(stop: asyncio.Event) -> None:
 
 async def run(container: KernelContainer, rows: Sequence[Row], periodic: Sequence[Periodic]) -> None:
     """Works until the process is told to stop; then what is at hand has a moment to finish."""
+    settings = container.settings()
+    if settings.direct_through_pooler:
+        sys.exit(NO_DIRECT_URL)
+    if settings.through_pooler:
+        container.database.override(container.direct_database)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)

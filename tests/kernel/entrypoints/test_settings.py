@@ -84,6 +84,26 @@ def test_an_address_of_a_postgresql_has_one_spelling(scheme: str, rest: str) -> 
     assert settings.database_url.get_secret_value() == f"postgresql://{rest}"
 
 
+@pytest.mark.parametrize(
+    ("variables", "pooled", "direct_pooled"),
+    [
+        ({}, False, False),
+        ({"database_pooler": "transaction"}, True, True),
+        ({"database_pooler": "transaction", "database_direct_url": "postgresql://direct/shop"}, True, False),
+        ({"database_direct_url": "postgresql://direct/shop"}, False, False),
+        ({"database_url": "postgresql://pooler/shop?pgbouncer=true"}, True, True),
+        ({"database_url": "postgresql://pooler/shop?options=endpoint%3Dx&pgbouncer=true"}, True, True),
+    ],
+)
+def test_a_pooler_is_named_by_a_setting_or_by_the_address(
+    variables: dict[str, str], pooled: bool, direct_pooled: bool
+) -> None:
+    settings = Settings(**{"database_url": DATABASE_URL, **variables})
+    assert (settings.through_pooler, settings.direct_through_pooler) == (pooled, direct_pooled)
+    direct = variables.get("database_direct_url") or settings.database_url.get_secret_value()
+    assert settings.direct_url.get_secret_value() == direct
+
+
 def test_the_public_address_follows_the_port_unless_it_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
     with_environment(monkeypatch, PORT="8080")
     assert load_settings(Settings).public_url == "http://localhost:8080"
@@ -355,6 +375,7 @@ NUMBERS = {
 }
 CHOICES = {
     "ENVIRONMENT": "development or production",
+    "DATABASE_POOLER": "none or transaction",
     "AUTH_PROVIDER": "local or oidc",
     "AUTH_COOKIE_SAME_SITE": "lax or strict or none",
     "AUTH_TRUST_LOCAL": "true or false",
@@ -388,7 +409,15 @@ def test_a_word_that_is_no_choice_is_refused_with_the_choices(
 
 def test_every_number_and_every_choice_is_in_the_tables_above() -> None:
     free = {
-        *("DATABASE_URL", "SECRETS_DIR", "HOST", "PUBLIC_URL", "TRUSTED_PROXIES", "ALLOWED_HOSTS"),
+        *(
+            "DATABASE_URL",
+            "DATABASE_DIRECT_URL",
+            "SECRETS_DIR",
+            "HOST",
+            "PUBLIC_URL",
+            "TRUSTED_PROXIES",
+            "ALLOWED_HOSTS",
+        ),
         *("CORS_ORIGINS", "APP_URL"),
         *("SECURITY_CONTACT", "SECURITY_POLICY"),
         *("AUTH_SECRET", "AUTH_SECOND_SECRET", "AUTH_AUDIENCE", "AUTH_INTROSPECTION_CLIENTS"),
@@ -435,6 +464,14 @@ NO_MARKER = (
 )
 HOST = "Write a host without scheme, port and path, as api.example.com, 10.0.0.7 or *.example.com."
 GIVEN_TWICE = "is given twice, or is PUBLIC_URL. Each issuer has one description."
+MISSPELT_PARAMETER = (
+    "DATABASE_URL has a parameter that is not known: sslmod. Did you mean sslmode? "
+    "What the server is to set for a session is written options=-c%20name%3Dvalue."
+)
+OPTIONS_AT_A_POOLER = (
+    "DATABASE_POOLER is transaction, and DATABASE_URL has options that a pooler refuses. "
+    "Remove them, and set them by ALTER ROLE … SET."
+)
 
 REFUSED: dict[str, tuple[dict[str, str], str]] = {
     "another database": (
@@ -448,6 +485,33 @@ REFUSED: dict[str, tuple[dict[str, str], str]] = {
     "a database's port that is none": (
         {"DATABASE_URL": "postgresql://ada:s3cret@db:port/shop"},
         UNREADABLE_URL,
+    ),
+    "a database's port out of range": (
+        {"DATABASE_URL": "postgresql://ada:s3cret@db:70000/shop"},
+        UNREADABLE_URL.replace("cannot be read", "has a port that is not from 1 to 65535"),
+    ),
+    "no name of a database": (
+        {"DATABASE_URL": "postgresql://ada:s3cret@db:5432"},
+        UNREADABLE_URL.replace("cannot be read", "names no database"),
+    ),
+    "a misspelt parameter of a database": (
+        {"DATABASE_URL": "postgresql://ada:s3cret@db/shop?sslmod=require"},
+        MISSPELT_PARAMETER,
+    ),
+    "a wrong direct address": (
+        {"DATABASE_DIRECT_URL": "postgresql://ada:s3cret@db"},
+        UNREADABLE_URL.replace("cannot be read", "names no database").replace("_URL", "_DIRECT_URL", 1),
+    ),
+    "a direct address that is none": (
+        {"DATABASE_DIRECT_URL": "postgresql://ada:s3cret@db/shop?pgbouncer=true"},
+        "DATABASE_DIRECT_URL leads through a pooler, as it says itself. Name the database's own address.",
+    ),
+    "options that a pooler refuses": (
+        {
+            "DATABASE_URL": "postgresql://ada:s3cret@db/shop?options=-c%20jit%3Doff",
+            "DATABASE_POOLER": "transaction",
+        },
+        OPTIONS_AT_A_POOLER,
     ),
     "a public address that is none": (
         {"PUBLIC_URL": "api.example.com"},

@@ -36,6 +36,12 @@ _CURRENT = Statement(select(literal_column("version_num")).select_from(table("al
 _TWO_LINES = "kernel and app"  # the comment on alembic_version, once a database has two lines
 
 
+PAST_POOLER: Final = (
+    "DATABASE_URL leads through a pooler, which a migration's lock and timeouts do not get through. Set "
+    "DATABASE_DIRECT_URL to the database's own address."
+)
+
+
 class MigrationError(WorldError):
     """The database's tables are not what the service needs."""
 
@@ -43,8 +49,14 @@ class MigrationError(WorldError):
 class Migrations:
     """The migrations of the database at `url`. Alembic runs them synchronously: not for a running service."""
 
-    def __init__(self, url: str, *, lines: Mapping[str, Path] | None = None) -> None:
-        """`lines` are the folders of the lines, by default those of this adapter."""
+    def __init__(
+        self, url: str, *, lines: Mapping[str, Path] | None = None, through_pooler: bool = False
+    ) -> None:
+        """`lines` are the folders of the lines, by default those of this adapter.
+
+        `through_pooler` says that `url` leads through a pooler, where no migration runs.
+        """
+        self._through_pooler = through_pooler
         self._lines = MappingProxyType(lines or {line: FOLDER / line for line in (KERNEL, APP)})
         self._config = Config()
         self._config.set_main_option("script_location", str(FOLDER))
@@ -171,7 +183,9 @@ class Migrations:
 
     @contextmanager
     def _running(self) -> Iterator[None]:
-        """Refuses two heads of one line, which Alembic would not know what to do with."""
+        """Refuses a pooler, and two heads of one line, which Alembic would not know what to do with."""
+        if self._through_pooler:
+            raise MigrationError(PAST_POOLER)
         for line, heads in self.heads().items():
             if len(heads) > 1:
                 raise MigrationError(

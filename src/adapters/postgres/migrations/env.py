@@ -3,19 +3,21 @@
 import asyncio
 from collections.abc import Iterator
 
-import asyncpg
 from alembic import context
 from alembic.operations.ops import DropTableOp, MigrateOperation, MigrationScript, ModifyTableOps
 from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
+from adapters.postgres.kernel.connection.connecting import Connector
+from adapters.postgres.kernel.connection.pooling import shares_sessions
 from adapters.postgres.kernel.discovery import import_tables
-from adapters.postgres.kernel.migrating import split_line
+from adapters.postgres.kernel.migrating import PAST_POOLER, MigrationError, split_line
 from adapters.postgres.kernel.tables.schema import metadata
 
 # Any number that is always the same: two services that start together migrate one after the other.
 LOCK = 7_001_993
+CONNECT_SECONDS = 10.0
 
 
 def migrate(connection: Connection) -> None:
@@ -94,8 +96,14 @@ def _in_order(operations: list[MigrateOperation]) -> Iterator[MigrateOperation]:
 
 async def run() -> None:
     url = context.config.attributes["url"]
+    if await shares_sessions(url):  # whatever the settings say of it
+        raise MigrationError(PAST_POOLER)
+    # What the service's role has for its sessions is not for one that builds an index.
+    unhurried = {"statement_timeout": "0", "idle_in_transaction_session_timeout": "0"}
     engine = create_async_engine(
-        "postgresql+asyncpg://", async_creator=lambda: asyncpg.connect(url), poolclass=NullPool
+        "postgresql+asyncpg://",
+        async_creator=Connector(url, seconds=CONNECT_SECONDS, settings=unhurried),
+        poolclass=NullPool,
     )
     async with engine.connect() as connection:
         await connection.run_sync(migrate)

@@ -12,6 +12,10 @@ class Unavailable(WorldError):
     """Something the service depends on is not available; try again soon."""
 
 
+class Misconfigured(Unavailable):
+    """Something the service depends on is set up in a way that it cannot work with; the message says how."""
+
+
 class TimedOut(WorldError):
     """Something the service depends on took too long."""
 

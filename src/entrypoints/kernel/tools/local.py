@@ -86,7 +86,7 @@ async def serve(kind: type[KernelSettings], *, reload: bool) -> None:
 def _settings(kind: type[KernelSettings]) -> KernelSettings:
     """The settings of the service, which need not name a database: then there is the embedded one."""
     local: type[KernelSettings] = create_model(
-        "LocalSettings", __base__=kind, database_url=(SecretStr, SecretStr("postgresql://embedded"))
+        "LocalSettings", __base__=kind, database_url=(SecretStr, SecretStr("postgresql://embedded/embedded"))
     )
     settings, lines = read_settings(local)
     if settings is None:

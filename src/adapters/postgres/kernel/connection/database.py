@@ -7,6 +7,7 @@ way through asyncio costs several times as much for each execution (docs/decisio
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, suppress
+from functools import partial
 from time import monotonic
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, override
@@ -16,6 +17,7 @@ from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 from sqlalchemy.sql import ClauseElement
 from sqlalchemy.types import JSON
 
+from adapters.postgres.kernel.connection.connecting import Connector, session_settings
 from adapters.postgres.kernel.connection.documents import json_text
 from adapters.postgres.kernel.connection.errors import (
     NO_CONFLICTS,
@@ -26,7 +28,7 @@ from adapters.postgres.kernel.connection.errors import (
 )
 from adapters.postgres.kernel.connection.sockets import keep_alive
 from adapters.postgres.kernel.connection.watching import Watch
-from application.kernel.ports.world import Unavailable, WorldError
+from application.kernel.ports.world import Misconfigured, Unavailable, WorldError
 
 if TYPE_CHECKING:
     from adapters.postgres.kernel.connection.sessions import LentSession
@@ -218,22 +220,23 @@ class Database:
         lock_seconds: float = 5.0,
         answer_seconds: float = ANSWER_SECONDS,
         application_name: str = "",
+        direct_url: str | None = None,
+        pooled: bool = False,
         on_connect: Callable[[RawConnection], None] | None = None,
     ) -> None:
-        self._url = url
+        """`pooled` says that `url` leads through a pooler in transaction mode; `direct_url` leads past it.
+
+        Raises ValueError where a URL cannot be read.
+        """
         self._wait_seconds = wait_seconds
-        self._options: dict[str, Any] = {
-            "timeout": connect_seconds,
-            "statement_cache_size": 512,  # as many shapes as paging keeps
-            "server_settings": {
-                "application_name": application_name,
-                "timezone": "UTC",
-                "jit": "off",  # compiling costs more than any statement here runs
-                "statement_timeout": f"{statement_seconds * 1000:.0f}",
-                "lock_timeout": f"{lock_seconds * 1000:.0f}",
-                "idle_in_transaction_session_timeout": f"{statement_seconds * 1000:.0f}",
-            },
-        }
+        connector = partial(
+            Connector,
+            seconds=connect_seconds,
+            settings=session_settings(statement_seconds=statement_seconds, lock_seconds=lock_seconds),
+            application_name=application_name,
+        )
+        self._connector = connector(url, pooled=pooled)
+        self._listener_connector = connector(direct_url or url, pooled=pooled and not direct_url)
         self._on_connect = on_connect
         self._places = asyncio.Semaphore(pool_size)
         self._watch = Watch(statement_seconds + answer_seconds)
@@ -270,7 +273,9 @@ class Database:
         listener = self._listeners.get((channel, heard))
         if listener is not None and await listener.hears():
             return False
-        connection = await self._connect()
+        if self._listener_connector.pooled:
+            raise Misconfigured("A pooler delivers no notifications. Set DATABASE_DIRECT_URL.")
+        connection = await self._connect(self._listener_connector)
         try:
             await connection.listen(channel, heard)
         except BaseException:
@@ -305,14 +310,14 @@ class Database:
             if not connection.is_closed:
                 return connection
         try:
-            return await self._connect()
+            return await self._connect(self._connector)
         except BaseException:
             self._places.release()
             raise
 
-    async def _connect(self) -> Connection:
+    async def _connect(self, connector: Connector) -> Connection:
         try:
-            raw: RawConnection = await asyncpg.connect(self._url, **self._options)
+            raw = await connector()
         except Exception as error:
             # Whatever the server said, it does not let us in: as yet there is no such database, for example.
             raise translated(error, lost=isinstance(error, asyncpg.PostgresError)) from error

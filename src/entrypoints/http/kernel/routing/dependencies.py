@@ -90,6 +90,7 @@ def provide(app: FastAPI, container: KernelContainer) -> None:
             {
                 "database": database.ping,
                 "migrations": lambda: migrations.reached(database),
+                **({"pooler": container.pooler().check} if container.settings().through_pooler else {}),
                 **{f"provider {name}": ready for name, ready in container.provider_checks().items()},
             }
         ),

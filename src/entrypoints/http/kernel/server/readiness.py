@@ -6,7 +6,7 @@ from time import monotonic
 
 import structlog
 
-from application.kernel.ports.world import Unavailable
+from application.kernel.ports.world import Misconfigured, Unavailable
 
 log = structlog.get_logger("readiness")
 
@@ -40,17 +40,21 @@ class Readiness:
         return list(self._checks)
 
     async def _check_all(self) -> list[str]:
-        held = await asyncio.gather(*(self._holds(name, check) for name, check in self._checks.items()))
+        failed = await asyncio.gather(*(self._failed(name, check) for name, check in self._checks.items()))
         self._good_until = monotonic() + self._keep
-        return [name for name, holds in zip(self._checks, held, strict=True) if not holds]
+        return [*filter(None, failed)]
 
-    async def _holds(self, name: str, check: Check) -> bool:
+    async def _failed(self, name: str, check: Check) -> str | None:
+        """What to say of the check, where it does not hold."""
         try:
             async with asyncio.timeout(self._timeout):
                 holds = await check() is not False
+        except Misconfigured as error:  # the operator's to mend, and no secret
+            log.warning("not ready", check=name, reason=str(error))
+            return f"{name} ({str(error).removesuffix('.')})"
         except Exception as error:  # noqa: BLE001 (whatever it is, the check does not hold)
             log.warning("not ready", check=name, reason=repr(error))
-            return False
+            return name
         if not holds:
             log.warning("not ready", check=name)
-        return holds
+        return None if holds else name
