@@ -1,8 +1,8 @@
 # The commands of this repository. Each makes the environment first where it is missing or out of date.
 
 .DEFAULT_GOAL := help
-.PHONY: profile profile-memory shell debug
-.PHONY: help run dev test coverage test-app test-fork test-providers test-reliability check fmt migration cli lock bench mutants doctor clean
+.PHONY: help run dev check fmt migration cli shell debug lock bench profile profile-memory mutants doctor clean
+.PHONY: test coverage test-app test-fork test-providers test-reliability test-pooler
 .PHONY: openapi lint-openapi client test-client test-contract fuzz
 .PHONY: check-format check-lint check-types check-imports check-dependencies check-lock check-migrations check-openapi
 
@@ -36,6 +36,11 @@ test-contract: $(ENV) ## hold the running service against its OpenAPI document, 
 
 test-reliability: $(ENV) tests/kernel/providers/node_modules/.complete ## see what holds under load and failure, with its figures (HOURS=8 for a night; needs Node 20)
 	@$(PY) -m pytest tests/kernel/reliability $(ARGS)
+
+test-pooler: $(ENV) ## run the HTTP and repository tests through PgBouncer in transaction mode (TEST_PGBOUNCER_IMAGE=, or on PATH)
+	@TEST_POOLER=transaction $(PY) -m pytest -n logical --maxprocesses=4 tests/kernel/pooler \
+	    tests/kernel/entrypoints/http tests/kernel/contracts/test_repositories.py \
+	    $(wildcard tests/entrypoints/http tests/contracts) tests/kernel/reliability/test_pooler.py $(ARGS)
 
 fuzz: $(ENV) ## the same for a night, with other requests in each round (HOURS=8); what failed is told in .fuzz
 	@$(PY) scripts/fuzz.py $(or $(HOURS),8)

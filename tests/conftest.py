@@ -18,9 +18,10 @@ from adapters.postgres.kernel.tables.schema import metadata
 from application.kernel.run import Runner
 from application.kernel.unit_of_work import Begin
 from entrypoints.settings import Settings
+from kernel.servers.pgbouncer import is_pooled, through_pooler
 from kernel.specimen.service import Container, Queries, UnitOfWork, create_app
 
-pytest_plugins = ["kernel.servers.postgres"]
+pytest_plugins = ["kernel.servers.postgres", "kernel.servers.pooler"]
 
 BASE_URL = "http://localhost:8000"
 
@@ -48,7 +49,14 @@ async def database(empty_database_url: str, statements: list[str]) -> AsyncItera
     def record(connection: Any) -> None:
         connection.add_query_logger(lambda query: statements.append(query.query))
 
-    database = Database(empty_database_url, pool_size=5, wait_seconds=5, on_connect=record)
+    database = Database(
+        through_pooler(empty_database_url),
+        direct_url=empty_database_url,
+        pooled=is_pooled(),
+        pool_size=5,
+        wait_seconds=5,
+        on_connect=record,
+    )
     yield database
     await database.close()
 
@@ -78,7 +86,9 @@ def queries(database: Database) -> Queries:
 def settings(empty_database_url: str) -> Settings:
     return Settings(
         _env_file=None,
-        database_url=SecretStr(empty_database_url),
+        database_url=SecretStr(through_pooler(empty_database_url)),
+        database_direct_url=SecretStr(empty_database_url),
+        database_pooler="transaction" if is_pooled() else "none",
         environment="development",
         public_url=BASE_URL,
     )

@@ -96,7 +96,7 @@ def test_an_address_of_a_postgresql_has_one_spelling(scheme: str, rest: str) -> 
     ],
 )
 def test_a_pooler_is_named_by_a_setting_or_by_the_address(
-    variables: dict[str, str], pooled: bool, direct_pooled: bool
+    variables: dict[str, Any], pooled: bool, direct_pooled: bool
 ) -> None:
     settings = Settings(**{"database_url": DATABASE_URL, **variables})
     assert (settings.through_pooler, settings.direct_through_pooler) == (pooled, direct_pooled)

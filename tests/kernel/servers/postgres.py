@@ -23,6 +23,7 @@ import asyncpg
 import pytest
 
 from entrypoints.kernel.tools.embedded import THROW_AWAY, EmbeddedPostgresError, embedded_postgres
+from kernel.servers.pgbouncer import defaults_of_sessions
 
 TESTS = Path(__file__).parents[2]
 ROOT = TESTS.parent
@@ -263,6 +264,8 @@ async def _database(postgres: Server, name: str, template: str | None = None) ->
     copied = urlsplit(template).path.removeprefix("/") if template else "template0"
     async with _connected(postgres) as server:
         await server.execute(f'CREATE DATABASE "{name}" TEMPLATE "{copied}"')
+        for statement in defaults_of_sessions(name):
+            await server.execute(statement)
     try:
         yield _address(postgres, name)
     finally:

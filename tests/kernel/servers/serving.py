@@ -12,6 +12,8 @@ from pathlib import Path
 
 from httpx2 import AsyncClient, ConnectError
 
+from kernel.servers.pgbouncer import variables
+
 TESTS = Path(__file__).parents[2]
 SERVER = "kernel.servers.specimen"
 
@@ -23,7 +25,7 @@ def environment_of(database_url: str, **settings: str) -> dict[str, str]:
         port = probe.getsockname()[1]
     return {
         **os.environ,
-        "DATABASE_URL": database_url,
+        **variables(database_url),
         "PORT": str(port),
         "PYTHONPATH": os.pathsep.join([str(TESTS.parent / "src"), str(TESTS)]),
         "LOG_FORMAT": "json",

@@ -21,7 +21,7 @@ _TIMEOUTS: Final = ("statement_timeout", "lock_timeout", "idle_in_transaction_se
 _SHOWN: Final = "SELECT " + ", ".join(  # noqa: S608 (of names of ours)
     f"extract(epoch FROM current_setting('{name}')::interval)::float8 * 1000 AS {name}" for name in _TIMEOUTS
 )
-_ROUNDS: Final = 5
+_ROUNDS: Final = 10
 _NOT_PREPARED: Final = (asyncpg.DuplicatePreparedStatementError, asyncpg.InvalidSQLStatementNameError)
 
 _NO_PREPARED = (
@@ -66,6 +66,8 @@ class Pooler:
                 await _check_prepared(one, another)
                 await _check_timeouts(one, self._settings)
                 await _check_writing(one)
+            except _NOT_PREPARED as error:
+                raise Misconfigured(_NO_PREPARED) from error
             except asyncpg.PostgresError as error:
                 raise translated(error, lost=one.is_closed() or another.is_closed()) from error
             except OSError as error:
@@ -127,18 +129,21 @@ async def _process(connection: _Connection) -> int:
 
 
 async def _check_prepared(one: _Connection, another: _Connection) -> None:
-    """By two statements of one name, which a pooler that keeps them tells apart.
+    """By two statements of one name, which a pooler that keeps them tells apart, each on any process.
 
-    One that does not passes the name on to a connection of the server's that either may have next.
+    One that does not passes the name on to the process that happens to be free. The statements tell which it
+    was: it is asked until both have run on the same.
     """
-    try:
-        first = await one.prepare("SELECT 1", name="readiness")
-        second = await another.prepare("SELECT 2", name="readiness")
-        found = await first.fetchval(), await second.fetchval()
-    except _NOT_PREPARED as error:
-        raise Misconfigured(_NO_PREPARED) from error
-    if found != (1, 2):
-        raise Misconfigured(_NO_PREPARED)
+    first = await one.prepare("SELECT pg_backend_pid()", name="readiness")
+    pid = await first.fetchval()  # before the other prepares: the driver keeps the process until it runs
+    second = await another.prepare("SELECT -pg_backend_pid()", name="readiness")
+    for _ in range(_ROUNDS):
+        other = -(await second.fetchval())
+        if pid < 0 or other < 0:  # the other's statement has run
+            raise Misconfigured(_NO_PREPARED)
+        if pid == other:
+            return
+        pid = await first.fetchval()
 
 
 async def _check_timeouts(connection: _Connection, settings: Mapping[str, str]) -> None:
