@@ -95,11 +95,12 @@ def settings(empty_database_url: str) -> Settings:
 
 
 @pytest.fixture
-def container(settings: Settings, database: Database) -> Container:
+async def container(settings: Settings, database: Database) -> AsyncIterator[Container]:
     """The real container, on the database whose statements are recorded."""
     container = Container(settings=settings)
     container.database.override(providers.Object(database))
-    return container
+    yield container
+    await container.health_database().close()
 
 
 @pytest.fixture

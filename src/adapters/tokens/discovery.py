@@ -82,6 +82,7 @@ class Discovery:
         )
         self._fetch: asyncio.Task[None] | None = None
         self._closed = False
+        self._failing = False
         self._refreshes: Counter[str] = Counter(changed=0, unchanged=0, failed=0)
 
     async def keys(self, *, wanted: str | None = None) -> KeySet:
@@ -114,9 +115,11 @@ class Discovery:
         return (await self._current()).metadata
 
     async def ready(self) -> bool:
-        """Whether tokens can be verified now. It never waits; where a fetch is due, it begins."""
+        """Whether tokens can be verified now, and the last fetch was good: keys from before one that failed
+        serve only for a while. It never waits; where a fetch is due, it begins.
+        """
         self._start_if_due()
-        return self._is_kept()
+        return self._is_kept() and not self._failing
 
     def figures(self) -> Figures:
         age = None if self._published is None else self._monotonic() - self._fetched_at
@@ -173,6 +176,7 @@ class Discovery:
 
     def _failed(self, reason: str) -> None:
         self._refreshes["failed"] += 1
+        self._failing = True
         self._retry_at = self._monotonic() + RETRY_SECONDS
         age = self.figures().age_seconds
         log.warning(
@@ -194,6 +198,7 @@ class Discovery:
                 removed=sorted((before or frozenset()) - after),
             )
         self._published = published
+        self._failing = False
         self._fetched_at = self._monotonic()
         self._stale_at = self._fetched_at + min(
             max(published.max_age, SHORTEST_CACHE_SECONDS), LONGEST_CACHE_SECONDS

@@ -17,10 +17,11 @@ from pydantic import SecretStr
 
 from application.kernel.commands import users as commands
 from application.kernel.origin import Channel, Origin, come_from
-from application.kernel.ports.world import WorldError
+from application.kernel.ports.world import Unavailable, WorldError
 from application.kernel.unit_of_work import KernelUnitOfWork
 from domain.kernel.errors import DomainError, Invalid
 from domain.kernel.users import GlobalRole, User
+from entrypoints.kernel.heartbeat import this_host
 from entrypoints.kernel.logging import configure_logging
 from entrypoints.kernel.seed import DEMO_EMAIL, DEMO_PASSWORD, Demo, seed
 from entrypoints.kernel.settings import ROOT, SERVICE_NAME, KernelSettings, defaults_of, load_settings
@@ -59,9 +60,11 @@ app = typer.Typer(
 user = typer.Typer(no_args_is_help=True, help="People with an account.")
 keys = typer.Typer(no_args_is_help=True, help="What the built-in provider signs its tokens with.")
 outbox = typer.Typer(no_args_is_help=True, help="Events that were committed and not yet delivered.")
+worker = typer.Typer(no_args_is_help=True, help="The processes that deliver events.")
 app.add_typer(user, name="user")
 app.add_typer(keys, name="keys")
 app.add_typer(outbox, name="outbox")
+app.add_typer(worker, name="worker")
 
 
 def main(parts: Parts, arguments: list[str] | None = None) -> None:
@@ -289,6 +292,29 @@ def replay_outbox(
     print("1 event is due again." if count == 1 else f"{count} events are due again.")
 
 
+# ── workers ──────────────────────────────────────────────────────────────────────────────────────
+
+
+@worker.command("check")
+def check_worker() -> None:
+    """Fail where no worker of this host is at work: for a container's liveness probe.
+
+    Where the database does not answer it does not fail: to start the worker anew would mend nothing.
+    """
+    container = _container()
+    missing = container.settings().worker_missing_seconds
+    try:
+        age = _finish(container, lambda: container.heartbeats().age(this_host()))
+    except Unavailable as error:
+        print(f"It cannot be told whether a worker is at work. {error}", file=sys.stderr)
+        return
+    if age is None:
+        sys.exit("No worker of this host is at work.")
+    if age.total_seconds() > missing:
+        sys.exit(f"The last heartbeat of a worker of this host was {age.total_seconds():.0f} seconds ago.")
+    print("A worker of this host is at work.")
+
+
 # ── texts ────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -355,6 +381,7 @@ def _finish[T](container: "KernelContainer", work: Callable[[], Awaitable[T]]) -
             return await work()
         finally:
             await container.database().close()
+            await container.health_database().close()
 
     return asyncio.run(and_close())
 

@@ -23,7 +23,9 @@ from adapters.postgres.kernel.connection.pooling import Pooler
 from adapters.postgres.kernel.connection.transactions import PostgresTransactions
 from adapters.postgres.kernel.discovery import queries_of, repositories_of
 from adapters.postgres.kernel.expiry import PostgresExpiry
+from adapters.postgres.kernel.health import PostgresHeartbeats, PostgresObserver
 from adapters.postgres.kernel.identity.attempts import PostgresAttempts
+from adapters.postgres.kernel.identity.auth import PostgresAuthQueries
 from adapters.postgres.kernel.migrating import Migrations
 from adapters.postgres.kernel.outbox.delivery import PostgresOutbox
 from adapters.tokens.cookies import StoredCookieVerifier
@@ -33,6 +35,7 @@ from adapters.tokens.login import OidcLogin
 from adapters.tokens.oidc import OidcIssuer
 from adapters.tokens.presets import PRESETS, Marker
 from adapters.tokens.providers import Provider
+from adapters.tokens.sealed_keys import SealedKeys
 from adapters.tokens.sealing import (
     ACCOUNTS,
     ANSWERS,
@@ -61,6 +64,7 @@ from application.kernel.ports.attempts import Attempts
 from application.kernel.ports.audit import Audit, Note, Pseudonyms, Tell
 from application.kernel.ports.callers import Accounts, CookieVerifier, TokenVerifier
 from application.kernel.ports.events import Outbox
+from application.kernel.ports.health import Heartbeats, Observer
 from application.kernel.ports.logins import Seal
 from application.kernel.ports.mail import Mailer
 from application.kernel.ports.sessions import PasswordHasher, TokenIssuer
@@ -173,10 +177,10 @@ def metadata_of(
     return lambda name: by_issuer[name].discovery.metadata()
 
 
-def readiness_of(
+def provider_checks_of(
     settings: KernelSettings, issuers: Mapping[str, OidcIssuer]
 ) -> Mapping[str, Callable[[], Awaitable[bool]]]:
-    """For each external provider whose tokens are accepted, whether its keys are there."""
+    """For each external provider whose tokens are accepted, whether its keys are there and current."""
     if settings.auth_provider == "local":
         return {}
     return {name: issuer.discovery.ready for name, issuer in issuers.items()}
@@ -218,6 +222,7 @@ async def close(container: "KernelContainer") -> None:
     for issuer in container.openid_issuers().values():
         await issuer.close()
     await container.mail_counts().close()
+    await container.health_database().close()
     await container.database().close()
 
 
@@ -290,6 +295,23 @@ class KernelContainer(containers.DeclarativeContainer):
         Migrations, _direct_url, through_pooler=settings.provided.direct_through_pooler
     )
 
+    # ── health ───────────────────────────────────────────────────────────────────────────────────
+    # One connection beside the pool, which may be busy: a look after the database does not compete with
+    # requests, and gives up before a client that asks for readiness does.
+    health_database = providers.Singleton(
+        Database,
+        _url,
+        pooled=settings.provided.through_pooler,
+        pool_size=1,
+        wait_seconds=1.0,
+        connect_seconds=2.0,
+        statement_seconds=2.0,
+        lock_seconds=1.0,
+        application_name=f"{SERVICE_NAME} health",
+    )
+    observer: providers.Provider[Observer] = providers.Singleton(PostgresObserver, health_database)
+    heartbeats: providers.Provider[Heartbeats] = providers.Singleton(PostgresHeartbeats, health_database)
+
     export: providers.Provider[Export[Any]] = providers.Singleton(Export, queries, clock, export_parts)
 
     run: providers.Provider[Runner[Any]] = providers.Singleton(Runner, begin)
@@ -308,14 +330,18 @@ class KernelContainer(containers.DeclarativeContainer):
         trusted_for_email=providers.Singleton(trusted_for_email, settings, openid_issuers),
         role_map=providers.Singleton(roles_by_issuer, settings, openid_issuers),
     )
+    _keys_seal = providers.Singleton(JweSeal, _secret, SIGNING_KEYS, second=_second_secret)
     key_ring = providers.Singleton(
         KeyRing,
         run,
         queries.provided.auth,
-        seal=providers.Singleton(JweSeal, _secret, SIGNING_KEYS, second=_second_secret),
+        seal=_keys_seal,
         key_days=settings.provided.auth_key_days,
         token_seconds=settings.provided.auth_access_token_seconds,
         clock=clock,
+    )
+    sealed_keys = providers.Singleton(
+        SealedKeys, providers.Singleton(PostgresAuthQueries, health_database), _keys_seal, clock
     )
     _local_issuer = providers.Singleton(
         LocalIssuer,
@@ -343,7 +369,7 @@ class KernelContainer(containers.DeclarativeContainer):
         ),
     )
     provider_metadata = providers.Singleton(metadata_of, openid_issuers)
-    provider_checks = providers.Singleton(readiness_of, settings, openid_issuers)
+    provider_checks = providers.Singleton(provider_checks_of, settings, openid_issuers)
     linking = providers.Singleton(Linking, run, tokens, local_issuer=settings.provided.public_url)
 
     # ── the built-in provider's log-in ───────────────────────────────────────────────────────────

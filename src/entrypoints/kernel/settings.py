@@ -367,6 +367,16 @@ class KernelSettings(BaseSettings):
     outbox_poll_seconds: Seconds = 5.0
     """How often the worker looks for events that no notification has told it of."""
 
+    outbox_overdue_seconds: Seconds = 60.0
+    """How long an event may be due before readiness is degraded and the worker says so in its log."""
+
+    worker_heartbeat_seconds: Annotated[float, Field(ge=0.1, le=600, allow_inf_nan=False)] = 5.0
+    """How often a worker shows in the database that it is at work."""
+
+    worker_missing_seconds: Seconds = 30.0
+    """How long no worker may have shown itself before readiness is degraded, and how long a worker may not
+    before `python -m entrypoints.cli worker check` fails. Longer than WORKER_HEARTBEAT_SECONDS."""
+
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """The least serious message that is logged."""
 
@@ -658,6 +668,17 @@ class KernelSettings(BaseSettings):
             raise ValueError(
                 f"is not longer than AUTH_ACCESS_TOKEN_SECONDS ({least}): clients use a session when they "
                 "refresh it. Set a longer time, or 0."
+            )
+        return value
+
+    @field_validator("worker_missing_seconds")
+    @classmethod
+    def _outlasts_heartbeats(cls, value: float, info: ValidationInfo) -> float:
+        pause = info.data.get("worker_heartbeat_seconds", 0)
+        if value <= pause:
+            raise ValueError(
+                f"is not longer than WORKER_HEARTBEAT_SECONDS ({pause:g}): a worker would be missing between "
+                "two heartbeats. Set a longer time; three times as long is a good one."
             )
         return value
 

@@ -32,6 +32,7 @@ from domain.kernel.identity.identities import IdentityLinked, IdentityUnlinked
 from domain.kernel.invitations import MemberInvited
 from domain.kernel.users import EmailChanged, EmailChangeRequested, UserDeleted, UserRegistered
 from entrypoints.kernel.container import KernelContainer, close
+from entrypoints.kernel.heartbeat import keep_beating
 
 log = structlog.get_logger("worker")
 
@@ -230,7 +231,13 @@ async def run(container: KernelContainer, rows: Sequence[Row], periodic: Sequenc
         poll_seconds=container.settings().outbox_poll_seconds,
     )
     repeating = (repeat(each, stop) for each in [*kernel_jobs(container.expiry()), *periodic])
-    working = [asyncio.create_task(each) for each in (delivering, *repeating)]
+    beating = keep_beating(
+        container.heartbeats(),
+        stop,
+        pause_seconds=container.settings().worker_heartbeat_seconds,
+        overdue_seconds=container.settings().outbox_overdue_seconds,
+    )
+    working = [asyncio.create_task(each) for each in (delivering, beating, *repeating)]
     try:
         await stop.wait()
         # What does not finish is rolled back, and done again by the next worker.

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import override
 from uuid import UUID, uuid4
 
+import asyncpg
 import pytest
 from structlog.testing import capture_logs
 
@@ -29,6 +30,7 @@ from domain.kernel.aggregate import Event
 from domain.kernel.identity.signing_keys import PUBLISHED_AHEAD
 from domain.kernel.users import Email, GlobalRole, UserId
 from entrypoints.cli import main
+from entrypoints.kernel.heartbeat import this_host
 from entrypoints.kernel.seed import COLLEAGUE_EMAIL, DEMO_EMAIL, DEMO_PASSWORD
 from entrypoints.kernel.settings import ROOT
 from entrypoints.settings import Settings
@@ -506,6 +508,31 @@ async def test_replay_wants_one_event_or_all(cli: Run, which: tuple[str, ...]) -
 # ── texts ────────────────────────────────────────────────────────────────────────────────────────
 
 
+async def test_a_worker_is_checked_by_the_heartbeat_of_this_host(cli: Run, empty_database_url: str) -> None:
+    assert await cli("worker", "check", on=empty_database_url) == refused(
+        "No worker of this host is at work."
+    )
+    connection = await asyncpg.connect(empty_database_url)
+    beat = "INSERT INTO worker_heartbeats VALUES (gen_random_uuid(), $1, now(), now() - $2 * interval '1 s')"
+    await connection.execute(beat, "elsewhere", 0)
+    await connection.execute(beat, this_host(), 40)
+    missing = await cli("worker", "check", on=empty_database_url)
+    assert (missing.status, missing.output) == (1, "")
+    assert missing.errors.startswith("The last heartbeat of a worker of this host was 4")
+    await connection.execute(beat, this_host(), 20)
+    await connection.close()
+    there = await cli("worker", "check", on=empty_database_url)
+    assert (there.status, there.lines) == (0, ["A worker of this host is at work."])
+
+
+async def test_a_worker_is_not_to_be_started_anew_because_its_database_is_away(cli: Run) -> None:
+    outcome = await cli("worker", "check")
+    assert (outcome.status, outcome.output) == (0, "")
+    assert outcome.errors == (
+        "It cannot be told whether a worker is at work. The database does not answer.\n"
+    )
+
+
 async def test_openapi_prints_the_description_and_needs_no_database(cli: Run) -> None:
     described = await cli("openapi")
     assert described.status == 0
@@ -548,7 +575,7 @@ async def test_wrong_settings_end_with_2_and_name_the_variable(
 
 async def test_without_a_command_the_commands_are_listed(cli: Run) -> None:
     listed = await cli()
-    for name in ("migrate", "seed", "user", "keys", "outbox", "openapi"):
+    for name in ("migrate", "seed", "user", "keys", "outbox", "worker", "openapi"):
         assert f"│ {name} " in listed.output
 
 

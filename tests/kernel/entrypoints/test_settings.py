@@ -372,6 +372,9 @@ NUMBERS = {
     "AUDIT_DAYS": "a whole number from 1 to 3650, such as 365",
     "OUTBOX_ATTEMPTS": "a whole number from 1 to 100, such as 10",
     "OUTBOX_POLL_SECONDS": "a number above 0 to 3600, such as 5.0",
+    "OUTBOX_OVERDUE_SECONDS": "a number above 0 to 3600, such as 60.0",
+    "WORKER_HEARTBEAT_SECONDS": "a number from 0.1 to 600, such as 5.0",
+    "WORKER_MISSING_SECONDS": "a number above 0 to 3600, such as 30.0",
 }
 CHOICES = {
     "ENVIRONMENT": "development or production",
@@ -590,6 +593,13 @@ REFUSED: dict[str, tuple[dict[str, str], str]] = {
         (
             "AUTH_SESSION_IDLE_HOURS is not longer than AUTH_ACCESS_TOKEN_SECONDS (600): clients use a "
             "session when they refresh it. Set a longer time, or 0."
+        ),
+    ),
+    "workers that are missing between two heartbeats": (
+        {"WORKER_HEARTBEAT_SECONDS": "40"},
+        (
+            "WORKER_MISSING_SECONDS is not longer than WORKER_HEARTBEAT_SECONDS (40): a worker would be "
+            "missing between two heartbeats. Set a longer time; three times as long is a good one."
         ),
     ),
     "an OpenID provider without an issuer": (

@@ -1,4 +1,4 @@
-"""A database that falls silent, or takes no changes: what is in flight, and how soon all is well afterwards."""
+"""A database that falls silent, or takes no changes: what is in flight, and how soon all is well again."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping

@@ -125,6 +125,7 @@ KERNEL_FILLINGS: Mapping[str, str] = {
         INSERT INTO one_time_tokens (id, purpose, token_hash, created_at, expires_at, version)
         VALUES (gen_random_uuid(), 'deleted', 'account', now(), now() + interval '1 day', 1)
     """,
+    "0017": "INSERT INTO worker_heartbeats VALUES (gen_random_uuid(), 'host', now(), now())",
 }
 
 FILLINGS: Mapping[str, str] = {

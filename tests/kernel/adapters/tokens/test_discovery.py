@@ -14,6 +14,7 @@ from structlog.testing import capture_logs
 
 from adapters.tokens.compact import BadTokenError, read_compact
 from adapters.tokens.discovery import (
+    RETRY_SECONDS,
     UNKNOWN_KEY_SECONDS,
     UNKNOWN_KEYS_BURST,
     UNKNOWN_KEYS_SECONDS,
@@ -373,6 +374,23 @@ async def test_readiness_never_waits_and_sees_to_it_that_it_comes(
     assert not await discovery.ready()
     await until(lambda: discovery.figures().refreshes["failed"] == 1)
     await server.start()
+
+
+async def test_a_fetch_that_failed_is_told_while_the_last_good_keys_serve(
+    server: ProviderServer, seconds: Seconds, discovery: Discovery
+) -> None:
+    await discovery.keys()
+    server.paths["/keys"] = answer(b"", status=500)
+    seconds.now += HOUR
+    assert await discovery.ready()  # a fetch is due and under way, and has not failed
+    await until(lambda: discovery.figures().refreshes["failed"] == 1)
+    assert not await discovery.ready()
+    assert ids(await discovery.keys()) == ["first"]
+    server.publish(public(FIRST, "first"))
+    seconds.now += RETRY_SECONDS
+    await discovery.ready()
+    await until(lambda: discovery.figures().refreshes["unchanged"] == 1)
+    assert await discovery.ready()
 
 
 async def test_the_figures_count_the_fetches_by_result(

@@ -139,7 +139,7 @@ async def test_without_a_database_it_starts_and_says_so() -> None:
         assert (await client.get("/health/live")).status_code == 200
         ready = await client.get("/health/ready")
         assert (ready.status_code, ready.json()["type"]) == (503, "/problems/not-ready")
-        assert ready.json()["detail"] == "Not there: database, migrations."
+        assert ready.json()["detail"] == "Not there: database, migrations, signing keys."
         for answer in (
             await client.get(f"/v1/specimen_orders/{a_specimen_order_id()}"),
             await client.post(f"/v1/specimen_orders/{a_specimen_order_id()}/completion"),

@@ -121,7 +121,7 @@ async def test_the_line_says_neither_a_path_that_does_not_exist_nor_who_asked_be
     assert "secret" not in str(line)
 
 
-async def test_health_is_logged_only_when_it_is_bad(client: AsyncClient) -> None:
+async def test_a_poll_of_health_is_not_logged_and_what_is_no_poll_is(client: AsyncClient) -> None:
     with capture_logs() as logs:
         await client.get("/health/live")
         await client.get("/health/ready")

@@ -32,7 +32,9 @@ async def raw(environment: dict[str, str], request: bytes) -> bytes:
 async def test_it_serves_until_it_is_told_to_stop(environment: dict[str, str]) -> None:
     async with serving(environment) as (client, process):
         ready = await client.get("/health/ready")
-        assert (ready.status_code, ready.json()["ready"]) == (200, ["database", "migrations"])
+        assert (ready.status_code, ready.json()["status"]) == (200, "degraded")  # without a worker
+        assert {"database", "migrations", "signing keys", "pool"} <= {*ready.json()["ready"]}
+        assert (await client.get("/health/startup")).json() == {"status": "started"}
         person = {"email": "ada@example.com", "password": "violet kettle hums at dawn"}
         assert (
             await client.post("/v1/auth/register", json={**person, "display_name": "Ada"})

@@ -100,6 +100,7 @@ KERNEL_ROWS: Matrix = {
     "GET /problems": anybody(),
     "GET /problems/{code}": anybody(),
     "GET /health/ready": anybody(),
+    "GET /health/startup": anybody(),
     "GET /.well-known/oauth-protected-resource": anybody(),
     "GET /.well-known/oauth-authorization-server": anybody(),
     "GET /.well-known/openid-configuration": anybody(),

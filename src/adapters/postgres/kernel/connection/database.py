@@ -264,6 +264,11 @@ class Database:
         async with self.connection() as connection:
             await connection.execute("SELECT 1")
 
+    @property
+    def is_exhausted(self) -> bool:
+        """Whether whoever wants a connection at this moment has to wait for one."""
+        return self._places.locked()
+
     async def listen(self, channel: str, heard: Callable[[], None]) -> bool:
         """Calls `heard` for every NOTIFY from now on, over a connection of its own; raises Unavailable.
 

@@ -30,6 +30,7 @@ from domain.kernel.errors import Unauthenticated
 from domain.kernel.users import UserId
 from entrypoints.http.kernel.document.documentation import COOKIE_SCHEME, REAUTHENTICATION_HEADER
 from entrypoints.http.kernel.identity.cookies import CSRF_HEADER, SESSION, check_forgery, check_origin
+from entrypoints.http.kernel.server.checks import readiness_of
 from entrypoints.http.kernel.server.readiness import Readiness
 from entrypoints.kernel.container import KernelContainer
 from entrypoints.kernel.security_log import SecurityLog
@@ -68,7 +69,6 @@ class Provided:
 
 def provide(app: FastAPI, container: KernelContainer) -> None:
     """Makes all of it, which connects to nothing yet."""
-    database, migrations = container.database(), container.migrations()
     app.state.settings = container.settings()
     app.state.provided = Provided(
         tokens=container.tokens(),
@@ -86,14 +86,7 @@ def provide(app: FastAPI, container: KernelContainer) -> None:
         origins=container.settings().browser_origins,
         clock=container.clock(),
         security_log=container.security_log(),
-        readiness=Readiness(
-            {
-                "database": database.ping,
-                "migrations": lambda: migrations.reached(database),
-                **({"pooler": container.pooler().check} if container.settings().through_pooler else {}),
-                **{f"provider {name}": ready for name, ready in container.provider_checks().items()},
-            }
-        ),
+        readiness=readiness_of(container),
         public_keys=container.key_ring().public_keys,
         provider_metadata=container.provider_metadata(),
     )

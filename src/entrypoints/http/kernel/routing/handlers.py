@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, Match
 from starlette.types import Scope
 
-from application.kernel.ports.world import Contention, TimedOut, Unavailable
+from application.kernel.ports.world import Contention, TimedOut, Unavailable, WorldError
 from domain.kernel.errors import Forbidden, Invalid, Limited, Unauthenticated
 from entrypoints.http.kernel.identity.well_known import resource_metadata
 from entrypoints.http.kernel.routing.answers import Answer, Header
@@ -26,6 +26,7 @@ from entrypoints.http.kernel.routing.problems import (
     problem,
     problem_of_status,
 )
+from entrypoints.http.kernel.server.readiness import NotReady
 
 log = structlog.get_logger("http")
 
@@ -47,9 +48,7 @@ async def answer_error(request: Request, error: Exception) -> Answer:
         case Limited():
             headers = [(b"retry-after", b"%d" % error.retry_after)]
         case Unavailable() | Contention() | TimedOut():
-            # Where the adapter has logged the cause, it is not told twice.
-            cause = {} if error.cause else {"cause": repr(error.__cause__)}
-            log.warning("the world failed", reason=detail, **cause)
+            _tell(error)
         case RequestValidationError():  # of a route that is FastAPI's own
             kind, detail, errors = InvalidRequest, "", field_errors(error.errors())
         case HTTPException():
@@ -86,6 +85,13 @@ def allowed(routes: Iterable[BaseRoute], scope: Scope) -> list[str]:
             methods.update(getattr(route, "methods", None) or ())
     here = found[min(found)] if found else set()
     return sorted(here | {"HEAD"} if "GET" in here else here)
+
+
+def _tell(error: WorldError) -> None:
+    if not isinstance(error, NotReady):  # of which readiness tells by itself, when it changes
+        # Where the adapter has logged the cause, it is not told twice.
+        cause = {} if error.cause else {"cause": repr(error.__cause__)}
+        log.warning("the world failed", reason=str(error), **cause)
 
 
 def _challenge(request: Request) -> str:

@@ -261,8 +261,8 @@ class _Exchange:
 
 
 def _log(scope: Scope, exchange: _Exchange, *, method: str, duration_ms: float) -> None:
-    """The request's line; health is told of only when it is bad."""
-    if exchange.status < 400 and scope["path"].startswith("/health/"):
+    """The request's line. A poll of health has none: readiness tells by itself when it changes."""
+    if scope["path"].startswith("/health/") and (exchange.status < 400 or exchange.status == 503):
         return
     route = scope.get("route")
     # What a command has become that nobody was told of.
