@@ -11,12 +11,12 @@ from time import perf_counter
 import asyncpg
 from httpx2 import AsyncClient, Response
 
+from entrypoints.kernel.settings import SERVICE_NAME
 from kernel.reliability.conftest import Share, Tell
 from kernel.servers.backends import ByHand, Proxy, backends, eventually, terminate
 from kernel.servers.serving import environment_of, serving
 from kernel.servers.workers import a_worker, logged
 
-APPLICATION = "portico"
 POOL = 10
 
 
@@ -77,7 +77,7 @@ async def test_readiness_with_the_pool_exhausted(empty_database_url: str, tell: 
                 clients.create_task(ask())
 
             async def full() -> bool:
-                return len(await backends(by_hand, APPLICATION, state="active")) == POOL
+                return len(await backends(by_hand, SERVICE_NAME, state="active")) == POOL
 
             await eventually(full)
             await asyncio.sleep(1)  # for so long does readiness keep what it found before
@@ -114,7 +114,7 @@ async def test_a_server_that_becomes_read_only(empty_database_url: str, tell: Te
         assert (await poll(client)).status_code == 200
         try:
             await by_hand.execute(f'ALTER DATABASE "{name}" SET default_transaction_read_only = on')
-            for application in (APPLICATION, f"{APPLICATION} health"):
+            for application in (SERVICE_NAME, f"{SERVICE_NAME} health"):
                 await terminate(by_hand, application)
             told = await becomes(client, 503)
             for _ in range(5):

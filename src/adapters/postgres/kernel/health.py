@@ -31,7 +31,7 @@ STALE: Final = timedelta(hours=1)
 """After so long the row of a worker that was killed goes."""
 
 _LOOKED_AT: Final = 1000  # events, the oldest: a look costs the same however many wait
-_SPILLED: Final = 5000  # rows, which take some 200 KB: more than the memory that _BEGIN leaves them
+_SPILLED: Final = 20_000  # rows, which take 200 KB: more than the memory that _BEGIN leaves them
 _NOBODY: Final = ""  # the host of a row that is rolled back
 
 # A row per process of a worker. `host` is a digest: it tells whether two are the same, not which it is.

@@ -16,6 +16,7 @@ from structlog.testing import capture_logs
 from adapters.postgres.kernel.connection.database import Database
 from entrypoints.http.kernel.server.readiness import Check, NotReady, Readiness, State
 from entrypoints.kernel import states
+from entrypoints.kernel.settings import SERVICE_NAME
 from entrypoints.settings import Settings
 from kernel.servers.backends import ByHand, Proxy, backends, eventually, terminate
 from kernel.servers.postgres import NewDatabase
@@ -23,7 +24,7 @@ from kernel.specimen.service import Container, create_app
 from kernel.world.builders import NOW, a_signing_key
 from kernel.world.provider import ProviderServer
 
-HEALTH = "portico health"  # how its connection is called
+HEALTH = f"{SERVICE_NAME} health"  # how its connection is called
 
 
 class Counted:
@@ -235,7 +236,7 @@ async def test_it_has_one_connection_however_many_ask_and_its_own_statements(
     for _ in range(3):
         await asyncio.gather(*(service.get("/health/ready") for _ in range(20)))
     assert len(await backends(by_hand, HEALTH)) == 1
-    assert await backends(by_hand, "portico") == []
+    assert await backends(by_hand, SERVICE_NAME) == []
 
 
 # ── a database that is not what it was ───────────────────────────────────────────────────────────
@@ -400,17 +401,19 @@ async def test_one_that_hangs_whatever_is_done_delays_neither_the_answer_nor_the
     checks[hanging == "degrading"]["b"] = stubborn
     readiness = Readiness(*checks, timeout_seconds=0.05, keep_seconds=0)
     tasks = len(asyncio.all_tasks())
-    for _ in range(5):
-        started = perf_counter()
-        if hanging == "required":
-            with pytest.raises(NotReady, match=r"^Not there: b\.$"):
-                await readiness.confirm()
-        else:
-            assert (await readiness.confirm()).states == {"a": State.OK, "b": State.DEGRADED}
-        assert perf_counter() - started < 1
-    assert (stubborn.asked, other.asked) == (1, 5)  # nor does it pile up
-    assert len(asyncio.all_tasks()) <= tasks + 1
-    stubborn.over.set()
+    try:
+        for _ in range(5):
+            started = perf_counter()
+            if hanging == "required":
+                with pytest.raises(NotReady, match=r"^Not there: b\.$"):
+                    await readiness.confirm()
+            else:
+                assert (await readiness.confirm()).states == {"a": State.OK, "b": State.DEGRADED}
+            assert perf_counter() - started < 1
+        assert (stubborn.asked, other.asked) == (1, 5)  # nor does it pile up
+        assert len(asyncio.all_tasks()) <= tasks + 1
+    finally:
+        stubborn.over.set()
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     assert not (await readiness.confirm()).degraded
