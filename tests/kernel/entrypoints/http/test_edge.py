@@ -281,6 +281,20 @@ async def test_a_request_without_an_answer_in_time_is_a_504(method: str) -> None
     assert task.cancelling() == 0  # whatever uses the task from here on is not cancelled
 
 
+async def test_what_begins_to_answer_when_its_time_is_over_is_too_late() -> None:
+    """A stream is sent by a task of its own, which hears of the end a moment later."""
+
+    async def late(scope: Any, receive: Any, send: Any) -> None:
+        try:
+            await _stuck(scope, receive, send)
+        finally:
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+
+    sent: list[Any] = []
+    await Edge(late, seconds=0.01)(_scope("/"), _nothing, _collect(sent))
+    assert [message.get("status", message.get("more_body")) for message in sent] == [504, False]
+
+
 async def test_the_time_counts_from_the_arrival_of_the_head() -> None:
     sent: list[Any] = []
     arrived = asyncio.get_running_loop().time() - 3600

@@ -61,7 +61,7 @@ _DEFAULTS: Sequence[Header] = (
     (b"x-frame-options", b"DENY"),
 )
 _DEFAULT_NAMES = frozenset(name for name, _ in _DEFAULTS)
-_TOO_LONG = "Nothing of it is half done. A change may have been made: repeat it with its `Idempotency-Key`."
+_UNKNOWN = "It was done as a whole or not at all: send it again with the same `Idempotency-Key`."
 _OVER_TLS: Header = (b"strict-transport-security", b"max-age=31536000")
 
 # What describes a body that is replaced.
@@ -133,7 +133,8 @@ class Edge:
             by_itself = exchange.ends_by_itself()
             if not exchange.status and not exchange.left:
                 # Where it is the server that waits no longer, the connection may take no answer.
-                reason = DeadlineExceeded(_TOO_LONG) if by_itself else ShuttingDown()
+                late = DeadlineExceeded("" if exchange.reads else _UNKNOWN)
+                reason = late if by_itself else ShuttingDown()
                 await self._within({**scope, REFUSED: reason}, receive, exchange.send)
             if not by_itself:
                 raise
@@ -166,7 +167,6 @@ class _Exchange:
     __slots__ = (
         "_cancelled",
         "_headers",
-        "_reads",
         "_replaced",
         "_scope",
         "_send",
@@ -174,6 +174,7 @@ class _Exchange:
         "_with_body",
         "complete",
         "left",
+        "reads",
         "size",
         "status",
     )
@@ -192,7 +193,7 @@ class _Exchange:
         self._scope = scope
         self._send = send
         self._with_body = with_body
-        self._reads = reads
+        self.reads = reads
         self._replaced = False
         self._task = asyncio.current_task()
         self._cancelled = False
@@ -205,7 +206,7 @@ class _Exchange:
         """The client has left. A read ends; a command goes on, as its client cannot know how far it came."""
         if not self.complete:
             self.left = True
-            if self._reads:
+            if self.reads:
                 self._cancel()
 
     def expire(self) -> None:
@@ -219,13 +220,17 @@ class _Exchange:
 
     def ends_by_itself(self) -> bool:
         """Whether it was cancelled here, and not also by the server, which is about to stop."""
-        return self._cancelled and self._task is not None and not self._task.uncancel()
+        by_itself = self._cancelled and self._task is not None and not self._task.uncancel()
+        self._cancelled = False
+        return by_itself
 
     async def send(self, message: Message) -> None:
         """Takes what the layers below send, and passes on what the client gets."""
         if self._replaced:
             return
         if message["type"] == "http.response.start":
+            if self._cancelled:
+                raise CancelledError  # too late: by a task of its own, say, which has not heard of it yet
             self.status = message["status"]
             given = list(message.get("headers", ()))
             if self.status >= 400 and _PROBLEM not in given:
