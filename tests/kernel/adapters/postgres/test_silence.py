@@ -419,6 +419,13 @@ def test_a_platform_without_an_option_does_without_it(monkeypatch: pytest.Monkey
     assert [*sockets._options()] == [(16, 5)]
 
 
+def test_an_option_that_the_kernel_does_not_know_costs_no_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "TCP_KEEPIDLE", 12345)
+    with socket.socket() as sock:
+        sockets.keep_alive(sock)
+        assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+
+
 def test_a_unix_socket_is_left_as_it_is() -> None:
     one, two = socket.socketpair()
     with one, two:

@@ -2,6 +2,7 @@
 
 import socket
 from collections.abc import Iterator
+from contextlib import suppress
 
 NOT_HEARD_SECONDS = 10
 """How long the peer's TCP may leave unconfirmed what was sent, however long a statement may run."""
@@ -21,7 +22,10 @@ def keep_alive(sock: socket.socket) -> None:
         return
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for option, value in _options():
-        sock.setsockopt(socket.IPPROTO_TCP, option, value)
+        with suppress(
+            OSError
+        ):  # what has a name may still be unknown to the kernel, in a sandbox for example
+            sock.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
 def _options() -> Iterator[tuple[int, int]]:
