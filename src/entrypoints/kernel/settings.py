@@ -190,8 +190,29 @@ class KernelSettings(BaseSettings):
     request_seconds: Seconds = 30.0
     """Longest time from the head of a request to the beginning of its answer; then the answer is 504."""
 
+    keep_alive_seconds: Seconds = 75
+    """How long a connection is kept for another request: longer than the proxy in front keeps it (60 in nginx
+    and most clouds), or now and then one sends a request on what the other closes, and answers 502."""
+
+    connections_most: Annotated[int, Field(ge=1, le=100_000)] = 1000
+    """Most connections of clients, in each process; then one that is idle gives way, or the answer is 503.
+    `/health/` is answered all the same."""
+
+    drain_seconds: Annotated[
+        float,
+        Field(
+            default_factory=lambda read: 5 if read.get("environment") == "production" else 0,
+            examples=[5],
+            ge=0,
+            le=300,
+            allow_inf_nan=False,
+        ),
+    ]
+    """How long everything is still served once the process has been told to stop (SIGTERM), while
+    `/health/ready` is 503: longer than the balancer takes to notice. Default: 5 in production, else 0."""
+
     shutdown_seconds: Annotated[int, Field(ge=0, le=600)] = 20
-    """Longest wait for requests in flight once the process has been told to stop."""
+    """Longest wait after that for requests in flight; then they are answered 503."""
 
     app_url: str = ""
     """Where the front end is, without a slash at the end: mails link to pages there, and whoever logs in

@@ -80,7 +80,8 @@ def _expected(field: FieldInfo) -> str:
     least, above, most = (_limit(field, bound) for bound in ("ge", "gt", "le"))
     kind = "a whole number" if field.annotation is int else "a number"
     start = f"from {least}" if least is not None else f"above {above}"
-    return f"{kind} {start} to {most}, such as {field.default}"
+    example = field.examples[0] if field.examples else field.default
+    return f"{kind} {start} to {most}, such as {example}"
 
 
 def _limit(field: FieldInfo, bound: str) -> Any:  # noqa: ANN401 (a limit is as typed as its field)

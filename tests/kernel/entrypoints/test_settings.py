@@ -148,6 +148,13 @@ def test_production_accepts_what_is_good_for_production() -> None:
         mail_from="noreply@example.com",
     )
     assert settings.environment == "production"
+    assert settings.drain_seconds == 5
+
+
+def test_a_connection_outlasts_that_of_a_proxy_and_development_ends_without_a_drain() -> None:
+    settings = Settings(database_url=DATABASE_URL)
+    assert settings.keep_alive_seconds > 60
+    assert settings.drain_seconds == 0
 
 
 @pytest.mark.parametrize("url", ["http://localhost:8000", "http://127.0.0.1", "http://[::1]:8000"])
@@ -353,6 +360,9 @@ NUMBERS = {
     "PORT": "a whole number from 1 to 65535, such as 8000",
     "WORKERS": "a whole number from 1 to 64, such as 1",
     "MAX_BODY_BYTES": "a whole number from 1024 to 1073741824, such as 1048576",
+    "KEEP_ALIVE_SECONDS": "a number above 0 to 3600, such as 75",
+    "CONNECTIONS_MOST": "a whole number from 1 to 100000, such as 1000",
+    "DRAIN_SECONDS": "a number from 0 to 300, such as 5",
     "SHUTDOWN_SECONDS": "a whole number from 0 to 600, such as 20",
     "AUTH_ACCESS_TOKEN_SECONDS": "a whole number from 10 to 86400, such as 600",
     "AUTH_SESSION_DAYS": "a whole number from 1 to 400, such as 30",

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 SERVICE = "127.0.0.1:8000"  # where the service is in the lines of docs/auth.md
-DOCUMENTED = (Path(__file__).parents[3] / "docs" / "auth.md").read_text("utf-8")
+DOCS = Path(__file__).parents[3] / "docs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,23 +50,24 @@ def needed(program: str) -> str:
     pytest.skip(missing)
 
 
-def documented(program: str) -> str:
-    """The lines that docs/auth.md has for it."""
-    found = re.search(rf"```{program}\n(.*?)```", DOCUMENTED, re.DOTALL)
+def documented(program: str, page: str = "auth.md") -> str:
+    """The lines that the page has for it."""
+    found = re.search(rf"```{program}\n(.*?)```", (DOCS / page).read_text("utf-8"), re.DOTALL)
     assert found is not None
     return found[1]
 
 
-def nginx(lines: str) -> Proxy:
-    """With these lines in its `server`."""
+def nginx(lines: str, *, upstream: str = "") -> Proxy:
+    """With these lines in its `server`, and those of an `upstream` before it."""
 
     def configure(folder: Path, plain: int, tls: int, behind: int) -> str:
         kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
         return f"""
-            daemon off; pid {folder}/pid; worker_processes 1; events {{ worker_connections 64; }}
+            daemon off; pid {folder}/pid; worker_processes 1; events {{ worker_connections 256; }}
             http {{
                 access_log off;
                 {" ".join(f"{kind}_temp_path {folder}/{kind};" for kind in kinds)}
+                {upstream}
                 server {{
                     listen 127.0.0.1:{plain}; listen 127.0.0.1:{tls} ssl;
                     ssl_certificate {folder}/tls.pem; ssl_certificate_key {folder}/tls.pem;

@@ -1,17 +1,26 @@
-"""The real server, with three more routes.
+"""The real server, with more routes.
 
-`/told` says which client and which scheme a request has; `/endless` is never answered, and `/waiting` says
-how many wait there.
+`/told` says which client and which scheme a request has, and `/echo` how large its body is; `/slow` is
+answered after some seconds. The others are not answered in time: `/endless` never, `/thread` waits in a
+thread, `/stubborn` goes on when it is cancelled, and `/stream` has begun. `/waiting` says how many have come
+to these. `/busy` keeps the processor, and lets no other thread of its process run.
 """
 
 import asyncio
+import re
+import time
+from collections.abc import AsyncIterator
+from contextlib import suppress
 
 from fastapi import Request
+from fastapi.responses import StreamingResponse
 
 from entrypoints.http.kernel.server.app import Service
 from entrypoints.http.kernel.server.process import serve
 from entrypoints.settings import Settings
 from kernel.servers import specimen
+
+SECONDS = 60  # until the ends of the tests
 
 
 async def tell(request: Request) -> dict[str, str]:
@@ -19,23 +28,70 @@ async def tell(request: Request) -> dict[str, str]:
     return {"client": request.client.host, "scheme": request.url.scheme}
 
 
-waiting: list[Request] = []
+async def echo(request: Request) -> int:
+    return len(await request.body())
 
 
-async def wait(request: Request) -> None:
-    waiting.append(request)
+async def answer_slowly(seconds: float) -> float:
+    waiting.append("slow")
+    await asyncio.sleep(seconds)
+    return seconds
+
+
+waiting: list[str] = []
+
+
+async def wait() -> None:
+    waiting.append("endless")
     await asyncio.Event().wait()
+
+
+def wait_in_a_thread() -> None:
+    waiting.append("thread")
+    time.sleep(SECONDS)
+
+
+async def wait_whatever_comes() -> None:
+    waiting.append("stubborn")
+    ends = time.monotonic() + SECONDS
+    while time.monotonic() < ends:
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(1)
+
+
+async def stream() -> StreamingResponse:
+    async def parts() -> AsyncIterator[bytes]:
+        yield b"begun"
+        waiting.append("stream")
+        await asyncio.Event().wait()
+
+    return StreamingResponse(parts())
 
 
 async def count() -> int:
     return len(waiting)
 
 
+async def keep_busy(seconds: float) -> None:
+    ends = time.monotonic() + seconds
+    while time.monotonic() < ends:
+        re.match(r"(a+)+$", "a" * 27 + "b")  # some seconds without another thread
+
+
 def create_app() -> Service:
     app = specimen.create_app()
-    app.add_api_route("/told", tell, include_in_schema=False)
-    app.add_api_route("/endless", wait, include_in_schema=False)
-    app.add_api_route("/waiting", count, include_in_schema=False)
+    for path, route in (
+        ("/told", tell),
+        ("/slow", answer_slowly),
+        ("/endless", wait),
+        ("/thread", wait_in_a_thread),
+        ("/stubborn", wait_whatever_comes),
+        ("/stream", stream),
+        ("/waiting", count),
+        ("/busy", keep_busy),
+    ):
+        app.add_api_route(path, route, include_in_schema=False, response_model=None)
+    app.add_api_route("/echo", echo, methods=["POST"], include_in_schema=False)
     return app
 
 

@@ -103,6 +103,7 @@ def serving(database_url: str, folder: Path, *command: str) -> Iterator[Service]
         "PORT": str(port),
         "PYTHONPATH": os.pathsep.join([str(SRC), str(SRC.parent / "tests")]),
         "LOG_FORMAT": "json",
+        "KEEP_ALIVE_SECONDS": "2",
     }
     with (
         log.open("wb") as output,
@@ -727,7 +728,7 @@ def test_empty_lines_keep_no_connection(service: Service) -> None:
                 connection.sendall(b"\r\n")
                 if connection.recv(1_000) == b"":
                     break
-        assert monotonic() - started < 10  # seconds; uvicorn keeps an idle connection for five
+        assert monotonic() - started < 10  # seconds; KEEP_ALIVE_SECONDS is 2
 
 
 def test_nobody_is_waited_for_endlessly(database_of_ours: str, tmp_path: Path) -> None:

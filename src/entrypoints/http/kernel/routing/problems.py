@@ -23,7 +23,8 @@ What can be wrong with a request before a use case sees it:
     │   ├── InvalidGrant
     │   ├── UnsupportedGrantType
     │   └── InvalidClient
-    ├── DeadlineExceeded       not the request's fault, as the next two: it took longer than REQUEST_SECONDS
+    ├── TooManyConnections     not the request's fault, as the next three: CONNECTIONS_MOST are served
+    ├── DeadlineExceeded       it took longer than REQUEST_SECONDS
     ├── ShuttingDown           it took longer than SHUTDOWN_SECONDS
     └── InternalError          the cause is in the log, under the trace id
 """
@@ -180,6 +181,10 @@ class InvalidClient(OAuthError):
     code = "invalid_client"
 
 
+class TooManyConnections(RequestError):
+    """The service has as many connections as it takes."""
+
+
 class DeadlineExceeded(RequestError):
     """The request took too long."""
 
@@ -221,6 +226,7 @@ STATUS: Mapping[type[Exception], int] = MappingProxyType(
         Limited: 429,
         HeadersTooLarge: 431,
         InternalError: 500,
+        TooManyConnections: 503,
         ShuttingDown: 503,
         Unavailable: 503,
         Contention: 503,

@@ -83,6 +83,10 @@ class Service(FastAPI):
             seconds=self._request_seconds,
         )
 
+    def drain(self) -> None:
+        """Tells balancers to send no more requests here: `/health/ready` is 503 from now on."""
+        self.state.provided.readiness.drain()
+
     @override
     def openapi(self, version: str = "v1") -> dict[str, Any]:
         """The document of one version."""

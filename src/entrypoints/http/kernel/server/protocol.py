@@ -7,11 +7,15 @@ most of that is the proxy's to refuse; nothing here relies on one.
 
 import asyncio
 import re
-from asyncio import TimerHandle
-from typing import Any, override
+import select
+from asyncio import AbstractEventLoop, TimerHandle
+from itertools import islice
+from typing import Any, cast, override
 
 from starlette.types import Scope
+from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.server import ServerState
 
 from entrypoints.http.kernel.routing.answers import Header
 from entrypoints.http.kernel.routing.problems import (
@@ -19,6 +23,8 @@ from entrypoints.http.kernel.routing.problems import (
     MalformedRequest,
     RequestError,
     RequestTimedOut,
+    ShuttingDown,
+    TooManyConnections,
     UriTooLong,
 )
 from entrypoints.http.kernel.server.edge import ARRIVED, LEFT, ON_LEAVING, REFUSED
@@ -37,11 +43,41 @@ REQUEST_SECONDS = 30.0
 # learns that its client has left.
 PIPELINED_MOST = 32
 
+# A client that has just connected has so long to begin a request before its connection counts as idle.
+YOUNG_SECONDS = 1.0
+
+# An answer to a request that has not arrived as a whole is given so long to arrive before the connection
+# ends: closing it with something unread makes the kernel reset it, and the client may lose the answer.
+LINGER_SECONDS = 2.0
+
+HEALTH = b"/health/"
+
+_LOOKED_AT = 16  # idle connections, for one that can give way
+
 _WHOLE_ADDRESS = re.compile(rb"https?://([^/?#]*)", re.IGNORECASE)
 
 _LINE_END = len(": \r\n")
 
 _WITHOUT_HEAD: Scope = {"type": "http", "method": "", "path": "", "query_string": b""}
+
+
+class Connections(ServerState):
+    """What the connections of a process have in common."""
+
+    def __init__(self, most: int) -> None:
+        """`most` are served at the same time; whoever comes then takes the place of one that is idle."""
+        super().__init__()
+        self.most = most
+        self.closing = False  # each answer ends its connection
+        self.idle: dict[Protocol, None] = {}  # the one that has been idle longest is first
+
+    @property
+    def too_many(self) -> bool:
+        return len(self.connections) > self.most
+
+    def make_room(self) -> bool:
+        """Ends the connection that has been idle longest. False where there is none."""
+        return any(connection.give_way() for connection in islice(list(self.idle), _LOOKED_AT))
 
 
 class Protocol(HttpToolsProtocol):
@@ -56,14 +92,39 @@ class Protocol(HttpToolsProtocol):
     _refused = False
     _unread: TimerHandle | None = None
     _running: RequestResponseCycle | None = None
+    _surplus = False  # there are more connections than may be
+    _last: RequestResponseCycle | None = None  # whose answer is to end the connection, as the service stops
+    _lingering: TimerHandle | None = None
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: Connections,
+        app_state: dict[str, Any],
+        _loop: AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self._all = server_state
+        self._since = self.loop.time()
 
     @override
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # uvicorn's own
         super().connection_made(transport)
-        self._deadline = self.loop.call_later(REQUEST_SECONDS, self._wait_no_longer)
+        # A balancer may connect before it has a request; to it, this is an idle connection like any other.
+        patience = max(REQUEST_SECONDS, self.timeout_keep_alive)
+        self._deadline = self.loop.call_later(patience, self._wait_no_longer)
+        if self._all.too_many and not self._all.make_room():
+            self._surplus = True
+            if len(self.connections) > 2 * self._all.most:
+                transport.abort()  # these are refused without being heard
+                return
+        self._all.idle[self] = None
 
     @override
     def connection_lost(self, exc: Exception | None) -> None:
+        self._all.idle.pop(self, None)
+        if self._lingering is not None:
+            self._lingering.cancel()
         self._stop_waiting()
         if self._unread is not None:
             self._unread.cancel()
@@ -93,6 +154,8 @@ class Protocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         super().on_response_complete()
         self._await_reader()
+        if self.timeout_keep_alive_task is not None and not self.cycle.more_body:
+            self._all.idle[self] = None
 
     def _await_reader(self, left: int | None = None) -> None:
         """Whoever takes nothing of an answer for so long does not get the rest."""
@@ -107,8 +170,9 @@ class Protocol(HttpToolsProtocol):
 
     @override
     def data_received(self, data: bytes) -> None:
-        if self._refused:
+        if self._refused or self._lingering is not None:
             return
+        self._all.idle.pop(self, None)
         self._held += len(data)
         idle = self.timeout_keep_alive_task
         super().data_received(data)
@@ -126,36 +190,51 @@ class Protocol(HttpToolsProtocol):
             if idle is not None and cycle.response_complete and self.timeout_keep_alive_task is None:
                 # Empty lines between requests are no sign of life.
                 self.timeout_keep_alive_task = self.loop.call_at(idle.when(), self.timeout_keep_alive_handler)
+                self._all.idle[self] = None
 
     @override
     def on_headers_complete(self) -> None:
-        headers = self.headers
-        # Counted anew: some of it can have come with the end of the request before.
-        size = sum(len(name) + len(value) + _LINE_END for name, value in headers)
-        if size + len(self.url) > HEAD_MOST:
-            self._wrong = self._too_large()
-        hosts = [name for name, _ in headers].count(b"host")
-        if hosts != 1 and (hosts or self.parser.get_http_version() != "1.0"):
-            self._wrong = MalformedRequest("It must have one Host (RFC 9112 §3.2).")
-        if hosts and (target := _WHOLE_ADDRESS.match(self.url)):
-            # It says for whom the request is, and `Host` does not (RFC 9112 §3.2.2).
-            headers[:] = [(name, target[1] if name == b"host" else value) for name, value in headers]
         upgrade = self.parser.should_upgrade()
-        if upgrade and any(name in {b"content-length", b"transfer-encoding"} for name, _ in headers):
-            # The parser takes the body for the other protocol, and what comes of it later for a request.
-            self._wrong = MalformedRequest("It must not have a body and ask for another protocol.")
+        if wrong := self._wrong_with_head(upgrade=upgrade):
+            self._wrong = wrong
         if self._wrong:
             raise self._wrong
+        earlier: RequestResponseCycle | None = self.cycle
         super().on_headers_complete()
         self.scope[ARRIVED] = self.loop.time()  # type: ignore[literal-required] # our own
         if 0 < len(self.pipeline) < PIPELINED_MOST:
             self.flow.resume_reading()
+        if self._all.closing:
+            if earlier is not None and earlier is self._last and not earlier.response_started:
+                earlier.keep_alive = True  # the client has sent another request behind it
+            self.end_with_answer()
         if upgrade:
             self.cycle.keep_alive = False
         self._held = 0
         self._pieces = 0.0
         # What comes from now on are trailers: they must not become headers behind the application's back.
         self.headers = []
+
+    def _wrong_with_head(self, *, upgrade: bool) -> RequestError | None:
+        headers = self.headers
+        names = [name for name, _ in headers]
+        hosts = names.count(b"host")
+        if hosts and (target := _WHOLE_ADDRESS.match(self.url)):
+            # It says for whom the request is, and `Host` does not (RFC 9112 §3.2.2).
+            headers[:] = [(name, target[1] if name == b"host" else value) for name, value in headers]
+        # A client that asks whether the service is well comes on a connection of its own, and is answered.
+        if self._surplus and not self.url.startswith(HEALTH):
+            self._surplus = self._all.too_many and not self._all.make_room()
+            if self._surplus:
+                return TooManyConnections()
+        if upgrade and not {b"content-length", b"transfer-encoding"}.isdisjoint(names):
+            # The parser takes the body for the other protocol, and what comes of it later for a request.
+            return MalformedRequest("It must not have a body and ask for another protocol.")
+        if hosts != 1 and (hosts or self.parser.get_http_version() != "1.0"):
+            return MalformedRequest("It must have one Host (RFC 9112 §3.2).")
+        # Counted anew: some of it can have come with the end of the request before.
+        size = sum(len(name) + len(value) + _LINE_END for name, value in headers)
+        return self._too_large() if size + len(self.url) > HEAD_MOST else None
 
     @override
     def on_body(self, body: bytes) -> None:
@@ -178,6 +257,87 @@ class Protocol(HttpToolsProtocol):
         """What is too large of a head, which need not have arrived as a whole."""
         return UriTooLong() if len(self.url) > HEAD_MOST / 2 else HeadersTooLarge()
 
+    # --- what ends a connection -----------------------------------------------------------------
+
+    @property
+    def _begun(self) -> bool:
+        """Whether a part of a head has arrived, or something that has not been read."""
+        scope: Any = self.scope
+        cycle: RequestResponseCycle | None = self.cycle
+        if scope is not None and (cycle is None or cycle.scope is not scope):
+            return True
+        number = self.transport.get_extra_info("socket").fileno()
+        if number < 0:
+            return False
+        unread = select.poll()
+        unread.register(number, select.POLLIN)
+        return bool(unread.poll(0))
+
+    @property
+    def _young(self) -> bool:
+        scope: Any = self.scope
+        return scope is None and self.loop.time() - self._since < YOUNG_SECONDS
+
+    @property
+    def awaits_head(self) -> bool:
+        """Whether no request is under way whose head has arrived."""
+        cycle: RequestResponseCycle | None = self.cycle
+        return cycle is None or cycle.response_complete
+
+    def give_way(self) -> bool:
+        """Ends the connection, if it is idle, in favour of another one."""
+        if self.transport.is_closing() or self._young or self._begun:
+            return False
+        self._all.idle.pop(self, None)
+        self.connections.discard(self)
+        self.transport.close()
+        return True
+
+    def end_with_answer(self) -> None:
+        """The next answer says `Connection: close`; of several requests that have arrived, the last one's."""
+        cycle: RequestResponseCycle | None = self.cycle
+        if cycle is not None and cycle.keep_alive and not cycle.response_started:
+            cycle.keep_alive = False
+            cycle.transport = cast("asyncio.Transport", _Lingering(self))
+            self._last = cycle
+
+    @override
+    def shutdown(self) -> None:
+        """Ends the connection as soon as there is nothing to answer on it. May be called again and again."""
+        if self.transport.is_closing() or self._lingering is not None:
+            return
+        if not self.awaits_head:
+            self.end_with_answer()
+        elif not self._young and not self._begun:
+            self.transport.close()
+
+    def give_up(self) -> None:
+        """Answers that the service is stopping, where nothing else has been answered."""
+        cycle = self.cycle
+        if self.transport.is_closing() or self._lingering is not None or self._refused:
+            return
+        if self.awaits_head:
+            if self._begun:
+                self._refuse(ShuttingDown())
+            else:
+                self.transport.close()
+        elif cycle.response_started or self.pipeline:
+            self.transport.close()
+        else:
+            # What was to answer does not come to an end by itself. It learns that the client is gone.
+            cycle.disconnected = True
+            cycle.message_event.set()
+            self._refuse(ShuttingDown(), scope=cycle.scope)
+
+    def linger(self) -> None:
+        """Ends the connection when the client does, or after a while; what still arrives is dropped."""
+        if self.transport.is_closing() or self._lingering is not None:
+            return
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self.flow.resume_reading()
+        self._lingering = self.loop.call_later(LINGER_SECONDS, self.transport.close)
+
     def _wait_no_longer(self) -> None:
         if self._timed is None:
             self.transport.close()  # it never said a word
@@ -189,16 +349,22 @@ class Protocol(HttpToolsProtocol):
             self._deadline.cancel()
         self._deadline = self._timed = None
 
-    def _refuse(self, error: RequestError) -> None:
-        """Answers in the place of the request that is under way, and ends the connection."""
+    def _refuse(self, error: RequestError, *, scope: Any = None) -> None:  # noqa: ANN401 (uvicorn's HTTPScope)
+        """Answers in the place of the request that is under way, and ends the connection.
+
+        `scope` is the request's, where it has arrived as a whole.
+        """
         if self._refused or self.transport.is_closing():
             return
         self._refused = True
         self._stop_waiting()
         earlier: RequestResponseCycle | None = self.cycle
-        in_turn = earlier is None or earlier.response_complete
-        scope: Any = self.scope
-        if earlier is not None and earlier.more_body and earlier.scope is scope:
+        arrived = scope is not None
+        in_turn = arrived or earlier is None or earlier.response_complete
+        if arrived:
+            pass
+        elif earlier is not None and earlier.more_body and earlier.scope is self.scope:
+            scope = self.scope
             # The application has its head, and learns that the client is gone.
             if earlier.response_started:
                 self.transport.close()
@@ -217,7 +383,7 @@ class Protocol(HttpToolsProtocol):
         app: Any = self.app
         self.cycle = RequestResponseCycle(
             scope=scope,
-            transport=self.transport,
+            transport=cast("asyncio.Transport", _Lingering(self)),
             flow=self.flow,
             logger=self.logger,
             access_logger=self.access_logger,
@@ -228,6 +394,7 @@ class Protocol(HttpToolsProtocol):
             keep_alive=False,
             on_response=self.on_response_complete,
         )
+        self.cycle.more_body = not arrived
         if in_turn:
             self._start_asgi_task(self.cycle, app)
         else:
@@ -242,3 +409,19 @@ def _leave(cycle: RequestResponseCycle) -> None:
     scope[LEFT] = True
     if (leave := scope.get(ON_LEAVING)) is not None:
         leave()
+
+
+class _Lingering:
+    """The transport of an answer that ends its connection before the request need have arrived as a whole."""
+
+    def __init__(self, connection: Protocol) -> None:
+        self._connection = connection
+        self.write = connection.transport.write
+        self.is_closing = connection.transport.is_closing
+
+    def close(self) -> None:
+        connection = self._connection
+        if connection.cycle.more_body:
+            connection.linger()
+        else:
+            connection.transport.close()
