@@ -449,13 +449,9 @@ class KernelContainer(containers.DeclarativeContainer):
     # A mail leaves while a transaction holds a connection, and nobody may take a second one of the same pool.
     mail_counts = providers.Singleton(
         Database,
-        _url,
-        pool_size=1,
-        wait_seconds=settings.provided.database_wait_seconds,
-        connect_seconds=settings.provided.database_connect_seconds,
-        statement_seconds=settings.provided.database_statement_seconds,
-        lock_seconds=settings.provided.database_lock_seconds,
-        application_name=SERVICE_NAME,
+        _direct_url,
+        pooled=settings.provided.direct_through_pooler,
+        **{**_pool, "pool_size": 1},
     )
     mailer: providers.Provider[Mailer] = providers.Singleton(
         CountedMailer, mail_transport, providers.Singleton(PostgresAttempts, mail_counts, clock)

@@ -107,6 +107,7 @@ EVENT = """
 # ── what it tells ────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.past_pooler("It names the checks, of which a pooler has one more.")
 async def test_with_its_database_migrated_and_a_worker_the_service_is_ready(
     service: AsyncClient, by_hand: ByHand
 ) -> None:
