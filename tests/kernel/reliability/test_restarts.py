@@ -20,9 +20,8 @@ from kernel.servers.talking import Connection, Cut, ask, connected
 TELLING = "kernel.servers.telling"
 CLIENTS = 8
 NOBODYS = b'{"refresh_token": "' + b"x" * 43 + b'"}'
-REQUESTS = 8_000  # at least, in the four tests together
-
-type Roll = Callable[[Callable[[], Awaitable[None]], int], Awaitable[None]]
+REQUESTS = 8_000  # at least, in each of the four restarts
+PAUSE_SECONDS = 0.004  # between the requests of a client, so that what restarts has a part of the processor
 
 
 class Instances:
@@ -75,10 +74,12 @@ async def two_instances(database_url: str, **settings: str) -> AsyncIterator[Ins
 
 
 class Load:
-    """Clients that keep their connections, and what they were answered."""
+    """Clients, and what they were answered."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, *, keeping: bool = True) -> None:
+        """`keeping`: they keep their connections. nginx ends those when it is reloaded, whoever is behind it."""
         self.port = port
+        self.keeping = keeping
         self.answered: Counter[str] = Counter()
         self.ended = asyncio.Event()
 
@@ -87,24 +88,29 @@ class Load:
         return self.answered.total()
 
     async def one(self) -> None:
-        connection = await Connection.to(self.port)
         number = 0
         while not self.ended.is_set():
-            number += 1
-            try:
-                if number % 2:
-                    status = (await connection.ask("/told")).status
-                elif number % 20:
-                    status = (await connection.ask("/echo", b"12345")).status
-                else:  # a statement
-                    status = (await connection.ask("/v1/auth/refresh", NOBODYS)).status
-                self.answered[
-                    "good" if status < 300 or (status == 401 and number % 20 == 0) else f"status {status}"
-                ] += 1
-            except (Cut, OSError) as error:
-                self.answered[f"cut: {error}"] += 1
-                connection = await Connection.to(self.port)
-        connection.close()
+            async with connected(self.port) as connection:
+                kept = True
+                while kept and not self.ended.is_set():
+                    number += 1
+                    kept = await self.ask(connection, number) and self.keeping
+                    await asyncio.sleep(PAUSE_SECONDS)
+
+    async def ask(self, connection: Connection, number: int) -> bool:
+        """Whether the connection may be used again."""
+        try:
+            if number % 20 == 0:  # a statement
+                answer, good = await connection.ask("/v1/auth/refresh", NOBODYS), 401
+            elif number % 2:
+                answer, good = await connection.ask("/told"), 200
+            else:
+                answer, good = await connection.ask("/echo", b"12345"), 200
+        except (Cut, OSError) as error:
+            self.answered[f"cut: {error}"] += 1
+            return False
+        self.answered["good" if answer.status == good else f"status {answer.status}"] += 1
+        return not answer.ends
 
     @asynccontextmanager
     async def running(self, at_least: int) -> AsyncIterator[None]:
@@ -179,7 +185,7 @@ async def test_a_rolling_restart_behind_haproxy(
         a_proxy(tmp_path / "proxy", an_haproxy(instances), behind=0) as (port, _),
     ):
         load = Load(port)
-        async with load.running(REQUESTS // 4):
+        async with load.running(REQUESTS):
             for number in range(2):
                 instances.tell(number)
                 await instances.end(number)
@@ -197,8 +203,8 @@ async def test_a_rolling_restart_behind_nginx(
         two_instances(empty_database_url, WORKERS=workers, DRAIN_SECONDS="2") as instances,
         a_proxy(tmp_path / "proxy", an_nginx(instances), behind=0) as (port, _),
     ):
-        load = Load(port)
-        async with load.running(REQUESTS // 4):
+        load = Load(port, keeping=False)
+        async with load.running(REQUESTS):
             for number in range(2):
                 if told_first == "the service":
                     instances.tell(number)
