@@ -174,3 +174,78 @@ def test_without_a_database_the_embedded_one_is_started(
         _, _, sockets = environment["DATABASE_URL"].partition("?host=")
         # Where the folder's path is too long for a socket, it listens elsewhere.
         assert unquote(sockets) in (tmp_path / "postgres/data/postmaster.pid").read_text()
+
+
+# Runs the supervisor on an embedded database in the folder that it is given.
+EMBEDDED = (
+    "import sys; from pathlib import Path; from entrypoints.kernel.tools import local; "
+    "from entrypoints.settings import Settings; "
+    "local.DATA = Path({!r}); local.SEEDED = local.DATA / 'seeded'; "
+    "sys.exit(local.main(Settings, []))"
+)
+BEFORE = "Stopped before it was serving."
+
+
+def test_ctrl_c_before_the_first_line_is_answered_in_one_sentence(start: Start) -> None:
+    for seconds in (0.2, 0.5, 1.0):
+        run = start()
+        # Python itself starts for some milliseconds, and what it is imports after that for a second.
+        wait_until_handled(run.process.pid)
+        time.sleep(seconds / 10)
+        os.killpg(run.process.pid, signal.SIGINT)
+        assert (run.end(), run.output) == (130, f"{BEFORE}\n")
+
+
+def wait_until_handled(pid: int) -> None:
+    """Waits until the process has a handler for SIGINT other than Python's own, which is set at its start."""
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        loaded = Path(f"/proc/{pid}/maps").read_text()
+        if "_pydantic_core" in loaded:  # among the first that is imported
+            return
+        time.sleep(0.005)
+    pytest.fail("It imports nothing.")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("moment", ["data.new*", "data/postmaster.pid", "holders"])
+def test_an_early_end_says_so_and_the_next_start_works(
+    moment: str, number: signal.Signals, start: Start, environment: dict[str, str], tmp_path: Path
+) -> None:
+    del environment["DATABASE_URL"]
+    folder = tmp_path / "postgres"
+    run = start("-c", EMBEDDED.format(str(folder)))
+    deadline = time.monotonic() + 60
+    while not any(folder.glob(moment)):
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+    os.killpg(run.process.pid, number)
+    assert run.end() == (130 if number == signal.SIGINT else 0)
+    assert run.output.count("\n") <= 2  # it may have begun to migrate
+    assert run.output.splitlines()[-1] in {BEFORE, "Stopping"}
+    run = start("-c", EMBEDDED.format(str(folder)))
+    run.read_until("Migrating the database")
+    os.killpg(run.process.pid, signal.SIGINT)
+    run.end()
+    assert "Traceback" not in run.output
+
+
+def test_a_second_run_keeps_the_database_when_the_first_ends(
+    start: Start, environment: dict[str, str], tmp_path: Path
+) -> None:
+    del environment["DATABASE_URL"]
+    command = ("-c", EMBEDDED.format(str(tmp_path / "postgres")))
+    first = start(*command)
+    first.read_until("Ctrl-C")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        environment["PORT"] = str(probe.getsockname()[1])
+    second = start(*command)
+    second.read_until("Ctrl-C")
+    os.killpg(first.process.pid, signal.SIGINT)
+    assert first.end() == 0
+    with urllib.request.urlopen(f"http://127.0.0.1:{environment['PORT']}/health/ready") as answer:
+        assert answer.status == 200
+    os.killpg(second.process.pid, signal.SIGINT)
+    assert second.end() == 0
+    assert not (tmp_path / "postgres/data/postmaster.pid").exists()

@@ -34,6 +34,8 @@ WORKER_WITH_RELOAD = (
 # Seconds that a process has to finish what it does. A second Ctrl-C ends the wait.
 STOP_TIMEOUT = 30.0
 
+_EARLY = "Stopped before it was serving."
+
 DEMO_LOGIN = '{"email": "demo@example.com", "password": "look around as long as you like"}'
 
 
@@ -49,35 +51,32 @@ class StopRequested(Exception):
     """Ctrl-C, or a signal from the parent process."""
 
 
-async def serve(kind: type[KernelSettings], *, reload: bool) -> None:
+async def serve(settings: KernelSettings, environment: Mapping[str, str], *, reload: bool) -> None:
     """Serves until it is stopped, or a part ends by itself.
 
-    Raises `CannotServeError`, `EmbeddedPostgresError`, `StopRequested`.
+    Raises `CannotServeError`, `StopRequested`.
     """
-    settings = _settings(kind)
     embedded = _is_embedded(settings)
-    _check_address(settings.host, settings.port)
     processes = Processes()
-    with _environment(settings) as environment:
-        _say("Migrating the database")
-        await processes.finish("entrypoints.cli", "migrate", environment=environment)
-        _say("Starting the API and the worker")
-        async with (
-            processes.child(*(WORKER_WITH_RELOAD if reload else WORKER), environment=environment) as worker,
-            processes.child(*(API_WITH_RELOAD if reload else API), environment=environment) as api,
-        ):
-            if settings.environment == "development" and not (embedded and SEEDED.exists()):
-                await processes.finish("entrypoints.cli", "seed", environment=environment)
-                if embedded:
-                    SEEDED.touch()  # the command does no harm twice, but takes a second to find out
-            welcome = asyncio.create_task(_welcome(settings))
-            await _first_of(api.wait(), worker.wait(), processes.stop.wait())
-            welcome.cancel()
-            _say("Stopping")
-            if processes.stop.is_set():
-                raise StopRequested
-            name, ended = ("API", api) if api.returncode is not None else ("worker", worker)
-            raise CannotServeError(f"The {name} ended by itself, with exit code {ended.returncode}.")
+    _say("Migrating the database")
+    await processes.finish("entrypoints.cli", "migrate", environment=environment)
+    _say("Starting the API and the worker")
+    async with (
+        processes.child(*(WORKER_WITH_RELOAD if reload else WORKER), environment=environment) as worker,
+        processes.child(*(API_WITH_RELOAD if reload else API), environment=environment) as api,
+    ):
+        if settings.environment == "development" and not (embedded and SEEDED.exists()):
+            await processes.finish("entrypoints.cli", "seed", environment=environment)
+            if embedded:
+                SEEDED.touch()  # the command does no harm twice, but takes a second to find out
+        welcome = asyncio.create_task(_welcome(settings))
+        await _first_of(api.wait(), worker.wait(), processes.stop.wait())
+        welcome.cancel()
+        _say("Stopping")
+        if processes.stop.is_set():
+            raise StopRequested
+        name, ended = ("API", api) if api.returncode is not None else ("worker", worker)
+        raise CannotServeError(f"The {name} ended by itself, with exit code {ended.returncode}.")
 
 
 # --- what they need -------------------------------------------------------------------------------
@@ -157,6 +156,7 @@ class Processes:
         async with self.child(*module, environment=environment) as process:
             await _first_of(process.wait(), self.stop.wait())
             if self.stop.is_set():
+                _say("Stopping")
                 raise StopRequested
         if process.returncode:
             message = f"`python -m {' '.join(module)}` failed with exit code {process.returncode}."
@@ -221,20 +221,34 @@ def _run(command: list[str], environment: Mapping[str, str]) -> int:
 
 def main(kind: type[KernelSettings], arguments: list[str]) -> int:
     status = 0
+    for number in (signal.SIGTERM, signal.SIGHUP):  # until there is a loop that takes them
+        signal.signal(number, _stop)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         match arguments:
             case ["--", *command] if command:
                 with _environment(_settings(kind)) as environment:
                     status = _run(command, environment)
             case [] | ["--reload"]:
-                asyncio.run(serve(kind, reload=bool(arguments)))
+                settings = _settings(kind)
+                _check_address(settings.host, settings.port)
+                # Outside of the loop, in which nothing interrupts what blocks.
+                with _environment(settings) as environment:
+                    asyncio.run(serve(settings, environment, reload=bool(arguments)))
             case _:
                 raise CannotServeError("Usage: python -m entrypoints.local [--reload | -- COMMAND]", status=2)
     except (CannotServeError, EmbeddedPostgresError) as error:
         print(error, file=sys.stderr)
         status = error.status if isinstance(error, CannotServeError) else 1
-    except StopRequested:
+    except StopRequested as stopped:
+        if stopped.args:
+            print(*stopped.args, file=sys.stderr)
         status = 0
     except KeyboardInterrupt:
+        print(_EARLY, file=sys.stderr)
         status = 130
     return status
+
+
+def _stop(*_: object) -> None:
+    raise StopRequested(_EARLY)

@@ -78,7 +78,6 @@ OTHERS = (
         "10.0.0.8",
         "[::2]",
         "",
-        ":80",
     ),
     *("api.example.comx", "testserver"),
 )
@@ -101,6 +100,7 @@ NONE = (
     *(
         ".apps.example.com",
         ".apps.example.com.evil.example",
+        ":80",
         "*.apps.example.com",
         "api..example.com",
         "api.example.com..",
