@@ -7,7 +7,7 @@ and exit status 1; wrong settings end with 2.
 import asyncio
 import secrets
 import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Annotated, Any, Concatenate, Protocol
 from uuid import UUID
@@ -80,12 +80,63 @@ def main(parts: Parts, arguments: list[str] | None = None) -> None:
 
 
 @app.command()
-def migrate() -> None:
-    """Bring the database's tables up to date."""
+def migrate(
+    *,
+    to: Annotated[str, typer.Option(help="A revision, such as 0014, kernel@head or heads.")] = "heads",
+    down: Annotated[
+        bool, typer.Option("--down", help="Go back to it, with the loss of what has no place there.")
+    ] = False,
+    wait: Annotated[
+        float, typer.Option(min=0, help="How many seconds to wait for another migrator.")
+    ] = 300.0,
+) -> None:
+    """Bring the database's tables up to date, or to a revision."""
     migrations = _container().migrations()
-    migrations.upgrade()
-    reached = (f"{line} {' and '.join(heads)}" for line, heads in migrations.heads().items() if heads)
-    print(f"The database is at migration {', '.join(reached)}.")
+    if not down:
+        there = migrations.upgrade(to, wait_seconds=wait, attempts=5, tell=_tell)
+    elif to == "heads":
+        raise typer.BadParameter("Say how far down: --to REVISION --down.")
+    else:
+        there = migrations.downgrade(to, wait_seconds=wait, attempts=5, tell=_tell)
+    if there.ahead:
+        print(
+            f"The database is ahead of this code, at migration {' and '.join(sorted(there.ahead))}, "
+            "and has all that this code needs: there is nothing to do."
+        )
+    else:
+        print(f"The database is at migration {_by_line(migrations.newest(there))}.")
+    if not down and migrations.is_past(to, there):
+        print(f"To take it back to {to}, with the loss of what has no place there: migrate --to {to} --down")
+
+
+@app.command()
+def current() -> None:
+    """Say which migrations the database has and which this code has; needs no lock and changes nothing."""
+    container = _container()
+    migrations = container.migrations()
+    there = _finish(container, lambda: migrations.standing(container.database()))
+    print(f"The database has  {_by_line(migrations.newest(there))}")
+    print(f"This code has     {_by_line(migrations.heads())}")
+    if there.missing:
+        missing = [revision for revision in migrations.revisions() if revision in there.missing]
+        print(f"Missing there     {', '.join(missing)}")
+    if there.ahead:
+        print(f"Ahead of the code {', '.join(sorted(there.ahead))}")
+    if not there.missing:
+        print("The database has all that this code needs.")
+    elif there.ahead:
+        print("It is at another branch's or a later release's migrations: use code that has all of them.")
+    else:
+        print("Bring it up to date: migrate")
+
+
+def _by_line(revisions: Mapping[str, Collection[str]]) -> str:
+    """The newest revisions of each line, such as `kernel 0015, app 2aacecac2d80`."""
+    return ", ".join(f"{line} {' and '.join(each)}" for line, each in revisions.items() if each) or "none"
+
+
+def _tell(sentence: str) -> None:
+    print(sentence, file=sys.stderr, flush=True)
 
 
 @app.command("check-migrations")

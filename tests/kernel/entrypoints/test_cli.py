@@ -83,6 +83,10 @@ def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
     return run
 
 
+def said(*lines: str) -> Outcome:
+    return Outcome(0, "".join(f"{line}\n" for line in lines), "")
+
+
 def refused(said: str, *, status: int = 1) -> Outcome:
     return Outcome(status, "", f"{said}\n")
 
@@ -103,6 +107,69 @@ async def test_migrate_makes_the_tables_and_may_be_repeated(
         assert migrated.status == 0
         assert migrated.output.startswith("The database is at migration ")
     assert (await cli("outbox", "list", on=url)).lines == ["No event waits."]
+
+
+async def test_migrate_goes_to_a_revision_and_back_only_when_it_is_told(
+    cli: Run, new_database: Callable[..., Awaitable[str]]
+) -> None:
+    url = await new_database()
+    assert await cli("migrate", "--to", "0009", on=url) == said("The database is at migration kernel 0009.")
+    assert (await cli("current", on=url)).lines[0] == "The database has  kernel 0009"
+    up = await cli("migrate", "--to", "kernel@head", on=url)
+    assert up.lines[0].startswith("The database is at migration kernel 00")
+    assert (await cli("migrate", "--to", "0009", on=url)).lines[-1] == (
+        "To take it back to 0009, with the loss of what has no place there: migrate --to 0009 --down"
+    )
+    assert await cli("migrate", "--to", "0009", "--down", on=url) == said(
+        "The database is at migration kernel 0009."
+    )
+    refused_ = await cli("migrate", "--to", "9999", on=url)
+    assert refused_ == refused(
+        "This code has no migration '9999'. It takes a revision such as 0001, kernel@head or heads."
+    )
+    assert (await cli("migrate", "--to", "9999", "--down", on=url)) == refused_
+    assert (await cli("migrate", "--down", on=url)).status == 2
+
+
+async def test_a_rolled_back_image_has_nothing_to_migrate_and_says_so(
+    cli: Run, new_database: Callable[[str], Awaitable[str]], template_database: str
+) -> None:
+    url = await new_database(template_database)
+    assert (await cli("current", on=url)).lines[-1] == "The database has all that this code needs."
+    await execute(url, "INSERT INTO alembic_version VALUES ('9990')")
+    assert await cli("migrate", on=url) == said(
+        "The database is ahead of this code, at migration 9990, and has all that this code needs: "
+        "there is nothing to do."
+    )
+    assert (await cli("current", on=url)).lines[2:] == [
+        "Ahead of the code 9990",
+        "The database has all that this code needs.",
+    ]
+
+
+async def test_a_database_that_is_ahead_and_lacks_something_is_refused_in_a_sentence(
+    cli: Run, new_database: Callable[[], Awaitable[str]]
+) -> None:
+    url = await new_database()
+    assert (await cli("migrate", "--to", "0014", on=url)).status == 0
+    await execute(url, "UPDATE alembic_version SET version_num = '9990'")
+    migrated = await cli("migrate", on=url)
+    assert (migrated.status, migrated.output) == (1, "")
+    assert migrated.errors.startswith(
+        "The database is at migration 9990, which this code does not have and lacks "
+    )
+    there = await cli("current", on=url)
+    assert there.lines[2].startswith("Missing there ")
+    assert "0015" in there.lines[2]
+    assert there.lines[-1].startswith("It is at another branch's or a later release's migrations")
+
+
+async def test_current_says_what_is_missing(cli: Run, new_database: Callable[[], Awaitable[str]]) -> None:
+    url = await new_database()
+    there = await cli("current", on=url)
+    assert there.lines[0] == "The database has  none"
+    assert there.lines[2].startswith("Missing there     0001, 0002, 0003")
+    assert there.lines[3] == "Bring it up to date: migrate"
 
 
 async def test_check_migrations_finds_nothing_to_do(cli: Run, empty_database_url: str) -> None:

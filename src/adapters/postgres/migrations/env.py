@@ -5,27 +5,38 @@ from collections.abc import Iterator
 
 from alembic import context
 from alembic.operations.ops import DropTableOp, MigrateOperation, MigrationScript, ModifyTableOps
-from sqlalchemy import Connection, text
+from alembic.runtime.migration import MigrationContext, MigrationInfo
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
+from adapters.postgres.kernel.applied import keep_record, record_step, standing_on
 from adapters.postgres.kernel.connection.connecting import Connector
 from adapters.postgres.kernel.connection.pooling import shares_sessions
 from adapters.postgres.kernel.discovery import import_tables
 from adapters.postgres.kernel.migrating import PAST_POOLER, MigrationError, split_line
+from adapters.postgres.kernel.migrator import (
+    LOCK_NOT_AVAILABLE,
+    LockNotHad,
+    oldest_transaction,
+    prepare,
+    wait_for_turn,
+)
 from adapters.postgres.kernel.tables.schema import metadata
 
-# Any number that is always the same: two services that start together migrate one after the other.
-LOCK = 7_001_993
 CONNECT_SECONDS = 10.0
 
 
 def migrate(connection: Connection) -> None:
-    connection.execute(text("SELECT pg_advisory_lock(:lock)"), {"lock": LOCK})
-    # A migration that cannot have its lock soon must not stop the traffic that queues behind it.
-    connection.execute(text("SET lock_timeout = '2s'"))
+    prepare(connection)
+    wait_for_turn(connection, context.config.attributes["patience"])
     split_line(connection, context.script)
+    there = standing_on(connection, context.script)
+    keep_record(connection, there.applied)
     connection.commit()
+    if not context.config.attributes["begins"](there):
+        return
     context.configure(
         connection=connection,
         target_metadata=metadata,
@@ -33,9 +44,22 @@ def migrate(connection: Connection) -> None:
         compare_server_default=True,
         include_object=is_migrated,
         process_revision_directives=tidy,
+        on_version_apply=record,
     )
-    with context.begin_transaction():
-        context.run_migrations()
+    try:
+        with context.begin_transaction():
+            context.run_migrations()
+    except DBAPIError as error:
+        if getattr(error.driver_exception, "sqlstate", None) != LOCK_NOT_AVAILABLE:
+            raise
+        connection.rollback()
+        raise LockNotHad(error.statement or "", oldest_transaction(connection)) from error.driver_exception
+    context.config.attributes["ends"](standing_on(connection, context.script))
+
+
+def record(ctx: MigrationContext, step: MigrationInfo, heads: object, run_args: object) -> None:  # noqa: ARG001
+    if ctx.connection is not None:
+        record_step(ctx.connection, step)
 
 
 def is_migrated(_: object, name: str | None, kind: str, *__: object) -> bool:

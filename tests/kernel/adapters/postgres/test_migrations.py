@@ -4,7 +4,9 @@ import asyncio
 import os
 import re
 import shutil
+import signal
 import sys
+from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,9 +20,11 @@ from sqlalchemy import Table
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
+from adapters.postgres.kernel.applied import names
 from adapters.postgres.kernel.connection.database import Database
 from adapters.postgres.kernel.discovery import import_tables
-from adapters.postgres.kernel.migrating import FOLDER, MigrationError, Migrations, _names
+from adapters.postgres.kernel.migrating import FOLDER, MigrationError, Migrations
+from adapters.postgres.kernel.migrator import LOCK
 from adapters.postgres.kernel.outbox.events import CHANNEL
 from adapters.postgres.kernel.tables.schema import metadata
 from application.kernel.ports.world import TimedOut, Unavailable
@@ -35,7 +39,6 @@ from kernel.world.resources import parts
 type NewDatabase = Callable[..., Awaitable[str]]
 
 SRC = Path(__file__).parents[4] / "src"
-LOCK = 7_001_993  # the one of migrations/env.py, which only Alembic can import
 THE_SAME_FOR_ALL = Migrations("")
 REVISIONS = THE_SAME_FOR_ALL.revisions()
 
@@ -54,7 +57,7 @@ def revisions(migrations: Migrations) -> dict[str, Revision]:
     found = {}
     for script in scripts.walk_revisions():
         path = Path(script.path)
-        needs = [*_names(script.down_revision), *_names(script.dependencies)]
+        needs = [*names(script.down_revision), *names(script.dependencies)]
         before = str(script.down_revision) if script.down_revision else f"{path.parent.name}@base"
         found[script.revision] = Revision(path, needs, before)
     return found
@@ -389,31 +392,48 @@ async def test_every_migration_runs_under_a_lock_timeout(bare: tuple[str, ByHand
     assert {each["lock_timeout"] for each in seen} == {"2s"}
 
 
+PROGRAM = """
+import functools, pathlib, sys
+from adapters.postgres.kernel.migrating import Migrations
+from application.kernel.ports.world import WorldError
+lines = {{"kernel": pathlib.Path({kernel!r}), "app": pathlib.Path({app!r})}}
+tell = functools.partial(print, flush=True)
+try:
+    Migrations({url!r}, lines=lines).upgrade(wait_seconds={wait}, tell=tell)
+except WorldError as error:
+    sys.exit(str(error))
+"""
+
+
+async def a_migrator(url: str, lines: Mapping[str, Path] | None = None, *, wait: float = 60) -> Process:
+    """A process of its own that migrates; what it tells is on its standard output."""
+    folders = {line: str((lines or {}).get(line, FOLDER / line)) for line in ("kernel", "app")}
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", PROGRAM.format(url=url, wait=wait, **folders)),
+        env={**os.environ, "PYTHONPATH": str(SRC)},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+
+
+async def a_line_of(process: Process) -> str:
+    assert process.stdout is not None
+    async with asyncio.timeout(60):  # it is a whole process
+        return (await process.stdout.readline()).decode()
+
+
 async def test_services_that_start_at_the_same_instant_migrate_one_after_the_other(
     bare: tuple[str, ByHand],
 ) -> None:
     url, connection = bare
     await connection.execute("SELECT pg_advisory_lock($1)", LOCK)
-    program = f"from adapters.postgres.kernel.migrating import Migrations; Migrations({url!r}).upgrade()"
-    migrators = [
-        await asyncio.create_subprocess_exec(
-            *(sys.executable, "-c", program),
-            env={**os.environ, "PYTHONPATH": str(SRC)},
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
+    holder = await connection.fetchval("SELECT pg_backend_pid()")
+    migrators = [await a_migrator(url) for _ in range(2)]
+    for migrator in migrators:
+        assert re.match(
+            rf"Another migrator works, for 60 seconds at most: process {holder} of the server, .* UTC",
+            await a_line_of(migrator),
         )
-        for _ in range(2)
-    ]
-    waiting = """
-        SELECT count(*) FROM pg_locks JOIN pg_database ON pg_database.oid = database
-        WHERE locktype = 'advisory' AND NOT granted AND objid = $1 AND datname = current_database()
-    """
-
-    async def all_wait_or_one_has_failed() -> bool:
-        failed = any(migrator.returncode is not None for migrator in migrators)
-        return failed or await connection.fetchval(waiting, LOCK) == len(migrators)
-
-    await eventually(all_wait_or_one_has_failed, seconds=60)  # they are whole processes
     while_they_waited = await row_counts(connection)
     await connection.execute("SELECT pg_advisory_unlock($1)", LOCK)
     outputs = [(await migrator.communicate())[0].decode() for migrator in migrators]
@@ -421,6 +441,150 @@ async def test_services_that_start_at_the_same_instant_migrate_one_after_the_oth
     assert [migrator.returncode for migrator in migrators] == [0, 0], outputs
     assert while_they_waited == {}
     assert set(await row_counts(connection)) == {table.name for table in migrated_tables()}
+
+
+async def test_a_migrator_waits_for_another_one_no_longer_than_it_is_told(bare: tuple[str, ByHand]) -> None:
+    url, connection = bare
+    await connection.execute("SELECT pg_advisory_lock($1)", LOCK)
+    with pytest.raises(MigrationError, match=r"still works after 0.2 seconds: process \d+ .*run this again"):
+        await asyncio.to_thread(Migrations(url).upgrade, wait_seconds=0.2)
+    assert await row_counts(connection) == {}
+
+
+ON_AN_EXISTING_TABLE = """
+from alembic import op
+
+revision, down_revision, depends_on, branch_labels = "aaaaaaaaaaaa", {before!r}, {needs!r}, {labels!r}
+
+
+def upgrade():
+    with op.get_context().autocommit_block():
+        op.create_index("ix_users_by_hand", "users", ["created_at"], postgresql_concurrently=True)
+
+
+def downgrade():
+    with op.get_context().autocommit_block():
+        op.drop_index("ix_users_by_hand", "users", postgresql_concurrently=True)
+"""
+
+
+def write_index(lines: Mapping[str, Path]) -> Migrations:
+    """A migration that makes an index CONCURRENTLY."""
+    migrations = Migrations("", lines=lines)
+    before, needs = the_head(migrations, "app"), the_head(migrations, "kernel")
+    labels = None if before else ("app",)
+    (lines["app"] / "aaaaaaaaaaaa_by_hand.py").write_text(
+        ON_AN_EXISTING_TABLE.format(before=before, needs=needs, labels=labels)
+    )
+    return migrations
+
+
+async def test_an_index_is_built_concurrently_while_other_migrators_wait(
+    at_head: tuple[str, ByHand], lines: dict[str, Path]
+) -> None:
+    """It waits for every transaction of before, so a migrator that waited in one would stop it for good."""
+    url, connection = at_head
+    write_index(lines)
+    async with connection.transaction(
+        isolation="repeatable_read"
+    ):  # as long as this is open the first goes on
+        await connection.execute("SELECT count(*) FROM users")
+        first = await a_migrator(url, lines)
+        building = "SELECT count(*) FROM pg_index WHERE indexrelid = to_regclass('ix_users_by_hand')"
+        looking = await asyncpg.connect(url)
+
+        async def builds() -> bool:
+            return bool(await looking.fetchval(building))
+
+        await eventually(builds, seconds=60)
+        second = await a_migrator(url, lines)
+        assert "Another migrator works" in await a_line_of(second)
+        await asyncio.sleep(2.5)  # longer than any other lock may be waited for
+        assert first.returncode is None
+    outputs = [(await migrator.communicate())[0].decode() for migrator in (first, second)]
+    assert [first.returncode, second.returncode] == [0, 0], outputs
+    await looking.close()
+
+
+async def test_an_index_that_an_attempt_has_left_half_built_is_built_anew(
+    at_head: tuple[str, ByHand], lines: dict[str, Path]
+) -> None:
+    url, connection = at_head
+    write_index(lines)
+    await connection.execute("CREATE INDEX ix_users_by_hand ON users (email)")
+    invalidated = "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'ix_users_by_hand'::regclass"
+    await connection.execute(invalidated)
+    await asyncio.to_thread(Migrations(url, lines=lines).upgrade)
+    definition = await connection.fetchval(
+        """
+        SELECT pg_get_indexdef(indexrelid) FROM pg_index
+        WHERE indexrelid = 'ix_users_by_hand'::regclass AND indisvalid
+        """
+    )
+    assert definition.endswith("(created_at)")
+
+
+@pytest.mark.parametrize("way", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+async def test_a_migrator_that_is_ended_leaves_no_lock(
+    at_head: tuple[str, ByHand], lines: dict[str, Path], way: signal.Signals
+) -> None:
+    url, connection = at_head
+    write(
+        lines["kernel"],
+        "9990",
+        before=the_head(Migrations("", lines=lines), "kernel"),
+        then="SELECT pg_sleep(600)",
+    )
+    process = await a_migrator(url, lines)
+    sleeping = (
+        "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep%' AND state = 'active'"
+    )
+
+    async def sleeps() -> bool:
+        return bool(await connection.fetchval(sleeping))
+
+    await eventually(sleeps, seconds=60)
+    process.send_signal(way)
+    await process.wait()
+
+    async def can_be_had() -> bool:
+        return bool(await connection.fetchval("SELECT pg_try_advisory_lock($1)", LOCK))
+
+    await eventually(can_be_had)
+    assert await connection.fetchval("SELECT to_regclass('t_9990')") is None
+
+
+async def test_a_migration_whose_lock_is_not_to_be_had_is_tried_again(
+    at_head: tuple[str, ByHand], lines: dict[str, Path]
+) -> None:
+    url, connection = at_head
+    migrations = Migrations(url, lines=lines)
+    write(
+        lines["kernel"],
+        "9990",
+        before=the_head(migrations, "kernel"),
+        then="ALTER TABLE users ADD COLUMN by_hand text",
+    )
+    loop, told, first = asyncio.get_running_loop(), list[str](), asyncio.Event()
+
+    def tell(sentence: str) -> None:
+        told.append(sentence)
+        loop.call_soon_threadsafe(first.set)
+
+    async with connection.transaction():  # somebody reads for long
+        await connection.execute("SELECT count(*) FROM users")
+        migrating = asyncio.create_task(asyncio.to_thread(migrations.upgrade, attempts=5, tell=tell))
+        async with asyncio.timeout(60):
+            await first.wait()
+    there = await migrating
+
+    holder = await connection.fetchval("SELECT pg_backend_pid()")
+    assert told[0].startswith(
+        "ALTER TABLE users ADD COLUMN by_hand text: the lock was not to be had within 2s."
+    )
+    assert f"process {holder} of the server" in told[0]
+    assert there.missing == frozenset()
+    assert await connection.fetchval("SELECT count(by_hand) FROM users") == 0
 
 
 @pytest.mark.parametrize("path", ["/no-such-database"])
@@ -449,11 +613,161 @@ async def test_head_is_reached_when_all_migrations_were_applied_and_only_then(
     assert await migrations.reached(database) is (not migrations.heads()["app"])
     await up(url)
     assert await migrations.reached(database)
-    await connection.execute("DELETE FROM alembic_version WHERE version_num <> $1", REVISIONS[-1])
-    await connection.execute("UPDATE alembic_version SET version_num = '9999'")
-    assert not await migrations.reached(database)
     await connection.execute("DELETE FROM alembic_version")
     assert not await migrations.reached(database)
+    await database.close()
+
+
+@pytest.fixture
+async def ahead(at_head: tuple[str, ByHand], lines: dict[str, Path]) -> tuple[str, ByHand, Migrations]:
+    """A database that a later release has migrated, on both lines, and the migrations of that release."""
+    url, connection = at_head
+    later = Migrations(url, lines=lines)
+    kernel, app = the_head(later, "kernel"), the_head(later, "app")
+    write(lines["kernel"], "9990", before=kernel)
+    write(lines["kernel"], "9991", before="9990")
+    write(lines["app"], "aaaaaaaaaaaa", before=app, needs="9991")
+    await asyncio.to_thread(later.upgrade)
+    return url, connection, later
+
+
+async def test_a_database_that_a_later_release_has_migrated_is_ready_for_this_one(
+    ahead: tuple[str, ByHand, Migrations],
+) -> None:
+    url, _, later = ahead
+    database = Database(url)
+    there = await THE_SAME_FOR_ALL.standing(database)
+    assert there.ahead == {"aaaaaaaaaaaa"}  # which implies the others
+    assert there.missing == frozenset()
+    assert await THE_SAME_FOR_ALL.reached(database)
+    assert await later.reached(database)
+    await database.close()
+
+
+async def test_a_release_that_is_behind_has_nothing_to_migrate(ahead: tuple[str, ByHand, Migrations]) -> None:
+    url, connection, _ = ahead
+    before = await whole_schema(connection)
+    there = await asyncio.to_thread(Migrations(url).upgrade)
+    assert there.ahead == {"aaaaaaaaaaaa"}
+    assert there.missing == frozenset()
+    assert await whole_schema(connection) == before
+    for refused in (lambda: Migrations(url).downgrade("0014"), Migrations(url).check):
+        with pytest.raises(
+            MigrationError, match="is at migration aaaaaaaaaaaa, which this code does not have"
+        ):
+            await asyncio.to_thread(refused)
+
+
+async def test_taking_back_a_later_release_and_going_there_again_keeps_the_record_true(
+    ahead: tuple[str, ByHand, Migrations], lines: dict[str, Path]
+) -> None:
+    url, _, later = ahead
+    database = Database(url)
+    for revision, behind in (("9990", {"9990"}), ("0014", {"0014"})):
+        there = await asyncio.to_thread(later.downgrade, revision)
+        assert behind <= there.applied
+        assert "9991" in there.missing
+    assert not await THE_SAME_FOR_ALL.reached(database)
+    await asyncio.to_thread(later.upgrade)
+    assert await THE_SAME_FOR_ALL.reached(database)
+    await database.close()
+
+
+@pytest.mark.parametrize("line", ["kernel", "app"])
+async def test_another_branchs_database_is_not_ready_and_is_refused_in_a_sentence(
+    at_head: tuple[str, ByHand], lines: dict[str, Path], tmp_path: Path, line: str
+) -> None:
+    """A developer has switched branches: the database has what theirs lacks, and lacks what theirs has."""
+    url, connection = at_head
+    ours = {name: shutil.copytree(folder, tmp_path / "ours" / name) for name, folder in lines.items()}
+    before, needs = the_head(Migrations("", lines=lines), line), None
+    if before is None:
+        pytest.skip("an empty line has no head that both could follow")
+    write(lines[line], "bbbbbbbbbbbb", before=before, needs=needs)
+    write(ours[line], "cccccccccccc", before=before, needs=needs)
+    await asyncio.to_thread(Migrations(url, lines=lines).upgrade)
+
+    migrations, database = Migrations(url, lines=ours), Database(url)
+    assert not await migrations.reached(database)
+    with pytest.raises(MigrationError) as refused:
+        await asyncio.to_thread(migrations.upgrade)
+    assert str(refused.value) == (
+        "The database is at migration bbbbbbbbbbbb, which this code does not have and lacks cccccccccccc of "
+        "this code. Use the release that has all of them, or a database of this one."
+    )
+    assert await connection.fetchval("SELECT to_regclass('t_cccccccccccc')") is None
+    await database.close()
+
+
+async def test_a_join_that_this_code_lacks_is_ahead_of_it(
+    at_head: tuple[str, ByHand], lines: dict[str, Path], tmp_path: Path
+) -> None:
+    url, _ = at_head
+    head = the_head(Migrations("", lines=lines), "kernel")
+    write(lines["kernel"], "bbbbbbbbbbbb", before=head)
+    mine = {name: shutil.copytree(folder, tmp_path / "mine" / name) for name, folder in lines.items()}
+    write(lines["kernel"], "cccccccccccc", before=head)
+    joined = Migrations(url, lines=lines)
+    await asyncio.to_thread(joined.join, "kernel")
+    await asyncio.to_thread(joined.upgrade)
+    database = Database(url)
+    assert await Migrations(url, lines=mine).reached(database)
+    assert await THE_SAME_FOR_ALL.reached(database)
+    await database.close()
+
+
+async def test_a_history_that_was_squashed_serves_the_release_before_and_after(
+    bare: tuple[str, ByHand], new_database: NewDatabase, lines: dict[str, Path], tmp_path: Path
+) -> None:
+    """One revision takes the place of all, under the name of the last; a database of either kind is known."""
+    squashed = {line: tmp_path / "squashed" / line for line in ("kernel", "app")}
+    for folder in squashed.values():
+        folder.mkdir(parents=True)
+    before = {"kernel": lines["kernel"], "app": squashed["app"]}
+    write(before["kernel"], "9990", before=the_head(Migrations("", lines=before), "kernel"))
+    write(squashed["kernel"], "9990", before=None)
+    url, _ = bare
+    await asyncio.to_thread(Migrations(url, lines=before).upgrade)
+    of_before = Database(url)
+    assert await Migrations("", lines=squashed).reached(of_before)
+    await of_before.close()
+
+    write(squashed["kernel"], "9991", before="9990")
+    fresh = await new_database()
+    await asyncio.to_thread(Migrations(fresh, lines=squashed).upgrade)
+    of_after = Database(fresh)
+    assert await Migrations("", lines=before).reached(of_after)
+    await of_after.close()
+
+
+async def test_a_database_without_a_record_keeps_working_and_gets_one(
+    ahead: tuple[str, ByHand, Migrations],
+) -> None:
+    """As of a release that wrote none."""
+    url, connection, later = ahead
+    record = "SELECT col_description('alembic_version'::regclass, 1)"
+    whole = await connection.fetchval(record)
+    assert {*whole.split()} == {*later.revisions()}
+    await connection.execute("COMMENT ON COLUMN alembic_version.version_num IS NULL")
+
+    database = Database(url)
+    assert await later.reached(database)
+    assert not await THE_SAME_FOR_ALL.reached(database)  # nothing says what an unknown revision implies
+    with pytest.raises(MigrationError, match="is at migration aaaaaaaaaaaa, which this code does not have"):
+        await up(url)
+    await asyncio.to_thread(later.upgrade)
+    assert await connection.fetchval(record) == whole
+    assert await THE_SAME_FOR_ALL.reached(database)
+    await database.close()
+
+
+async def test_a_record_is_not_believed_against_revisions_that_are_known(at_head: tuple[str, ByHand]) -> None:
+    """A release that keeps no record has gone back since it was written."""
+    url, connection = at_head
+    database = Database(url)
+    await connection.execute("DELETE FROM alembic_version")
+    await connection.execute("INSERT INTO alembic_version VALUES ('0009')")
+    assert not await THE_SAME_FOR_ALL.reached(database)
     await database.close()
 
 
@@ -484,6 +798,7 @@ branch_labels = {labels!r}
 
 def upgrade():
     op.execute("CREATE TABLE {table} (id integer PRIMARY KEY{refers})")
+    op.execute("{then}")
 
 
 def downgrade():
@@ -492,7 +807,13 @@ def downgrade():
 
 
 def write(
-    folder: Path, revision: str, *, before: str | None, needs: str | None = None, refers: str = ""
+    folder: Path,
+    revision: str,
+    *,
+    before: str | None,
+    needs: str | None = None,
+    refers: str = "",
+    then: str = "SELECT 1",
 ) -> Path:
     """A migration that makes a table `t_<revision>`."""
     path = folder / f"{revision}_by_hand.py"
@@ -500,7 +821,13 @@ def write(
     table = f"t_{revision}"
     path.write_text(
         REVISION.format(
-            revision=revision, before=before, needs=needs, labels=labels, table=table, refers=refers
+            revision=revision,
+            before=before,
+            needs=needs,
+            labels=labels,
+            table=table,
+            refers=refers,
+            then=then,
         )
     )
     return path
@@ -673,6 +1000,7 @@ async def test_a_database_at_a_revision_that_the_code_lacks_is_told_so(at_head: 
     url, connection = at_head
     await connection.execute("DELETE FROM alembic_version")
     await connection.execute("INSERT INTO alembic_version VALUES ('cccccccccccc')")
+    await connection.execute("COMMENT ON COLUMN alembic_version.version_num IS NULL")
     with pytest.raises(MigrationError, match="is at migration cccccccccccc, which this code does not have"):
         await up(url)
 
