@@ -79,6 +79,7 @@ migration: $(ENV) ## write a migration from what the tables have become, and try
 	@test -n "$${m}$(JOIN)" || { echo 'Say what changes: make migration m="add labels to invoices"'; exit 2; }
 	@$(PY) -m entrypoints.embedded -- sh -c '$(if $(JOIN),,$(PY) -m entrypoints.cli migrate &&) \
 	    $(PY) -m entrypoints.cli migration "$$m" $(if $(LINE),--line $(LINE)) $(if $(JOIN),--join $(JOIN))'
+	@$(PY) scripts/lint_migrations.py
 
 cli: $(ENV) ## run a command on the database of `make run` (ARGS="user create")
 	@$(PY) -m entrypoints.local -- $(PY) -m entrypoints.cli $(ARGS)
@@ -151,6 +152,7 @@ check-openapi: $(ENV)
 
 check-migrations: $(ENV)
 	@$(PY) -m entrypoints.embedded -- sh -c '$(PY) -m entrypoints.cli migrate && $(PY) -m entrypoints.cli check-migrations'
+	@$(PY) scripts/lint_migrations.py
 
 # One file for every platform, without the addresses it was resolved from; and without naming the service,
 # which stands in pyproject.toml alone.

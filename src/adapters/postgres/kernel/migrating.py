@@ -188,7 +188,11 @@ class Migrations:
 
     def revisions(self) -> list[str]:
         """The names of all migrations of all lines, each after those that it needs."""
-        return [script.revision for script in _in_order(self._scripts())]
+        return [script.revision for script in self.scripts()]
+
+    def scripts(self) -> list[Script]:
+        """All migrations of all lines, each after those that it needs."""
+        return _in_order(self._scripts())
 
     def heads(self) -> Mapping[str, Collection[str]]:
         """The newest migration of each line; more than one where two have been written side by side."""

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from adapters.postgres.kernel.applied import keep_record, record_step, standing_on
+from adapters.postgres.kernel.concurrently import made_concurrently
 from adapters.postgres.kernel.connection.connecting import Connector
 from adapters.postgres.kernel.connection.pooling import shares_sessions
 from adapters.postgres.kernel.discovery import import_tables
@@ -77,7 +78,7 @@ def tidy(_: object, __: object, scripts: list[MigrationScript]) -> None:
         if ups.is_empty():
             scripts.remove(script)
             continue
-        ups.ops = [*_without_drops(ups.ops), *_in_order(ups.ops)]
+        ups.ops = [*made_concurrently(_without_drops(ups.ops)), *_in_order(ups.ops)]
         downs.ops = []
         ups.reverse_into(downs)
 

@@ -854,6 +854,8 @@ async def test_the_next_migration_is_written_from_what_differs_and_tried(
     written = path.read_text()
     assert "Index the user." in written
     assert "ix_memberships_user_id" in written
+    assert written.count("with op.get_context().autocommit_block():") == 2  # up and down
+    assert written.count("postgresql_concurrently=True") == 2
     (revision,) = {*migrations.revisions()} - known
     assert path.name == f"{revision}_index_the_user.py" if line == "kernel" else revision in path.name
     assert len(revision) == (4 if line == "kernel" else 12)
