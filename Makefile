@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .PHONY: help run dev check fmt migration cli shell debug lock bench profile profile-memory mutants doctor clean
-.PHONY: test coverage test-app test-fork test-providers test-reliability test-pooler
+.PHONY: test coverage test-app test-fork test-previous test-providers test-reliability test-pooler
 .PHONY: openapi lint-openapi client test-client test-contract fuzz
 .PHONY: check-format check-lint check-types check-imports check-dependencies check-lock check-migrations check-openapi
 
@@ -41,6 +41,9 @@ test-pooler: $(ENV) ## run the HTTP and repository tests through PgBouncer in tr
 	@TEST_POOLER=transaction $(PY) -m pytest -n logical --maxprocesses=4 tests/kernel/pooler \
 	    tests/kernel/entrypoints/http tests/kernel/contracts/test_repositories.py \
 	    $(wildcard tests/entrypoints/http tests/contracts) tests/kernel/reliability/test_pooler.py $(ARGS)
+
+test-previous: $(ENV) ## run the previous release's tests on this release's schema (PREVIOUS=v1.2.0 for another one)
+	@$(PY) scripts/test_previous.py $(ARGS)
 
 fuzz: $(ENV) ## the same for a night, with other requests in each round (HOURS=8); what failed is told in .fuzz
 	@$(PY) scripts/fuzz.py $(or $(HOURS),8)

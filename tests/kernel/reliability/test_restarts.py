@@ -77,7 +77,7 @@ class Load:
     """Clients, and what they were answered."""
 
     def __init__(self, port: int, *, keeping: bool = True) -> None:
-        """`keeping`: they keep their connections. nginx ends those when it is reloaded, whoever is behind it."""
+        """`keeping`: they keep their connections. nginx ends those when it is reloaded."""
         self.port = port
         self.keeping = keeping
         self.answered: Counter[str] = Counter()
