@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from functools import partial
 from time import perf_counter
 from uuid import uuid4
 
@@ -12,7 +13,7 @@ from adapters.postgres.kernel.connection.pooling import Pooler
 from application.kernel.unit_of_work import Begin
 from entrypoints.kernel.settings import SERVICE_NAME
 from kernel.reliability.conftest import Share, Tell
-from kernel.servers.backends import ByHand, terminate
+from kernel.servers.backends import ByHand, eventually, terminate
 from kernel.servers.pgbouncer import PgBouncer, a_pgbouncer
 from kernel.servers.serving import environment_of, serving
 from kernel.specimen.service import Container, UnitOfWork
@@ -35,8 +36,7 @@ class Writers:
     async def write(self, until: float) -> None:
         while perf_counter() < until:
             title = str(uuid4())
-            while not await self._made(title):
-                await asyncio.sleep(0.02)
+            await eventually(partial(self._made, title), seconds=60)
             self.acknowledged.append(title)
 
     async def _made(self, title: str) -> bool:
@@ -92,9 +92,9 @@ async def test_nothing_acknowledged_is_lost_while_a_pooler_dies(
             writers = Writers(client, team, token.value)
             ends = perf_counter() + share(12)
             async with asyncio.timeout(share(12) + 30):
-                done, *_ = await asyncio.gather(
-                    sabotage(pgbouncer, by_hand, ends), *(writers.write(ends) for _ in range(WRITERS))
-                )
+                writing = [asyncio.create_task(writers.write(ends)) for _ in range(WRITERS)]
+                done = await sabotage(pgbouncer, by_hand, ends)
+                await asyncio.gather(*writing)
     found = Counter(row["title"] for row in await by_hand.fetch("SELECT title FROM specimen_orders"))
     await by_hand.close()
     lost = [title for title in writers.acknowledged if not found[title]]

@@ -1,7 +1,7 @@
 """Which hosts requests may name, and what becomes of those for another."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -13,6 +13,7 @@ from structlog.testing import capture_logs
 from entrypoints.http.kernel.routing.problems import kinds
 from entrypoints.http.kernel.server import hosts as module
 from entrypoints.http.kernel.server.hosts import Hosts
+from entrypoints.kernel.hosts import spelt
 from entrypoints.settings import Settings
 from kernel.servers.serving import environment_of, serving
 from kernel.specimen.service import Container, create_app
@@ -189,8 +190,12 @@ async def test_a_star_is_for_every_host() -> None:
 
 def test_what_is_known_is_not_worked_out_again(monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[str] = []
-    spelt: Callable[[str], str | None] = module.spelt
-    monkeypatch.setattr(module, "spelt", lambda host: read.append(host) or spelt(host))  # type: ignore[func-returns-value]
+
+    def spelt_and_noted(host: str) -> str | None:
+        read.append(host)
+        return spelt(host)
+
+    monkeypatch.setattr(module, "spelt", spelt_and_noted)
     hosts = Hosts(["api.example.com", "*.apps.example.com"])
 
     def ask(host: str) -> bool:
