@@ -524,6 +524,44 @@ async def test_an_index_that_an_attempt_has_left_half_built_is_built_anew(
     assert definition.endswith("(created_at)")
 
 
+IN_BATCHES = """
+from adapters.postgres.kernel.backfill import in_batches
+
+revision, down_revision, branch_labels, depends_on = "9990", {before!r}, None, None
+
+
+def upgrade():
+    in_batches(
+        "UPDATE users SET display_name = 'Loom' "
+        "WHERE id IN (SELECT id FROM users WHERE display_name <> 'Loom' LIMIT 2)"
+    )
+
+
+def downgrade():
+    in_batches("DELETE FROM users")
+"""
+
+
+async def test_rows_are_changed_in_batches_each_in_its_own_transaction(
+    at_head: tuple[str, ByHand], lines: dict[str, Path]
+) -> None:
+    url, connection = at_head
+    migrations = Migrations(url, lines=lines)
+    before = the_head(migrations, "kernel")
+    (lines["kernel"] / "9990_by_hand.py").write_text(IN_BATCHES.format(before=before))
+    await connection.execute(
+        """
+        INSERT INTO users (id, email, display_name, created_at, version)
+        SELECT gen_random_uuid(), n || '@example.com', 'Weaver', now(), 1 FROM generate_series(1, 5) AS n
+        """
+    )
+    await asyncio.to_thread(migrations.upgrade)
+    assert await connection.fetchval("SELECT count(*) FROM users WHERE display_name = 'Loom'") == 5
+    assert await connection.fetchval("SELECT count(DISTINCT xmin::text) FROM users") == 3
+    with pytest.raises(ValueError, match="A batch has a LIMIT"):
+        await asyncio.to_thread(migrations.downgrade, str(before))
+
+
 @pytest.mark.parametrize("way", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 async def test_a_migrator_that_is_ended_leaves_no_lock(
     at_head: tuple[str, ByHand], lines: dict[str, Path], way: signal.Signals
