@@ -142,8 +142,9 @@ export async function sleep(milliseconds: number, signal?: AbortSignal | null): 
 
 /** Milliseconds after which another attempt may do better; `undefined` where this answer is final. */
 async function patience(response: Response): Promise<number | undefined> {
-    if (response.status === 409) return (await codeOf(response)) === "idempotency-key-in-use" ? 0 : undefined;
     const seconds = retryAfter(response);
+    if (response.status === 409)
+        return (await codeOf(response)) === "idempotency-key-in-use" ? (seconds ?? 0) * 1000 : undefined;
     if (seconds !== undefined)
         return response.status === 429 || response.status === 503 ? seconds * 1000 : undefined;
     if (![502, 503, 504].includes(response.status)) return undefined;
