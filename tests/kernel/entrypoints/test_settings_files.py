@@ -296,7 +296,7 @@ def test_a_folder_has_a_file_for_each_setting_in_any_case(
     assert settings.port == 8080
 
 
-@pytest.mark.parametrize("case", UNREADABLE.keys() - {"not there", "below a file"})
+@pytest.mark.parametrize("case", sorted(UNREADABLE.keys() - {"not there", "below a file"}))
 def test_a_file_of_the_folder_that_cannot_be_read_is_told_in_one_sentence(
     case: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -8,12 +8,12 @@ from time import perf_counter
 import asyncpg
 from httpx2 import AsyncClient, Limits
 
+from entrypoints.kernel.settings import SERVICE_NAME
 from kernel.reliability.conftest import Share, Tell
 from kernel.servers.backends import await_backends, backends
 from kernel.servers.serving import environment_of, logged, serving
 
 SLOW = "kernel.servers.slow"
-APPLICATION = "portico"
 POOL = 5
 
 
@@ -38,7 +38,7 @@ async def test_200_clients_hang_up_in_a_statement(empty_database_url: str, tell:
     async with serving(environment, module=SLOW) as (client, process), logged(process) as lines:
         await hang_up(environment, 200, after=1)
         left = perf_counter()
-        await await_backends(by_hand, APPLICATION, 0, state="active")
+        await await_backends(by_hand, SERVICE_NAME, 0, state="active")
         ended = perf_counter() - left
         assert (await client.get("/sleeping/0")).status_code == 200
         served = perf_counter() - left
@@ -55,9 +55,9 @@ async def test_500_clients_disconnect_mid_query(empty_database_url: str, tell: T
     async with serving(environment, module=SLOW) as (client, process), logged(process) as lines:
         for _ in range(5):
             await hang_up(environment, 100, after=0.2)
-        await await_backends(by_hand, APPLICATION, 0, state="active")
+        await await_backends(by_hand, SERVICE_NAME, 0, state="active")
         answers = await asyncio.gather(*(client.get("/sleeping/0.1") for _ in range(POOL)))
-        open_now = len(await backends(by_hand, APPLICATION))
+        open_now = len(await backends(by_hand, SERVICE_NAME))
     await by_hand.close()
     assert [answer.status_code for answer in answers] == [200] * POOL
     assert open_now <= POOL + 1  # and one that counts mails

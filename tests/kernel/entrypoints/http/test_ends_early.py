@@ -12,6 +12,7 @@ import asyncpg
 import pytest
 from httpx2 import AsyncClient, Response
 
+from entrypoints.kernel.settings import SERVICE_NAME
 from entrypoints.settings import Settings
 from kernel.servers.backends import PATIENCE, ByHand, Proxy, await_backends, eventually
 from kernel.servers.proxies import a_proxy, documented, nginx
@@ -20,7 +21,6 @@ from kernel.specimen.service import Container
 from kernel.world.builders import Team, a_session, store
 
 SLOW = "kernel.servers.slow"
-APPLICATION = "portico"
 SPECIMEN_ORDER = {"title": "Spin"}
 KEY = {"idempotency-key": "8e03978e-40d5-43e8-bc93-6894a57f9324"}
 EFFECTS = "SELECT count(*) FROM specimen_orders"
@@ -107,7 +107,7 @@ async def test_whatever_a_request_waits_for_its_answer_comes_in_time(
         assert [is_late(answer) for answer in late] == [True] * 3
         assert unread.startswith(b"HTTP/1.1 504")  # its body never came
         assert took < 5  # without a deadline 8 at least
-        await await_backends(by_hand, APPLICATION, 0, state="active")
+        await await_backends(by_hand, SERVICE_NAME, 0, state="active")
         assert (await client.get("/sleeping/0")).status_code == 200
         begun = await client.get("/drip/1")  # what has begun to be answered has no deadline
         assert (begun.status_code, begun.text) == (200, "first last")
@@ -133,7 +133,7 @@ async def test_a_command_whose_time_is_over_has_done_nothing_and_is_done_when_it
         async with by_hand.transaction():
             await by_hand.execute("LOCK TABLE specimen_orders IN EXCLUSIVE MODE")
             assert is_late(await client.post(specimen_orders, json=SPECIMEN_ORDER, headers=headers))
-        await await_backends(by_hand, APPLICATION, 0, state="active")
+        await await_backends(by_hand, SERVICE_NAME, 0, state="active")
         assert await by_hand.fetchval(EFFECTS) == 0
         answer = await again_until_answered(client, specimen_orders, headers)
     assert (answer.status_code, answer.headers.get("idempotency-replayed")) == (201, None)
@@ -146,7 +146,7 @@ async def test_a_command_whose_time_is_over_in_its_commit_is_done_whole_or_not_a
 ) -> None:
     async with serving({**environment, "REQUEST_SECONDS": "0.5"}, module=SLOW) as (client, _):
         assert is_late(await client.post(specimen_orders, json=SPECIMEN_ORDER, headers=headers))
-        await await_backends(by_hand, APPLICATION, 0, state="active")
+        await await_backends(by_hand, SERVICE_NAME, 0, state="active")
         effects = (
             await by_hand.fetchval(EFFECTS),
             await by_hand.fetchval("SELECT count(*) FROM idempotency_keys"),
@@ -237,7 +237,7 @@ async def test_the_statements_of_reads_end_with_the_clients_that_wait_for_them(
     async with serving(environment, module=SLOW) as (client, process), logged(process) as lines:
         await asyncio.gather(*(left(environment, asking(method, "/sleeping/8")) for _ in range(50)))
         gone = perf_counter()
-        await await_backends(by_hand, APPLICATION, 0, state="active")
+        await await_backends(by_hand, SERVICE_NAME, 0, state="active")
         assert (await client.get("/sleeping/0")).status_code == 200
         assert perf_counter() - gone < 4  # their statements alone would have lasted twice as long
     assert (statuses(lines).count(499), errors(lines)) == (50, [])
@@ -256,7 +256,7 @@ async def test_nginx_in_front_passes_on_that_its_client_has_left(
         in_front = {"PORT": str(plain)}
         await asyncio.gather(*(left(in_front, asking("GET", "/sleeping/8")) for _ in range(5)))
         gone = perf_counter()
-        await await_backends(by_hand, APPLICATION, 0, state="active")
+        await await_backends(by_hand, SERVICE_NAME, 0, state="active")
         assert perf_counter() - gone < 4
     assert (statuses(lines).count(499), errors(lines)) == (5, [])
 
@@ -288,7 +288,7 @@ async def test_whoever_pipelines_and_leaves_is_a_499_for_each_request(
     async with serving(environment, module=SLOW) as (client, process), logged(process) as lines:
         pipelined = asking("GET", "/sleeping/8") * 3 + asking("POST", "/sleeping/8") * 2
         await left(environment, pipelined, reset=reset)
-        await await_backends(by_hand, APPLICATION, 0, state="active")
+        await await_backends(by_hand, SERVICE_NAME, 0, state="active")
         assert (await client.get("/sleeping/0")).status_code == 200
     assert (sorted(map(str, statuses(lines))), errors(lines)) == (["200", *["499"] * 5], [])
 
