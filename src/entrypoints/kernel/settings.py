@@ -198,16 +198,7 @@ class KernelSettings(BaseSettings):
     """Most connections of clients, in each process; then one that is idle gives way, or the answer is 503.
     `/health/` is answered all the same."""
 
-    drain_seconds: Annotated[
-        float,
-        Field(
-            default_factory=lambda read: 5 if read.get("environment") == "production" else 0,
-            examples=[5],
-            ge=0,
-            le=300,
-            allow_inf_nan=False,
-        ),
-    ]
+    drain_seconds: Annotated[float | None, Field(examples=[5], ge=0, le=300, allow_inf_nan=False)] = None
     """How long everything is still served once the process has been told to stop (SIGTERM), while
     `/health/ready` is 503: longer than the balancer takes to notice. Default: 5 in production, else 0."""
 
@@ -536,6 +527,13 @@ class KernelSettings(BaseSettings):
                     "is transaction, and DATABASE_URL has options that a pooler refuses. "
                     "Remove them, and set them by ALTER ROLE … SET."
                 )
+        return value
+
+    @field_validator("drain_seconds")
+    @classmethod
+    def _by_environment(cls, value: float | None, info: ValidationInfo) -> float:
+        if value is None:
+            return 5 if _in_production(info) else 0
         return value
 
     @field_validator("public_url")

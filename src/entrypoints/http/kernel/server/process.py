@@ -55,7 +55,7 @@ def serve(app: str, kind: type[KernelSettings], arguments: list[str]) -> None:
         timeout_keep_alive=settings.keep_alive_seconds,  # type: ignore[arg-type] # it need not be whole
     )
     limits = Limits(
-        drain_seconds=0 if reload else settings.drain_seconds,
+        drain_seconds=0 if reload else settings.drain_seconds or 0,
         shutdown_seconds=settings.shutdown_seconds,
         connections_most=settings.connections_most,
     )
