@@ -191,11 +191,11 @@ async def test_a_star_is_for_every_host() -> None:
 def test_what_is_known_is_not_worked_out_again(monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[str] = []
 
-    def spelt_and_noted(host: str) -> str | None:
+    def noting(host: str) -> str | None:
         read.append(host)
         return spelt(host)
 
-    monkeypatch.setattr(module, "spelt", spelt_and_noted)
+    monkeypatch.setattr(module, "spelt", noting)
     hosts = Hosts(["api.example.com", "*.apps.example.com"])
 
     def ask(host: str) -> bool:
