@@ -14,7 +14,7 @@ class CountedMailer:
     """A Mailer that withholds, and logs, what is over the limits of its recipient and its kind."""
 
     def __init__(self, mailer: Mailer, attempts: Attempts) -> None:
-        """`attempts` must not wait for the transaction that the mail leaves from."""
+        """`attempts` commit by themselves, whatever becomes of the mail."""
         self._mailer = mailer
         self._attempts = attempts
 

@@ -19,7 +19,7 @@ from aiosmtplib import (
 
 from application.kernel.ports.mail import Mail, sender_address
 from application.kernel.ports.storing import Clock
-from application.kernel.ports.world import TimedOut, Unavailable
+from application.kernel.ports.world import NotNow, TimedOut, Unavailable
 from domain.kernel.errors import Invalid
 from domain.kernel.users import email_address
 
@@ -27,6 +27,7 @@ log = structlog.get_logger(__name__)
 
 type Security = Literal["starttls", "tls", "none"]
 
+CLOSING = 421  # RFC 5321 §3.8: about the server, not about the mail
 PERMANENT = 500  # RFC 5321 §4.2.1: the same again will be refused again
 
 
@@ -65,7 +66,9 @@ class SmtpMailer:
         self._trusted = trusted
 
     async def send(self, mail: Mail, /) -> bool:
-        """Raises Unavailable and TimedOut. A mail that this server will never take is logged and dropped.
+        """Raises TimedOut, Unavailable, and NotNow where it is this mail that is not taken now.
+
+        A mail that this server will never take is logged and dropped.
 
         So is one to an address that was accepted once and no longer would be: what it says to us and to mail
         software may differ.
@@ -84,8 +87,10 @@ class SmtpMailer:
         except (SMTPRecipientsRefused, SMTPDataError) as error:
             refusals = error.recipients if isinstance(error, SMTPRecipientsRefused) else [error]
             codes = sorted(refusal.code for refusal in refusals)
+            if codes[0] == CLOSING:
+                raise Unavailable("The mail server does not take the mail.") from error
             if codes[0] < PERMANENT:
-                raise Unavailable("The mail server does not take the mail now.") from error
+                raise NotNow("The mail server does not take the mail now.") from error
             # Neither the address nor what the server said of it: the log is no list of people.
             log.warning("mail refused permanently", subject=mail.subject, codes=codes)
         except (SMTPException, OSError, ssl.SSLError) as error:

@@ -322,7 +322,10 @@ def list_outbox(
         print("No event is parked." if parked else "No event waits.")
     for entry in entries:
         state = f"parked {entry.parked_at:%F %T}" if entry.parked_at else f"due {entry.available_at:%F %T}"
-        print(f"{entry.id}  {entry.type}  of {entry.aggregate_id}  {state}  after {entry.attempts} failures")
+        refusals = f" and {entry.refusals} refusals" if entry.refusals else ""
+        failures = f"after {entry.attempts} failures{refusals}"
+        reaction = f"  to {entry.reaction}" if entry.reaction else ""
+        print(f"{entry.id}  {entry.type}{reaction}  of {entry.aggregate_id}  {state}  {failures}")
         if entry.last_error:
             print(f"    {entry.last_error}")
 
@@ -332,12 +335,15 @@ def replay_outbox(
     event_id: Annotated[UUID | None, typer.Argument(metavar="[ID]", help="A parked event.")] = None,
     *,
     all_: Annotated[bool, typer.Option("--all", help="Every parked event.")] = False,
+    reaction: Annotated[
+        str | None, typer.Option(help="Only what is to leave by this reaction, as `outbox list` names it.")
+    ] = None,
 ) -> None:
-    """Make parked events due again."""
+    """Make parked events due again, and what is parked of them for the outside."""
     if (event_id is None) != all_:
         raise typer.BadParameter("Name one event, or say --all.")
     container = _container()
-    count = _finish(container, lambda: container.outbox().replay(event_id))
+    count = _finish(container, lambda: container.outbox().replay(event_id, reaction=reaction))
     if event_id is not None and not count:
         sys.exit(f"No parked event has the id {event_id}.")
     print("1 event is due again." if count == 1 else f"{count} events are due again.")

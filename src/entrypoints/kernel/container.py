@@ -28,6 +28,7 @@ from adapters.postgres.kernel.identity.attempts import PostgresAttempts
 from adapters.postgres.kernel.identity.auth import PostgresAuthQueries
 from adapters.postgres.kernel.migrating import Migrations
 from adapters.postgres.kernel.outbox.delivery import PostgresOutbox
+from adapters.postgres.kernel.outbox.lanes import PostgresLanes
 from adapters.tokens.cookies import StoredCookieVerifier
 from adapters.tokens.keyring import KeyRing
 from adapters.tokens.local import LocalIssuer, LocalTokenIssuer
@@ -63,7 +64,7 @@ from application.kernel.identity.sessions import TokenSessions
 from application.kernel.ports.attempts import Attempts
 from application.kernel.ports.audit import Audit, Note, Pseudonyms, Tell
 from application.kernel.ports.callers import Accounts, CookieVerifier, TokenVerifier
-from application.kernel.ports.events import Outbox
+from application.kernel.ports.events import Lanes, Outbox
 from application.kernel.ports.health import Heartbeats, Observer
 from application.kernel.ports.logins import Seal
 from application.kernel.ports.mail import Mailer
@@ -221,7 +222,6 @@ async def close(container: "KernelContainer") -> None:
         await login.close()
     for issuer in container.openid_issuers().values():
         await issuer.close()
-    await container.mail_counts().close()
     await container.health_database().close()
     await container.database().close()
 
@@ -281,6 +281,14 @@ class KernelContainer(containers.DeclarativeContainer):
     queries: providers.Provider[Any] = providers.Singleton(queries_of, all_queries, database)
     outbox: providers.Provider[Outbox[Any]] = providers.Singleton(
         PostgresOutbox, database, begin, attempts=settings.provided.outbox_attempts
+    )
+    lanes: providers.Provider[Lanes[Any]] = providers.Singleton(
+        PostgresLanes,
+        database,
+        begin,
+        attempts=settings.provided.outbox_attempts,
+        patience=providers.Singleton(timedelta, hours=settings.provided.outbox_refused_hours),
+        seconds=settings.provided.outbox_outside_seconds,
     )
     expiry: providers.Provider[Expiry] = providers.Singleton(
         PostgresExpiry,
@@ -446,15 +454,9 @@ class KernelContainer(containers.DeclarativeContainer):
             seconds=settings.provided.mail_seconds,
         ),
     )
-    # A mail leaves while a transaction holds a connection, and nobody may take a second one of the same pool.
-    mail_counts = providers.Singleton(
-        Database,
-        _direct_url,
-        pooled=settings.provided.direct_through_pooler,
-        **{**_pool, "pool_size": 1},
-    )
+    # Nothing holds a connection while a mail leaves, so it is counted on one of the pool.
     mailer: providers.Provider[Mailer] = providers.Singleton(
-        CountedMailer, mail_transport, providers.Singleton(PostgresAttempts, mail_counts, clock)
+        CountedMailer, mail_transport, providers.Singleton(PostgresAttempts, database, clock)
     )
 
     mail_reactions = providers.Singleton(

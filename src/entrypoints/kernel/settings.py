@@ -389,6 +389,18 @@ class KernelSettings(BaseSettings):
     """How long no worker may have shown itself before readiness is degraded, and how long a worker may not
     before `python -m entrypoints.cli worker check` fails. Longer than WORKER_HEARTBEAT_SECONDS."""
 
+    outbox_lane_deliveries: Annotated[int, Field(ge=1, le=100)] = 4
+    """Mails that a worker hands over at the same time, and as many deliveries of each other lane of reactions
+    that leave the database."""
+
+    outbox_outside_seconds: Annotated[float, Field(ge=0.1, le=600, allow_inf_nan=False)] = 20.0
+    """Longest time for one of those deliveries, such as a mail; if its worker dies, it is made again ten
+    seconds after that."""
+
+    outbox_refused_hours: Annotated[float, Field(gt=0, le=720, allow_inf_nan=False)] = 96
+    """How long a mail that its server does not take, or another delivery that is refused for now, is tried
+    again before it is parked for an operator."""
+
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """The least serious message that is logged."""
 
@@ -453,8 +465,8 @@ class KernelSettings(BaseSettings):
 
     @property
     def mail_seconds(self) -> float:
-        """The longest that a mail may take to leave: the worker holds a transaction open meanwhile."""
-        return min(5.0, self.database_statement_seconds / 2)
+        """The longest that a mail may take to leave: its delivery also reads and counts meanwhile."""
+        return self.outbox_outside_seconds * 0.75
 
     @property
     def passwords_enabled(self) -> bool:

@@ -1,7 +1,8 @@
 """What happens without a request: the tables "when this happens, do that" and "every so often, do that".
 
-`python -m entrypoints.worker` delivers events from the outbox, and does the periodic jobs beside that. Any
-number may run side by side. At SIGTERM or SIGINT it ends what it is at.
+`python -m entrypoints.worker` delivers events from the outbox, and beside that what they cause outside of the
+database, in lanes, and does the periodic jobs. Any number may run side by side. At SIGTERM or SIGINT it ends
+what it is at.
 """
 
 import asyncio
@@ -9,15 +10,26 @@ import random
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, cast
+from typing import Any, cast, overload
 
 import structlog
 
-from application.kernel.identity.mails import MailReactions
+from application.kernel.identity.mails import MAIL, MailReactions
 from application.kernel.origin import Channel, Origin, come_from
-from application.kernel.ports.events import Delivery, Outbox, Reaction
+from application.kernel.ports.events import (
+    NONE_OUTSIDE,
+    Delivery,
+    Lane,
+    Lanes,
+    Leased,
+    Outbox,
+    Outcome,
+    Outside,
+    Reaction,
+    named,
+)
 from application.kernel.ports.storing import Expiry
 from application.kernel.ports.world import WorldError
 from application.kernel.unit_of_work import KernelUnitOfWork
@@ -33,6 +45,15 @@ from domain.kernel.invitations import MemberInvited
 from domain.kernel.users import EmailChanged, EmailChangeRequested, UserDeleted, UserRegistered
 from entrypoints.kernel.container import KernelContainer, close
 from entrypoints.kernel.heartbeat import keep_beating
+from entrypoints.kernel.lanes import (
+    Circuit,
+    OutsideReaction,
+    Progress,
+    Reactions,
+    by_lane,
+    names_by_event,
+    unknown,
+)
 
 log = structlog.get_logger("worker")
 
@@ -42,58 +63,83 @@ NO_DIRECT_URL = (
     "DATABASE_DIRECT_URL is missing, and the worker needs it: DATABASE_URL leads through a pooler, which "
     "delivers no notifications. Set it to the database's own address."
 )
+SILENT_SECONDS = 60.0  # what is due may wait so long before the log says so, and again after each
 ROWS_AT_A_TIME = 1000  # deleted in some ten milliseconds, so that no lock is held for long
 
 _ORIGIN = Origin(Channel.WORKER)
 
-type Row = tuple[type[Event], Sequence[Reaction[Any, Event]]]
+DATABASE = "database"
+"""What the log calls the delivery of events to what is in the database."""
+
+UNKNOWN = Lane("unknown")
+"""Where what no reaction of this version is for ends up."""
+
+type Row = tuple[type[Event], Sequence[Reaction[Any, Event] | OutsideReaction]]
 """An event and what it causes, in this order."""
 
-type Table = Mapping[type[Event], Sequence[Reaction[Any, Event]]]
+type Table = Mapping[type[Event], Sequence[Reaction[Any, Event] | OutsideReaction]]
 
 
-def when[E: Event](event: type[E], *reactions: Reaction[Any, E]) -> Row:
-    """A row of the table; mypy sees to it that each reaction takes the event it stands beside."""
-    return event, cast("Sequence[Reaction[Any, Event]]", reactions)
+@overload
+def when[E: Event](event: type[E], *reactions: Reaction[Any, E]) -> Row: ...
+
+
+@overload
+def when[E: Event](event: type[E], reaction: Outside[Any, E], /, *, lane: Lane, name: str = "") -> Row: ...
+
+
+def when(event: type[Event], *reactions: Callable[..., Any], lane: Lane | None = None, name: str = "") -> Row:
+    """A row of the table; mypy sees to it that each reaction takes the event it stands beside.
+
+    Without a `lane` the reactions run one after the other in the transaction that ends the event, and write
+    to the database alone. One with a `lane` leaves the database, such as a mail or a webhook: it says what is
+    to leave, which runs outside of any transaction, and other reactions do not wait for it. It is written
+    down by its `name`, by default its own with that of its class: who renames it gives it the former name
+    here until nothing waits under it. Raises TypeError for one without a name.
+    """
+    if lane is None:
+        return event, cast("Sequence[Reaction[Any, Event]]", reactions)
+    return event, [OutsideReaction(name or named(each), lane, each) for each in reactions]
 
 
 def table(rows: Iterable[Row]) -> Table:
     """The rows together; an event that has several causes what all of them say."""
-    found: dict[type[Event], list[Reaction[Any, Event]]] = {}
+    found: dict[type[Event], list[Reaction[Any, Event] | OutsideReaction]] = {}
     for event, reactions in rows:
         found.setdefault(event, []).extend(reactions)
     return found
 
 
 def kernel_reactions(mails: MailReactions) -> Sequence[Row]:
-    """When this happens, do that.
-
-    Mail leaves while its event's transaction waits. A worker can afford that: it delivers one event at a
-    time on connections of its own, and a mail is given up before the database gives up the transaction.
-    """
+    """When this happens, do that."""
     return [
-        when(UserRegistered, mails.verify_address),
-        when(EmailChangeRequested, mails.tell_of_email_change, mails.verify_address),
-        when(EmailChanged, mails.tell_former_address),
-        when(UserDeleted, mails.tell_of_deletion),
-        when(EmailVerificationRequested, mails.verify_again),
-        when(PasswordResetRequested, mails.reset_password),
-        when(MemberInvited, mails.invite),
-        when(PasswordChanged, mails.tell_of_password),
-        when(IdentityLinked, mails.tell_of_link),
-        when(IdentityUnlinked, mails.tell_of_unlinking),
-        when(OtherSessionsEnded, mails.tell_of_sessions),
+        when(UserRegistered, mails.verify_address, lane=MAIL),
+        when(EmailChangeRequested, mails.change_address, lane=MAIL),
+        when(EmailChanged, mails.tell_former_address, lane=MAIL),
+        when(UserDeleted, mails.tell_of_deletion, lane=MAIL),
+        when(EmailVerificationRequested, mails.verify_again, lane=MAIL),
+        when(PasswordResetRequested, mails.reset_password, lane=MAIL),
+        when(MemberInvited, mails.invite, lane=MAIL),
+        when(PasswordChanged, mails.tell_of_password, lane=MAIL),
+        when(IdentityLinked, mails.tell_of_link, lane=MAIL),
+        when(IdentityUnlinked, mails.tell_of_unlinking, lane=MAIL),
+        when(OtherSessionsEnded, mails.tell_of_sessions, lane=MAIL),
     ]
 
 
 def reacting(table: Table) -> Reaction[Any, Event]:
-    """Everything that an event causes, in the transaction of its delivery. Most events cause nothing."""
+    """Everything that an event causes in the database, in the transaction of its delivery. Most events cause
+    nothing."""
+    inside = {
+        event: [each for each in reactions if not isinstance(each, OutsideReaction)]
+        for event, reactions in table.items()
+    }
 
     async def react(uow: KernelUnitOfWork, delivery: Delivery[Event], /) -> None:
         event = type(delivery.event)
         with structlog.contextvars.bound_contextvars(event_type=event.__name__, event_id=delivery.id):
             try:
-                for reaction in table.get(event, ()):
+                for reaction in inside.get(event, ()):
                     await reaction(uow, delivery)
             except WorldError as away:
                 log.warning("event waits", reason=str(away))
@@ -104,6 +150,13 @@ def reacting(table: Table) -> Reaction[Any, Event]:
             log.info("event handled")
 
     return react
+
+
+def outside_of(table: Table) -> Mapping[Lane, Reactions]:
+    """Everything that leaves the database, by its lane."""
+    return by_lane(
+        each for reactions in table.values() for each in reactions if isinstance(each, OutsideReaction)
+    )
 
 
 type Job = Callable[[], Awaitable[bool]]
@@ -147,15 +200,118 @@ def deleting(delete: Callable[[int], Awaitable[int]]) -> Job:
 
 
 async def work(
-    outbox: Outbox[Any], react: Reaction[Any, Event], stop: asyncio.Event, *, poll_seconds: float
+    outbox: Outbox[Any],
+    react: Reaction[Any, Event],
+    stop: asyncio.Event,
+    *,
+    poll_seconds: float,
+    outside: Mapping[str, Sequence[str]] = NONE_OUTSIDE,
+    progress: Progress | None = None,
 ) -> None:
-    """Delivers what is due until `stop` is set. Nothing that goes wrong ends it: it tries again, later."""
+    """Delivers what is due until `stop` is set. Nothing that goes wrong ends it: it tries again, later.
+
+    `outside` is what events cause outside of the database; `attend` does it.
+    """
 
     async def deliver() -> None:
-        if not await outbox.deliver_next(react):
+        more = await outbox.deliver_next(react, outside)
+        if progress is not None:
+            progress.made()
+        if not more:
             await _unless(stop, outbox.wait(poll_seconds))
 
     await _steadily(deliver, stop, failed="cannot deliver", recovered="can deliver again")
+
+
+@dataclass(slots=True)
+class Attendant:
+    """Attends to one lane: leases what is due, and delivers so much of it at the same time.
+
+    With `others` it leases what none of the reactions is for, which is a former version's or a later one's.
+    """
+
+    lanes: Lanes[Any]
+    outbox: Outbox[Any]
+    lane: Lane
+    reactions: Reactions
+    at_once: int
+    poll_seconds: float
+    others: bool = False
+    progress: Progress = field(default_factory=Progress)
+    circuit: Circuit = field(default_factory=Circuit)
+    _going: set[asyncio.Task[None]] = field(default_factory=set)
+
+    async def attend(self, stop: asyncio.Event) -> None:
+        """Goes on until `stop` is set, and then ends what is on its way. Nothing that goes wrong ends it."""
+        try:
+            with structlog.contextvars.bound_contextvars(lane=self.lane.name):
+                await _steadily(
+                    lambda: self._turn(stop), stop, failed="cannot deliver", recovered="can deliver again"
+                )
+                if self._going:
+                    await asyncio.wait(self._going)
+        finally:
+            for task in self._going:
+                task.cancel()
+            await asyncio.gather(*self._going, return_exceptions=True)
+
+    async def _turn(self, stop: asyncio.Event) -> None:
+        if self.circuit.open:
+            await _unless(stop, asyncio.sleep(self.circuit.seconds_left))
+            if stop.is_set() or self.circuit.seconds_left:  # what was on its way has met silence since
+                return
+        if len(self._going) >= (1 if self.circuit.open else self.at_once):
+            await _unless(stop, _first(self._going))
+            return
+        leased = await self.lanes.lease(
+            self.reactions, passes_parked=self.lane.passes_parked, others=self.others
+        )
+        if leased is not None:
+            task = asyncio.create_task(self._deliver(leased))
+            self._going.add(task)
+            task.add_done_callback(self._going.discard)
+            return
+        self.progress.made()
+        await _unless(stop, self.outbox.wait(self.poll_seconds, ear=self.lane.name))
+
+    async def _deliver(self, leased: Leased) -> None:
+        began = self.circuit.clock()
+        react = unknown(leased) if self.others else self.reactions[leased.reaction]
+        said = {"event_id": leased.event_id, "event_type": leased.type, "reaction": leased.reaction}
+        with structlog.contextvars.bound_contextvars(**said):
+            try:
+                outcome = await self.lanes.deliver(
+                    leased, react, others_served=lambda: self.circuit.answered_since(began)
+                )
+            except WorldError as away:
+                log.warning("delivery waits", reason=str(away))
+                return
+            except Exception:
+                log.exception("delivery failed")
+                return
+            self.circuit.tell(outcome, began=began)
+            if outcome in {Outcome.DELIVERED, Outcome.NOTHING}:
+                self.progress.made()
+                log.info("delivered")
+
+
+async def _first(tasks: Iterable[asyncio.Task[None]]) -> None:
+    await asyncio.wait([*tasks], return_when=asyncio.FIRST_COMPLETED)
+
+
+async def watch(name: str, progress: Progress, stop: asyncio.Event) -> None:
+    """Says in the log once a minute that something is due and nothing is delivered, and when that is over."""
+    told = 0
+    while not stop.is_set():
+        seconds = progress.seconds
+        if seconds < SILENT_SECONDS:
+            if told:
+                log.info("can deliver again", lane=name)
+            told = 0
+        elif seconds >= (told + 1) * SILENT_SECONDS:
+            told = int(seconds // SILENT_SECONDS)
+            log.error("nothing delivered", lane=name, seconds=round(seconds))
+        await _unless(stop, asyncio.sleep(SILENT_SECONDS / 60))
 
 
 async def repeat(periodic: Periodic, stop: asyncio.Event) -> None:
@@ -223,21 +379,44 @@ async def run(container: KernelContainer, rows: Sequence[Row], periodic: Sequenc
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     come_from(lambda: _ORIGIN)
+    reactions = table([*kernel_reactions(container.mail_reactions()), *rows])
+    lanes, settings, outbox = outside_of(reactions), container.settings(), container.outbox()
     log.info("worker started")
+    progress = {DATABASE: Progress()}
     delivering = work(
-        container.outbox(),
-        reacting(table([*kernel_reactions(container.mail_reactions()), *rows])),
+        outbox,
+        reacting(reactions),
         stop,
-        poll_seconds=container.settings().outbox_poll_seconds,
+        poll_seconds=settings.outbox_poll_seconds,
+        outside=names_by_event(reactions),
+        progress=progress[DATABASE],
     )
+    attendants = [
+        Attendant(
+            container.lanes(),
+            outbox,
+            lane,
+            of_lane,
+            at_once=1 if others else settings.outbox_lane_deliveries,
+            poll_seconds=settings.outbox_poll_seconds,
+            others=others,
+        )
+        for lane, of_lane, others in [
+            *((lane, of_lane, False) for lane, of_lane in lanes.items()),
+            (UNKNOWN, {name: react for of_lane in lanes.values() for name, react in of_lane.items()}, True),
+        ]
+    ]
+    progress |= {each.lane.name: each.progress for each in attendants}
+    attending = (each.attend(stop) for each in attendants)
+    watching = (watch(name, each, stop) for name, each in progress.items())
     repeating = (repeat(each, stop) for each in [*kernel_jobs(container.expiry()), *periodic])
     beating = keep_beating(
         container.heartbeats(),
         stop,
-        pause_seconds=container.settings().worker_heartbeat_seconds,
-        overdue_seconds=container.settings().outbox_overdue_seconds,
+        pause_seconds=settings.worker_heartbeat_seconds,
+        overdue_seconds=settings.outbox_overdue_seconds,
     )
-    working = [asyncio.create_task(each) for each in (delivering, beating, *repeating)]
+    working = [asyncio.create_task(each) for each in (delivering, *attending, *watching, beating, *repeating)]
     try:
         await stop.wait()
         # What does not finish is rolled back, and done again by the next worker.

@@ -9,11 +9,11 @@ import pytest
 
 from application.kernel.identity.identities import admit_stranger
 from application.kernel.identity.letters import Letters
-from application.kernel.identity.mails import MailReactions, MailWaits
+from application.kernel.identity.mails import VERIFY_ADDRESS, MailReactions
 from application.kernel.identity.secret_tokens import fingerprint
-from application.kernel.ports.events import Delivery
+from application.kernel.ports.events import Delivery, Outside
 from application.kernel.ports.mail import Mail, MailKind
-from application.kernel.ports.world import TimedOut, Unavailable
+from application.kernel.ports.world import NotNow, TimedOut, Unavailable
 from application.kernel.run import Runner
 from domain.kernel.aggregate import Event
 from domain.kernel.identity.auth import (
@@ -67,6 +67,17 @@ def delivery_of[E: Event](event: E) -> Delivery[E]:
     return Delivery(id=uuid4(), event=event)
 
 
+async def leave[E: Event](
+    run: Runner[UnitOfWork], reaction: Outside[UnitOfWork, E], delivery: Delivery[E]
+) -> str:
+    """What a lane does: two transactions, and the mail between them. Says what is to follow."""
+    outgoing = await run(reaction, delivery)
+    if outgoing is None:
+        return ""
+    await run(outgoing.stored, await outgoing.send())
+    return outgoing.then
+
+
 def secret_in(mail: Mail) -> str:
     """What stands in the link."""
     return mail.text.partition("#token=")[2].split()[0]
@@ -102,7 +113,7 @@ async def test_who_registers_or_wants_another_address_gets_a_secret_there_of_whi
     mailer: FakeMailer,
 ) -> None:
     await store(transactions, user)
-    await run(mails.verify_address, delivery_of(event(at=NOW, user_id=user.id)))
+    await leave(run, mails.verify_address, delivery_of(event(at=NOW, user_id=user.id)))
     (mail,) = mailer.sent
     assert mail == LETTERS.verify_email(address, token=secret_in(mail))
     (token,) = tokens_in(transactions)
@@ -125,7 +136,7 @@ async def test_only_the_newest_secret_is_good(
     mailer: FakeMailer,
 ) -> None:
     for _ in range(3):
-        await run(mails.verify_address, delivery_of(UserRegistered(at=NOW, user_id=ada.id)))
+        await leave(run, mails.verify_address, delivery_of(UserRegistered(at=NOW, user_id=ada.id)))
     assert [token.token_hash for token in tokens_in(transactions)] == [
         fingerprint(secret_in(mailer.sent[-1]))
     ]
@@ -149,7 +160,7 @@ async def test_who_has_nothing_to_prove_gets_no_mail(
     mailer: FakeMailer,
 ) -> None:
     await store(transactions, user)
-    await run(mails.verify_address, delivery_of(UserRegistered(at=NOW, user_id=user.id)))
+    await leave(run, mails.verify_address, delivery_of(UserRegistered(at=NOW, user_id=user.id)))
     assert mailer.sent == []
     assert tokens_in(transactions) == []
 
@@ -158,11 +169,11 @@ async def test_who_is_gone_gets_no_mail(
     run: Runner[UnitOfWork], mails: MailReactions, mailer: FakeMailer
 ) -> None:
     nobody = a_user().id
-    await run(mails.verify_address, delivery_of(UserRegistered(at=NOW, user_id=nobody)))
-    await run(mails.tell_of_password, delivery_of(PasswordChanged(at=NOW, user_id=nobody)))
+    await leave(run, mails.verify_address, delivery_of(UserRegistered(at=NOW, user_id=nobody)))
+    await leave(run, mails.tell_of_password, delivery_of(PasswordChanged(at=NOW, user_id=nobody)))
     nothing = OneTimeTokenId(uuid4())
-    await run(mails.verify_again, delivery_of(EmailVerificationRequested(at=NOW, token_id=nothing)))
-    await run(mails.reset_password, delivery_of(PasswordResetRequested(at=NOW, token_id=nothing)))
+    await leave(run, mails.verify_again, delivery_of(EmailVerificationRequested(at=NOW, token_id=nothing)))
+    await leave(run, mails.reset_password, delivery_of(PasswordResetRequested(at=NOW, token_id=nothing)))
     assert mailer.sent == []
 
 
@@ -175,7 +186,7 @@ async def test_another_mail_on_request_makes_the_one_before_worthless(
 ) -> None:
     earlier, request = a_one_time_token(user_id=ada.id, email=ADA, token_hash="earlier"), a_request(ada)
     await store(transactions, earlier, request)
-    await run(mails.verify_again, delivery_of(EmailVerificationRequested(at=NOW, token_id=request.id)))
+    await leave(run, mails.verify_again, delivery_of(EmailVerificationRequested(at=NOW, token_id=request.id)))
     (mail,) = mailer.sent
     assert mail == LETTERS.verify_email(ADA, token=secret_in(mail))
     assert tokens_in(transactions) == [
@@ -196,7 +207,7 @@ async def test_a_request_that_the_user_has_outrun_is_forgotten(
     user = replace(a_user(email=ADA), **change)  # type: ignore[arg-type]
     request = a_request(user)
     await store(transactions, user, request)
-    await run(mails.verify_again, delivery_of(EmailVerificationRequested(at=NOW, token_id=request.id)))
+    await leave(run, mails.verify_again, delivery_of(EmailVerificationRequested(at=NOW, token_id=request.id)))
     assert mailer.sent == []
     assert tokens_in(transactions) == []
 
@@ -210,7 +221,7 @@ async def test_who_has_the_address_gets_the_secret_that_resets_the_password(
 ) -> None:
     earlier, request = a_request(), a_request()
     await store(transactions, replace(earlier, user_id=ada.id, token_hash="earlier"), request)
-    await run(mails.reset_password, delivery_of(PasswordResetRequested(at=NOW, token_id=request.id)))
+    await leave(run, mails.reset_password, delivery_of(PasswordResetRequested(at=NOW, token_id=request.id)))
     (mail,) = mailer.sent
     assert mail == LETTERS.reset_password(ADA, token=secret_in(mail))
     assert tokens_in(transactions) == [
@@ -228,7 +239,7 @@ async def test_where_nobody_has_the_address_the_request_is_forgotten(
 ) -> None:
     request = a_request()
     await store(transactions, user, request)
-    await run(mails.reset_password, delivery_of(PasswordResetRequested(at=NOW, token_id=request.id)))
+    await leave(run, mails.reset_password, delivery_of(PasswordResetRequested(at=NOW, token_id=request.id)))
     assert mailer.sent == []
     assert tokens_in(transactions) == []
 
@@ -241,7 +252,7 @@ async def test_a_reset_goes_to_who_has_verified_the_address_whoever_else_claims_
 ) -> None:
     holder, request = a_user(email=ADA, email_verified_at=NOW), a_request()
     await store(transactions, a_user(email=ADA), holder, a_user(email=ADA), request)
-    await run(mails.reset_password, delivery_of(PasswordResetRequested(at=NOW, token_id=request.id)))
+    await leave(run, mails.reset_password, delivery_of(PasswordResetRequested(at=NOW, token_id=request.id)))
     assert [(mail.to, token.user_id) for mail in mailer.sent for token in tokens_in(transactions)] == [
         (ADA, holder.id)
     ]
@@ -253,7 +264,7 @@ async def test_of_those_who_claim_an_address_the_newest_who_is_not_suspended_can
     claimants, request = [a_user(email=ADA) for _ in range(3)], a_request()
     *others, newest = sorted(claimants, key=lambda user: user.id)
     await store(transactions, *others, replace(newest, suspended_at=NOW), request)
-    await run(mails.reset_password, delivery_of(PasswordResetRequested(at=NOW, token_id=request.id)))
+    await leave(run, mails.reset_password, delivery_of(PasswordResetRequested(at=NOW, token_id=request.id)))
     assert [token.user_id for token in tokens_in(transactions)] == [others[-1].id]
 
 
@@ -265,7 +276,7 @@ async def test_where_who_has_verified_the_address_is_suspended_nobody_else_gets_
 ) -> None:
     holder, request = a_user(email=ADA, email_verified_at=NOW, suspended_at=NOW), a_request()
     await store(transactions, holder, a_user(email=ADA), request)
-    await run(mails.reset_password, delivery_of(PasswordResetRequested(at=NOW, token_id=request.id)))
+    await leave(run, mails.reset_password, delivery_of(PasswordResetRequested(at=NOW, token_id=request.id)))
     assert (mailer.sent, tokens_in(transactions)) == ([], [])
 
 
@@ -300,7 +311,7 @@ async def test_whoever_is_invited_gets_a_secret_of_which_only_the_fingerprint_is
     mailer: FakeMailer,
     invitation: Invitation,
 ) -> None:
-    await run(mails.invite, invited(invitation))
+    await leave(run, mails.invite, invited(invitation))
     (mail,) = mailer.sent
     assert mail == LETTERS.invitation(
         ADA,
@@ -313,7 +324,7 @@ async def test_whoever_is_invited_gets_a_secret_of_which_only_the_fingerprint_is
     (stored,) = transactions.committed.of(Invitation).values()
     # With the version that it had: what people see of it is the same.
     assert stored == replace(invitation, token_hash=fingerprint(secret_in(mail)))
-    await run(mails.invite, invited(invitation))  # delivered again
+    await leave(run, mails.invite, invited(invitation))  # delivered again
     (stored,) = transactions.committed.of(Invitation).values()
     assert stored.token_hash == fingerprint(secret_in(mailer.sent[-1]))
 
@@ -328,10 +339,10 @@ async def test_an_invitation_that_has_gone_or_expired_is_not_mailed(
     invitation: Invitation,
 ) -> None:
     clock.now = invitation.expires_at
-    await run(mails.invite, invited(invitation))
+    await leave(run, mails.invite, invited(invitation))
     async with transactions() as uow:
         await uow.invitations.remove(invitation)
-    await run(mails.invite, invited(invitation))
+    await leave(run, mails.invite, invited(invitation))
     assert mailer.sent == []
 
 
@@ -345,7 +356,7 @@ async def test_a_request_that_waited_too_long_is_forgotten(
     request = a_request()
     await store(transactions, request)
     clock.advance(timedelta(hours=1))
-    await run(mails.reset_password, delivery_of(PasswordResetRequested(at=NOW, token_id=request.id)))
+    await leave(run, mails.reset_password, delivery_of(PasswordResetRequested(at=NOW, token_id=request.id)))
     assert tokens_in(transactions) == []
 
 
@@ -361,9 +372,11 @@ async def test_a_mail_that_is_withheld_leaves_the_secret_of_the_one_before_good(
     to_verify, to_reset = a_request(ada), a_request()
     await store(transactions, verify, reset, to_verify, to_reset)
     mailer.full = True
-    await run(mails.verify_address, delivery_of(UserRegistered(at=NOW, user_id=ada.id)))
-    await run(mails.verify_again, delivery_of(EmailVerificationRequested(at=NOW, token_id=to_verify.id)))
-    await run(mails.reset_password, delivery_of(PasswordResetRequested(at=NOW, token_id=to_reset.id)))
+    await leave(run, mails.verify_address, delivery_of(UserRegistered(at=NOW, user_id=ada.id)))
+    await leave(
+        run, mails.verify_again, delivery_of(EmailVerificationRequested(at=NOW, token_id=to_verify.id))
+    )
+    await leave(run, mails.reset_password, delivery_of(PasswordResetRequested(at=NOW, token_id=to_reset.id)))
     assert tokens_in(transactions) == [verify, reset]  # and what was asked for is not tried again
 
 
@@ -374,9 +387,9 @@ async def test_an_invitation_whose_mail_is_withheld_keeps_the_secret_of_the_mail
     mailer: FakeMailer,
     invitation: Invitation,
 ) -> None:
-    await run(mails.invite, invited(invitation))
+    await leave(run, mails.invite, invited(invitation))
     mailer.full = True
-    await run(mails.invite, invited(invitation))
+    await leave(run, mails.invite, invited(invitation))
     (stored,) = transactions.committed.of(Invitation).values()
     assert stored.token_hash == fingerprint(secret_in(mailer.sent[0]))
 
@@ -404,7 +417,7 @@ async def test_what_is_told_of_a_password_is_a_notice_where_the_address_was_prov
     """Else a stranger's account that only claims the address would use up what its owner is told."""
     user = a_user(email=ADA, email_verified_at=NOW if proved else None)
     await store(transactions, user)
-    await run(mails.tell_of_password, delivery_of(PasswordChanged(at=NOW, user_id=user.id)))
+    await leave(run, mails.tell_of_password, delivery_of(PasswordChanged(at=NOW, user_id=user.id)))
     assert [mail.kind for mail in mailer.sent] == [MailKind.NOTICE if proved else MailKind.ORDINARY]
 
 
@@ -416,16 +429,13 @@ def test_only_what_lets_somebody_in_is_a_way_in() -> None:
 async def test_who_has_another_password_is_told(
     run: Runner[UnitOfWork], mails: MailReactions, ada: User, mailer: FakeMailer
 ) -> None:
-    await run(mails.tell_of_password, delivery_of(PasswordChanged(at=NOW, user_id=ada.id)))
+    await leave(run, mails.tell_of_password, delivery_of(PasswordChanged(at=NOW, user_id=ada.id)))
     assert mailer.sent == [LETTERS.password_changed(ADA, proved=False)]
 
 
-@pytest.mark.parametrize(
-    ("failure", "raised"), [(Unavailable("away"), MailWaits), (TimedOut("slow"), TimedOut)]
-)
-async def test_a_mail_that_cannot_be_sent_leaves_no_secret_and_counts_against_its_event_alone(
+@pytest.mark.parametrize("failure", [Unavailable("away"), NotNow("later"), TimedOut("slow")])
+async def test_a_mail_that_cannot_be_sent_leaves_no_secret(
     failure: Exception,
-    raised: type[Exception],
     run: Runner[UnitOfWork],
     mails: MailReactions,
     ada: User,
@@ -435,13 +445,15 @@ async def test_a_mail_that_cannot_be_sent_leaves_no_secret_and_counts_against_it
 ) -> None:
     request = a_request()
     await store(transactions, request)
-    requests: list[Callable[[], Awaitable[None]]] = [
-        lambda: run(mails.verify_address, delivery_of(UserRegistered(at=NOW, user_id=ada.id))),
-        lambda: run(mails.reset_password, delivery_of(PasswordResetRequested(at=NOW, token_id=request.id))),
+    requests: list[Callable[[], Awaitable[str]]] = [
+        lambda: leave(run, mails.verify_address, delivery_of(UserRegistered(at=NOW, user_id=ada.id))),
+        lambda: leave(
+            run, mails.reset_password, delivery_of(PasswordResetRequested(at=NOW, token_id=request.id))
+        ),
     ]
     for again in requests:
         mailer.failures.append(failure)
-        with pytest.raises(raised):
+        with pytest.raises(type(failure)):
             await again()
         assert [token.token_hash for token in tokens_in(transactions)] == [None]
     for again in requests:
@@ -468,7 +480,7 @@ async def test_who_has_proved_the_address_so_far_gets_there_what_undoes_its_chan
     mailer: FakeMailer,
 ) -> None:
     event = EmailChangeRequested(at=NOW, user_id=moving.id)
-    await run(mails.tell_of_email_change, delivery_of(event))
+    await leave(run, mails.change_address, delivery_of(event))
     (mail,) = mailer.sent
     assert mail == LETTERS.email_change_requested(ADA, pending=AUGUSTA, token=secret_in(mail))
     (token,) = tokens_in(transactions)
@@ -481,7 +493,7 @@ async def test_who_has_proved_the_address_so_far_gets_there_what_undoes_its_chan
         created_at=NOW,
         expires_at=NOW + timedelta(days=7),
     )
-    await run(mails.tell_of_email_change, delivery_of(event))
+    await leave(run, mails.change_address, delivery_of(event))
     assert len(tokens_in(transactions)) == 2  # a second request does not make the first mail worthless
 
 
@@ -503,7 +515,60 @@ async def test_nobody_else_gets_that(
     mailer: FakeMailer,
 ) -> None:
     await store(transactions, user)
-    await run(mails.tell_of_email_change, delivery_of(EmailChangeRequested(at=NOW, user_id=user.id)))
+    await leave(run, mails.change_address, delivery_of(EmailChangeRequested(at=NOW, user_id=user.id)))
+    assert not [mail for mail in mailer.sent if "undo-email-change" in mail.text]
+    assert not [token for token in tokens_in(transactions) if token.purpose is Purpose.UNDO_EMAIL_CHANGE]
+
+
+@pytest.mark.parametrize(("proved", "then", "to"), [(True, VERIFY_ADDRESS, ADA), (False, "", AUGUSTA)])
+async def test_a_new_address_is_to_be_proved_once_the_undoing_of_the_change_has_left(
+    run: Runner[UnitOfWork],
+    mails: MailReactions,
+    transactions: MemoryTransactions[UnitOfWork],
+    mailer: FakeMailer,
+    *,
+    proved: bool,
+    then: str,
+    to: Email,
+) -> None:
+    """Else a thief could confirm a change whose undoing waits for a mail server."""
+    user = a_user(email=ADA, pending_email=AUGUSTA, email_verified_at=NOW if proved else None)
+    await store(transactions, user)
+    event = EmailChangeRequested(at=NOW, user_id=user.id)
+    assert await leave(run, mails.change_address, delivery_of(event)) == then
+    assert [mail.to for mail in mailer.sent] == [to]
+
+
+async def test_a_secret_is_not_stored_for_an_address_that_changed_while_its_mail_left(
+    run: Runner[UnitOfWork], mails: MailReactions, ada: User, transactions: MemoryTransactions[UnitOfWork]
+) -> None:
+    outgoing = await run(mails.verify_address, delivery_of(UserRegistered(at=NOW, user_id=ada.id)))
+    assert outgoing is not None
+    sent = await outgoing.send()
+    async with transactions() as uow:
+        user = await uow.users.get(ada.id)
+        await uow.users.save(replace(user, email=None, pending_email=AUGUSTA))
+    await run(outgoing.stored, sent)
+    assert tokens_in(transactions) == []
+
+
+async def test_a_mail_that_is_no_use_any_more_when_its_server_is_back_is_not_sent(
+    run: Runner[UnitOfWork],
+    mails: MailReactions,
+    ada: User,
+    clock: FakeClock,
+    *,
+    transactions: MemoryTransactions[UnitOfWork],
+    mailer: FakeMailer,
+) -> None:
+    reset, verify = a_request(), a_request(ada)
+    workspace = a_workspace()
+    invitation = an_invitation(workspace_id=workspace.id, email=AUGUSTA, invited_by=ada.id)
+    await store(transactions, reset, verify, workspace, invitation)
+    clock.advance(timedelta(days=30))
+    await leave(run, mails.reset_password, delivery_of(PasswordResetRequested(at=NOW, token_id=reset.id)))
+    await leave(run, mails.verify_again, delivery_of(EmailVerificationRequested(at=NOW, token_id=verify.id)))
+    await leave(run, mails.invite, invited(invitation))
     assert (mailer.sent, tokens_in(transactions)) == ([], [])
 
 
@@ -515,7 +580,7 @@ async def test_what_undoes_a_change_is_not_kept_where_its_mail_is_withheld(
     mailer: FakeMailer,
 ) -> None:
     mailer.full = True
-    await run(mails.tell_of_email_change, delivery_of(EmailChangeRequested(at=NOW, user_id=moving.id)))
+    await leave(run, mails.change_address, delivery_of(EmailChangeRequested(at=NOW, user_id=moving.id)))
     assert tokens_in(transactions) == []
 
 
@@ -524,7 +589,7 @@ async def test_the_address_before_is_told_of_the_change_if_it_was_proved(
     formerly: Email | None, run: Runner[UnitOfWork], mails: MailReactions, moving: User, mailer: FakeMailer
 ) -> None:
     event = EmailChanged(at=NOW, user_id=moving.id, formerly=formerly)
-    await run(mails.tell_former_address, delivery_of(event))
+    await leave(run, mails.tell_former_address, delivery_of(event))
     assert mailer.sent == ([LETTERS.email_changed(formerly)] if formerly else [])
 
 
@@ -533,32 +598,34 @@ async def test_the_address_of_a_deleted_account_is_told_if_it_was_proved(
     email: Email | None, run: Runner[UnitOfWork], mails: MailReactions, mailer: FakeMailer
 ) -> None:
     event = UserDeleted(at=NOW, user_id=a_user_id(), by=None, email=email)
-    await run(mails.tell_of_deletion, delivery_of(event))
+    await leave(run, mails.tell_of_deletion, delivery_of(event))
     assert mailer.sent == ([LETTERS.account_deleted(email)] if email else [])
 
 
 LINK = LinkId(uuid4())
 
-type Telling = Callable[[Runner[UnitOfWork], MailReactions, User], Awaitable[None]]
+type Telling = Callable[[Runner[UnitOfWork], MailReactions, User], Awaitable[str]]
 
 TELLINGS: list[tuple[Telling, Mail]] = [
     (
-        lambda run, mails, user: run(
+        lambda run, mails, user: leave(
+            run,
             mails.tell_of_link,
             delivery_of(IdentityLinked(at=NOW, link_id=LINK, user_id=user.id, issuer="https://i.example")),
         ),
         LETTERS.identity_linked(ADA, issuer="https://i.example"),
     ),
     (
-        lambda run, mails, user: run(
+        lambda run, mails, user: leave(
+            run,
             mails.tell_of_unlinking,
             delivery_of(IdentityUnlinked(at=NOW, link_id=LINK, user_id=user.id, issuer="https://i.example")),
         ),
         LETTERS.identity_unlinked(ADA, issuer="https://i.example"),
     ),
     (
-        lambda run, mails, user: run(
-            mails.tell_of_sessions, delivery_of(OtherSessionsEnded(at=NOW, user_id=user.id))
+        lambda run, mails, user: leave(
+            run, mails.tell_of_sessions, delivery_of(OtherSessionsEnded(at=NOW, user_id=user.id))
         ),
         LETTERS.sessions_ended(ADA),
     ),
@@ -612,7 +679,7 @@ async def test_who_comes_into_being_by_a_link_is_not_told_of_it(
     user = await run(admit_stranger, proof, email_trusted=True)
     (linked,) = (event for event in transactions.events if isinstance(event, IdentityLinked))
     assert user.email_verified
-    await run(mails.tell_of_link, delivery_of(linked))
+    await leave(run, mails.tell_of_link, delivery_of(linked))
     assert mailer.sent == []
 
 

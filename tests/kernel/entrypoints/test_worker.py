@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, override
 from uuid import UUID
@@ -16,10 +16,10 @@ from dependency_injector import providers
 from structlog.testing import capture_logs
 
 from application.kernel.identity.letters import Letters
-from application.kernel.identity.mails import MailReactions
+from application.kernel.identity.mails import MAIL, MailReactions
 from application.kernel.origin import Channel
 from application.kernel.paging import PageRequest
-from application.kernel.ports.events import Delivery, OutboxEntry, Reaction
+from application.kernel.ports.events import NONE_OUTSIDE, Backlog, Delivery, OutboxEntry, Reaction
 from application.kernel.ports.world import TimedOut, Unavailable
 from application.kernel.queries.audit import AuditFilter
 from application.kernel.run import Runner
@@ -35,6 +35,7 @@ from domain.kernel.identity.identities import IdentityLinked, IdentityUnlinked
 from domain.kernel.invitations import MemberInvited
 from domain.kernel.users import EmailChanged, EmailChangeRequested, GlobalRole, UserDeleted, UserRegistered
 from entrypoints.kernel import worker
+from entrypoints.kernel.lanes import OutsideReaction
 from entrypoints.settings import Settings
 from kernel.servers.workers import a_worker, logged
 from kernel.specimen.builders import a_specimen_order_id
@@ -67,7 +68,9 @@ class ScriptedOutbox:
         self.waits = 0
         self.idle = asyncio.Event()
 
-    async def deliver_next(self, react: Reaction[UnitOfWork, Event], /) -> bool:
+    async def deliver_next(
+        self, react: Reaction[UnitOfWork, Event], outside: Mapping[str, Sequence[str]] = NONE_OUTSIDE, /
+    ) -> bool:
         match self.script.pop(0) if self.script else None:
             case None:
                 return False
@@ -78,7 +81,10 @@ class ScriptedOutbox:
                 self.delivered.append(event)
                 return True
 
-    async def wait(self, seconds: float, /) -> None:
+    async def wait(self, seconds: float, /, *, ear: str = "") -> None:
+        if ear:
+            await asyncio.sleep(seconds)
+            return
         self.waits += 1
         if not self.script:
             self.idle.set()
@@ -87,7 +93,10 @@ class ScriptedOutbox:
     async def entries(self, *, parked_only: bool, limit: int) -> Collection[OutboxEntry]:
         raise AssertionError
 
-    async def replay(self, id: UUID | None, /) -> int:
+    async def backlog(self) -> Backlog:
+        raise AssertionError
+
+    async def replay(self, id: UUID | None, /, *, reaction: str | None = None) -> int:
         raise AssertionError
 
 
@@ -117,18 +126,22 @@ async def worked_off(outbox: ScriptedOutbox) -> None:
 
 def test_this_is_what_events_cause() -> None:
     mails = MailReactions(FakeMailer(), Letters(service="", app_url="", api_url=""))
+    caused: dict[type[Event], Any] = {
+        UserRegistered: mails.verify_address,
+        EmailChangeRequested: mails.change_address,
+        EmailChanged: mails.tell_former_address,
+        UserDeleted: mails.tell_of_deletion,
+        EmailVerificationRequested: mails.verify_again,
+        PasswordResetRequested: mails.reset_password,
+        MemberInvited: mails.invite,
+        PasswordChanged: mails.tell_of_password,
+        IdentityLinked: mails.tell_of_link,
+        IdentityUnlinked: mails.tell_of_unlinking,
+        OtherSessionsEnded: mails.tell_of_sessions,
+    }
     assert worker.table(worker.kernel_reactions(mails)) == {
-        UserRegistered: [mails.verify_address],
-        EmailChangeRequested: [mails.tell_of_email_change, mails.verify_address],
-        EmailChanged: [mails.tell_former_address],
-        UserDeleted: [mails.tell_of_deletion],
-        EmailVerificationRequested: [mails.verify_again],
-        PasswordResetRequested: [mails.reset_password],
-        MemberInvited: [mails.invite],
-        PasswordChanged: [mails.tell_of_password],
-        IdentityLinked: [mails.tell_of_link],
-        IdentityUnlinked: [mails.tell_of_unlinking],
-        OtherSessionsEnded: [mails.tell_of_sessions],
+        event: [OutsideReaction(f"MailReactions.{react.__name__}", MAIL, react)]
+        for event, react in caused.items()
     }
 
 
@@ -136,7 +149,9 @@ def test_an_event_causes_what_the_kernel_and_the_service_say() -> None:
     mails = MailReactions(FakeMailer(), Letters(service="", app_url="", api_url=""))
     own = worker.when(UserRegistered, worker_of_nothing)
     table = worker.table([*worker.kernel_reactions(mails), own])
-    assert table[UserRegistered] == [mails.verify_address, worker_of_nothing]
+    verify: Any = mails.verify_address
+    verifying = OutsideReaction("MailReactions.verify_address", MAIL, verify)
+    assert table[UserRegistered] == [verifying, worker_of_nothing]
 
 
 async def worker_of_nothing(uow: UnitOfWork, delivery: Delivery[UserRegistered]) -> None: ...
@@ -212,7 +227,7 @@ async def test_a_world_that_is_away_is_waited_for_and_said_to_be_away_once_for_e
 async def test_a_world_that_goes_away_while_it_is_waited_for_is_said_to_be_away() -> None:
     class Deaf(ScriptedOutbox):
         @override
-        async def wait(self, seconds: float, /) -> None:
+        async def wait(self, seconds: float, /, *, ear: str = "") -> None:
             await super().wait(seconds if self.waits else 0)
             raise Unavailable("The database does not answer.")
 
@@ -410,7 +425,9 @@ class SlowOutbox(ScriptedOutbox):
         self._seconds = seconds
 
     @override
-    async def deliver_next(self, react: Reaction[UnitOfWork, Event], /) -> bool:
+    async def deliver_next(
+        self, react: Reaction[UnitOfWork, Event], outside: Mapping[str, Sequence[str]] = NONE_OUTSIDE, /
+    ) -> bool:
         self.begun.set()
         await asyncio.sleep(self._seconds)
         self.finished = True

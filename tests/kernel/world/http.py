@@ -14,7 +14,6 @@ from pydantic import SecretStr
 
 from application.kernel.ports.callers import Caller
 from application.kernel.unit_of_work import Begin
-from entrypoints.kernel import worker
 from entrypoints.settings import Settings
 from kernel.specimen.builders import a_specimen_order
 from kernel.specimen.domain.specimen_orders import SpecimenOrder
@@ -22,6 +21,7 @@ from kernel.specimen.service import Container, UnitOfWork, create_app
 from kernel.world.builders import Team, a_session, a_team, store
 from kernel.world.documented import Contract
 from kernel.world.fakes import FakeMailer
+from kernel.world.working import work_off
 
 BASE_URL = "http://localhost:8000"
 
@@ -106,11 +106,9 @@ def mailer(container: Container) -> FakeMailer:
 @pytest.fixture
 def work(container: Container, mailer: FakeMailer) -> Callable[[], Awaitable[None]]:
     """Everything that a worker would do now."""
-    react = worker.reacting(worker.table(worker.kernel_reactions(container.mail_reactions())))
 
     async def work() -> None:
-        while await container.outbox().deliver_next(react):
-            pass
+        await work_off(container)
 
     return work
 

@@ -3,13 +3,13 @@
 Of a change its owner is told at the address that they have proved (OWASP ASVS 5.0, 6.3.7).
 """
 
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from application.kernel.identity.letters import Letters
 from application.kernel.identity.secret_tokens import fingerprint, new_secret
-from application.kernel.ports.events import Delivery
+from application.kernel.ports.events import Delivery, Lane, Outgoing, named, nothing
 from application.kernel.ports.mail import Mail, Mailer
-from application.kernel.ports.world import Unavailable, WorldError
 from application.kernel.unit_of_work import KernelUnitOfWork
 from domain.kernel.aggregate import new_id
 from domain.kernel.identity.auth import (
@@ -22,8 +22,9 @@ from domain.kernel.identity.auth import (
     PasswordResetRequested,
 )
 from domain.kernel.identity.identities import IdentityLinked, IdentityUnlinked
-from domain.kernel.invitations import InvitationNotFound, MemberInvited
+from domain.kernel.invitations import Invitation, InvitationId, InvitationNotFound, MemberInvited
 from domain.kernel.users import (
+    Email,
     EmailChanged,
     EmailChangeRequested,
     User,
@@ -33,20 +34,20 @@ from domain.kernel.users import (
     UserRegistered,
 )
 
-
-class MailWaits(WorldError):
-    """The mail could not be sent; it is tried again."""
+MAIL = Lane("mail", passes_parked=True)
+"""Each mail says what is so when it leaves, so one that is parked need not hold up the next ones."""
 
 
 class MailReactions:
-    """The reactions that write to somebody.
+    """The reactions that write to somebody, each outside of every transaction (docs/decisions/0038).
 
-    The mail leaves inside of the transaction that stores the fingerprint of its secret, which is made here:
-    so no secret is stored, and each attempt has a fresh one. Should the transaction fail after that, the
-    secret is good for nothing, and the next attempt sends another.
+    The fingerprint of a mail's secret, which is made here, is stored after the mail was handed over: so no
+    secret is stored, and each attempt has a fresh one. Should the process die in between, the secret is good
+    for nothing, and the next attempt sends another.
 
     It leaves before anything is stored: where the recipient has had too many mails and it is withheld, the
-    secret of the mail before stays good.
+    secret of the mail before stays good. What has changed while it left is looked at again: a secret for an
+    address that is no longer to be proved is not stored.
     """
 
     def __init__(self, mailer: Mailer, letters: Letters) -> None:
@@ -55,64 +56,80 @@ class MailReactions:
 
     async def verify_address(
         self, uow: KernelUnitOfWork, delivery: Delivery[UserRegistered] | Delivery[EmailChangeRequested]
-    ) -> None:
+    ) -> Outgoing[KernelUnitOfWork] | None:
         """Whoever registers, or wants another address, is asked to prove it."""
-        user = await _active(uow, delivery.event.user_id)
+        user_id = delivery.event.user_id
+        user = await _active(uow, user_id)
         if user is None or user.email_to_verify is None:
-            return
-        secret = new_secret()
-        token = OneTimeToken.verify_email(
-            id=OneTimeTokenId(new_id(uow.now)), user_id=user.id, email=user.email_to_verify, at=uow.now
-        )
-        if await self._send(self._letters.verify_email(user.email_to_verify, token=secret)):
+            return None
+        email, secret = user.email_to_verify, new_secret()
+
+        async def stored(uow: KernelUnitOfWork, sent: bool, /) -> None:
+            user = await _active(uow, user_id)
+            if not sent or user is None or user.email_to_verify != email:
+                return
+            token = OneTimeToken.verify_email(
+                id=OneTimeTokenId(new_id(uow.now)), user_id=user_id, email=email, at=uow.now
+            )
             await uow.one_time_tokens.add(replace(token, token_hash=fingerprint(secret)))
             await uow.one_time_tokens.remove_earlier(token)
 
+        return self._leaving(self._letters.verify_email(email, token=secret), stored)
+
     async def verify_again(
         self, uow: KernelUnitOfWork, delivery: Delivery[EmailVerificationRequested]
-    ) -> None:
-        """The same, because the user asked for another mail."""
-        token = await _waiting(uow, delivery.event.token_id)
-        if token is None or token.user_id is None:
-            return
-        user = await _active(uow, token.user_id)
-        if user is None or user.email_to_verify is None or user.email_to_verify != token.email:
-            await uow.one_time_tokens.remove(token)
-            return
+    ) -> Outgoing[KernelUnitOfWork] | None:
+        """The same, because the user asked for another mail, unless that was too long ago."""
+        token = await self._to_verify(uow, delivery.event.token_id)
+        if token is None or token.email is None:
+            return None
         secret = new_secret()
-        if not await self._send(self._letters.verify_email(token.email, token=secret)):
-            await uow.one_time_tokens.remove(token)
-            return
-        await uow.one_time_tokens.save(replace(token, token_hash=fingerprint(secret)))
-        await uow.one_time_tokens.remove_earlier(token)
 
-    async def reset_password(self, uow: KernelUnitOfWork, delivery: Delivery[PasswordResetRequested]) -> None:
+        async def stored(uow: KernelUnitOfWork, sent: bool, /) -> None:
+            token = await self._to_verify(uow, delivery.event.token_id)
+            if token is None:
+                return
+            if not sent:
+                await uow.one_time_tokens.remove(token)
+                return
+            await uow.one_time_tokens.save(replace(token, token_hash=fingerprint(secret)))
+            await uow.one_time_tokens.remove_earlier(token)
+
+        return self._leaving(self._letters.verify_email(token.email, token=secret), stored)
+
+    async def reset_password(
+        self, uow: KernelUnitOfWork, delivery: Delivery[PasswordResetRequested]
+    ) -> Outgoing[KernelUnitOfWork] | None:
         """Whoever has the address gets the secret, or else the newest to claim it: a mail proves it.
 
-        Where nobody does, the request is forgotten.
+        Where nobody does, or the request has expired meanwhile, it is forgotten.
         """
-        token = await _waiting(uow, delivery.event.token_id)
-        if token is None or token.email is None:
-            return
-        user = await uow.users.recipient(token.email)
-        if user is None or user.suspended_at is not None or token.has_expired(uow.now):
-            await uow.one_time_tokens.remove(token)
-            return
+        found = await self._to_reset(uow, delivery.event.token_id)
+        if found is None:
+            return None
+        _, email, user_id = found
         secret = new_secret()
-        if not await self._send(self._letters.reset_password(token.email, token=secret)):
-            await uow.one_time_tokens.remove(token)
-            return
-        sent = await uow.one_time_tokens.save(replace(token, user_id=user.id, token_hash=fingerprint(secret)))
-        await uow.one_time_tokens.remove_earlier(sent)
 
-    async def invite(self, uow: KernelUnitOfWork, delivery: Delivery[MemberInvited]) -> None:
+        async def stored(uow: KernelUnitOfWork, sent: bool, /) -> None:
+            found = await self._to_reset(uow, delivery.event.token_id)
+            if found is None:
+                return
+            token, _, still = found
+            if not sent or still != user_id:
+                await uow.one_time_tokens.remove(token)
+                return
+            token = replace(token, user_id=user_id, token_hash=fingerprint(secret))
+            await uow.one_time_tokens.remove_earlier(await uow.one_time_tokens.save(token))
+
+        return self._leaving(self._letters.reset_password(email, token=secret), stored)
+
+    async def invite(
+        self, uow: KernelUnitOfWork, delivery: Delivery[MemberInvited]
+    ) -> Outgoing[KernelUnitOfWork] | None:
         """Whoever was invited gets the secret that accepts it, at the invited address and nowhere else."""
-        try:
-            invitation = await uow.invitations.get(delivery.event.invitation_id)
-        except InvitationNotFound:  # withdrawn, or lapsed
-            return
-        if invitation.has_expired(uow.now):
-            return
+        invitation = await _open_invitation(uow, delivery.event.invitation_id)
+        if invitation is None:
+            return None
         workspace = await uow.workspaces.get(invitation.workspace_id)
         inviter = await uow.users.get(invitation.invited_by)
         secret = new_secret()
@@ -124,77 +141,132 @@ class MailReactions:
             expires_at=invitation.expires_at,
             token=secret,
         )
-        if await self._send(mail):
-            await uow.invitations.set_token(invitation, token_hash=fingerprint(secret))
 
-    async def tell_of_password(self, uow: KernelUnitOfWork, delivery: Delivery[PasswordChanged]) -> None:
+        async def stored(uow: KernelUnitOfWork, sent: bool, /) -> None:
+            invitation = await _open_invitation(uow, delivery.event.invitation_id)
+            if sent and invitation is not None:
+                await uow.invitations.set_token(invitation, token_hash=fingerprint(secret))
+
+        return self._leaving(mail, stored)
+
+    async def tell_of_password(
+        self, uow: KernelUnitOfWork, delivery: Delivery[PasswordChanged]
+    ) -> Outgoing[KernelUnitOfWork] | None:
         """Whoever has a new password is told, in case that it was somebody else (NIST SP 800-63B-4 §4.6)."""
         user = await _active(uow, delivery.event.user_id)
-        if user is not None and user.email is not None:
-            await self._send(self._letters.password_changed(user.email, proved=user.email_verified))
+        if user is None or user.email is None:
+            return None
+        return self._leaving(self._letters.password_changed(user.email, proved=user.email_verified))
 
-    async def tell_of_email_change(
+    async def change_address(
         self, uow: KernelUnitOfWork, delivery: Delivery[EmailChangeRequested]
-    ) -> None:
-        """Whoever has proved the address so far gets what undoes the change.
+    ) -> Outgoing[KernelUnitOfWork] | None:
+        """Whoever has proved the address so far gets what undoes the change; then the new one is proved.
 
-        Those of earlier changes stay good: one mail more must not make the first one worthless.
+        In this order, so that nobody can confirm a change before its undoing is on its way. The secrets of
+        earlier changes stay good: one mail more must not make the first one worthless.
         """
-        user = await _active(uow, delivery.event.user_id)
-        if user is None or user.pending_email is None or user.verified_email is None:
-            return
-        secret = new_secret()
-        token = OneTimeToken.undo_email_change(
-            id=OneTimeTokenId(new_id(uow.now)),
-            user_id=user.id,
-            email=user.verified_email,
-            token_hash=fingerprint(secret),
-            at=uow.now,
-        )
-        mail = self._letters.email_change_requested(
-            user.verified_email, pending=user.pending_email, token=secret
-        )
-        if await self._send(mail):
+        user_id = delivery.event.user_id
+        user = await _active(uow, user_id)
+        if user is None or user.pending_email is None:
+            return None
+        if user.verified_email is None:
+            return await self.verify_address(uow, delivery)
+        email, secret = user.verified_email, new_secret()
+        mail = self._letters.email_change_requested(email, pending=user.pending_email, token=secret)
+
+        async def stored(uow: KernelUnitOfWork, sent: bool, /) -> None:
+            if not sent or await _active(uow, user_id) is None:
+                return
+            token = OneTimeToken.undo_email_change(
+                id=OneTimeTokenId(new_id(uow.now)),
+                user_id=user_id,
+                email=email,
+                token_hash=fingerprint(secret),
+                at=uow.now,
+            )
             await uow.one_time_tokens.add(token)
 
-    async def tell_former_address(self, _: KernelUnitOfWork, delivery: Delivery[EmailChanged]) -> None:
+        return replace(self._leaving(mail, stored), then=VERIFY_ADDRESS)
+
+    async def tell_former_address(
+        self, _: KernelUnitOfWork, delivery: Delivery[EmailChanged]
+    ) -> Outgoing[KernelUnitOfWork] | None:
         """Whoever had proved the address before is told that it is another one now."""
-        if delivery.event.formerly is not None:
-            await self._send(self._letters.email_changed(delivery.event.formerly))
+        if delivery.event.formerly is None:
+            return None
+        return self._leaving(self._letters.email_changed(delivery.event.formerly))
 
-    async def tell_of_deletion(self, _: KernelUnitOfWork, delivery: Delivery[UserDeleted]) -> None:
+    async def tell_of_deletion(
+        self, _: KernelUnitOfWork, delivery: Delivery[UserDeleted]
+    ) -> Outgoing[KernelUnitOfWork] | None:
         """Whoever had proved the address of an account that is deleted is told."""
-        if delivery.event.email is not None:
-            await self._send(self._letters.account_deleted(delivery.event.email))
+        if delivery.event.email is None:
+            return None
+        return self._leaving(self._letters.account_deleted(delivery.event.email))
 
-    async def tell_of_link(self, uow: KernelUnitOfWork, delivery: Delivery[IdentityLinked]) -> None:
+    async def tell_of_link(
+        self, uow: KernelUnitOfWork, delivery: Delivery[IdentityLinked]
+    ) -> Outgoing[KernelUnitOfWork] | None:
         """Whoever can be logged in as in one more way is told; not who came into being by it."""
         user = await _active(uow, delivery.event.user_id)
-        if user is not None and user.verified_email and user.created_at != delivery.event.at:
-            issuer = delivery.event.issuer
-            await self._send(self._letters.identity_linked(user.verified_email, issuer=issuer))
+        if user is None or not user.verified_email or user.created_at == delivery.event.at:
+            return None
+        return self._leaving(self._letters.identity_linked(user.verified_email, issuer=delivery.event.issuer))
 
-    async def tell_of_unlinking(self, uow: KernelUnitOfWork, delivery: Delivery[IdentityUnlinked]) -> None:
+    async def tell_of_unlinking(
+        self, uow: KernelUnitOfWork, delivery: Delivery[IdentityUnlinked]
+    ) -> Outgoing[KernelUnitOfWork] | None:
         """Whoever has lost a way to log in is told."""
         user = await _active(uow, delivery.event.user_id)
-        if user is not None and user.verified_email:
-            issuer = delivery.event.issuer
-            await self._send(self._letters.identity_unlinked(user.verified_email, issuer=issuer))
+        if user is None or not user.verified_email:
+            return None
+        return self._leaving(
+            self._letters.identity_unlinked(user.verified_email, issuer=delivery.event.issuer)
+        )
 
-    async def tell_of_sessions(self, uow: KernelUnitOfWork, delivery: Delivery[OtherSessionsEnded]) -> None:
+    async def tell_of_sessions(
+        self, uow: KernelUnitOfWork, delivery: Delivery[OtherSessionsEnded]
+    ) -> Outgoing[KernelUnitOfWork] | None:
         """Whoever was logged out elsewhere is told."""
         user = await _active(uow, delivery.event.user_id)
-        if user is not None and user.verified_email:
-            await self._send(self._letters.sessions_ended(user.verified_email))
+        if user is None or not user.verified_email:
+            return None
+        return self._leaving(self._letters.sessions_ended(user.verified_email))
 
-    async def _send(self, mail: Mail) -> bool:
-        """False where the recipient has had too many mails; then nothing is to be stored for this one."""
-        try:
-            return await self._mailer.send(mail)
-        except Unavailable as away:
-            # To the outbox, Unavailable is a world in which nothing can be delivered. Without its mail server
-            # the service has other things to do, so this counts against the event.
-            raise MailWaits(str(away)) from away
+    def _leaving(
+        self, mail: Mail, stored: Callable[[KernelUnitOfWork, bool], Awaitable[None]] = nothing
+    ) -> Outgoing[KernelUnitOfWork]:
+        """`stored` is told False where the recipient has had too many mails: nothing is to be stored then."""
+        return Outgoing(lambda: self._mailer.send(mail), stored)
+
+    async def _to_verify(self, uow: KernelUnitOfWork, id: OneTimeTokenId) -> OneTimeToken | None:
+        """The token that is to prove an address; one that no longer can is removed."""
+        token = await _waiting(uow, id)
+        if token is None or token.user_id is None:
+            return None
+        user = await _active(uow, token.user_id)
+        pending = user.email_to_verify if user is not None else None
+        if pending is None or pending != token.email or token.has_expired(uow.now):
+            await uow.one_time_tokens.remove(token)
+            return None
+        return token
+
+    async def _to_reset(
+        self, uow: KernelUnitOfWork, id: OneTimeTokenId
+    ) -> tuple[OneTimeToken, Email, UserId] | None:
+        """The token that is to reset a password, and whose; one that no longer can is removed."""
+        token = await _waiting(uow, id)
+        if token is None or token.email is None:
+            return None
+        user = await uow.users.recipient(token.email)
+        if user is None or user.suspended_at is not None or token.has_expired(uow.now):
+            await uow.one_time_tokens.remove(token)
+            return None
+        return token, token.email, user.id
+
+
+VERIFY_ADDRESS = named(MailReactions.verify_address)
 
 
 async def _active(uow: KernelUnitOfWork, user_id: UserId) -> User | None:
@@ -210,3 +282,12 @@ async def _waiting(uow: KernelUnitOfWork, token_id: OneTimeTokenId) -> OneTimeTo
         return await uow.one_time_tokens.get(token_id)
     except OneTimeTokenNotFound:
         return None
+
+
+async def _open_invitation(uow: KernelUnitOfWork, id: InvitationId) -> Invitation | None:
+    """None where it was withdrawn, or has lapsed or expired."""
+    try:
+        invitation = await uow.invitations.get(id)
+    except InvitationNotFound:
+        return None
+    return None if invitation.has_expired(uow.now) else invitation

@@ -16,6 +16,10 @@ class Misconfigured(Unavailable):
     """Something the service depends on is set up in a way that it cannot work with; the message says how."""
 
 
+class NotNow(Unavailable):
+    """It answers, and does not take this one for now; what others ask of it may be done."""
+
+
 class TimedOut(WorldError):
     """Something the service depends on took too long."""
 

@@ -128,6 +128,10 @@ KERNEL_FILLINGS: Mapping[str, str] = {
         INSERT INTO one_time_tokens (id, purpose, token_hash, created_at, expires_at, version)
         VALUES (gen_random_uuid(), 'deleted', 'account', now(), now() + interval '1 day', 1)
     """,
+    "0016": """
+        INSERT INTO deliveries (event_id, reaction, type, aggregate_id, payload, recorded_at)
+        SELECT gen_random_uuid(), 'MailReactions.verify_address', 'UserRegistered', id, '{}', now() FROM users
+    """,
     "0017": "INSERT INTO worker_heartbeats VALUES (gen_random_uuid(), 'host', now(), now())",
 }
 

@@ -24,8 +24,9 @@ import kernel.specimen.domain
 from adapters.postgres.kernel.connection.database import Database
 from adapters.postgres.kernel.connection.transactions import PostgresTransactions
 from adapters.postgres.kernel.discovery import repositories_of
-from adapters.postgres.kernel.outbox.delivery import BACK_OFF_MOST_SECONDS, PostgresOutbox
+from adapters.postgres.kernel.outbox.delivery import PostgresOutbox
 from adapters.postgres.kernel.outbox.events import decode, event_types, event_values
+from adapters.postgres.kernel.outbox.lanes import BACK_OFF_MOST_SECONDS
 from application.kernel.ports.events import Delivery, OutboxEntry
 from application.kernel.ports.world import Contention, TimedOut, Unavailable, WorldError
 from application.kernel.run import Runner
@@ -614,9 +615,9 @@ async def test_one_failure_counts_once_although_another_relay_has_tried_since(
     late, quick = make_outbox(), make_outbox()
     record = late._failed
 
-    async def slowly(position: int, seen: int, error: Exception) -> None:
+    async def slowly(claimed: asyncpg.Record, error: Exception) -> None:
         await quick.deliver_next(fail)  # between the failure of `late` and the moment it writes it down
-        await record(position, seen, error)
+        await record(claimed, error)
 
     late._failed = slowly  # type: ignore[method-assign]
     await late.deliver_next(stumble)

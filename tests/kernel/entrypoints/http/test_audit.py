@@ -18,13 +18,13 @@ from structlog.testing import capture_logs
 from application.kernel.identity.attempts import FAILURES_OF_ACCOUNT_FROM_ADDRESS
 from application.kernel.unit_of_work import Begin
 from domain.kernel.users import GlobalRole, UserId
-from entrypoints.kernel import worker
 from entrypoints.kernel.redaction import redact
 from kernel.specimen.service import Container, UnitOfWork
 from kernel.world.builders import Team, a_caller, a_user, an_email, store
 from kernel.world.fakes import FakeMailer
 from kernel.world.http import As
 from kernel.world.people import PASSWORD
+from kernel.world.working import work_off
 
 NEXT = "a drawer full of seashells"
 GUESS = "somebody else's guess of it"
@@ -64,11 +64,9 @@ def mailer(container: Container) -> FakeMailer:
 @pytest.fixture
 def work(container: Container, mailer: FakeMailer) -> Callable[[], Awaitable[None]]:
     """Delivers what waits, as the worker does."""
-    react = worker.reacting(worker.table(worker.kernel_reactions(container.mail_reactions())))
 
     async def deliver() -> None:
-        while await container.outbox().deliver_next(react):
-            pass
+        await work_off(container)
 
     return deliver
 

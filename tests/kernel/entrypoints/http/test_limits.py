@@ -5,7 +5,6 @@ import threading
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
-from typing import Any
 
 import argon2
 import pytest
@@ -15,13 +14,13 @@ from httpx2 import AsyncClient, Response
 from application.kernel.identity import attempts as limits
 from application.kernel.ports.attempts import Peer
 from domain.kernel.identity.auth import TooManyAttempts
-from entrypoints.kernel import worker
 from entrypoints.settings import Settings
 from kernel.servers.browser import Browser
 from kernel.specimen.service import Container
 from kernel.world.builders import an_email
 from kernel.world.fakes import FakeMailer
 from kernel.world.people import PASSWORD
+from kernel.world.working import work_off
 
 NEXT = "a drawer full of seashells"
 APP = "https://app.example"
@@ -44,16 +43,13 @@ def transport(container: Container) -> FakeMailer:
 
 
 @pytest.fixture
-async def work(container: Container, transport: FakeMailer) -> Any:
+def work(container: Container, transport: FakeMailer) -> Callable[[], Awaitable[None]]:
     """Everything that a worker would do now."""
-    react = worker.reacting(worker.table(worker.kernel_reactions(container.mail_reactions())))
 
     async def work() -> None:
-        while await container.outbox().deliver_next(react):
-            pass
+        await work_off(container)
 
-    yield work
-    await container.mail_counts().close()
+    return work
 
 
 async def register(client: AsyncClient, email: str) -> Response:

@@ -1,4 +1,4 @@
-"""The outbox table, and how the events of an aggregate get into it: by the statement that saves it."""
+"""The tables of the outbox, and how an aggregate's events get into it: by the statement that saves it."""
 
 import sys
 from collections.abc import Iterable, Mapping
@@ -17,6 +17,7 @@ from sqlalchemy import (
     Integer,
     Table,
     Text,
+    UniqueConstraint,
     Uuid,
     bindparam,
     cast,
@@ -45,8 +46,32 @@ outbox = Table(
     Column("available_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     instant("parked_at", nullable=True),
     text("last_error", nullable=True),
+    # Set where the event waits, and what it causes outside of the database does not wait with it.
+    instant("dispatched_at", nullable=True),
     Index(None, "aggregate_id", "position"),
 )
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("position", BigInteger, Identity(always=True), primary_key=True),
+    Column("event_id", Uuid, nullable=False),
+    text("reaction"),
+    text("type"),
+    Column("aggregate_id", Uuid, nullable=False),
+    Column("payload", JSONB, nullable=False),
+    instant("recorded_at"),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("refusals", Integer, nullable=False, server_default="0"),
+    instant("first_refused_at", nullable=True),
+    Column("available_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("lease", Uuid, nullable=True),
+    instant("parked_at", nullable=True),
+    text("last_error", nullable=True),
+    UniqueConstraint("event_id", "reaction"),
+    Index(None, "aggregate_id", "reaction", "position"),
+)
+Index(None, deliveries.c.available_at, postgresql_where=deliveries.c.parked_at.is_(None))
 
 CHANNEL = "outbox"
 """A trigger sends NOTIFY on it for every statement that writes events (see the migration)."""
