@@ -385,6 +385,9 @@ NUMBERS = {
     "OUTBOX_OVERDUE_SECONDS": "a number above 0 to 3600, such as 60.0",
     "WORKER_HEARTBEAT_SECONDS": "a number from 0.1 to 600, such as 5.0",
     "WORKER_MISSING_SECONDS": "a number above 0 to 3600, such as 30.0",
+    "OUTBOX_LANE_DELIVERIES": "a whole number from 1 to 100, such as 4",
+    "OUTBOX_OUTSIDE_SECONDS": "a number from 0.1 to 600, such as 20.0",
+    "OUTBOX_REFUSED_HOURS": "a number above 0 to 720, such as 96",
 }
 CHOICES = {
     "ENVIRONMENT": "development or production",
