@@ -148,6 +148,8 @@ export const PROBLEM_CODES = [
     "uri-too-long",
     /** 415: The body must be JSON, and `Content-Type` must say so. */
     "unsupported-media-type",
+    /** 421: The service does not answer for this host. */
+    "misdirected-request",
     /** 422: A task can only be assigned to a member of its workspace. */
     "assignee-not-member",
     /** 422: This idempotency key was already used with another request; a new request needs a new key. */
@@ -172,12 +174,22 @@ export const PROBLEM_CODES = [
     "internal-error",
     /** 503: The request conflicted with another one; try again. */
     "contention",
+    /** 503: Somebody else is at the delivery by now. */
+    "lease-lost",
+    /** 503: Something the service depends on is set up in a way that it cannot work with; the message says how. */
+    "misconfigured",
+    /** 503: It answers, and does not take this one for now; what others ask of it may be done. */
+    "not-now",
     /** 503: The service is not available now. */
     "not-ready",
     /** 503: The service is stopping; another process may take the request. */
     "shutting-down",
+    /** 503: The service has as many connections as it takes. */
+    "too-many-connections",
     /** 503: Something the service depends on is not available; try again soon. */
     "unavailable",
+    /** 504: The request took too long. */
+    "deadline-exceeded",
     /** 504: Something the service depends on took too long. */
     "timed-out",
 ] as const;

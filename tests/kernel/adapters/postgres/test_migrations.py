@@ -248,7 +248,10 @@ async def test_each_migration_goes_up_and_down_and_up_again(bare: tuple[str, ByH
     for revision in reversed(REVISIONS):
         rows_before = await row_counts(connection)
         await down(url, SCRIPTS[revision].before)
-        assert (await row_counts(connection)).items() <= rows_before.items()
+        # What has not left yet is an event again, for the version before to deliver.
+        returned = rows_before.get("deliveries", 0) if revision == "0016" else 0
+        expected = rows_before | {"outbox": rows_before.get("outbox", 0) + returned}
+        assert (await row_counts(connection)).items() <= expected.items()
     assert not any((await whole_schema(connection)).values())
     await up(url)
 
