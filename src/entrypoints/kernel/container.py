@@ -310,6 +310,7 @@ class KernelContainer(containers.DeclarativeContainer):
         Database,
         _url,
         pooled=settings.provided.through_pooler,
+        logs=False,  # a look is repeated each second: the log tells when what it finds changes
         pool_size=1,
         wait_seconds=1.0,
         connect_seconds=2.0,

@@ -23,6 +23,8 @@ _SIMILAR: Final = 0.6
 _FITTING: Mapping[str, object] = {
     "auth_access_token_seconds": 10,  # the least: what is not longer than it is wrong beside every value
     "app_url": "https://stand-in.invalid",
+    "database_direct_url": SecretStr("postgresql://stand-in.invalid/stand-in"),
+    "database_url": SecretStr("postgresql://stand-in.invalid/stand-in"),
     "mail_from": "stand-in@stand-in.invalid",
     "oidc_roles": "",
     "oidc_token_marker": '{"require": ["stand-in"]}',

@@ -49,7 +49,10 @@ async def _beat(heartbeats: Heartbeats, worker: UUID, host: str, states: States,
         # A world that is away explains itself; whatever else it is, is a defect and worth its traceback.
         defect = None if isinstance(error, WorldError | TimeoutError) else error
         reason = str(error) or f"No answer within {BEAT_SECONDS:g} seconds."
-        states.wrong("heartbeat", "cannot show that it is at work", reason=reason, exc_info=defect)
+        cause = error.cause if isinstance(error, WorldError) else ""
+        states.wrong(
+            "heartbeat", "cannot show that it is at work", reason=reason, cause=cause, exc_info=defect
+        )
     else:
         states.right("heartbeat", "can show again that it is at work")
         _look(vitals, states, late)

@@ -1,13 +1,15 @@
 """When a lane pauses, and which reactions it has."""
 
+import asyncio
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from application.kernel.ports.events import Lane, Outcome, Outgoing
 from domain.kernel.users import UserRegistered
 from entrypoints.kernel import worker
-from entrypoints.kernel.lanes import LONGEST_LANE_PAUSE_SECONDS, Circuit, names_by_event
+from entrypoints.kernel.lanes import LONGEST_LANE_PAUSE_SECONDS, Circuit, Progress, names_by_event
 
 HOOKS = Lane("hooks")
 
@@ -59,3 +61,33 @@ def test_two_reactions_of_one_name_are_refused() -> None:
     ]
     with pytest.raises(TypeError, match="Two reactions are called announce"):
         worker.outside_of(worker.table(rows))
+
+
+async def test_the_log_says_each_minute_that_nothing_is_delivered_and_when_that_is_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(worker, "SILENT_SECONDS", 0.06)  # a look each millisecond
+    now, stop = 0.0, asyncio.Event()
+    progress = Progress(clock=lambda: now)
+
+    async def told(count: int) -> list[dict[str, Any]]:
+        async with asyncio.timeout(5):
+            while len(logs) < count:  # noqa: ASYNC110 (a log sets no event)
+                await asyncio.sleep(0.001)
+        return [{name: entry.get(name) for name in ("event", "lane", "log_level")} for entry in logs]
+
+    with capture_logs() as logs:
+        watching = asyncio.create_task(worker.watch("mail", progress, stop))
+        await asyncio.sleep(0.02)
+        assert logs == []
+        now = 0.07
+        silent = {"event": "nothing delivered", "lane": "mail", "log_level": "error"}
+        assert await told(1) == [silent]
+        await asyncio.sleep(0.02)  # not again within the minute
+        now = 0.13
+        assert await told(2) == [silent, silent]
+        progress.made()
+        over = {"event": "can deliver again", "lane": "mail", "log_level": "info"}
+        assert await told(3) == [silent, silent, over]
+        stop.set()
+        await watching

@@ -68,6 +68,7 @@ def test_every_setting_but_the_folder_may_stand_in_a_file() -> None:
 
 VALUES = {
     "database_url": DATABASE_URL,
+    "database_direct_url": DATABASE_URL,
     "auth_introspection_clients": f"orders:{SECRET.strip()}",
 }
 

@@ -16,13 +16,14 @@ from sqlalchemy import (
     insert,
     literal,
     literal_column,
+    or_,
     select,
 )
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.dialects.postgresql import insert as insert_or_update
 
 from adapters.postgres.kernel.connection.database import Database, Statement
-from adapters.postgres.kernel.outbox.events import outbox
+from adapters.postgres.kernel.outbox.events import deliveries, outbox
 from adapters.postgres.kernel.tables.mapping import loader
 from adapters.postgres.kernel.tables.schema import instant, key, metadata, text
 from application.kernel.ports.health import Vitals
@@ -31,6 +32,7 @@ STALE: Final = timedelta(hours=1)
 """After so long the row of a worker that was killed goes."""
 
 _LOOKED_AT: Final = 1000  # events, the oldest: a look costs the same however many wait
+_ORDERED: Final = ("aggregate_id", "reaction")  # of which a delivery waits for the one before
 _SPILLED: Final = 20_000  # rows, which take 200 KB: more than the memory that _BEGIN leaves them
 _NOBODY: Final = ""  # the host of a row that is rolled back
 
@@ -63,10 +65,34 @@ def _vitals(written: CTE) -> Select[*tuple[Any, ...]]:
         .order_by(oldest.c.aggregate_id, oldest.c.position)
         .cte("first")
     )
+    queued = (
+        select(*(deliveries.c[name] for name in ("position", *_ORDERED, "available_at", "parked_at")))
+        .order_by(deliveries.c.position)
+        .limit(literal_column(str(_LOOKED_AT)))
+        .cte("queued")
+    )
+    # Here what is parked holds nothing up, unless its lane is in strict order: then this tells of it early.
+    head = (
+        select(queued.c.available_at)
+        .ext(distinct_on(*(queued.c[name] for name in _ORDERED)))
+        .where(queued.c.parked_at.is_(None))
+        .order_by(*(queued.c[name] for name in _ORDERED), queued.c.position)
+        .cte("head")
+    )
     due = (first.c.parked_at.is_(None), first.c.available_at <= func.clock_timestamp())
+    # LEAST passes over what there is none of.
+    longest = func.least(
+        select(func.min(first.c.available_at)).where(*due).scalar_subquery(),
+        select(func.min(head.c.available_at))
+        .where(head.c.available_at <= func.clock_timestamp())
+        .scalar_subquery(),
+    )
+    parked = or_(
+        *(select(each.c.position).where(each.c.parked_at.is_not(None)).exists() for each in (oldest, queued))
+    )
     return select(
-        _age(select(func.min(first.c.available_at)).where(*due)).label("overdue"),
-        select(oldest.c.position).where(oldest.c.parked_at.is_not(None)).exists().label("parked"),
+        (func.clock_timestamp() - longest).label("overdue"),
+        parked.label("parked"),
         # What `written` adds is not seen by this part of the statement.
         _age(select(func.max(worker_heartbeats.c.beat_at))).label("beaten"),
     ).select_from(written)

@@ -5,7 +5,7 @@ import json
 from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
@@ -46,10 +46,23 @@ EVENT = """
 """
 
 
+DELIVERY = """
+    INSERT INTO deliveries
+        (event_id, reaction, type, aggregate_id, payload, recorded_at, available_at, parked_at)
+    VALUES (gen_random_uuid(), $2, 'None', $1, '{}', now(), now() + $3, CASE WHEN $4 THEN now() END)
+"""
+
+
 async def an_event(
     by_hand: ByHand, *, due: timedelta, parked: bool = False, aggregate: object = None
 ) -> None:
     await by_hand.execute(EVENT, aggregate or uuid4(), due, parked)
+
+
+async def a_delivery(
+    by_hand: ByHand, aggregate: UUID, reaction: str, *, due: timedelta, parked: bool = False
+) -> None:
+    await by_hand.execute(DELIVERY, aggregate, reaction, due, parked)
 
 
 async def rows(by_hand: ByHand) -> int:
@@ -104,6 +117,22 @@ async def test_what_waits_behind_one_in_back_off_is_not_due(
     await an_event(by_hand, due=60 * SECOND, aggregate=aggregate)
     await an_event(by_hand, due=-80 * SECOND, aggregate=aggregate)
     assert (await observer.look()).overdue is None
+
+
+async def test_what_leaves_the_database_counts_too_each_reaction_by_itself(
+    observer: PostgresObserver, by_hand: ByHand
+) -> None:
+    user = uuid4()
+    await a_delivery(by_hand, user, "verify", due=60 * SECOND)  # refused for now
+    await a_delivery(by_hand, user, "verify", due=-200 * SECOND)  # which waits for that one
+    assert await observer.look() == Vitals(overdue=None, parked=False, beaten=None)
+    await an_event(by_hand, due=-5 * SECOND)
+    await a_delivery(by_hand, user, "reset", due=-90 * SECOND)
+    vitals = await observer.look()
+    assert vitals.overdue is not None
+    assert 90 * SECOND <= vitals.overdue < 120 * SECOND
+    await a_delivery(by_hand, user, "invite", due=-90 * SECOND, parked=True)
+    assert (await observer.look()).parked
 
 
 async def test_a_look_reads_no_more_events_however_many_wait(

@@ -687,8 +687,9 @@ OUTBOX: dict[str, tuple[int, Operation]] = {
     "deliver_next, reacting": (6, lambda it: it.outbox.deliver_next(_specimen_note)),
     "entries": (1, lambda it: it.outbox.entries(parked_only=False, limit=100)),
     "entries, parked": (1, lambda it: it.outbox.entries(parked_only=True, limit=100)),
-    "replay": (1, lambda it: it.outbox.replay(it.session.id)),
-    "replay, all": (1, lambda it: it.outbox.replay(None)),
+    # of the events, and of what they cause outside
+    "replay": (2, lambda it: it.outbox.replay(it.session.id)),
+    "replay, all": (2, lambda it: it.outbox.replay(None)),
 }
 
 

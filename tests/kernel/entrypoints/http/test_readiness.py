@@ -475,4 +475,4 @@ async def test_a_poll_that_is_refused_is_no_line_and_its_reason_is_only_in_the_l
                 assert "answer" not in answer.json()["detail"]
     assert [entry["check"] for entry in logs] == ["database", "migrations", "signing keys"]
     assert logs[0]["reason"] == "The database does not answer."
-    assert "ConnectionRefusedError" in logs[0]["cause"]
+    assert "ConnectionError" in logs[0]["cause"]

@@ -79,11 +79,12 @@ class Connection:
     whether the server has done what it was told is not known.
     """
 
-    __slots__ = ("_raw", "_silent", "_watch", "doubtful", "retired")
+    __slots__ = ("_logs", "_raw", "_silent", "_watch", "doubtful", "retired")
 
-    def __init__(self, raw: RawConnection, watch: Watch) -> None:
+    def __init__(self, raw: RawConnection, watch: Watch, *, logs: bool) -> None:
         self._raw = raw
         self._watch = watch
+        self._logs = logs
         self._silent = False
         self.retired = False
         """Whether the pool may not have it back, though it may be open."""
@@ -168,7 +169,7 @@ class Connection:
         elif retires(error):
             self.retired = True
             self.doubtful = self.doubtful or casts_doubt(error)
-        return translated(error, lost=self.is_closed, conflicts=conflicts)
+        return translated(error, lost=self.is_closed, conflicts=conflicts, logged=self._logs)
 
     def fall_silent(self) -> None:
         self._silent = self.doubtful = True
@@ -222,9 +223,11 @@ class Database:
         application_name: str = "",
         direct_url: str | None = None,
         pooled: bool = False,
+        logs: bool = True,
         on_connect: Callable[[RawConnection], None] | None = None,
     ) -> None:
         """`pooled` says that `url` leads through a pooler in transaction mode; `direct_url` leads past it.
+        `logs` says whether errors are logged here, where they are met, and not by the caller.
 
         Raises ValueError where a URL cannot be read.
         """
@@ -237,6 +240,7 @@ class Database:
         )
         self._connector = connector(url, pooled=pooled)
         self._listener_connector = connector(direct_url or url, pooled=pooled and not direct_url)
+        self._logs = logs
         self._on_connect = on_connect
         self._places = asyncio.Semaphore(pool_size)
         self._watch = Watch(statement_seconds + answer_seconds)
@@ -325,12 +329,13 @@ class Database:
             raw = await connector()
         except Exception as error:
             # Whatever the server said, it does not let us in: as yet there is no such database, for example.
-            raise translated(error, lost=isinstance(error, asyncpg.PostgresError)) from error
+            lost = isinstance(error, asyncpg.PostgresError)
+            raise translated(error, lost=lost, logged=self._logs) from error
         # asyncpg has no option for it.
         keep_alive(raw._transport.get_extra_info("socket"))  # type: ignore[attr-defined]  # noqa: SLF001
         if self._on_connect is not None:
             self._on_connect(raw)
-        return Connection(raw, self._watch)
+        return Connection(raw, self._watch, logs=self._logs)
 
     def give_back(self, connection: Connection, *, cancelled: bool) -> None:
         """Takes back what `take` gave."""

@@ -106,11 +106,14 @@ _MEANING: Mapping[str, _Meaning] = {
 }
 
 
-def translated(error: Exception, *, lost: bool, conflicts: Conflicts = NO_CONFLICTS) -> Exception:
+def translated(
+    error: Exception, *, lost: bool, conflicts: Conflicts = NO_CONFLICTS, logged: bool = True
+) -> Exception:
     """The error to raise instead; the same one where there is no better, which is a defect (500).
 
     `lost` says that the connection is closed by now: then it hardly matters what the error was. What the
-    world did is in the log afterwards, with its cause, and that is the `cause` of the error too.
+    world did is in the log afterwards, with its cause, unless the caller logs that itself: it is the `cause`
+    of the error too.
     """
     if isinstance(error, asyncpg.IntegrityConstraintViolationError) and (
         conflict := conflicts.get(error.constraint_name or "")
@@ -118,7 +121,7 @@ def translated(error: Exception, *, lost: bool, conflicts: Conflicts = NO_CONFLI
         return conflict()
     meant = _translated(error, lost=lost)
     if isinstance(meant, WorldError):
-        _tell(meant, error)
+        _tell(meant, error, logged=logged)
     return meant
 
 
@@ -167,10 +170,12 @@ def _meaning(error: Exception) -> _Meaning:
     return _MEANING.get(state) or _MEANING.get(state[:2], _OURS)
 
 
-def _tell(meant: WorldError, error: Exception) -> None:
+def _tell(meant: WorldError, error: Exception, *, logged: bool) -> None:
     state, said = cause_of(error)
     kind = type(error).__name__
     meant.cause = " ".join(filter(None, (state, f"{kind}:", said)))
+    if not logged:
+        return
     # Who lost to another is run again, and says so; the others are told to somebody.
     level = log.info if isinstance(meant, Contention) else log.warning
     level("the database failed", reason=str(meant), sqlstate=state, error=kind, cause=said)

@@ -13,7 +13,7 @@ from types import MappingProxyType
 
 import structlog
 
-from application.kernel.ports.world import Misconfigured, Unavailable
+from application.kernel.ports.world import Misconfigured, Unavailable, WorldError
 from entrypoints.kernel.states import States
 
 log = structlog.get_logger("readiness")
@@ -157,4 +157,6 @@ class Readiness:
 
 
 def _cause(error: BaseException) -> str | None:
+    if isinstance(error, WorldError) and error.cause:
+        return error.cause
     return None if error.__cause__ is None else repr(error.__cause__)
