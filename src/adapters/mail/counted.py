@@ -5,7 +5,7 @@ import structlog
 from application.kernel.identity import attempts as limits
 from application.kernel.ports.attempts import Attempts
 from application.kernel.ports.mail import Mail, Mailer
-from domain.kernel.identity.auth import TooManyAttempts
+from domain.kernel.identity.credentials import TooManyAttempts
 
 log = structlog.get_logger(__name__)
 

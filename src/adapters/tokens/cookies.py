@@ -19,7 +19,7 @@ from application.kernel.queries.auth import AuthQueries, KnownCookie
 from application.kernel.run import Runner
 from application.kernel.unit_of_work import KernelUnitOfWork
 from domain.kernel.errors import Stale, Unauthenticated
-from domain.kernel.identity.auth import SessionId, SessionNotFound
+from domain.kernel.identity.sessions import SessionId, SessionNotFound
 
 USES_RECORDED: Final = 20  # in the time after which an idle session ends: so much later, at most, is its end
 

@@ -11,7 +11,7 @@ from adapters.tokens.keyring import ALGORITHM, KeyRing
 from application.kernel.ports.callers import Claims
 from application.kernel.ports.sessions import AccessToken
 from application.kernel.ports.storing import Clock
-from domain.kernel.identity.auth import SessionId
+from domain.kernel.identity.sessions import SessionId
 from domain.kernel.users import UserId
 
 TYPE: Final = "at+jwt"

@@ -24,7 +24,7 @@ from application.kernel.ports.callers import Claims
 from application.kernel.ports.logins import LoginSecrets, ProviderAnswer
 from application.kernel.ports.storing import Clock
 from application.kernel.ports.world import Unavailable
-from domain.kernel.identity.auth import LoginDenied, LoginRefused
+from domain.kernel.identity.credentials import LoginDenied, LoginRefused
 
 ANSWER_SECONDS: Final = 5.0
 LONGEST_ANSWER: Final = 256 * 1024  # bytes: a few tokens

@@ -7,7 +7,7 @@ from application.kernel.ports.callers import Caller, Reauthenticated
 from application.kernel.ports.tenancy import Standing
 from application.kernel.unit_of_work import KernelUnitOfWork
 from domain.kernel.errors import DomainError, Forbidden, NotFound
-from domain.kernel.identity.auth import ReauthenticationRequired
+from domain.kernel.identity.credentials import ReauthenticationRequired
 from domain.kernel.memberships import Role, may_grant
 from domain.kernel.workspaces import WorkspaceArchived, WorkspaceId, WorkspaceNotFound
 

@@ -11,17 +11,16 @@ from uuid import UUID
 from application.kernel.origin import present_origin
 from application.kernel.ports.audit import Entry, Kind, Note, Tell
 from domain.kernel.aggregate import Event, new_id
-from domain.kernel.identity.auth import (
-    EmailVerificationRequested,
+from domain.kernel.identity.credentials import PasswordChanged
+from domain.kernel.identity.identities import IdentityLinked, IdentityUnlinked, LinksRemoved
+from domain.kernel.identity.one_time_tokens import EmailVerificationRequested, PasswordResetRequested
+from domain.kernel.identity.sessions import (
     OtherSessionsEnded,
-    PasswordChanged,
-    PasswordResetRequested,
     RefreshTokenReused,
     SessionClosed,
     SessionOpened,
     SessionsEnded,
 )
-from domain.kernel.identity.identities import IdentityLinked, IdentityUnlinked, LinksRemoved
 from domain.kernel.identity.signing_keys import SigningKeyAdded, SigningKeyRemoved
 from domain.kernel.invitations import InvitationAccepted, InvitationLapsed, InvitationWithdrawn, MemberInvited
 from domain.kernel.memberships import MemberJoined, MemberLeft, MemberRoleChanged

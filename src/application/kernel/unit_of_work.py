@@ -10,7 +10,7 @@ from application.kernel.ports.storing import KeptAnswers, Repository
 from application.kernel.ports.tenancy import Invitations, Memberships, Users, Workspaces
 from application.kernel.queries import KernelQueries
 from domain.kernel.aggregate import Aggregate
-from domain.kernel.identity.auth import Credential
+from domain.kernel.identity.credentials import Credential
 from domain.kernel.identity.signing_keys import SigningKey, SigningKeyId
 from domain.kernel.users import UserId
 

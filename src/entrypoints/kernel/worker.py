@@ -34,13 +34,10 @@ from application.kernel.ports.storing import Expiry
 from application.kernel.ports.world import WorldError
 from application.kernel.unit_of_work import KernelUnitOfWork
 from domain.kernel.aggregate import Event
-from domain.kernel.identity.auth import (
-    EmailVerificationRequested,
-    OtherSessionsEnded,
-    PasswordChanged,
-    PasswordResetRequested,
-)
+from domain.kernel.identity.credentials import PasswordChanged
 from domain.kernel.identity.identities import IdentityLinked, IdentityUnlinked
+from domain.kernel.identity.one_time_tokens import EmailVerificationRequested, PasswordResetRequested
+from domain.kernel.identity.sessions import OtherSessionsEnded
 from domain.kernel.invitations import MemberInvited
 from domain.kernel.users import EmailChanged, EmailChangeRequested, UserDeleted, UserRegistered
 from entrypoints.kernel.container import KernelContainer, close

@@ -13,8 +13,8 @@ from application.kernel.ports.callers import Caller, Claims
 from application.kernel.ports.world import Contention
 from application.kernel.run import Runner
 from domain.kernel.errors import DomainError, Stale, Unauthenticated
-from domain.kernel.identity.auth import SessionEnded, SessionNotFound
 from domain.kernel.identity.identities import Link, LinkedElsewhere, NothingToLink
+from domain.kernel.identity.sessions import SessionEnded, SessionNotFound
 from domain.kernel.users import (
     UNNAMED,
     DeletedMeanwhile,

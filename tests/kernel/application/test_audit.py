@@ -22,17 +22,15 @@ from application.kernel.ports.audit import Entry, Kind
 from application.kernel.queries.auth import KnownCredential
 from domain.kernel.aggregate import Event
 from domain.kernel.errors import Unauthenticated
-from domain.kernel.identity.auth import (
+from domain.kernel.identity.credentials import (
     LoginDenied,
     PasswordChanged,
-    RefreshTokenReused,
-    SessionId,
-    SessionOpened,
     TooManyAttempts,
     WrongCredentials,
     WrongPassword,
 )
 from domain.kernel.identity.passwords import PASSWORD_MOST
+from domain.kernel.identity.sessions import RefreshTokenReused, SessionId, SessionOpened
 from domain.kernel.invitations import InvitationId, MemberInvited
 from domain.kernel.memberships import MemberLeft, MemberRoleChanged, Role
 from domain.kernel.users import GlobalRole, RolesChanged, Suspended, User, UserEdited, UserSuspended

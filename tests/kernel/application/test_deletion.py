@@ -9,14 +9,10 @@ from application.kernel.commands.users import NAMED_MOST, delete_account, delete
 from application.kernel.identity.identities import admit_stranger, link_identity
 from application.kernel.run import Runner
 from domain.kernel.aggregate import Aggregate
-from domain.kernel.identity.auth import (
-    DELETION_REMEMBERED,
-    Credential,
-    OneTimeToken,
-    Purpose,
-    Session,
-)
+from domain.kernel.identity.credentials import Credential
 from domain.kernel.identity.identities import Link, LinksRemoved
+from domain.kernel.identity.one_time_tokens import OneTimeToken, Purpose
+from domain.kernel.identity.sessions import DELETION_REMEMBERED, Session
 from domain.kernel.invitations import Invitation, InvitationLapsed
 from domain.kernel.memberships import LastOwner, MemberLeft, Membership, Role
 from domain.kernel.users import (

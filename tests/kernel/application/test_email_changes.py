@@ -10,13 +10,13 @@ from application.kernel.identity.password_login import PasswordLogin, confirm_em
 from application.kernel.identity.secret_tokens import fingerprint
 from application.kernel.run import Runner
 from domain.kernel.errors import Stale
-from domain.kernel.identity.auth import (
+from domain.kernel.identity.one_time_tokens import (
     EmailVerificationRequested,
     OneTimeToken,
     OneTimeTokenNotFound,
     Purpose,
-    Session,
 )
+from domain.kernel.identity.sessions import Session
 from domain.kernel.users import Email, EmailChanged, EmailTaken, EmailVerified, User
 from kernel.specimen.service import UnitOfWork
 from kernel.world.builders import NOW, a_caller, a_one_time_token, a_session, a_user, store

@@ -7,7 +7,6 @@ import pytest
 from application.kernel.identity.identities import admit_stranger, link_identity, unlink_identity
 from application.kernel.run import Runner
 from domain.kernel.aggregate import Aggregate
-from domain.kernel.identity.auth import Session
 from domain.kernel.identity.identities import (
     IdentityLinked,
     IdentityUnlinked,
@@ -16,6 +15,7 @@ from domain.kernel.identity.identities import (
     LinkedElsewhere,
     LinkNotFound,
 )
+from domain.kernel.identity.sessions import Session
 from domain.kernel.users import Email, GlobalRole, User, UserAbsorbed, UserRegistered
 from kernel.specimen.service import UnitOfWork
 from kernel.world.builders import (

@@ -16,16 +16,16 @@ from application.kernel.ports.mail import Mail, MailKind
 from application.kernel.ports.world import NotNow, TimedOut, Unavailable
 from application.kernel.run import Runner
 from domain.kernel.aggregate import Event
-from domain.kernel.identity.auth import (
+from domain.kernel.identity.credentials import PasswordChanged
+from domain.kernel.identity.identities import IdentityLinked, IdentityUnlinked, LinkId
+from domain.kernel.identity.one_time_tokens import (
     EmailVerificationRequested,
     OneTimeToken,
     OneTimeTokenId,
-    OtherSessionsEnded,
-    PasswordChanged,
     PasswordResetRequested,
     Purpose,
 )
-from domain.kernel.identity.identities import IdentityLinked, IdentityUnlinked, LinkId
+from domain.kernel.identity.sessions import OtherSessionsEnded
 from domain.kernel.invitations import Invitation, MemberInvited
 from domain.kernel.memberships import Role
 from domain.kernel.users import Email, EmailChanged, EmailChangeRequested, User, UserDeleted, UserRegistered

@@ -31,25 +31,24 @@ from application.kernel.ports.attempts import Peer
 from application.kernel.queries.auth import CLAIMANTS
 from application.kernel.run import Runner
 from domain.kernel.errors import DomainError, Invalid
-from domain.kernel.identity.auth import (
+from domain.kernel.identity.credentials import (
     Credential,
-    EmailVerificationRequested,
-    NothingToVerify,
-    OneTimeToken,
-    OneTimeTokenNotFound,
     PasswordChanged,
-    PasswordResetRequested,
     PasswordsDisabled,
-    Purpose,
-    Session,
-    SessionEnded,
-    SessionId,
-    SessionOpened,
     TooManyAttempts,
     WrongCredentials,
     WrongPassword,
 )
 from domain.kernel.identity.identities import Link
+from domain.kernel.identity.one_time_tokens import (
+    EmailVerificationRequested,
+    NothingToVerify,
+    OneTimeToken,
+    OneTimeTokenNotFound,
+    PasswordResetRequested,
+    Purpose,
+)
+from domain.kernel.identity.sessions import Session, SessionEnded, SessionId, SessionOpened
 from domain.kernel.users import Email, EmailLost, EmailTaken, EmailVerified, User, UserRegistered
 from kernel.specimen.service import UnitOfWork
 from kernel.world.builders import (

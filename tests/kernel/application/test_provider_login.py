@@ -34,18 +34,16 @@ from application.kernel.ports.logins import LoginSecrets, ProviderAnswer
 from application.kernel.ports.world import TimedOut, Unavailable
 from application.kernel.run import Runner
 from domain.kernel.errors import Invalid, Unauthenticated
-from domain.kernel.identity.auth import (
+from domain.kernel.identity.credentials import (
     ExchangeRefused,
     LoginDenied,
     LoginNotBegun,
     LoginProviderNotFound,
     LoginRefused,
-    OneTimeToken,
-    Purpose,
-    Session,
-    SessionKind,
     WrongCredentials,
 )
+from domain.kernel.identity.one_time_tokens import OneTimeToken, Purpose
+from domain.kernel.identity.sessions import Session, SessionKind
 from domain.kernel.users import User
 from kernel.specimen.service import UnitOfWork
 from kernel.world.builders import a_caller, a_one_time_token, a_user, store

@@ -11,12 +11,8 @@ from application.kernel.identity.password_login import PasswordLogin
 from application.kernel.identity.reauthentication import Reauthentication
 from application.kernel.ports.callers import Caller, Reauthenticated
 from domain.kernel.aggregate import new_id
-from domain.kernel.identity.auth import (
-    ReauthenticationRequired,
-    SessionId,
-    TooManyAttempts,
-    WrongPassword,
-)
+from domain.kernel.identity.credentials import ReauthenticationRequired, TooManyAttempts, WrongPassword
+from domain.kernel.identity.sessions import SessionId
 from domain.kernel.users import User
 from kernel.world.builders import NOW, a_caller, a_user_id
 from kernel.world.fakes import FakeClock, FakeSeal

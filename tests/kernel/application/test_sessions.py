@@ -25,10 +25,10 @@ from application.kernel.ports.world import Contention
 from application.kernel.run import Runner
 from domain.kernel.aggregate import new_id
 from domain.kernel.errors import Stale, Unauthenticated
-from domain.kernel.identity.auth import (
+from domain.kernel.identity.credentials import ReauthenticationRequired, WrongCredentials
+from domain.kernel.identity.sessions import (
     NoSession,
     OtherSessionsEnded,
-    ReauthenticationRequired,
     RefreshedElsewhere,
     RefreshTokenReused,
     Session,
@@ -38,7 +38,6 @@ from domain.kernel.identity.auth import (
     SessionKind,
     SessionNotFound,
     SessionsEnded,
-    WrongCredentials,
 )
 from domain.kernel.users import GlobalRole, User, UserNotFound
 from kernel.specimen.service import UnitOfWork

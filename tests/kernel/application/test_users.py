@@ -20,7 +20,9 @@ from application.kernel.permissions import MANAGE_USERS
 from application.kernel.ports.callers import Caller
 from application.kernel.run import Runner
 from domain.kernel.errors import Invalid
-from domain.kernel.identity.auth import OneTimeToken, Purpose, ReauthenticationRequired, Session
+from domain.kernel.identity.credentials import ReauthenticationRequired
+from domain.kernel.identity.one_time_tokens import OneTimeToken, Purpose
+from domain.kernel.identity.sessions import Session
 from domain.kernel.users import (
     Email,
     EmailChangeRequested,

@@ -8,7 +8,7 @@ import pytest
 
 from adapters.postgres.kernel.identity.attempts import PostgresAttempts
 from application.kernel.ports.attempts import Attempts, Limit
-from domain.kernel.identity.auth import TooManyAttempts
+from domain.kernel.identity.credentials import TooManyAttempts
 from kernel.world.builders import NOW
 from kernel.world.fakes import FakeClock, MemoryAttempts
 

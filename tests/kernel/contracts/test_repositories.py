@@ -38,18 +38,15 @@ from application.kernel.run import Runner
 from application.kernel.unit_of_work import Begin, KernelUnitOfWork
 from domain.kernel.aggregate import Aggregate, Event, new_id
 from domain.kernel.errors import DomainError, NotFound, Stale
-from domain.kernel.identity.auth import (
+from domain.kernel.identity.identities import Link, LinkedElsewhere, LinkNotFound, LinksRemoved
+from domain.kernel.identity.one_time_tokens import OneTimeToken, OneTimeTokenId, OneTimeTokenNotFound, Purpose
+from domain.kernel.identity.sessions import (
     DELETION_REMEMBERED,
-    OneTimeToken,
-    OneTimeTokenId,
-    OneTimeTokenNotFound,
     OtherSessionsEnded,
-    Purpose,
     SessionId,
     SessionKind,
     SessionNotFound,
 )
-from domain.kernel.identity.identities import Link, LinkedElsewhere, LinkNotFound, LinksRemoved
 from domain.kernel.identity.signing_keys import KeysRotated, SigningKeyNotFound
 from domain.kernel.invitations import AlreadyInvited, Invitation, InvitationLapsed, InvitationNotFound
 from domain.kernel.memberships import AlreadyMember, LastOwner, MemberNotFound, Membership, Role

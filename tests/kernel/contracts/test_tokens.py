@@ -11,7 +11,7 @@ from application.kernel.ports.callers import TokenVerifier
 from application.kernel.ports.sessions import TokenIssuer
 from application.kernel.run import Runner
 from domain.kernel.errors import Unauthenticated
-from domain.kernel.identity.auth import Session
+from domain.kernel.identity.sessions import Session
 from domain.kernel.users import UserId
 from kernel.world.builders import a_session, a_user, a_user_id, store
 from kernel.world.fakes import FakeIdentityQueries, FakeTokenIssuer, FakeTokenVerifier

@@ -6,14 +6,16 @@ from datetime import datetime, timedelta
 import pytest
 
 from domain.kernel.aggregate import new_id
-from domain.kernel.identity.auth import (
-    REPLACED_MOST,
+from domain.kernel.identity.one_time_tokens import (
     VOIDED,
     OneTimeToken,
     OneTimeTokenId,
     OneTimeTokenNotFound,
-    OtherSessionsEnded,
     Purpose,
+)
+from domain.kernel.identity.sessions import (
+    REPLACED_MOST,
+    OtherSessionsEnded,
     RefreshTokenReused,
     Session,
     SessionEnded,

@@ -23,7 +23,7 @@ from application.kernel.queries.audit import AuditFilter
 from application.kernel.queries.auth import KnownCredential
 from application.kernel.unit_of_work import Begin
 from domain.kernel.errors import Unauthenticated
-from domain.kernel.identity.auth import SessionEnded
+from domain.kernel.identity.sessions import SessionEnded
 from domain.kernel.users import GlobalRole
 from entrypoints.kernel.container import (
     close,

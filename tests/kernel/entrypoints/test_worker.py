@@ -25,13 +25,10 @@ from application.kernel.queries.audit import AuditFilter
 from application.kernel.run import Runner
 from application.kernel.unit_of_work import Begin
 from domain.kernel.aggregate import Event, new_id
-from domain.kernel.identity.auth import (
-    EmailVerificationRequested,
-    OtherSessionsEnded,
-    PasswordChanged,
-    PasswordResetRequested,
-)
+from domain.kernel.identity.credentials import PasswordChanged
 from domain.kernel.identity.identities import IdentityLinked, IdentityUnlinked
+from domain.kernel.identity.one_time_tokens import EmailVerificationRequested, PasswordResetRequested
+from domain.kernel.identity.sessions import OtherSessionsEnded
 from domain.kernel.invitations import MemberInvited
 from domain.kernel.users import EmailChanged, EmailChangeRequested, GlobalRole, UserDeleted, UserRegistered
 from entrypoints.kernel import worker

@@ -27,8 +27,9 @@ from application.kernel.identity.cookie_sessions import csrf_token
 from application.kernel.identity.provider_login import PendingLogin
 from application.kernel.identity.secret_tokens import fingerprint
 from domain.kernel.aggregate import Aggregate
-from domain.kernel.identity.auth import OneTimeTokenId, Purpose, SessionId, SessionKind
 from domain.kernel.identity.identities import LinkId
+from domain.kernel.identity.one_time_tokens import OneTimeTokenId, Purpose
+from domain.kernel.identity.sessions import SessionId, SessionKind
 from domain.kernel.invitations import InvitationId
 from domain.kernel.memberships import MembershipId, Role
 from domain.kernel.users import Email, GlobalRole, User, UserId

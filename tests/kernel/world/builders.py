@@ -15,16 +15,10 @@ from application.kernel.ports.callers import Caller, Claims, Reauthenticated
 from application.kernel.ports.storing import Repository
 from application.kernel.unit_of_work import Begin, KernelUnitOfWork
 from domain.kernel.aggregate import Aggregate, new_id
-from domain.kernel.identity.auth import (
-    Credential,
-    OneTimeToken,
-    OneTimeTokenId,
-    Purpose,
-    Session,
-    SessionId,
-    SessionKind,
-)
+from domain.kernel.identity.credentials import Credential
 from domain.kernel.identity.identities import Link, LinkId
+from domain.kernel.identity.one_time_tokens import OneTimeToken, OneTimeTokenId, Purpose
+from domain.kernel.identity.sessions import Session, SessionId, SessionKind
 from domain.kernel.identity.signing_keys import SigningKey, SigningKeyId
 from domain.kernel.invitations import LIFETIME, Invitation, InvitationId
 from domain.kernel.memberships import Membership, MembershipId, Role

@@ -55,20 +55,16 @@ from application.kernel.queries.identities import KnownSession, KnownUser, LinkV
 from application.kernel.unit_of_work import KernelUnitOfWork, Seen
 from domain.kernel.aggregate import Aggregate, Event
 from domain.kernel.errors import DomainError, Stale, Unauthenticated
-from domain.kernel.identity.auth import (
+from domain.kernel.identity.credentials import Credential, TooManyAttempts, WrongCredentials
+from domain.kernel.identity.identities import Link, LinkId
+from domain.kernel.identity.one_time_tokens import (
     VOIDED,
-    Credential,
     OneTimeToken,
     OneTimeTokenId,
     OneTimeTokenNotFound,
     Purpose,
-    Session,
-    SessionId,
-    SessionKind,
-    TooManyAttempts,
-    WrongCredentials,
 )
-from domain.kernel.identity.identities import Link, LinkId
+from domain.kernel.identity.sessions import Session, SessionId, SessionKind
 from domain.kernel.identity.signing_keys import SigningKey
 from domain.kernel.invitations import Invitation, InvitationId, InvitationLapsed, InvitationNotFound
 from domain.kernel.memberships import MemberNotFound, Membership, MembershipId, Role

@@ -7,7 +7,8 @@ from sqlalchemy import ColumnElement, Table, bindparam, delete, func, literal_co
 
 from adapters.postgres.kernel.connection.database import Database, Statement
 from adapters.postgres.kernel.idempotency import idempotency_keys
-from adapters.postgres.kernel.identity.auth import one_time_tokens, sessions
+from adapters.postgres.kernel.identity.auth import sessions
+from adapters.postgres.kernel.identity.one_time_tokens import one_time_tokens
 from adapters.postgres.kernel.outbox.audited import audit
 from application.kernel.ports.storing import Clock
 

@@ -11,7 +11,8 @@ from application.kernel.identity.identities import forget_links
 from application.kernel.permissions import MANAGE_USERS
 from application.kernel.ports.callers import Caller, Reauthenticated
 from application.kernel.unit_of_work import KernelUnitOfWork
-from domain.kernel.identity.auth import Purpose, SessionsEnded
+from domain.kernel.identity.one_time_tokens import Purpose
+from domain.kernel.identity.sessions import SessionsEnded
 from domain.kernel.memberships import LastOwner, Role
 from domain.kernel.users import GlobalRole, ProfileChanges, User, UserId, UserNotFound, email_address
 

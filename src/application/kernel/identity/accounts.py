@@ -14,8 +14,8 @@ from application.kernel.queries.identities import IdentityQueries, KnownSession,
 from application.kernel.run import Runner
 from application.kernel.unit_of_work import KernelUnitOfWork
 from domain.kernel.errors import DomainError, Stale, Unauthenticated
-from domain.kernel.identity.auth import SessionEnded, SessionNotFound
 from domain.kernel.identity.identities import Link, LinkedElsewhere, NothingToLink
+from domain.kernel.identity.sessions import SessionEnded, SessionNotFound
 from domain.kernel.users import DeletedMeanwhile, EmailTaken, GlobalRole, Suspended, UserId, UserNotFound
 
 REFUSED = "The access token is not valid."

@@ -11,7 +11,7 @@ from ipaddress import IPv6Address, ip_address
 
 from application.kernel.ports.attempts import Limit, Peer
 from application.kernel.ports.mail import Mail, MailKind
-from domain.kernel.identity.auth import SessionId
+from domain.kernel.identity.sessions import SessionId
 from domain.kernel.users import Email, UserId
 
 _QUARTER = timedelta(minutes=15)

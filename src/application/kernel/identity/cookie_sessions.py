@@ -12,7 +12,7 @@ from application.kernel.identity.sessions import open_session
 from application.kernel.ports.attempts import Peer
 from application.kernel.run import Runner
 from application.kernel.unit_of_work import KernelUnitOfWork
-from domain.kernel.identity.auth import SessionKind
+from domain.kernel.identity.sessions import SessionKind
 from domain.kernel.users import UserId
 
 

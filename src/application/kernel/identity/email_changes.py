@@ -3,7 +3,7 @@
 from application.kernel.identity.addresses import take_address
 from application.kernel.identity.secret_tokens import fingerprint
 from application.kernel.unit_of_work import KernelUnitOfWork
-from domain.kernel.identity.auth import OneTimeTokenNotFound, Purpose
+from domain.kernel.identity.one_time_tokens import OneTimeTokenNotFound, Purpose
 from domain.kernel.users import Suspended, User, UserNotFound
 
 

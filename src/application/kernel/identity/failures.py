@@ -9,7 +9,7 @@ from application.kernel.ports.attempts import Limit
 from application.kernel.ports.audit import Audit, Entry, Kind, Pseudonyms
 from application.kernel.queries.auth import KnownCredential
 from domain.kernel.errors import DomainError
-from domain.kernel.identity.auth import LoginDenied
+from domain.kernel.identity.credentials import LoginDenied
 from domain.kernel.users import Suspended, UserId
 
 ENTRIES_OF_ACCOUNT = 20

@@ -8,8 +8,8 @@ from application.kernel.ports.callers import Claims, Reauthenticated
 from application.kernel.unit_of_work import KernelUnitOfWork
 from domain.kernel.aggregate import new_id
 from domain.kernel.errors import DomainError, Invalid
-from domain.kernel.identity.auth import OneTimeToken, OneTimeTokenId, OneTimeTokenNotFound
 from domain.kernel.identity.identities import Link, LinkedElsewhere, LinkId, LinkNotFound, LinksRemoved
+from domain.kernel.identity.one_time_tokens import OneTimeToken, OneTimeTokenId, OneTimeTokenNotFound
 from domain.kernel.users import (
     UNNAMED,
     DeletedMeanwhile,

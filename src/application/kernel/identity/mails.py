@@ -12,16 +12,16 @@ from application.kernel.ports.events import Delivery, Lane, Outgoing, named, not
 from application.kernel.ports.mail import Mail, Mailer
 from application.kernel.unit_of_work import KernelUnitOfWork
 from domain.kernel.aggregate import new_id
-from domain.kernel.identity.auth import (
+from domain.kernel.identity.credentials import PasswordChanged
+from domain.kernel.identity.identities import IdentityLinked, IdentityUnlinked
+from domain.kernel.identity.one_time_tokens import (
     EmailVerificationRequested,
     OneTimeToken,
     OneTimeTokenId,
     OneTimeTokenNotFound,
-    OtherSessionsEnded,
-    PasswordChanged,
     PasswordResetRequested,
 )
-from domain.kernel.identity.identities import IdentityLinked, IdentityUnlinked
+from domain.kernel.identity.sessions import OtherSessionsEnded
 from domain.kernel.invitations import Invitation, InvitationId, InvitationNotFound, MemberInvited
 from domain.kernel.users import (
     Email,

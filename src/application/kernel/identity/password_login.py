@@ -24,18 +24,15 @@ from application.kernel.run import Runner
 from application.kernel.unit_of_work import KernelUnitOfWork
 from domain.kernel.aggregate import new_id
 from domain.kernel.errors import Invalid, Stale
-from domain.kernel.identity.auth import (
-    Credential,
+from domain.kernel.identity.credentials import Credential, PasswordsDisabled, WrongCredentials, WrongPassword
+from domain.kernel.identity.identities import LinksRemoved
+from domain.kernel.identity.one_time_tokens import (
     NothingToVerify,
     OneTimeToken,
     OneTimeTokenId,
     OneTimeTokenNotFound,
-    PasswordsDisabled,
     Purpose,
-    WrongCredentials,
-    WrongPassword,
 )
-from domain.kernel.identity.identities import LinksRemoved
 from domain.kernel.identity.passwords import PASSWORD_MOST, acceptable_password
 from domain.kernel.users import Email, EmailTaken, Suspended, User, UserId, UserNotFound, email_address
 

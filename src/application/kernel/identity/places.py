@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from domain.kernel.identity.auth import TooManyAttempts
+from domain.kernel.identity.credentials import TooManyAttempts
 
 
 class Places:

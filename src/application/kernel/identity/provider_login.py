@@ -26,19 +26,16 @@ from application.kernel.run import Runner
 from application.kernel.unit_of_work import KernelUnitOfWork
 from domain.kernel.aggregate import new_id
 from domain.kernel.errors import DomainError, Invalid, Stale
-from domain.kernel.identity.auth import (
+from domain.kernel.identity.credentials import (
     ExchangeRefused,
     LoginDenied,
     LoginNotBegun,
     LoginProviderNotFound,
     LoginRefused,
     LoginUsed,
-    OneTimeToken,
-    OneTimeTokenId,
-    OneTimeTokenNotFound,
-    Purpose,
     TooManyAttempts,
 )
+from domain.kernel.identity.one_time_tokens import OneTimeToken, OneTimeTokenId, OneTimeTokenNotFound, Purpose
 from domain.kernel.users import UserId
 
 LOGIN_LIFETIME = timedelta(minutes=10)

@@ -21,7 +21,7 @@ from application.kernel.run import Runner
 from application.kernel.unit_of_work import KernelUnitOfWork
 from domain.kernel.aggregate import new_id
 from domain.kernel.errors import Stale
-from domain.kernel.identity.auth import (
+from domain.kernel.identity.sessions import (
     NoSession,
     OtherSessionsEnded,
     RefreshedElsewhere,

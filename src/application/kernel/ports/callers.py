@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from domain.kernel.identity.auth import SessionId
+from domain.kernel.identity.sessions import SessionId
 from domain.kernel.users import GlobalRole, UserId
 
 

@@ -7,8 +7,9 @@ from typing import Protocol
 
 from application.kernel.ports.storing import Repository
 from domain.kernel.aggregate import Event
-from domain.kernel.identity.auth import VOIDED, OneTimeToken, OneTimeTokenId, Purpose, Session, SessionId
 from domain.kernel.identity.identities import Link, LinkId
+from domain.kernel.identity.one_time_tokens import VOIDED, OneTimeToken, OneTimeTokenId, Purpose
+from domain.kernel.identity.sessions import Session, SessionId
 from domain.kernel.users import UserId
 
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Protocol
 
 from application.kernel.paging import Page, PageRequest
-from domain.kernel.identity.auth import SessionId, SessionKind
+from domain.kernel.identity.sessions import SessionId, SessionKind
 from domain.kernel.identity.signing_keys import SigningKey
 from domain.kernel.users import Email, GlobalRole, UserId
 

@@ -5,8 +5,8 @@ from datetime import datetime
 from typing import Protocol
 
 from application.kernel.paging import Page, PageRequest
-from domain.kernel.identity.auth import SessionId
 from domain.kernel.identity.identities import LinkId
+from domain.kernel.identity.sessions import SessionId
 from domain.kernel.users import GlobalRole, UserId
 
 

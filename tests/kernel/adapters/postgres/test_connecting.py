@@ -202,7 +202,7 @@ async def test_tcp_finds_out_that_the_server_has_gone(near: Proxy) -> None:
         await connection.close()
         return found
 
-    assert await options_of(near.url) == [1, 10, 5, 3, 25_000]
+    assert await options_of(near.url) == [1, 5, 2, 3, 10_000]
     said = "keepalives_idle=30&keepalives_interval=7&keepalives_count=2&tcp_user_timeout=9000"
     assert await options_of(f"{near.url}&{said}") == [1, 30, 7, 2, 9000]
     assert (await options_of(f"{near.url}&keepalives=0"))[0] == 0

@@ -12,7 +12,7 @@ from adapters.postgres.kernel.discovery import repositories_of
 from adapters.postgres.kernel.expiry import SESSIONS_KEPT, PostgresExpiry
 from application.kernel.ports.storing import KeptAnswer
 from application.kernel.unit_of_work import Begin
-from domain.kernel.identity.auth import Purpose
+from domain.kernel.identity.one_time_tokens import Purpose
 from kernel.servers.backends import ByHand
 from kernel.specimen.service import UnitOfWork
 from kernel.world.builders import NOW, a_one_time_token, a_session, a_user, store

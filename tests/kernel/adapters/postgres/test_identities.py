@@ -14,8 +14,8 @@ from application.kernel.ports.callers import Caller
 from application.kernel.run import Runner
 from application.kernel.unit_of_work import Begin
 from domain.kernel.errors import DomainError, Stale
-from domain.kernel.identity.auth import SessionId
 from domain.kernel.identity.identities import LastWayIn, Link, LinkedElsewhere
+from domain.kernel.identity.sessions import SessionId
 from domain.kernel.users import GlobalRole
 from kernel.specimen.service import Queries, UnitOfWork
 from kernel.world.builders import (

@@ -21,16 +21,9 @@ from application.kernel.ports.attempts import Limit
 from application.kernel.queries.auth import PasswordOwner, SessionView
 from application.kernel.run import Runner
 from application.kernel.unit_of_work import Begin
-from domain.kernel.identity.auth import (
-    OneTimeToken,
-    OneTimeTokenNotFound,
-    Purpose,
-    RefreshedElsewhere,
-    SessionEnded,
-    SessionNotFound,
-    TooManyAttempts,
-    WrongCredentials,
-)
+from domain.kernel.identity.credentials import TooManyAttempts, WrongCredentials
+from domain.kernel.identity.one_time_tokens import OneTimeToken, OneTimeTokenNotFound, Purpose
+from domain.kernel.identity.sessions import RefreshedElsewhere, SessionEnded, SessionNotFound
 from domain.kernel.users import User
 from kernel.specimen.service import Queries, UnitOfWork
 from kernel.world.builders import (

@@ -11,8 +11,9 @@ import pytest
 from sqlalchemy import Float, bindparam, func, select, text
 from structlog.testing import capture_logs
 
+from adapters.postgres.kernel.connection import connecting, sockets
 from adapters.postgres.kernel.connection import database as module
-from adapters.postgres.kernel.connection import sockets
+from adapters.postgres.kernel.connection.address import Keepalive
 from adapters.postgres.kernel.connection.database import Database, Statement
 from adapters.postgres.kernel.connection.transaction import Transaction
 from adapters.postgres.kernel.connection.transactions import PostgresTransactions
@@ -326,10 +327,10 @@ async def test_a_listener_that_the_network_has_swallowed_listens_anew(
 async def test_a_server_that_falls_silent_at_listen_is_given_up(
     make_database: MakeDatabase, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def freeze(_: object) -> None:
+    def freeze(*_: object) -> None:
         proxy.frozen = True
 
-    monkeypatch.setattr(module, "keep_alive", freeze)  # the last before LISTEN is sent
+    monkeypatch.setattr(connecting, "keep_alive", freeze)  # the last before LISTEN is sent
     async with asyncio.timeout(PATIENCE):
         with pytest.raises(Unavailable, match=AWAY):
             await make_database().listen("looms", lambda: None)
@@ -390,44 +391,22 @@ async def test_what_has_a_limit_of_its_own_is_given_up_by_it() -> None:
 # ── what TCP does ────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="Linux has all of these options")
-async def test_tcp_itself_notices_that_the_other_end_is_gone(proxy: Proxy) -> None:
-    seen = []
-    database = Database(
-        proxy.url,
-        on_connect=lambda raw: seen.append(raw._transport.get_extra_info("socket")),  # type: ignore[attr-defined]
-    )
-    await database.ping()
-    [sock] = seen
-    assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
-    assert [
-        sock.getsockopt(socket.IPPROTO_TCP, option)
-        for option in (
-            socket.TCP_KEEPIDLE,
-            socket.TCP_KEEPINTVL,
-            socket.TCP_KEEPCNT,
-            socket.TCP_USER_TIMEOUT,
-        )
-    ] == [5, 2, 3, 10_000]
-    await database.close()
-
-
 def test_a_platform_without_an_option_does_without_it(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("TCP_KEEPIDLE", "TCP_KEEPINTVL", "TCP_KEEPCNT", "TCP_USER_TIMEOUT"):
         monkeypatch.delattr(socket, name, raising=False)
     monkeypatch.setattr(socket, "TCP_KEEPALIVE", 16, raising=False)  # as macOS calls its only one
-    assert [*sockets._options()] == [(16, 5)]
+    assert [*sockets._options(Keepalive())] == [(16, 5)]
 
 
 def test_an_option_that_the_kernel_does_not_know_costs_no_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "TCP_KEEPIDLE", 12345)
     with socket.socket() as sock:
-        sockets.keep_alive(sock)
+        sockets.keep_alive(sock, Keepalive())
         assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
 
 
 def test_a_unix_socket_is_left_as_it_is() -> None:
     one, two = socket.socketpair()
     with one, two:
-        sockets.keep_alive(one)
+        sockets.keep_alive(one, Keepalive())
         assert not one.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)

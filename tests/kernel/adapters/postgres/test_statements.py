@@ -85,8 +85,9 @@ from application.kernel.queries.users import UserFilter
 from application.kernel.run import Runner
 from application.kernel.unit_of_work import Begin
 from domain.kernel.aggregate import Event
-from domain.kernel.identity.auth import Purpose, Session
 from domain.kernel.identity.identities import Link
+from domain.kernel.identity.one_time_tokens import Purpose
+from domain.kernel.identity.sessions import Session
 from domain.kernel.identity.signing_keys import SigningKey
 from domain.kernel.invitations import LIFETIME, Invitation
 from domain.kernel.memberships import Membership, Role

@@ -34,7 +34,7 @@ from application.kernel.ports.callers import Claims
 from application.kernel.ports.world import Unavailable, WorldError
 from application.kernel.run import Runner
 from application.kernel.unit_of_work import Begin
-from domain.kernel.identity.auth import SessionId
+from domain.kernel.identity.sessions import SessionId
 from domain.kernel.identity.signing_keys import PUBLISHED_AHEAD, KeyInUse, SigningKeyNotFound
 from kernel.servers.backends import Proxy
 from kernel.specimen.service import Queries, UnitOfWork

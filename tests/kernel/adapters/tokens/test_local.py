@@ -12,7 +12,7 @@ from adapters.tokens.compact import BadTokenError, read_compact
 from adapters.tokens.local import LocalIssuer, LocalTokenIssuer
 from application.kernel.ports.callers import Claims
 from application.kernel.ports.world import Unavailable
-from domain.kernel.identity.auth import SessionId
+from domain.kernel.identity.sessions import SessionId
 from domain.kernel.users import UserId
 from kernel.world.builders import NOW
 from kernel.world.forging import ABSENT, Forger

@@ -19,7 +19,7 @@ from adapters.tokens.providers import Provider
 from application.kernel.ports.callers import Claims
 from application.kernel.ports.logins import LoginSecrets, ProviderAnswer
 from application.kernel.ports.world import Unavailable
-from domain.kernel.identity.auth import LoginDenied, LoginRefused
+from domain.kernel.identity.credentials import LoginDenied, LoginRefused
 from kernel.world.authority import authority
 from kernel.world.builders import NOW
 from kernel.world.fakes import FakeClock

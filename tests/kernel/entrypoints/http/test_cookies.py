@@ -14,7 +14,7 @@ from adapters.postgres.kernel.connection.database import Database
 from application.kernel.identity.secret_tokens import fingerprint
 from application.kernel.unit_of_work import Begin
 from domain.kernel.errors import Unauthenticated
-from domain.kernel.identity.auth import Session, SessionId, SessionKind
+from domain.kernel.identity.sessions import Session, SessionId, SessionKind
 from domain.kernel.users import GlobalRole, User, UserId
 from entrypoints.http.kernel.identity.cookies import DEVICE, SESSION, clear_cookie
 from entrypoints.settings import Settings

@@ -18,8 +18,9 @@ from application.kernel.identity.cookie_sessions import csrf_token
 from application.kernel.identity.secret_tokens import fingerprint
 from application.kernel.unit_of_work import Begin
 from domain.kernel.aggregate import Aggregate
-from domain.kernel.identity.auth import Purpose, SessionId, SessionKind
 from domain.kernel.identity.identities import LinkId
+from domain.kernel.identity.one_time_tokens import Purpose
+from domain.kernel.identity.sessions import SessionId, SessionKind
 from domain.kernel.invitations import InvitationId
 from domain.kernel.memberships import Role
 from domain.kernel.users import Email, GlobalRole, UserId

@@ -13,7 +13,7 @@ from httpx2 import AsyncClient, Response
 
 from application.kernel.identity import attempts as limits
 from application.kernel.ports.attempts import Peer
-from domain.kernel.identity.auth import TooManyAttempts
+from domain.kernel.identity.credentials import TooManyAttempts
 from entrypoints.settings import Settings
 from kernel.servers.browser import Browser
 from kernel.specimen.service import Container

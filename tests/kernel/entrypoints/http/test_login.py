@@ -22,7 +22,7 @@ from application.kernel.identity.provider_login import EXCHANGE_LIFETIME, make_e
 from application.kernel.identity.secret_tokens import fingerprint
 from application.kernel.run import Runner
 from application.kernel.unit_of_work import Begin
-from domain.kernel.identity.auth import Purpose
+from domain.kernel.identity.one_time_tokens import Purpose
 from domain.kernel.users import UserId
 from entrypoints.http.kernel.identity.cookies import LOG_IN, LOG_INS_MOST, SESSION
 from entrypoints.kernel.providers import ProviderSettings

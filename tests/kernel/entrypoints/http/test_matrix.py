@@ -32,7 +32,8 @@ from application.kernel.identity.cookie_sessions import csrf_token
 from application.kernel.identity.provider_login import PendingLogin
 from application.kernel.identity.secret_tokens import fingerprint
 from application.kernel.unit_of_work import Begin
-from domain.kernel.identity.auth import Purpose, SessionKind
+from domain.kernel.identity.one_time_tokens import Purpose
+from domain.kernel.identity.sessions import SessionKind
 from domain.kernel.memberships import Role
 from domain.kernel.users import GlobalRole, User
 from entrypoints.http.kernel.identity.cookies import CSRF_HEADER, LOG_IN, SESSION

@@ -34,13 +34,14 @@ _PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})|%00")
 class Keepalive:
     """When TCP finds out by itself that the other side has gone. Zero leaves a value to the system.
 
-    The defaults notice within 25 s; libpq leaves them to the system, which waits for two hours.
+    By default it is noticed within about ten seconds, also where nothing is under way and however long a
+    statement may run; libpq leaves that to the system, which waits for two hours.
     """
 
-    idle_seconds: int = 10
-    interval_seconds: int = 5
+    idle_seconds: int = 5
+    interval_seconds: int = 2
     count: int = 3
-    user_timeout_milliseconds: int = 25_000
+    user_timeout_milliseconds: int = 10_000
     on: bool = True
 
 

@@ -6,7 +6,6 @@ no time for the next (docs/decisions/0035).
 
 import asyncio
 import random
-import socket
 from collections import deque
 from collections.abc import Mapping, Sequence
 from time import monotonic
@@ -16,7 +15,8 @@ import asyncpg
 from asyncpg.connect_utils import SessionAttribute
 from asyncpg.exceptions import TargetServerAttributeNotMatched
 
-from adapters.postgres.kernel.connection.address import Keepalive, read_address
+from adapters.postgres.kernel.connection.address import read_address
+from adapters.postgres.kernel.connection.sockets import keep_alive
 
 # Written so because the class takes a parameter for the type checker only.
 type _Connection = asyncpg.Connection[asyncpg.Record]
@@ -115,7 +115,8 @@ class Connector:
         connection: _Connection = await asyncpg.connect(
             **place, **self._options, target_session_attrs=SessionAttribute(session), timeout=seconds
         )
-        _keep_alive(connection, self.address.keepalive)
+        transport: asyncio.Transport = connection._transport  # type: ignore[attr-defined]  # noqa: SLF001
+        keep_alive(transport.get_extra_info("socket"), self.address.keepalive)  # the driver has no option
         return connection
 
 
@@ -133,20 +134,3 @@ def _reason(error: Exception, wanted: str, seconds: float) -> str:
     if isinstance(error, TargetServerAttributeNotMatched):
         return f"is not {wanted}"
     return f"failed: {str(error) or type(error).__name__}"
-
-
-def _keep_alive(connection: _Connection, keepalive: Keepalive) -> None:
-    """Has TCP notice that the server has gone, also while nothing is sent. Not every system knows each."""
-    transport: asyncio.Transport = connection._transport  # type: ignore[attr-defined]  # noqa: SLF001
-    raw = transport.get_extra_info("socket")
-    if raw is None or raw.family not in {socket.AF_INET, socket.AF_INET6}:
-        return
-    raw.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, int(keepalive.on))
-    for option, value in (
-        ("TCP_KEEPIDLE", keepalive.idle_seconds),
-        ("TCP_KEEPINTVL", keepalive.interval_seconds),
-        ("TCP_KEEPCNT", keepalive.count),
-        ("TCP_USER_TIMEOUT", keepalive.user_timeout_milliseconds),
-    ):
-        if value and hasattr(socket, option):
-            raw.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)

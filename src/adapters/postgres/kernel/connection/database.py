@@ -26,7 +26,6 @@ from adapters.postgres.kernel.connection.errors import (
     retires,
     translated,
 )
-from adapters.postgres.kernel.connection.sockets import keep_alive
 from adapters.postgres.kernel.connection.watching import Watch
 from application.kernel.ports.world import Misconfigured, Unavailable, WorldError
 
@@ -331,8 +330,6 @@ class Database:
             # Whatever the server said, it does not let us in: as yet there is no such database, for example.
             lost = isinstance(error, asyncpg.PostgresError)
             raise translated(error, lost=lost, logged=self._logs) from error
-        # asyncpg has no option for it.
-        keep_alive(raw._transport.get_extra_info("socket"))  # type: ignore[attr-defined]  # noqa: SLF001
         if self._on_connect is not None:
             self._on_connect(raw)
         return Connection(raw, self._watch, logs=self._logs)

@@ -7,8 +7,11 @@ from typing import Any
 
 import asyncpg
 from sqlalchemy import (
+    Column,
     DateTime,
+    Index,
     Integer,
+    Table,
     Text,
     any_,
     bindparam,
@@ -22,10 +25,20 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 
 from adapters.postgres.kernel.connection.database import Database, Statement
-from adapters.postgres.kernel.identity.auth import attempts
+from adapters.postgres.kernel.tables.schema import instant, metadata
 from application.kernel.ports.attempts import Limit
 from application.kernel.ports.storing import Clock
-from domain.kernel.identity.auth import TooManyAttempts
+from domain.kernel.identity.credentials import TooManyAttempts
+
+attempts = Table(
+    "attempts",
+    metadata,
+    # What was attempted too often, as a digest: no addresses are kept for those without an account.
+    Column("key", Text, primary_key=True),
+    Column("count", Integer, nullable=False),
+    instant("expires_at"),
+    Index(None, "expires_at"),
+)
 
 _SWEPT = 10  # more than one failure adds, so the table does not grow for ever
 

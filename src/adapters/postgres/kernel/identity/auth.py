@@ -1,6 +1,5 @@
 """The built-in provider's records in PostgreSQL: credentials and sessions."""
 
-from collections.abc import Collection
 from dataclasses import replace
 from datetime import datetime
 from typing import ClassVar, override
@@ -17,11 +16,8 @@ from sqlalchemy import (
     UniqueConstraint,
     Uuid,
     and_,
-    any_,
     bindparam,
     cast,
-    column,
-    delete,
     exists,
     func,
     insert,
@@ -32,10 +28,10 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
-from sqlalchemy.dialects.postgresql import insert as postgres_insert
 
 from adapters.postgres.kernel.connection.database import Statement
 from adapters.postgres.kernel.connection.errors import Conflicts
+from adapters.postgres.kernel.identity.one_time_tokens import one_time_tokens
 from adapters.postgres.kernel.tables.mapping import column_names, loader
 from adapters.postgres.kernel.tables.paging import Listing, by_time
 from adapters.postgres.kernel.tables.queries import PostgresQueries
@@ -43,7 +39,7 @@ from adapters.postgres.kernel.tables.repository import PostgresRepository, with_
 from adapters.postgres.kernel.tables.schema import instant, key, metadata, one_of, text, version
 from adapters.postgres.kernel.users import IS_VERIFIED, users
 from application.kernel.paging import Page, PageRequest, Sort
-from application.kernel.ports.sessions import OneTimeTokens, Sessions
+from application.kernel.ports.sessions import Sessions
 from application.kernel.queries.auth import (
     CLAIMANTS,
     AuthQueries,
@@ -53,20 +49,9 @@ from application.kernel.queries.auth import (
     SessionView,
 )
 from domain.kernel.aggregate import Event
-from domain.kernel.identity.auth import (
-    VOIDED,
-    Credential,
-    LoginUsed,
-    OneTimeToken,
-    OneTimeTokenId,
-    OneTimeTokenNotFound,
-    Purpose,
-    Session,
-    SessionId,
-    SessionKind,
-    SessionNotFound,
-    WrongCredentials,
-)
+from domain.kernel.identity.credentials import Credential, WrongCredentials
+from domain.kernel.identity.one_time_tokens import Purpose
+from domain.kernel.identity.sessions import Session, SessionId, SessionKind, SessionNotFound
 from domain.kernel.identity.signing_keys import KeysRotated, SigningKey, SigningKeyId, SigningKeyNotFound
 from domain.kernel.users import Email, UserId, UserNotFound
 
@@ -102,25 +87,6 @@ sessions = Table(
     CheckConstraint("expires_at > created_at", name="lifetime"),
 )
 
-one_time_tokens = Table(
-    "one_time_tokens",
-    metadata,
-    key(),
-    text("purpose"),
-    Column("user_id", Uuid, ForeignKey(users.c.id, ondelete="CASCADE"), nullable=True),
-    text("email", nullable=True),
-    text("token_hash", nullable=True),
-    text("challenge", nullable=True),
-    instant("created_at"),
-    instant("expires_at"),
-    instant("authenticated_at", nullable=True),
-    version(),
-    UniqueConstraint("token_hash"),
-    Index(None, "user_id"),
-    Index(None, "expires_at"),
-    one_of("purpose", Purpose),
-)
-
 signing_keys = Table(
     "signing_keys",
     metadata,
@@ -132,16 +98,6 @@ signing_keys = Table(
     instant("signs_from"),
     version(),
     UniqueConstraint("number"),
-)
-
-attempts = Table(
-    "attempts",
-    metadata,
-    # What was attempted too often, as a digest: no addresses are kept for those without an account.
-    Column("key", Text, primary_key=True),
-    Column("count", Integer, nullable=False),
-    instant("expires_at"),
-    Index(None, "expires_at"),
 )
 
 
@@ -232,85 +188,6 @@ _ended_oldest = (
     .cte("ended_oldest")
 )
 _END_OLDEST = Statement(select(func.count()).select_from(_ended_oldest))
-
-
-class PostgresOneTimeTokens(PostgresRepository[OneTimeToken, OneTimeTokenId], OneTimeTokens):
-    table, entity, missing = one_time_tokens, OneTimeToken, OneTimeTokenNotFound
-    # Secrets are random, and only the state of a log-in comes from outside.
-    conflicts: ClassVar[Conflicts] = {"uq_one_time_tokens_token_hash": LoginUsed}
-
-    @override
-    async def with_token(self, token_hash: str, /) -> OneTimeToken:
-        found = await self._first(_WITH_TOKEN, {"token_hash": token_hash})
-        if found is None:
-            raise OneTimeTokenNotFound
-        return found
-
-    @override
-    async def add_or_replace(self, tokens: Collection[OneTimeToken], /) -> None:
-        columns = {name: [getattr(token, name) for token in tokens] for name in _UNOWNED}
-        await self._transaction.change(_ADD_OR_REPLACE, columns)
-
-    @override
-    async def remove_earlier(self, token: OneTimeToken, /) -> None:
-        await self._transaction.change(
-            _REMOVE_EARLIER, {"user": token.user_id, "its_purpose": token.purpose, "but": token.id}
-        )
-
-    @override
-    async def void(
-        self, user_id: UserId, /, purposes: Collection[Purpose] = VOIDED, *, since: datetime | None = None
-    ) -> None:
-        await self._transaction.change(_VOID, {"user": user_id, "purposes": [*purposes], "since": since})
-
-
-_WITH_TOKEN = PostgresOneTimeTokens.selecting(
-    lambda query: query.where(one_time_tokens.c.token_hash == bindparam("token_hash"))
-)
-
-_UNOWNED = ("id", "purpose", "token_hash", "created_at", "expires_at")
-_unowned = (
-    func.unnest(*(bindparam(name, type_=ARRAY(one_time_tokens.c[name].type)) for name in _UNOWNED))
-    .table_valued(*(column(name, one_time_tokens.c[name].type) for name in _UNOWNED))
-    .render_derived("given")
-)
-_insert = postgres_insert(one_time_tokens).from_select(
-    [*_UNOWNED, "version"], select(*_unowned.c, literal_column("1"))
-)
-_added = (
-    _insert.on_conflict_do_update(
-        index_elements=["token_hash"],
-        set_={name: _insert.excluded[name] for name in ("created_at", "expires_at")},
-    )
-    .returning(one_time_tokens.c.id)
-    .cte("added")
-)
-_ADD_OR_REPLACE = Statement(select(func.count()).select_from(_added))
-
-_earlier = (
-    delete(one_time_tokens)
-    .where(
-        one_time_tokens.c.user_id == bindparam("user"),
-        one_time_tokens.c.purpose == bindparam("its_purpose"),
-        one_time_tokens.c.id != bindparam("but"),
-    )
-    .returning(one_time_tokens.c.id)
-    .cte("earlier")
-)
-_REMOVE_EARLIER = Statement(select(func.count()).select_from(_earlier))
-
-_since = bindparam("since", type_=DateTime(timezone=True))
-_voided = (
-    delete(one_time_tokens)
-    .where(
-        one_time_tokens.c.user_id == bindparam("user"),
-        one_time_tokens.c.purpose == any_(bindparam("purposes", type_=ARRAY(Text))),
-        or_(_since.is_(None), one_time_tokens.c.created_at >= _since),
-    )
-    .returning(one_time_tokens.c.id)
-    .cte("voided")
-)
-_VOID = Statement(select(func.count()).select_from(_voided))
 
 
 class PostgresSigningKeys(PostgresRepository[SigningKey, SigningKeyId]):

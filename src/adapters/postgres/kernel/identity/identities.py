@@ -23,7 +23,8 @@ from sqlalchemy import (
 
 from adapters.postgres.kernel.connection.database import Statement
 from adapters.postgres.kernel.connection.errors import Conflicts
-from adapters.postgres.kernel.identity.auth import one_time_tokens, sessions
+from adapters.postgres.kernel.identity.auth import sessions
+from adapters.postgres.kernel.identity.one_time_tokens import one_time_tokens
 from adapters.postgres.kernel.tables.mapping import column_names, loader
 from adapters.postgres.kernel.tables.paging import Listing, by_time
 from adapters.postgres.kernel.tables.queries import PostgresQueries
@@ -34,8 +35,8 @@ from application.kernel.paging import Page, PageRequest, Sort
 from application.kernel.ports.sessions import Links
 from application.kernel.queries.identities import IdentityQueries, KnownSession, KnownUser, LinkView
 from domain.kernel.aggregate import Event
-from domain.kernel.identity.auth import SessionId
 from domain.kernel.identity.identities import Link, LinkedElsewhere, LinkId, LinkNotFound
+from domain.kernel.identity.sessions import SessionId
 from domain.kernel.users import UNNAMED, UserId, UserNotFound
 
 links = Table(

@@ -30,7 +30,7 @@ from sqlalchemy.types import TypeEngine
 from adapters.postgres.kernel.tables.schema import document, instant, key, metadata, text
 from application.kernel.origin import Origin
 from application.kernel.ports.audit import Note
-from domain.kernel.identity.auth import AGENT_MOST
+from domain.kernel.identity.sessions import AGENT_MOST
 
 audit: Final = Table(
     "audit",

@@ -15,7 +15,7 @@ from application.kernel.paging import InvalidCursor, Page
 from application.kernel.ports.world import Contention, TimedOut, Unavailable
 from application.kernel.preconditions import PreconditionFailed
 from domain.kernel.errors import Invalid, NotFound, Stale, Unauthenticated
-from domain.kernel.identity.auth import ReauthenticationRequired
+from domain.kernel.identity.credentials import ReauthenticationRequired
 from entrypoints.http.kernel.identity.cookies import CsrfTokenMissing, CsrfTokenWrong, ForeignOrigin
 from entrypoints.http.kernel.routing.conditions import TAG_PATTERN, TAGS_PATTERN
 from entrypoints.http.kernel.routing.problems import (

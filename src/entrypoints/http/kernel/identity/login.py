@@ -31,17 +31,15 @@ from application.kernel.identity.provider_login import (
 from application.kernel.identity.sessions import TokenPair, log_out
 from application.kernel.ports.logins import ProviderAnswer
 from domain.kernel.errors import Invalid
-from domain.kernel.identity.auth import (
+from domain.kernel.identity.credentials import (
     ExchangeRefused,
     LoginNotBegun,
     LoginProviderNotFound,
-    NoSession,
     PasswordsDisabled,
-    SessionEnded,
-    SessionNotFound,
     TooManyAttempts,
     WrongCredentials,
 )
+from domain.kernel.identity.sessions import NoSession, SessionEnded, SessionNotFound
 from entrypoints.http.kernel.identity.cookies import (
     DEVICE,
     SESSION,

@@ -31,14 +31,8 @@ from fastapi.security.base import SecurityBase
 from application.kernel.identity.sessions import TokenPair, log_out
 from application.kernel.ports.callers import Claims
 from domain.kernel.errors import Stale, Unauthenticated
-from domain.kernel.identity.auth import (
-    PasswordsDisabled,
-    RefreshedElsewhere,
-    SessionEnded,
-    SessionNotFound,
-    TooManyAttempts,
-    WrongCredentials,
-)
+from domain.kernel.identity.credentials import PasswordsDisabled, TooManyAttempts, WrongCredentials
+from domain.kernel.identity.sessions import RefreshedElsewhere, SessionEnded, SessionNotFound
 from entrypoints.http.kernel.document.documentation import PUBLIC, refused_by
 from entrypoints.http.kernel.document.examples import PASSWORD, TOKEN
 from entrypoints.http.kernel.routing.answers import Answer

@@ -13,21 +13,22 @@ from application.kernel.paging import Page
 from application.kernel.queries.auth import SessionView
 from application.kernel.queries.users import Profile
 from domain.kernel.errors import Stale
-from domain.kernel.identity.auth import (
-    NoSession,
-    NothingToVerify,
-    OneTimeTokenNotFound,
+from domain.kernel.identity.credentials import (
     PasswordsDisabled,
+    TooManyAttempts,
+    WrongCredentials,
+    WrongPassword,
+)
+from domain.kernel.identity.one_time_tokens import NothingToVerify, OneTimeTokenNotFound
+from domain.kernel.identity.passwords import PASSWORD_LEAST, PASSWORD_MOST
+from domain.kernel.identity.sessions import (
+    NoSession,
     RefreshedElsewhere,
     Session,
     SessionEnded,
     SessionId,
     SessionNotFound,
-    TooManyAttempts,
-    WrongCredentials,
-    WrongPassword,
 )
-from domain.kernel.identity.passwords import PASSWORD_LEAST, PASSWORD_MOST
 from domain.kernel.users import DISPLAY_NAME_MOST, EMAIL_MOST, EmailTaken, User, UserNotFound
 from entrypoints.http.kernel.identity.cookies import device_cookie
 from entrypoints.http.kernel.routing.answers import NoContent

@@ -11,7 +11,7 @@ from application.kernel.export import AccountExport, Export
 from application.kernel.paging import Page
 from application.kernel.ports.callers import Reauthenticated
 from application.kernel.queries.users import Profile, UserFilter, UserSortKey, UserView
-from domain.kernel.identity.auth import TooManyAttempts
+from domain.kernel.identity.credentials import TooManyAttempts
 from domain.kernel.memberships import LastOwner
 from domain.kernel.users import (
     DISPLAY_NAME_MOST,

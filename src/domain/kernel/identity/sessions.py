@@ -1,4 +1,4 @@
-"""The built-in provider's own records: credentials, sessions, one-time tokens, signing keys."""
+"""Sessions of users: how long each lasts, and what its tokens may do."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -7,37 +7,13 @@ from typing import NewType, Self
 from uuid import UUID
 
 from domain.kernel.aggregate import Aggregate, Event
-from domain.kernel.errors import Conflict, Forbidden, Invalid, Limited, NotFound, Unauthenticated
-from domain.kernel.users import Email, UserId
+from domain.kernel.errors import Conflict, NotFound, Unauthenticated
+from domain.kernel.users import UserId
 
 SessionId = NewType("SessionId", UUID)
-OneTimeTokenId = NewType("OneTimeTokenId", UUID)
 
 AGENT_MOST = 200
 DELETION_REMEMBERED = timedelta(hours=24)  # longer than providers' access tokens are good
-VERIFICATION_LIFETIME = timedelta(hours=24)
-RESET_LIFETIME = timedelta(hours=1)  # a mailbox that another person reads later gives no access
-UNDO_LIFETIME = timedelta(days=7)  # how long an owner may be away from the mailbox that tells of a theft
-
-
-class WrongCredentials(Unauthenticated):
-    """The e-mail address or the password is wrong."""
-
-
-class WrongPassword(Forbidden):
-    """The current password is wrong."""
-
-
-class PasswordsDisabled(Forbidden):
-    """This service has no log-in with a password."""
-
-
-class ReauthenticationRequired(Forbidden):
-    """This needs a fresh proof of who you are."""
-
-
-class TooManyAttempts(Limited):
-    """There were too many attempts; try again later."""
 
 
 class SessionEnded(Unauthenticated):
@@ -54,38 +30,6 @@ class SessionNotFound(NotFound, of=SessionId):
 
 class NoSession(Conflict):
     """This access token does not belong to a session of this service."""
-
-
-class LoginDenied(Unauthenticated):
-    """The log-in at the provider was cancelled or refused."""
-
-
-class LoginRefused(Unauthenticated):
-    """The provider's answer could not be verified; log in again."""
-
-
-class LoginUsed(Unauthenticated):
-    """This log-in at the provider has been finished before; log in again."""
-
-
-class ExchangeRefused(Unauthenticated):
-    """The code has been used, has expired, or does not go with this verifier; log in again."""
-
-
-class LoginProviderNotFound(NotFound):
-    """There is no provider of this name to log in with."""
-
-
-class LoginNotBegun(Invalid):
-    """This log-in was not begun in this browser; begin again."""
-
-
-class OneTimeTokenNotFound(NotFound):
-    """This has been used, has expired, or was never issued; ask for a new one."""
-
-
-class NothingToVerify(Conflict):
-    """There is no address to verify, or it is already verified."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,27 +67,6 @@ class RefreshTokenReused(Event):
 
     session_id: SessionId
     user_id: UserId
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PasswordChanged(Event):
-    """`reset` where a secret that was mailed was the proof, and not the password before."""
-
-    user_id: UserId
-    reset: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Credential(Aggregate):
-    """What a user proves themselves with; `id` is the user's. The hash is argon2id in PHC form."""
-
-    id: UserId
-    password_hash: str
-
-    def change(self, password_hash: str, *, at: datetime, reset: bool = False) -> Self:
-        """With another password; not for the same one under other parameters."""
-        changed = PasswordChanged(at=at, user_id=self.id, reset=reset)
-        return replace(self, password_hash=password_hash).recording(changed)
 
 
 class SessionKind(StrEnum):
@@ -291,120 +214,3 @@ class Session(Aggregate):
         """The holder of its tokens, owner or thief, has to log in again (RFC 9700 §4.14.2)."""
         reused = RefreshTokenReused(at=at, session_id=self.id, user_id=self.user_id)
         return replace(self, ended_at=at).recording(reused)
-
-
-class Purpose(StrEnum):
-    """What a one-time token is good for."""
-
-    VERIFY_EMAIL = "verify_email"
-    RESET_PASSWORD = "reset_password"  # noqa: S105 (the name of a purpose)
-    EXCHANGE = "exchange"
-    """Log in: a browser brings it back from a provider, and its application trades it for a session."""
-    LOG_IN = "log_in"
-    """Nothing: it is the state of a log-in through a provider that is used up (RFC 9700 §4.7)."""
-
-    UNDO_EMAIL_CHANGE = "undo_email_change"
-    """Restores the address that was changed, or is about to be."""
-    DELETED = "deleted"
-    """Nothing: it marks a provider's account whose user is deleted, so that older tokens make no new one."""
-
-
-VOIDED = tuple(purpose for purpose in Purpose if purpose is not Purpose.UNDO_EMAIL_CHANGE)
-"""What is good for nothing any more once the password or the address is another, or the user suspended.
-
-Not what undoes a change of the address: a thief of the account could change its password.
-"""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EmailVerificationRequested(Event):
-    token_id: OneTimeTokenId
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PasswordResetRequested(Event):
-    token_id: OneTimeTokenId
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OneTimeToken(Aggregate):
-    """A secret that proves something once: only its hash is kept.
-
-    One that goes by mail has no hash before the mail is written, and no user where the address has none.
-    `challenge` binds an exchange to the browser that began it (S256, RFC 7636 §4.2), and `authenticated_at`
-    is when the provider let the person in.
-    """
-
-    id: OneTimeTokenId
-    purpose: Purpose
-    user_id: UserId | None
-    email: Email | None = None
-    token_hash: str | None = None
-    challenge: str | None = None
-    created_at: datetime
-    expires_at: datetime
-    authenticated_at: datetime | None = None
-
-    @classmethod
-    def verify_email(cls, *, id: OneTimeTokenId, user_id: UserId, email: Email, at: datetime) -> Self:
-        """Not good for anything before it has a hash."""
-        return cls(
-            id=id,
-            purpose=Purpose.VERIFY_EMAIL,
-            user_id=user_id,
-            email=email,
-            created_at=at,
-            expires_at=at + VERIFICATION_LIFETIME,
-        )
-
-    @classmethod
-    def reset_password(cls, *, id: OneTimeTokenId, email: Email, at: datetime) -> Self:
-        """For an address that may or may not be a user's."""
-        return cls(
-            id=id,
-            purpose=Purpose.RESET_PASSWORD,
-            user_id=None,
-            email=email,
-            created_at=at,
-            expires_at=at + RESET_LIFETIME,
-            events=(PasswordResetRequested(at=at, token_id=id),),
-        )
-
-    @classmethod
-    def undo_email_change(
-        cls, *, id: OneTimeTokenId, user_id: UserId, email: Email, token_hash: str, at: datetime
-    ) -> Self:
-        """Of `email`, the address so far, to which it is mailed."""
-        return cls(
-            id=id,
-            purpose=Purpose.UNDO_EMAIL_CHANGE,
-            user_id=user_id,
-            email=email,
-            token_hash=token_hash,
-            created_at=at,
-            expires_at=at + UNDO_LIFETIME,
-        )
-
-    @classmethod
-    def deleted(cls, *, id: OneTimeTokenId, account_hash: str, at: datetime) -> Self:
-        """Of a provider's account, by the fingerprint of issuer and subject, whose user is deleted."""
-        return cls(
-            id=id,
-            purpose=Purpose.DELETED,
-            user_id=None,
-            token_hash=account_hash,
-            created_at=at,
-            expires_at=at + DELETION_REMEMBERED,
-        )
-
-    def requested(self, *, at: datetime) -> Self:
-        """The same, to be mailed."""
-        return self.recording(EmailVerificationRequested(at=at, token_id=self.id))
-
-    def has_expired(self, at: datetime) -> bool:
-        return at >= self.expires_at
-
-    def redeem(self, purpose: Purpose, *, email: Email | None, at: datetime) -> None:
-        """Raises OneTimeTokenNotFound unless it is good for this, now, and for who has this address."""
-        if self.purpose is not purpose or self.has_expired(at) or self.email != email:
-            raise OneTimeTokenNotFound
