@@ -119,6 +119,7 @@ async def test_who_registers_or_wants_another_address_gets_a_secret_there_of_whi
     (token,) = tokens_in(transactions)
     assert token == OneTimeToken(
         id=token.id,
+        version=token.version,
         purpose=Purpose.VERIFY_EMAIL,
         user_id=user.id,
         email=address,
@@ -455,7 +456,7 @@ async def test_a_mail_that_cannot_be_sent_leaves_no_secret(
         mailer.failures.append(failure)
         with pytest.raises(type(failure)):
             await again()
-        assert [token.token_hash for token in tokens_in(transactions)] == [None]
+        assert {token.token_hash for token in tokens_in(transactions)} == {None}
     for again in requests:
         await again()
     assert len(mailer.sent) == 2
@@ -486,6 +487,7 @@ async def test_who_has_proved_the_address_so_far_gets_there_what_undoes_its_chan
     (token,) = tokens_in(transactions)
     assert token == OneTimeToken(
         id=token.id,
+        version=token.version,
         purpose=Purpose.UNDO_EMAIL_CHANGE,
         user_id=moving.id,
         email=ADA,
@@ -550,6 +552,63 @@ async def test_a_secret_is_not_stored_for_an_address_that_changed_while_its_mail
         await uow.users.save(replace(user, email=None, pending_email=AUGUSTA))
     await run(outgoing.stored, sent)
     assert tokens_in(transactions) == []
+
+
+@pytest.mark.parametrize("purpose", [Purpose.VERIFY_EMAIL, Purpose.UNDO_EMAIL_CHANGE])
+async def test_a_secret_is_not_stored_that_became_void_while_its_mail_left(
+    purpose: Purpose,
+    run: Runner[UnitOfWork],
+    mails: MailReactions,
+    moving: User,
+    *,
+    transactions: MemoryTransactions[UnitOfWork],
+) -> None:
+    """By a changed password, or because an earlier change of the address was undone: 0030."""
+    reaction = mails.verify_address if purpose is Purpose.VERIFY_EMAIL else mails.change_address
+    outgoing = await run(reaction, delivery_of(EmailChangeRequested(at=NOW, user_id=moving.id)))
+    assert outgoing is not None
+    sent = await outgoing.send()
+    async with transactions() as uow:
+        await uow.one_time_tokens.void(moving.id, [purpose], since=NOW)
+    await run(outgoing.stored, sent)
+    assert tokens_in(transactions) == []
+
+
+async def test_what_undoes_a_change_survives_what_makes_the_proof_of_it_void_while_its_mail_leaves(
+    run: Runner[UnitOfWork],
+    mails: MailReactions,
+    moving: User,
+    transactions: MemoryTransactions[UnitOfWork],
+    mailer: FakeMailer,
+) -> None:
+    """Else a thief who changes the address and then the password would leave the owner without it."""
+    outgoing = await run(mails.change_address, delivery_of(EmailChangeRequested(at=NOW, user_id=moving.id)))
+    assert outgoing is not None
+    sent = await outgoing.send()
+    async with transactions() as uow:
+        await uow.one_time_tokens.void(moving.id)
+    await run(outgoing.stored, sent)
+    await leave(run, mails.verify_address, delivery_of(EmailChangeRequested(at=NOW, user_id=moving.id)))
+    async with transactions() as uow:
+        await uow.one_time_tokens.void(moving.id)
+    assert [token.token_hash for token in tokens_in(transactions)] == [fingerprint(secret_in(mailer.sent[0]))]
+
+
+async def test_attempts_at_one_mail_leave_one_token(
+    run: Runner[UnitOfWork],
+    mails: MailReactions,
+    moving: User,
+    transactions: MemoryTransactions[UnitOfWork],
+    mailer: FakeMailer,
+) -> None:
+    delivery = delivery_of(EmailChangeRequested(at=NOW, user_id=moving.id))
+    for reaction, tokens in ((mails.change_address, 1), (mails.verify_address, 2)):
+        assert await run(reaction, delivery) is not None  # its worker dies here
+        await leave(run, reaction, delivery)
+        assert len(tokens_in(transactions)) == tokens
+    assert {token.token_hash for token in tokens_in(transactions)} == {
+        fingerprint(secret_in(mail)) for mail in mailer.sent
+    }
 
 
 async def test_a_mail_that_is_no_use_any_more_when_its_server_is_back_is_not_sent(

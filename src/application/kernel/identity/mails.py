@@ -5,13 +5,14 @@ Of a change its owner is told at the address that they have proved (OWASP ASVS 5
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from typing import Any
+from uuid import uuid5
 
 from application.kernel.identity.letters import Letters
 from application.kernel.identity.secret_tokens import fingerprint, new_secret
 from application.kernel.ports.events import Delivery, Lane, Outgoing, named, nothing
 from application.kernel.ports.mail import Mail, Mailer
 from application.kernel.unit_of_work import KernelUnitOfWork
-from domain.kernel.aggregate import new_id
 from domain.kernel.identity.credentials import PasswordChanged
 from domain.kernel.identity.identities import IdentityLinked, IdentityUnlinked
 from domain.kernel.identity.one_time_tokens import (
@@ -20,6 +21,7 @@ from domain.kernel.identity.one_time_tokens import (
     OneTimeTokenId,
     OneTimeTokenNotFound,
     PasswordResetRequested,
+    Purpose,
 )
 from domain.kernel.identity.sessions import OtherSessionsEnded
 from domain.kernel.invitations import Invitation, InvitationId, InvitationNotFound, MemberInvited
@@ -45,9 +47,11 @@ class MailReactions:
     secret is stored, and each attempt has a fresh one. Should the process die in between, the secret is good
     for nothing, and the next attempt sends another.
 
-    It leaves before anything is stored: where the recipient has had too many mails and it is withheld, the
-    secret of the mail before stays good. What has changed while it left is looked at again: a secret for an
-    address that is no longer to be proved is not stored.
+    Where the recipient has had too many mails and it is withheld, the secret of the mail before stays good.
+
+    Before a mail leaves, a token without a fingerprint is stored, which opens nothing. What makes void what
+    was mailed (a changed password, an undone change of address) removes it, too: the secret of a mail that is
+    on its way at that moment is never stored.
     """
 
     def __init__(self, mailer: Mailer, letters: Letters) -> None:
@@ -63,16 +67,13 @@ class MailReactions:
         if user is None or user.email_to_verify is None:
             return None
         email, secret = user.email_to_verify, new_secret()
+        id = _token_of(delivery, Purpose.VERIFY_EMAIL)
+        await _announce(uow, OneTimeToken.verify_email(id=id, user_id=user_id, email=email, at=uow.now))
 
         async def stored(uow: KernelUnitOfWork, sent: bool, /) -> None:
-            user = await _active(uow, user_id)
-            if not sent or user is None or user.email_to_verify != email:
-                return
-            token = OneTimeToken.verify_email(
-                id=OneTimeTokenId(new_id(uow.now)), user_id=user_id, email=email, at=uow.now
-            )
-            await uow.one_time_tokens.add(replace(token, token_hash=fingerprint(secret)))
-            await uow.one_time_tokens.remove_earlier(token)
+            token = await self._to_verify(uow, id)
+            if token is not None and await _completed(uow, token, secret if sent else None):
+                await uow.one_time_tokens.remove_earlier(token)
 
         return self._leaving(self._letters.verify_email(email, token=secret), stored)
 
@@ -87,13 +88,8 @@ class MailReactions:
 
         async def stored(uow: KernelUnitOfWork, sent: bool, /) -> None:
             token = await self._to_verify(uow, delivery.event.token_id)
-            if token is None:
-                return
-            if not sent:
-                await uow.one_time_tokens.remove(token)
-                return
-            await uow.one_time_tokens.save(replace(token, token_hash=fingerprint(secret)))
-            await uow.one_time_tokens.remove_earlier(token)
+            if token is not None and await _completed(uow, token, secret if sent else None):
+                await uow.one_time_tokens.remove_earlier(token)
 
         return self._leaving(self._letters.verify_email(token.email, token=secret), stored)
 
@@ -174,18 +170,13 @@ class MailReactions:
             return await self.verify_address(uow, delivery)
         email, secret = user.verified_email, new_secret()
         mail = self._letters.email_change_requested(email, pending=user.pending_email, token=secret)
+        id = _token_of(delivery, Purpose.UNDO_EMAIL_CHANGE)
+        await _announce(uow, OneTimeToken.undo_email_change(id=id, user_id=user_id, email=email, at=uow.now))
 
         async def stored(uow: KernelUnitOfWork, sent: bool, /) -> None:
-            if not sent or await _active(uow, user_id) is None:
-                return
-            token = OneTimeToken.undo_email_change(
-                id=OneTimeTokenId(new_id(uow.now)),
-                user_id=user_id,
-                email=email,
-                token_hash=fingerprint(secret),
-                at=uow.now,
-            )
-            await uow.one_time_tokens.add(token)
+            token = await _waiting(uow, id)
+            if token is not None:
+                await _completed(uow, token, secret if sent else None)
 
         return replace(self._leaving(mail, stored), then=VERIFY_ADDRESS)
 
@@ -282,6 +273,28 @@ async def _waiting(uow: KernelUnitOfWork, token_id: OneTimeTokenId) -> OneTimeTo
         return await uow.one_time_tokens.get(token_id)
     except OneTimeTokenNotFound:
         return None
+
+
+def _token_of(delivery: Delivery[Any], purpose: Purpose) -> OneTimeTokenId:
+    """The same for each attempt, so that attempts leave one token and not many."""
+    return OneTimeTokenId(uuid5(delivery.id, purpose))
+
+
+async def _announce(uow: KernelUnitOfWork, token: OneTimeToken) -> None:
+    """Stores a token without a fingerprint, in place of that of an attempt before."""
+    before = await _waiting(uow, token.id)
+    if before is not None:
+        await uow.one_time_tokens.remove(before)
+    await uow.one_time_tokens.add(token)
+
+
+async def _completed(uow: KernelUnitOfWork, token: OneTimeToken, secret: str | None) -> bool:
+    """Stores the fingerprint of what was mailed; where nothing was, forgets the token and returns False."""
+    if secret is None:
+        await uow.one_time_tokens.remove(token)
+        return False
+    await uow.one_time_tokens.save(replace(token, token_hash=fingerprint(secret)))
+    return True
 
 
 async def _open_invitation(uow: KernelUnitOfWork, id: InvitationId) -> Invitation | None:

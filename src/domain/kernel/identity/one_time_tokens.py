@@ -103,16 +103,13 @@ class OneTimeToken(Aggregate):
         )
 
     @classmethod
-    def undo_email_change(
-        cls, *, id: OneTimeTokenId, user_id: UserId, email: Email, token_hash: str, at: datetime
-    ) -> Self:
-        """Of `email`, the address so far, to which it is mailed."""
+    def undo_email_change(cls, *, id: OneTimeTokenId, user_id: UserId, email: Email, at: datetime) -> Self:
+        """Of `email`, the address so far, where it is mailed. Not good for anything before it has a hash."""
         return cls(
             id=id,
             purpose=Purpose.UNDO_EMAIL_CHANGE,
             user_id=user_id,
             email=email,
-            token_hash=token_hash,
             created_at=at,
             expires_at=at + UNDO_LIFETIME,
         )
