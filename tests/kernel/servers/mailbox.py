@@ -19,7 +19,7 @@ _KNOWN = """
 
 
 class Mailbox:
-    """Everybody's. A mail is taken once, in the order in which they left."""
+    """Everybody's. A mail is taken once, in the order in which they left, which of different users is any."""
 
     def __init__(self, worker: Process, database_url: str) -> None:
         self._worker = worker
@@ -41,7 +41,7 @@ class Mailbox:
         raise AssertionError(f"The worker ended before it sent a mail with a link to {page}.")
 
     async def _is_good(self, secret: str) -> None:
-        """Returns when the transaction in which the mail left has ended, which no person is faster than."""
+        """Returns when its fingerprint is stored, right after the mail was handed over; nobody is faster."""
         connection = await asyncpg.connect(self._database_url)
         try:
 

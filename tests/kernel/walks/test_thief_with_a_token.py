@@ -100,11 +100,11 @@ class Stage:
     by_hand: ByHand
 
     async def mail_about(self, subject: str) -> EmailMessage:
-        """The next one, once its secret is good: it leaves before what it tells of is committed."""
+        """The next one, once its secret is good, which is stored when the mail was handed over."""
         mail = await self.mail.next(subject)
 
         async def delivered() -> bool:
-            return not await self.by_hand.fetch("SELECT 1 FROM outbox")
+            return not await self.by_hand.fetch("SELECT FROM outbox UNION ALL SELECT FROM deliveries")
 
         await eventually(delivered)
         return mail
