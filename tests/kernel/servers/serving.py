@@ -56,7 +56,9 @@ async def serving(
     finally:
         if process.returncode is None:
             process.terminate()
-            await process.communicate()
+        # pytest shows it where the test fails.
+        for said in await process.communicate():
+            sys.stdout.write(said.decode(errors="replace"))
 
 
 @asynccontextmanager

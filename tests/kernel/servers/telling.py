@@ -1,9 +1,10 @@
 """The real server, with more routes.
 
 `/told` says which client and which scheme a request has, and `/echo` how large its body is; `/slow` is
-answered after some seconds. The others are not answered in time: `/endless` never, `/thread` waits in a
-thread, `/stubborn` goes on when it is cancelled, and `/stream` has begun. `/waiting` says how many have come
-to these. `/busy` keeps the processor, and lets no other thread of its process run.
+answered after some seconds, and `/held` once somebody has asked for `/release`. The others are not
+answered in time: `/endless` never, `/thread` waits in a thread, `/stubborn` goes on when it is cancelled, and
+`/stream` has begun. `/waiting` says how many have come to these. `/busy` keeps the processor, and lets no
+other thread of its process run.
 """
 
 import asyncio
@@ -39,6 +40,18 @@ async def answer_slowly(seconds: float) -> float:
 
 
 waiting: list[str] = []
+
+
+released = asyncio.Event()
+
+
+async def wait_for_release() -> None:
+    waiting.append("held")
+    await released.wait()
+
+
+async def release() -> None:
+    released.set()
 
 
 async def wait() -> None:
@@ -83,6 +96,8 @@ def create_app() -> Service:
     for path, route in (
         ("/told", tell),
         ("/slow", answer_slowly),
+        ("/held", wait_for_release),
+        ("/release", release),
         ("/endless", wait),
         ("/thread", wait_in_a_thread),
         ("/stubborn", wait_whatever_comes),

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import signal
 import sys
 from asyncio.subprocess import PIPE, Process
@@ -32,24 +33,38 @@ def environment(empty_database_url: str) -> Environment:
 async def a_server(environment: Environment, **settings: str) -> AsyncIterator[tuple[int, Process]]:
     """Its port, and the process. With several workers, all of them serve."""
     async with serving({**environment, **settings}, module=TELLING) as (client, process):
-        for _ in range(int(settings.get("WORKERS", "1")) * 4):
-            await client.get("/health/live")
-        if settings.get("WORKERS", "1") != "1":
-            await _all_serve(process)
-        yield int(environment["PORT"]), process
+        port, workers = int(environment["PORT"]), int(settings.get("WORKERS", "1"))
+        await client.get("/health/live")
+        if workers > 1:
+            await _all_serve(process, port, workers)
+        yield port, process
 
 
-async def _all_serve(process: Process) -> None:
-    """Each of its processes has a loop."""
+async def _all_serve(process: Process, port: int, many: int) -> None:
+    """So many of its processes wait for connections: one that does not yet is told to stop as it starts."""
     async with asyncio.timeout(60):
-        while not all(_has_loop(child) for child in workers_of(process)):  # noqa: ASYNC110
+        while sum(_waits_at(port, child) for child in workers_of(process)) < many:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
 
 
-def _has_loop(pid: int) -> bool:
+def _waits_at(port: int, pid: int) -> bool:
+    """Whether a loop of the process watches the listener; proc(5) has what an epoll watches."""
+    sockets = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    listeners = {fields[9] for fields in sockets if fields[3] == "0A" and fields[1].endswith(f":{port:04X}")}
     with suppress(OSError):
-        return any("eventpoll" in str(entry.readlink()) for entry in Path(f"/proc/{pid}/fd").iterdir())
+        for number, target in _files(pid):
+            if "eventpoll" in target:
+                watched = Path(f"/proc/{pid}/fdinfo/{number}").read_text()
+                inodes = {
+                    str(int(found, 16)) for found in re.findall(r"^tfd:.* ino:(\w+)", watched, re.MULTILINE)
+                }
+                if inodes & listeners:
+                    return True
     return False
+
+
+def _files(pid: int) -> list[tuple[str, str]]:
+    return [(entry.name, str(entry.readlink())) for entry in Path(f"/proc/{pid}/fd").iterdir()]
 
 
 def workers_of(process: Process) -> list[int]:
@@ -153,13 +168,12 @@ async def test_what_is_in_flight_is_answered_after_nobody_can_connect_any_more(
 async def test_requests_that_were_sent_behind_each_other_are_all_answered(environment: Environment) -> None:
     async with a_server(environment, DRAIN_SECONDS="3") as (port, process):
         async with connected(port) as before, connected(port) as during:
-            for _ in range(3):
-                before.send("/slow?seconds=0.3")
+            before.send_at_once("/held", "/told", "/told")
             await until_waiting(port, 1)
             process.send_signal(signal.SIGTERM)
             await until_unready(port)
-            for _ in range(3):
-                during.send("/told")
+            assert (await ask(port, "/release")).status == 200
+            during.send_at_once("/told", "/told", "/told")
             for connection in (before, during):
                 answers = [await connection.read() for _ in range(3)]
                 assert [(answer.status, answer.ends) for answer in answers] == [
@@ -198,10 +212,12 @@ async def test_connections_that_nobody_has_taken_yet_are_served(
                 busy = await open_connections.enter_async_context(connected(port))
                 busy.send("/busy?seconds=1")
                 await asyncio.sleep(0.2)
-            late = [await open_connections.enter_async_context(connected(port)) for _ in range(50)]
-            process.send_signal(signal.SIGTERM)
-            for connection in late:
+            late = []
+            for _ in range(50):
+                connection = await open_connections.enter_async_context(connected(port))
                 connection.send("/echo", b"1")
+                late.append(connection)
+            process.send_signal(signal.SIGTERM)
             assert [(await connection.read()).status for connection in late] == [200] * 50
         await end_of(process)
     assert process.returncode == 0
@@ -302,7 +318,7 @@ async def test_a_worker_that_ends_is_replaced_and_one_that_is_told_to_is_drained
         async with asyncio.timeout(30):
             while len(now := workers_of(process)) < 2 or set(now) & set(before):  # noqa: ASYNC110
                 await asyncio.sleep(0.1)
-        await _all_serve(process)
+        await _all_serve(process, port, 2)
         assert (await ask(port, "/told")).status == 200
         process.send_signal(signal.SIGTERM)
         logged, _ = await end_of(process)
