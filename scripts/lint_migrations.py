@@ -23,8 +23,8 @@ from alembic.migration import MigrationContext
 from alembic.operations import Operations
 from alembic.script import Script
 
-from adapters.postgres.kernel.applied import with_ancestors
-from adapters.postgres.kernel.migrating import Migrations
+from adapters.postgres.kernel.migrating.applied import with_ancestors
+from adapters.postgres.kernel.migrating.migrations import Migrations
 from adapters.postgres.kernel.tables.schema import metadata
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -108,7 +108,7 @@ _REWRITE = "Nothing that writes a whole table anew belongs in a migration; use p
 OWN: Final = (
     (r"UPDATE |DELETE FROM ", r" LIMIT ", "batch", Rule(
         BLOCKS, "changes rows of an existing table at once, and locks them until it ends",
-        "Use `in_batches` of adapters.postgres.kernel.backfill, with a LIMIT.",
+        "Use `in_batches` of adapters.postgres.kernel.migrating.backfill, with a LIMIT.",
     )),
     (r"TRUNCATE ", None, "truncate", Rule(CONTRACTS, "empties a table that the running release uses", _CONTRACT)),
     (r"LOCK ", None, "lock-table", Rule(BLOCKS, "locks a table", "Leave it to the statement that needs it.")),

@@ -21,11 +21,11 @@ from application.kernel.ports.world import Unavailable, WorldError
 from application.kernel.unit_of_work import KernelUnitOfWork
 from domain.kernel.errors import DomainError, Invalid
 from domain.kernel.users import GlobalRole, User
+from entrypoints.kernel.configuration.text import env_example
 from entrypoints.kernel.heartbeat import this_host
 from entrypoints.kernel.logging import configure_logging
 from entrypoints.kernel.seed import DEMO_EMAIL, DEMO_PASSWORD, Demo, seed
 from entrypoints.kernel.settings import ROOT, SERVICE_NAME, KernelSettings, defaults_of, load_settings
-from entrypoints.kernel.settings_text import env_example
 from entrypoints.kernel.tools import stored
 
 if TYPE_CHECKING:

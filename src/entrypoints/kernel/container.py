@@ -26,7 +26,7 @@ from adapters.postgres.kernel.expiry import PostgresExpiry
 from adapters.postgres.kernel.health import PostgresHeartbeats, PostgresObserver
 from adapters.postgres.kernel.identity.attempts import PostgresAttempts
 from adapters.postgres.kernel.identity.auth import PostgresAuthQueries
-from adapters.postgres.kernel.migrating import Migrations
+from adapters.postgres.kernel.migrating.migrations import Migrations
 from adapters.postgres.kernel.outbox.delivery import PostgresOutbox
 from adapters.postgres.kernel.outbox.lanes import PostgresLanes
 from adapters.tokens.cookies import StoredCookieVerifier
@@ -74,8 +74,8 @@ from application.kernel.queries import KernelQueries
 from application.kernel.run import Runner
 from application.kernel.unit_of_work import Begin, KernelUnitOfWork
 from domain.kernel.users import GlobalRole
-from entrypoints.kernel.origins import origin_of
-from entrypoints.kernel.providers import ProviderSettings, claim_path
+from entrypoints.kernel.configuration.origins import origin_of
+from entrypoints.kernel.configuration.providers import ProviderSettings, claim_path
 from entrypoints.kernel.security_log import SecurityLog
 from entrypoints.kernel.settings import SERVICE_NAME, V1, KernelSettings
 

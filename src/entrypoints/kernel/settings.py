@@ -31,11 +31,12 @@ from pydantic_settings import (
 
 from adapters.postgres.kernel.connection.address import read_address
 from application.kernel.ports.mail import sender_address
-from entrypoints.kernel.every_problem import everything_wrong, unreadable_of
-from entrypoints.kernel.hosts import host_without_port, read_host
-from entrypoints.kernel.networks import Network, read_network
-from entrypoints.kernel.origins import origin_of, split_address
-from entrypoints.kernel.providers import (
+from entrypoints.kernel.configuration.every_problem import everything_wrong, unreadable_of
+from entrypoints.kernel.configuration.files import FolderOfFiles, NamedFiles, names_in_folder
+from entrypoints.kernel.configuration.hosts import host_without_port, read_host
+from entrypoints.kernel.configuration.networks import Network, read_network
+from entrypoints.kernel.configuration.origins import origin_of, split_address
+from entrypoints.kernel.configuration.providers import (
     Preset,
     ProviderSettings,
     is_loopback,
@@ -44,10 +45,9 @@ from entrypoints.kernel.providers import (
     read_providers,
     read_roles,
 )
-from entrypoints.kernel.secrecy import LEAST_BITS, LEAST_CHARACTERS, apparent_bits
-from entrypoints.kernel.settings_files import FolderOfFiles, NamedFiles, names_in_folder
-from entrypoints.kernel.settings_text import problems
-from entrypoints.kernel.spelling import LiteralDotEnv, misspellings, read_dotenv
+from entrypoints.kernel.configuration.secrecy import LEAST_BITS, LEAST_CHARACTERS, apparent_bits
+from entrypoints.kernel.configuration.spelling import LiteralDotEnv, misspellings, read_dotenv
+from entrypoints.kernel.configuration.text import problems
 
 ROOT = Path(__file__).parents[3]
 _PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]

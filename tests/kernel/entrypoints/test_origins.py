@@ -2,7 +2,7 @@
 
 import pytest
 
-from entrypoints.kernel.origins import is_among, origin_of, split_address
+from entrypoints.kernel.configuration.origins import is_among, origin_of, split_address
 
 SPELLINGS = {
     "https://app.example.com": "https://app.example.com",

@@ -11,8 +11,9 @@ from typing import Any, get_args
 import pytest
 from pydantic import ValidationError
 
-from entrypoints.kernel.providers import Preset
-from entrypoints.kernel.secrecy import LEAST_BITS, apparent_bits
+from entrypoints.kernel.configuration.providers import Preset
+from entrypoints.kernel.configuration.secrecy import LEAST_BITS, apparent_bits
+from entrypoints.kernel.configuration.text import env_example, problems
 from entrypoints.kernel.settings import (
     DEVELOPMENT_SECRET,
     ROOT,
@@ -22,7 +23,6 @@ from entrypoints.kernel.settings import (
     _notice,
     load_settings,
 )
-from entrypoints.kernel.settings_text import env_example, problems
 from entrypoints.settings import Settings
 from kernel.world.authority import authority
 

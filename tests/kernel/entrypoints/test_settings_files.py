@@ -9,8 +9,8 @@ from typing import get_args
 import pytest
 from pydantic import SecretStr
 
+from entrypoints.kernel.configuration.files import MOST_BYTES, SUFFIX, fields_in_files
 from entrypoints.kernel.settings import read_settings
-from entrypoints.kernel.settings_files import MOST_BYTES, SUFFIX, fields_in_files
 from entrypoints.settings import Settings
 
 DATABASE_URL = "postgresql://ada:s3cret@db:5432/shop"
@@ -191,7 +191,7 @@ def test_a_file_of_somebody_else_is_told(monkeypatch: pytest.MonkeyPatch, file: 
     def forbidden(*_: object) -> int:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("entrypoints.kernel.settings_files.os.open", forbidden)
+    monkeypatch.setattr("entrypoints.kernel.configuration.files.os.open", forbidden)
     assert refused(monkeypatch, AUTH_SECRET_FILE=file) == [
         (
             f"AUTH_SECRET_FILE is {str(file)!r}, which cannot be read: Permission denied. "

@@ -12,7 +12,7 @@ import pytest
 
 from adapters.postgres.kernel.connection.database import Database
 from adapters.postgres.kernel.connection.pooling import Pooler, shares_sessions
-from adapters.postgres.kernel.migrating import MigrationError, Migrations
+from adapters.postgres.kernel.migrating.migrations import MigrationError, Migrations
 from application.kernel.ports.world import Misconfigured, Unavailable
 from entrypoints.kernel.settings import ROOT
 from kernel.servers.backends import ByHand, eventually

@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 from httpx2 import AsyncClient, Timeout
 
-from adapters.postgres.kernel.migrating import FOLDER, Migrations
+from adapters.postgres.kernel.migrating.migrations import FOLDER, Migrations
 from kernel.reliability.conftest import Share, Tell
 from kernel.servers.serving import environment_of, serving
 
@@ -19,7 +19,7 @@ type NewDatabase = Callable[..., Awaitable[str]]
 A_LATER_RELEASE = """
 import sqlalchemy as sa
 from alembic import op
-from adapters.postgres.kernel.backfill import in_batches
+from adapters.postgres.kernel.migrating.backfill import in_batches
 
 revision, down_revision, branch_labels, depends_on = "9990", {before!r}, None, None
 

@@ -11,13 +11,13 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-from adapters.postgres.kernel.applied import keep_record, record_step, standing_on
-from adapters.postgres.kernel.concurrently import made_concurrently
 from adapters.postgres.kernel.connection.connecting import Connector
 from adapters.postgres.kernel.connection.pooling import shares_sessions
 from adapters.postgres.kernel.discovery import import_tables
-from adapters.postgres.kernel.migrating import PAST_POOLER, MigrationError, split_line
-from adapters.postgres.kernel.migrator import (
+from adapters.postgres.kernel.migrating.applied import keep_record, record_step, standing_on
+from adapters.postgres.kernel.migrating.concurrently import made_concurrently
+from adapters.postgres.kernel.migrating.migrations import PAST_POOLER, MigrationError, split_line
+from adapters.postgres.kernel.migrating.migrator import (
     LOCK_NOT_AVAILABLE,
     LockNotHad,
     oldest_transaction,

@@ -11,7 +11,7 @@ import pytest
 
 from adapters.postgres.kernel.connection.connecting import Connector, session_settings
 from adapters.postgres.kernel.connection.database import Database
-from adapters.postgres.kernel.migrating import Migrations
+from adapters.postgres.kernel.migrating.migrations import Migrations
 from application.kernel.ports.world import Unavailable
 from entrypoints.kernel.tools.embedded import embedded_postgres
 from kernel.servers.backends import Proxy

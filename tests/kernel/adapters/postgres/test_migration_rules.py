@@ -7,7 +7,7 @@ from types import ModuleType
 
 import pytest
 
-from adapters.postgres.kernel.migrating import Migrations
+from adapters.postgres.kernel.migrating.migrations import Migrations
 
 SCRIPT = Path(__file__).parents[4] / "scripts" / "lint_migrations.py"
 
@@ -26,7 +26,7 @@ def linter() -> ModuleType:
 MODULE = """
 import sqlalchemy as sa
 from alembic import op
-from adapters.postgres.kernel.backfill import in_batches
+from adapters.postgres.kernel.migrating.backfill import in_batches
 
 revision, down_revision, branch_labels, depends_on = {revision!r}, {before!r}, {labels!r}, None
 {said}

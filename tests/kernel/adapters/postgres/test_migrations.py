@@ -20,11 +20,11 @@ from sqlalchemy import Table
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-from adapters.postgres.kernel.applied import names
 from adapters.postgres.kernel.connection.database import Database
 from adapters.postgres.kernel.discovery import import_tables
-from adapters.postgres.kernel.migrating import FOLDER, MigrationError, Migrations
-from adapters.postgres.kernel.migrator import LOCK
+from adapters.postgres.kernel.migrating.applied import names
+from adapters.postgres.kernel.migrating.migrations import FOLDER, MigrationError, Migrations
+from adapters.postgres.kernel.migrating.migrator import LOCK
 from adapters.postgres.kernel.outbox.events import CHANNEL
 from adapters.postgres.kernel.tables.schema import metadata
 from application.kernel.ports.world import TimedOut, Unavailable
@@ -401,7 +401,7 @@ async def test_every_migration_runs_under_a_lock_timeout(bare: tuple[str, ByHand
 
 PROGRAM = """
 import functools, pathlib, sys
-from adapters.postgres.kernel.migrating import Migrations
+from adapters.postgres.kernel.migrating.migrations import Migrations
 from application.kernel.ports.world import WorldError
 lines = {{"kernel": pathlib.Path({kernel!r}), "app": pathlib.Path({app!r})}}
 tell = functools.partial(print, flush=True)
@@ -532,7 +532,7 @@ async def test_an_index_that_an_attempt_has_left_half_built_is_built_anew(
 
 
 IN_BATCHES = """
-from adapters.postgres.kernel.backfill import in_batches
+from adapters.postgres.kernel.migrating.backfill import in_batches
 
 revision, down_revision, branch_labels, depends_on = "9990", {before!r}, None, None
 

@@ -15,7 +15,7 @@ from entrypoints.http.kernel.document.authorize import (
     log_in_schemes,
     origins_of,
 )
-from entrypoints.kernel.providers import ProviderSettings
+from entrypoints.kernel.configuration.providers import ProviderSettings
 from entrypoints.settings import Settings
 from kernel.specimen.service import Container, create_app
 

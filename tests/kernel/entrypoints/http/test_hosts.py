@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 from entrypoints.http.kernel.routing.problems import kinds
 from entrypoints.http.kernel.server import hosts as module
 from entrypoints.http.kernel.server.hosts import Hosts
-from entrypoints.kernel.hosts import spelt
+from entrypoints.kernel.configuration.hosts import spelt
 from entrypoints.settings import Settings
 from kernel.servers.serving import environment_of, serving
 from kernel.specimen.service import Container, create_app

@@ -25,7 +25,7 @@ from application.kernel.unit_of_work import Begin
 from domain.kernel.identity.one_time_tokens import Purpose
 from domain.kernel.users import UserId
 from entrypoints.http.kernel.identity.cookies import LOG_IN, LOG_INS_MOST, SESSION
-from entrypoints.kernel.providers import ProviderSettings
+from entrypoints.kernel.configuration.providers import ProviderSettings
 from entrypoints.settings import Settings
 from kernel.servers.browser import Browser
 from kernel.specimen.service import Container, UnitOfWork

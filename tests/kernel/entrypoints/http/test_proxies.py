@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from entrypoints.http.kernel.server.proxies import Proxies
-from entrypoints.kernel.networks import read_network
+from entrypoints.kernel.configuration.networks import read_network
 
 PROXIES = ("10.0.0.0/8", "2001:db8:ffff::/48")
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from entrypoints.kernel.providers import ProviderSettings
+from entrypoints.kernel.configuration.providers import ProviderSettings
 from entrypoints.kernel.settings import V1, KernelSettings
 
 # They tell by a parameter whom a token is for; with the others the address, the scopes or the client do.

@@ -13,7 +13,7 @@ from application.kernel.identity.cookie_sessions import is_csrf_token
 from application.kernel.identity.known_devices import DEVICE_LIFETIME
 from domain.kernel.errors import Forbidden
 from entrypoints.http.kernel.routing.answers import Header
-from entrypoints.kernel.origins import is_among
+from entrypoints.kernel.configuration.origins import is_among
 
 SESSION = "__Host-session"
 DEVICE = "__Host-device"

@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from entrypoints.http.kernel.document.documentation import REAUTHENTICATION_HEADER
 from entrypoints.http.kernel.identity.cookies import CSRF_HEADER
 from entrypoints.http.kernel.routing.problems import PreflightRefused, problem
-from entrypoints.kernel.origins import is_among
+from entrypoints.kernel.configuration.origins import is_among
 
 METHODS = ("GET", "POST", "PATCH", "DELETE")
 READ_FROM_SCRIPTS = (

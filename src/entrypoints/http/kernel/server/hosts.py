@@ -11,7 +11,7 @@ from functools import lru_cache
 from starlette.types import Scope
 
 from entrypoints.http.kernel.routing.problems import MalformedRequest, MisdirectedRequest, RequestError
-from entrypoints.kernel.hosts import host_without_port, spelt
+from entrypoints.kernel.configuration.hosts import host_without_port, spelt
 
 _LONGEST = 300  # bytes: a name has 253, and a port 6
 _KNOWN_MOST = 1024  # other spellings of ours, and hosts that are not, that are remembered

@@ -14,7 +14,7 @@ from itertools import chain
 
 from starlette.types import Scope
 
-from entrypoints.kernel.networks import Network
+from entrypoints.kernel.configuration.networks import Network
 
 _HOPS_MOST = 32  # nobody has as many proxies; what is further left is not read
 _BYTES_MOST = (

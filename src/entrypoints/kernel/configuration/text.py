@@ -6,8 +6,8 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic import SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 
-from entrypoints.kernel.every_problem import UnreadableValueError
-from entrypoints.kernel.settings_files import FromFile, without_values
+from entrypoints.kernel.configuration.every_problem import UnreadableValueError
+from entrypoints.kernel.configuration.files import FromFile, without_values
 
 HEADER = """\
 # Every setting, with its default. Copy this file to .env and change what differs; the environment wins

@@ -15,8 +15,8 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, InitErrorDetails, PydanticUndefined
 from pydantic_settings import BaseSettings
 
-from entrypoints.kernel.providers import readable_providers
-from entrypoints.kernel.settings_files import Unreadable, without_values
+from entrypoints.kernel.configuration.files import Unreadable, without_values
+from entrypoints.kernel.configuration.providers import readable_providers
 
 _SIMILAR: Final = 0.6
 

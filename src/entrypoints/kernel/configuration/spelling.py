@@ -14,7 +14,7 @@ from typing import override
 from dotenv.parser import parse_stream
 from pydantic_settings import BaseSettings, DotEnvSettingsSource
 
-from entrypoints.kernel.settings_files import FOLDER, SUFFIX, fields_in_files, names_in_folder
+from entrypoints.kernel.configuration.files import FOLDER, SUFFIX, fields_in_files, names_in_folder
 
 # `read_dotenv` tells of lines that it cannot read, and in which sentence.
 logging.getLogger("dotenv").setLevel(logging.ERROR)

@@ -2,7 +2,7 @@
 
 import re
 
-from entrypoints.kernel.origins import host_of
+from entrypoints.kernel.configuration.origins import host_of
 
 _WITH_PORT = re.compile(r"(\[[^\[\]]*\]|[^:\[\]]*)(?::[0-9]{0,5})?")
 _ADDRESS = re.compile(r"[0-9.]+|\[.*\]")

@@ -1,0 +1,1 @@
+"""How the schema changes: what has been applied, who applies it, and how it is written."""

@@ -1,0 +1,1 @@
+"""How settings are read, and how all that is wrong with them is told at once."""
