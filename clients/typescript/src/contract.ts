@@ -176,8 +176,6 @@ export const PROBLEM_CODES = [
     "contention",
     /** 503: Somebody else is at the delivery by now. */
     "lease-lost",
-    /** 503: Something the service depends on is set up in a way that it cannot work with; the message says how. */
-    "misconfigured",
     /** 503: It answers, and does not take this one for now; what others ask of it may be done. */
     "not-now",
     /** 503: The service is not available now. */

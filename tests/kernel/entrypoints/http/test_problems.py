@@ -17,7 +17,7 @@ from structlog.testing import capture_logs
 from adapters.postgres.kernel.connection.database import Database
 from application.kernel.idempotency import IdempotencyKeyInUse
 from application.kernel.paging import InvalidCursor
-from application.kernel.ports.world import Contention, TimedOut, Unavailable, WorldError
+from application.kernel.ports.world import Contention, Misconfigured, TimedOut, Unavailable, WorldError
 from domain.kernel.errors import (
     Conflict,
     DomainError,
@@ -86,6 +86,22 @@ async def test_the_category_gives_the_status_and_the_class_the_rest(
     scheme, _, _ = headers.get("www-authenticate", "").partition(" ")
     assert scheme == ("Bearer" if status == 401 else "")
     assert headers.get("retry-after") == {429: "7", 503: "1", 504: "1"}.get(status)
+
+
+async def test_what_operators_have_to_set_up_otherwise_is_unavailable_to_clients(
+    raised: Answer, document: dict[str, Any]
+) -> None:
+    with capture_logs() as logs:
+        status, headers, body = await raised(Misconfigured("Set SECRET_THING."))
+    _, _, unavailable = await raised(Unavailable())
+    assert (status, headers["retry-after"]) == (503, "1")
+    same = body.keys() - {"trace_id"}
+    assert {name: body[name] for name in same} == {name: unavailable[name] for name in same}
+    assert "SECRET_THING" not in str(body)
+    (failure,) = [event for event in logs if event["event"] == "the world failed"]
+    assert failure["reason"] == "Set SECRET_THING."
+    assert "misconfigured" not in {kind.code for kind in kinds()}
+    assert "/problems/misconfigured" not in str(document)
 
 
 async def test_whatever_says_that_it_may_be_tried_again_says_when(

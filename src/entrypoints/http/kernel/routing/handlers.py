@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, Match
 from starlette.types import Scope
 
-from application.kernel.ports.world import Contention, TimedOut, Unavailable, WorldError
+from application.kernel.ports.world import Contention, Misconfigured, TimedOut, Unavailable, WorldError
 from domain.kernel.errors import Forbidden, Invalid, Limited, Unauthenticated
 from entrypoints.http.kernel.identity.well_known import resource_metadata
 from entrypoints.http.kernel.routing.answers import Answer, Header
@@ -47,6 +47,9 @@ async def answer_error(request: Request, error: Exception) -> Answer:
             headers = [(b"www-authenticate", b'Basic realm="introspection", charset="UTF-8"')]
         case Limited():
             headers = [(b"retry-after", b"%d" % error.retry_after)]
+        case Misconfigured():  # its message tells operators what to do, and goes into the log alone
+            _tell(error)
+            detail = ""
         case Unavailable() | Contention() | TimedOut():
             _tell(error)
         case RequestValidationError():  # of a route that is FastAPI's own

@@ -43,7 +43,7 @@ from starlette.types import Scope
 
 from application.kernel.idempotency import IdempotencyKeyInUse
 from application.kernel.paging import InvalidCursor
-from application.kernel.ports.world import Contention, TimedOut, Unavailable, WorldError
+from application.kernel.ports.world import Contention, Misconfigured, TimedOut, Unavailable, WorldError
 from application.kernel.preconditions import PreconditionFailed
 from domain.kernel.errors import (
     Conflict,
@@ -261,7 +261,12 @@ class Kind:
 
 
 def kind_of(error: type[Exception]) -> Kind:
-    """`BookNotFound` is a 404 with the code `book-not-found`; its docstring is the title."""
+    """`BookNotFound` is a 404 with the code `book-not-found`; its docstring is the title.
+
+    Misconfigured is for operators: to a client the service is unavailable.
+    """
+    if issubclass(error, Misconfigured):
+        return kind_of(Unavailable)
     base = next((base for base in error.__mro__ if base in STATUS), None)
     if base is None:
         return kind_of(InternalError)
