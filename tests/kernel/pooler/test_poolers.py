@@ -168,6 +168,20 @@ async def test_prepared_statements_that_hold_are_not_suspected(pgbouncer: PgBoun
                 await pooler_of(url, bare_url).check()
 
 
+async def test_where_all_holds_the_service_is_ready_and_says_so(pgbouncer: PgBouncer, bare_url: str) -> None:
+    environment = environment_of(bare_url) | {
+        "DATABASE_URL": pgbouncer.url,
+        "DATABASE_DIRECT_URL": bare_url,
+        "DATABASE_POOLER": "transaction",
+    }
+    assert (await cli("pooler", "--apply", environment=environment))[0] == 0
+    async with serving(environment) as (client, _):
+        ready = await client.get("/health/ready")
+    assert ready.status_code == 200, ready.text
+    states = {check["name"]: check["state"] for check in ready.json()["checks"]}
+    assert {states[name] for name in ("database", "migrations", "pooler")} == {"ok"}
+
+
 # ── LISTEN, and what else belongs to a session ───────────────────────────────────────────────────
 
 
