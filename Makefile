@@ -10,6 +10,10 @@ PY := .venv/bin/python
 ENV := .venv/.complete
 CODE := $(wildcard src tests bench scripts)
 
+# What a pooler can make a difference to: not the tests of listening, stopping, other servers in front, and documents.
+HTTP := tests/kernel/entrypoints/http
+PAST_POOLER := $(patsubst %,$(HTTP)/test_%.py,behind_proxies connections docs document hosts main proxies raw_sockets stopping)
+
 # An interpreter is found, never fetched: what runs here is what the machine's owner installed.
 export UV_PYTHON_DOWNLOADS := never
 
@@ -39,8 +43,8 @@ test-reliability: $(ENV) tests/kernel/providers/node_modules/.complete ## see wh
 
 test-pooler: $(ENV) ## run the HTTP and repository tests through PgBouncer in transaction mode (TEST_PGBOUNCER_IMAGE=, or on PATH)
 	@TEST_POOLER=transaction $(PY) -m pytest -n logical --maxprocesses=4 tests/kernel/pooler \
-	    tests/kernel/entrypoints/http tests/kernel/contracts/test_repositories.py \
-	    $(wildcard tests/entrypoints/http tests/contracts) tests/kernel/reliability/test_pooler.py $(ARGS)
+	    $(filter-out $(PAST_POOLER),$(wildcard $(HTTP)/test_*.py)) $(HTTP)/v1 tests/kernel/contracts/test_repositories.py \
+	    $(wildcard tests/entrypoints/http tests/contracts) $(ARGS)
 
 test-previous: $(ENV) ## run the previous release's tests on this release's schema (PREVIOUS=v1.2.0 for another one)
 	@$(PY) scripts/test_previous.py $(ARGS)
