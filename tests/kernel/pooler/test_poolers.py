@@ -202,7 +202,7 @@ async def test_nobody_listens_through_a_pooler(pgbouncer: PgBouncer, bare_url: s
 async def test_a_worker_goes_past_the_pooler_or_does_not_start(pgbouncer: PgBouncer, bare_url: str) -> None:
     pooled = {"DATABASE_POOLER": "transaction"}
     async with a_worker(pgbouncer.url, **pooled) as process:
-        _, errors = await process.communicate()
+        _, errors = await asyncio.wait_for(process.communicate(), 30)  # one that starts never ends
         assert process.returncode == 1
         assert errors.decode().startswith("DATABASE_DIRECT_URL is missing, and the worker needs it")
     # An address of the pooler's where nobody is would be noticed.
