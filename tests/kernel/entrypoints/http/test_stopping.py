@@ -5,16 +5,22 @@ import json
 import os
 import re
 import signal
+import socket
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from itertools import chain, repeat
 from pathlib import Path
 from time import monotonic
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
+import uvicorn
 
+from entrypoints.http.kernel.server.stopping import Limits
+from entrypoints.http.kernel.server.supervisor import Supervisor
 from kernel.servers.serving import environment_of, serving, start
 from kernel.servers.talking import Answer, Connection, ask, connected
 
@@ -325,6 +331,18 @@ async def test_a_worker_that_ends_is_replaced_and_one_that_is_told_to_is_drained
     assert process.returncode == 0
     ended = [line["status"] for line in logged if line["event"] == "worker ended by itself"]
     assert sorted(ended) == [-signal.SIGKILL, 0]
+
+
+def test_workers_that_end_between_two_looks_are_not_waited_for() -> None:
+    process = Mock()
+    process.is_alive.side_effect = chain([True], repeat(False))
+    supervisor = Supervisor(
+        uvicorn.Config("none"), Limits(drain_seconds=0, shutdown_seconds=0, connections_most=1)
+    )
+    with socket.socket() as ended:  # an end is read from a sentinel, as it is from this
+        process.sentinel = ended.fileno()
+        supervisor._stop([Mock(process=process)])
+    process.kill.assert_not_called()
 
 
 async def test_workers_do_not_outlive_their_parent(environment: Environment) -> None:

@@ -65,11 +65,11 @@ class Supervisor:
         self._told = 0
         self._failed = False
         self._wake, self._waker = socket.socketpair()
+        for end in (self._wake, self._waker):
+            end.setblocking(False)
 
     def run(self) -> int:
         """The exit status of this process."""
-        for end in (self._wake, self._waker):
-            end.setblocking(False)
         signal.set_wakeup_fd(self._waker.fileno(), warn_on_full_buffer=False)
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._hear_signal)
@@ -77,7 +77,7 @@ class Supervisor:
         workers = [self._start(listener) for _ in range(self._config.workers)]
         looked = monotonic()
         while not self._told and not self._failed:
-            self._pause(workers, 1.0)
+            self._pause(_alive(workers), 1.0)
             if monotonic() - looked >= 1.0:
                 looked = monotonic()
                 workers = [self._looked_after(worker, listener) for worker in workers]
@@ -112,12 +112,12 @@ class Supervisor:
 
     def _stop(self, workers: list[_Worker]) -> None:
         passed_on, ends = 0, monotonic() + self._limits.stop_seconds + _KILL_SECONDS
-        while any(worker.process.is_alive() for worker in workers):
+        while alive := _alive(workers):
             while passed_on < min(2, max(1, self._told)):
                 passed_on += 1
                 for worker in workers:
                     worker.tell()
-            self._pause(workers, ends - monotonic())
+            self._pause(alive, ends - monotonic())
             if monotonic() >= ends:
                 for worker in workers:
                     worker.process.kill()
@@ -125,8 +125,15 @@ class Supervisor:
             worker.process.join()
 
     def _pause(self, workers: list[_Worker], seconds: float) -> None:
-        """Until a process ends, a signal comes, or so much time has passed."""
-        alive = [worker.process.sentinel for worker in workers if worker.process.is_alive()]
-        wait([self._wake, *alive], max(0.0, seconds))
+        """Until one of these ends, a signal comes, or so much time has passed.
+
+        Whoever has ended since the caller looked ends the pause, too: looking again here would leave nothing
+        to wait for but the time.
+        """
+        wait([self._wake, *(worker.process.sentinel for worker in workers)], max(0.0, seconds))
         with suppress(OSError):
             self._wake.recv(4096)
+
+
+def _alive(workers: list[_Worker]) -> list[_Worker]:
+    return [worker for worker in workers if worker.process.is_alive()]
