@@ -174,10 +174,6 @@ export const PROBLEM_CODES = [
     "internal-error",
     /** 503: The request conflicted with another one; try again. */
     "contention",
-    /** 503: Somebody else is at the delivery by now. */
-    "lease-lost",
-    /** 503: It answers, and does not take this one for now; what others ask of it may be done. */
-    "not-now",
     /** 503: The service is not available now. */
     "not-ready",
     /** 503: The service is stopping; another process may take the request. */

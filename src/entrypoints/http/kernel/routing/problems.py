@@ -43,7 +43,14 @@ from starlette.types import Scope
 
 from application.kernel.idempotency import IdempotencyKeyInUse
 from application.kernel.paging import InvalidCursor
-from application.kernel.ports.world import Contention, Misconfigured, TimedOut, Unavailable, WorldError
+from application.kernel.ports.world import (
+    Contention,
+    Misconfigured,
+    NotNow,
+    TimedOut,
+    Unavailable,
+    WorldError,
+)
 from application.kernel.preconditions import PreconditionFailed
 from domain.kernel.errors import (
     Conflict,
@@ -237,6 +244,7 @@ STATUS: Mapping[type[Exception], int] = MappingProxyType(
 
 # What may be over in a moment. How long a limit lasts (429) is known, and each of them says it.
 _PASSING = frozenset({503, 504})
+_FOR_OPERATORS = frozenset({Misconfigured, NotNow})
 RETRY_AFTER_SECONDS = 1
 
 # What other layers say with a number alone.
@@ -263,10 +271,10 @@ class Kind:
 def kind_of(error: type[Exception]) -> Kind:
     """`BookNotFound` is a 404 with the code `book-not-found`; its docstring is the title.
 
-    Misconfigured is for operators: to a client the service is unavailable.
+    What is for operators, and an adapter's own, is to a client what its port has: the service is unavailable.
     """
-    if issubclass(error, Misconfigured):
-        return kind_of(Unavailable)
+    if error in _FOR_OPERATORS or error.__module__.startswith("adapters."):
+        return kind_of(error.__mro__[1])
     base = next((base for base in error.__mro__ if base in STATUS), None)
     if base is None:
         return kind_of(InternalError)
