@@ -342,6 +342,8 @@ def test_workers_that_end_between_two_looks_are_not_waited_for() -> None:
     with socket.socket() as ended:  # an end is read from a sentinel, as it is from this
         process.sentinel = ended.fileno()
         supervisor._stop([Mock(process=process)])
+    for end in (supervisor._wake, supervisor._waker):
+        end.close()
     process.kill.assert_not_called()
 
 
