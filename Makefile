@@ -14,6 +14,9 @@ CODE := $(wildcard src tests bench scripts)
 HTTP := tests/kernel/entrypoints/http
 PAST_POOLER := $(patsubst %,$(HTTP)/test_%.py,behind_proxies connections docs document hosts main proxies raw_sockets stopping)
 
+# Of tests: one more than cores, as some wait for processes that they have started, and four at most.
+PROCESSES = $(shell $(PY) -c 'import os; print(min(4, (os.cpu_count() or 1) + 1))')
+
 # An interpreter is found, never fetched: what runs here is what the machine's owner installed.
 export UV_PYTHON_DOWNLOADS := never
 
@@ -27,22 +30,22 @@ dev: $(ENV) ## the same, and reload when a file changes
 	@$(PY) -m entrypoints.local --reload
 
 test: $(ENV) ## run every test (ARGS="-k word" runs a part)
-	@$(PY) -m pytest -n logical --maxprocesses=4 $(ARGS)
+	@$(PY) -m pytest -n $(PROCESSES) $(ARGS)
 
 coverage: $(ENV) ## run every test and measure what they cover, which takes half as long again; fails under 95 %
-	@$(PY) -m pytest -n logical --maxprocesses=4 --cov
+	@$(PY) -m pytest -n $(PROCESSES) --cov
 
 test-providers: $(ENV) tests/kernel/providers/node_modules/.complete ## run the tests with a certified OpenID provider and a browser (needs Node 20)
 	@$(PY) -m pytest tests/kernel/providers $(ARGS)
 
 test-contract: $(ENV) ## hold the running service against its OpenAPI document, whoever asks (SEED=7 EXAMPLES=50 for other requests)
-	@$(PY) -m pytest tests/kernel/openapi -p schemathesis -n logical --maxprocesses=4 $(ARGS)
+	@$(PY) -m pytest tests/kernel/openapi -p schemathesis -n $(PROCESSES) $(ARGS)
 
 test-reliability: $(ENV) tests/kernel/providers/node_modules/.complete ## see what holds under load and failure, with its figures (HOURS=8 for a night; needs Node 20)
 	@$(PY) -m pytest tests/kernel/reliability $(ARGS)
 
 test-pooler: $(ENV) ## run the HTTP and repository tests through PgBouncer in transaction mode (TEST_PGBOUNCER_IMAGE=, or on PATH)
-	@TEST_POOLER=transaction $(PY) -m pytest -n logical --maxprocesses=4 tests/kernel/pooler \
+	@TEST_POOLER=transaction $(PY) -m pytest -n $(PROCESSES) tests/kernel/pooler \
 	    $(filter-out $(PAST_POOLER),$(wildcard $(HTTP)/test_*.py)) $(HTTP)/v1 tests/kernel/contracts/test_repositories.py \
 	    $(wildcard tests/entrypoints/http tests/contracts) $(ARGS)
 
@@ -53,7 +56,7 @@ fuzz: $(ENV) ## the same for a night, with other requests in each round (HOURS=8
 	@$(PY) scripts/fuzz.py $(or $(HOURS),8)
 
 test-app: $(ENV) ## run this service's own tests, and every suite over its resources (a minute)
-	@$(PY) -m pytest -n logical --maxprocesses=4 $(wildcard tests/domain tests/application tests/adapters tests/contracts tests/entrypoints) \
+	@$(PY) -m pytest -n $(PROCESSES) $(wildcard tests/domain tests/application tests/adapters tests/contracts tests/entrypoints) \
 	    tests/kernel/contracts/test_repositories.py tests/kernel/adapters/postgres/test_statements.py \
 	    tests/kernel/adapters/postgres/test_mapping.py tests/kernel/adapters/postgres/test_lists.py tests/kernel/entrypoints/http/test_matrix.py \
 	    tests/kernel/entrypoints/http/test_examples.py tests/kernel/entrypoints/http/test_document.py $(ARGS)

@@ -23,7 +23,8 @@ TESTS = (
 LEFT_OUT = (
     "test_document.py", "test_docs.py", "test_examples.py", "test_raw_sockets.py", "test_behind_proxies.py",
     "test_proxies.py", "test_edge.py", "test_well_known.py", "test_column_types.py", "test_cookies.py",
-    "test_bad_input.py", "test_main.py", "test_idempotency_crash.py",
+    "test_bad_input.py", "test_main.py", "test_idempotency_crash.py", "test_stopping.py",
+    "test_connections.py", "test_hosts.py", "test_ends_early.py", "test_app.py",
 )  # fmt: skip
 
 
