@@ -274,7 +274,7 @@ async def test_a_copy_of_the_folder_of_a_server_that_runs_is_another(
     with embedded_postgres(folder, database="shop") as dsn:
         assert await _count(dsn) == 1
         copy = tmp_path / "copy" / "data"
-        shutil.copytree(folder / "data", copy, ignore=lambda *_: [".s.PGSQL.5432"])
+        shutil.copytree(folder / "data", copy, ignore=shutil.ignore_patterns(".s.PGSQL.*"))
         for path in (copy, *copy.rglob("*")):
             os.chown(path, (folder / "data").stat().st_uid, -1)
         with embedded_postgres(tmp_path / "copy", database="shop") as copied:

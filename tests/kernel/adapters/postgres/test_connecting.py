@@ -52,11 +52,13 @@ async def only_reads(empty_database_url: str) -> AsyncIterator[Proxy]:
 
 
 def both(one: Proxy, another: Proxy, parameters: str = "") -> str:
-    """The address of two hosts, in this order; with `one`'s user and database."""
-    authority = urlsplit(one.url).netloc.rpartition("@")
-    host = urlsplit(another.url).netloc.rpartition("@")[2]
+    """The address of two hosts, in this order; with the user of which one has a password."""
+    (user, _, first), (another_user, _, second) = (
+        urlsplit(each.url).netloc.rpartition("@") for each in (one, another)
+    )
+    user = max(user, another_user, key=len)
     path = urlsplit(one.url).path
-    return f"postgresql://{authority[0]}@{authority[2]},{host}{path}?sslmode=disable&{parameters}".rstrip("&")
+    return f"postgresql://{user}@{first},{second}{path}?sslmode=disable&{parameters}".rstrip("&")
 
 
 async def port_of(connect: Connector) -> int:

@@ -582,7 +582,8 @@ async def test_a_migrator_that_is_ended_leaves_no_lock(
     )
     process = await a_migrator(url, lines)
     sleeping = (
-        "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep%' AND state = 'active'"
+        "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep%' AND state = 'active' "
+        "AND datname = current_database()"
     )
 
     async def sleeps() -> bool:

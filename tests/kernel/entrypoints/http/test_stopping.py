@@ -10,6 +10,7 @@ import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from functools import partial
 from itertools import chain, repeat
 from pathlib import Path
 from time import monotonic
@@ -21,6 +22,7 @@ import uvicorn
 
 from entrypoints.http.kernel.server.stopping import Limits
 from entrypoints.http.kernel.server.supervisor import Supervisor
+from kernel.servers.backends import eventually
 from kernel.servers.serving import environment_of, serving, start
 from kernel.servers.talking import Answer, Connection, ask, connected
 
@@ -113,11 +115,16 @@ async def end_of(process: Process) -> tuple[list[dict[str, Any]], bytes]:
 # --- the drain ------------------------------------------------------------------------------------
 
 
+async def all_say_goodbye(port: int) -> bool:
+    """Whether each process has been told, as far as ten answers show."""
+    return all([(await ask(port, "/told")).ends for _ in range(10)])
+
+
 @WORKERS
 async def test_told_to_stop_it_is_not_ready_and_serves_everything_for_a_while(
     environment: Environment, workers: str
 ) -> None:
-    async with a_server(environment, WORKERS=workers, DRAIN_SECONDS="2") as (port, process):
+    async with a_server(environment, WORKERS=workers, DRAIN_SECONDS="4") as (port, process):
         async with connected(port) as used, connected(port) as idle, connected(port) as older:
             for connection in (used, idle):
                 assert not (await connection.ask("/told")).ends
@@ -128,6 +135,7 @@ async def test_told_to_stop_it_is_not_ready_and_serves_everything_for_a_while(
             assert (unready.status, unready.json["type"]) == (503, "/problems/not-ready")
             assert unready.json["detail"] == "The service is stopping."
             assert unready.headers["retry-after"] == "1"
+            await eventually(partial(all_say_goodbye, port))
             for _ in range(20):
                 for answer in (await ask(port, "/told"), await ask(port, "/echo", b"12")):
                     assert (answer.status, answer.ends) == (200, True)
@@ -136,9 +144,9 @@ async def test_told_to_stop_it_is_not_ready_and_serves_everything_for_a_while(
                 answer = await connection.ask("/told" if body is None else "/echo", body)
                 assert (answer.status, answer.ends) == (200, True)
                 assert await connection.rest() == b""
-            assert monotonic() - told < 1.9
+            assert monotonic() - told < 3.9
             assert await idle.rest() == b""
-            assert monotonic() - told > 1.9
+            assert monotonic() - told > 3.9
         logged, errors = await end_of(process)
     assert process.returncode == 0
     assert not errors
