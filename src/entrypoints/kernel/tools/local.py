@@ -47,8 +47,12 @@ class CannotServeError(Exception):
         self.status = status
 
 
-class StopRequested(Exception):
-    """Ctrl-C, or a signal from the parent process."""
+class StopRequested(BaseException):
+    """Ctrl-C, or a signal from the parent process.
+
+    As KeyboardInterrupt it is no Exception: a handler raises it wherever the process happens to be, and
+    whoever catches all exceptions there would lose the signal.
+    """
 
 
 async def serve(settings: KernelSettings, environment: Mapping[str, str], *, reload: bool) -> None:
