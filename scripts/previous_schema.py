@@ -15,9 +15,10 @@ import pytest
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionstart() -> None:
     module = sys.modules.get("kernel.servers.postgres")
-    if module is None or not hasattr(module, "_migrate"):
+    name = next((each for each in ("migrate", "_migrate") if hasattr(module, each)), None)
+    if name is None:
         raise pytest.UsageError("The previous release makes its databases in a way that is not known here.")
-    module._migrate = _migrate  # type: ignore[attr-defined]  # noqa: SLF001
+    setattr(module, name, _migrate)
 
 
 async def _migrate(dsn: str) -> None:
