@@ -18,6 +18,7 @@ from adapters.postgres.kernel.tables.schema import metadata
 from application.kernel.run import Runner
 from application.kernel.unit_of_work import Begin
 from entrypoints.settings import Settings
+from kernel.servers.backends import ByHand, Proxy
 from kernel.servers.pgbouncer import is_pooled, through_pooler
 from kernel.specimen.service import Container, Queries, UnitOfWork, create_app
 
@@ -42,6 +43,23 @@ async def empty_database_url(database_url: str) -> str:
         await connection.execute(str(table.delete()))
     await connection.close()
     return database_url
+
+
+@pytest.fixture
+async def by_hand(empty_database_url: str) -> AsyncIterator[ByHand]:
+    """A connection of the test's own: what the service did is seen from outside of it."""
+    connection = await asyncpg.connect(empty_database_url)
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture
+async def proxy(empty_database_url: str) -> AsyncIterator[Proxy]:
+    """A network between a service and its database, which fails when the test says so."""
+    proxy = Proxy(empty_database_url)
+    await proxy.start()
+    yield proxy
+    await proxy.stop()
 
 
 @pytest.fixture

@@ -3,97 +3,19 @@
 import asyncio
 import random
 import signal
-from collections import Counter
-from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from time import perf_counter
 from uuid import uuid4
 
 import asyncpg
-from httpx2 import AsyncClient, HTTPError
-from pydantic import SecretStr
 
 from entrypoints.kernel.settings import SERVICE_NAME
-from entrypoints.settings import Settings
 from kernel.reliability.conftest import Share, Tell
+from kernel.reliability.writers import PUBLIC_URL, WRITERS, Writers, a_team_on, ensure_once
 from kernel.servers.backends import backends, eventually, terminate
 from kernel.servers.killable import killable_postgres
 from kernel.servers.serving import environment_of, serving
 from kernel.servers.workers import a_worker
-from kernel.specimen.service import Container
-from kernel.world.builders import Team, a_session, a_team, store
-
-PUBLIC_URL = "http://localhost:8000"
-WRITERS = 8
-
-
-async def a_team_on(url: str) -> tuple[Team, dict[str, str]]:
-    """A workspace in that database, and the headers of its owner."""
-    settings = Settings(_env_file=None, database_url=SecretStr(url), public_url=PUBLIC_URL)
-    container = Container(settings=settings)
-    team = a_team()
-    session = a_session(user_id=team.owner.user_id, created_at=container.clock()())
-    await store(container.begin(), *team.aggregates, session)
-    token = await container.token_issuer().issue(team.owner.user_id, session_id=session.id)
-    await container.database().close()
-    return team, {"authorization": f"Bearer {token.value}"}
-
-
-@dataclass
-class Writers:
-    """Clients that each make one thing after another, and repeat what failed under the same key."""
-
-    client: AsyncClient
-    path: str
-    headers: dict[str, str]
-    acknowledged: list[str] = field(default_factory=list)
-    failures: Counter[str] = field(default_factory=Counter)
-    stop: asyncio.Event = field(default_factory=asyncio.Event)
-    last_at: float = 0.0
-
-    async def write(self) -> None:
-        while not self.stop.is_set():
-            await eventually(partial(self._made, title=f"{uuid4()}", key=f"{uuid4()}"), seconds=60)
-
-    async def _made(self, *, title: str, key: str) -> bool:
-        try:
-            answer = await self.client.post(
-                self.path, json={"title": title}, headers={**self.headers, "idempotency-key": key}
-            )
-        except HTTPError as error:
-            self.failures[type(error).__name__] += 1
-            await asyncio.sleep(random.uniform(0.02, 0.1))
-            return False
-        if answer.status_code == 201:
-            self.acknowledged.append(title)
-            self.last_at = perf_counter()
-            return True
-        assert answer.headers["content-type"] == "application/problem+json", answer.text
-        assert answer.status_code in {409, 503}, answer.text
-        assert int(answer.headers["retry-after"]) > 0
-        self.failures[str(answer.status_code)] += 1
-        await asyncio.sleep(random.uniform(0.02, 0.1))
-        return False
-
-    async def written_again(self) -> float:
-        """Seconds until something is acknowledged from now on."""
-        now = perf_counter()
-
-        async def written() -> bool:
-            return self.last_at >= now
-
-        await eventually(written, seconds=30)
-        return self.last_at - now
-
-
-async def ensure_once(url: str, acknowledged: list[str]) -> None:
-    """Each acknowledged title is there, and none twice."""
-    connection = await asyncpg.connect(url)
-    titles = Counter(row["title"] for row in await connection.fetch("SELECT title FROM specimen_orders"))
-    await connection.close()
-    assert not {*acknowledged} - titles.keys()
-    assert [title for title, count in titles.items() if count > 1] == []
 
 
 async def test_a_killed_postgresql_loses_nothing_acknowledged_and_doubles_nothing(

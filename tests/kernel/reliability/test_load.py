@@ -6,7 +6,7 @@ from time import perf_counter
 from httpx2 import AsyncClient, Limits
 
 from kernel.reliability.conftest import Share, Tell
-from kernel.reliability.test_crashes import PUBLIC_URL, a_team_on
+from kernel.reliability.writers import PUBLIC_URL, a_team_on
 from kernel.servers.serving import environment_of, serving
 
 

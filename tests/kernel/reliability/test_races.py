@@ -10,7 +10,7 @@ import pytest
 from httpx2 import AsyncClient, Limits
 
 from kernel.reliability.conftest import Tell
-from kernel.reliability.test_crashes import PUBLIC_URL, a_team_on
+from kernel.reliability.writers import PUBLIC_URL, a_team_on
 from kernel.servers.serving import environment_of, serving
 from kernel.world.people import EMAIL, PASSWORD
 

@@ -1,11 +1,10 @@
 """A database that falls silent, or takes no changes: what is in flight, and how soon all is well again."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from time import perf_counter
 from urllib.parse import urlsplit
 
-import asyncpg
 import pytest
 from httpx2 import AsyncClient, Limits, Response
 
@@ -24,21 +23,6 @@ POOL = 10
 STATEMENT_SECONDS = 2.0
 LIMIT_SECONDS = STATEMENT_SECONDS + 2
 RECOVERY_SECONDS = 5.0
-
-
-@pytest.fixture
-async def by_hand(empty_database_url: str) -> AsyncIterator[ByHand]:
-    connection = await asyncpg.connect(empty_database_url)
-    yield connection
-    await connection.close()
-
-
-@pytest.fixture
-async def proxy(empty_database_url: str) -> AsyncIterator[Proxy]:
-    proxy = Proxy(empty_database_url)
-    await proxy.start()
-    yield proxy
-    await proxy.stop()
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
-import asyncpg
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -25,14 +24,6 @@ async def team(begin: Begin[UnitOfWork]) -> Team:
     team = a_team()
     await store(begin, *team.aggregates)
     return team
-
-
-@pytest.fixture
-async def by_hand(empty_database_url: str) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
-    """A connection of the test's own: what the adapter did is seen from outside of it."""
-    connection = await asyncpg.connect(empty_database_url)
-    yield connection
-    await connection.close()
 
 
 @pytest.fixture

@@ -56,14 +56,6 @@ async def make_database(empty_database_url: str) -> AsyncIterator[MakeDatabase]:
         await database.close()
 
 
-@pytest.fixture
-async def proxy(empty_database_url: str) -> AsyncIterator[Proxy]:
-    proxy = Proxy(empty_database_url)
-    await proxy.start()
-    yield proxy
-    await proxy.stop()
-
-
 async def rename(uow: UnitOfWork, workspace: Workspace, name: str) -> None:
     """A use case whose change is with the server when it ends, but not committed."""
     current = await uow.workspaces.get(workspace.id)

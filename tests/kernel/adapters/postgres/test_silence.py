@@ -32,14 +32,6 @@ BACKEND = Statement(select(func.pg_backend_pid()))
 LIMITS = {"statement_seconds": 0.7, "answer_seconds": 0.3}
 
 
-@pytest.fixture
-async def proxy(empty_database_url: str) -> AsyncIterator[Proxy]:
-    proxy = Proxy(empty_database_url)
-    await proxy.start()
-    yield proxy
-    await proxy.stop()
-
-
 type MakeDatabase = Callable[..., Database]
 
 

@@ -8,7 +8,6 @@ from contextlib import suppress
 from pathlib import Path
 from time import perf_counter
 
-import asyncpg
 import pytest
 from httpx2 import AsyncClient, Response
 
@@ -33,13 +32,6 @@ _SLOW_COMMIT = """
         DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION wait_for_lock();
 """
 _NO_SLOW_COMMIT = "DROP FUNCTION IF EXISTS wait_for_lock CASCADE"
-
-
-@pytest.fixture
-async def by_hand(empty_database_url: str) -> AsyncIterator[ByHand]:
-    connection = await asyncpg.connect(empty_database_url)
-    yield connection
-    await connection.close()
 
 
 @pytest.fixture

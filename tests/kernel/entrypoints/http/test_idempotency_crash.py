@@ -4,7 +4,6 @@ import asyncio
 import signal
 from collections.abc import AsyncIterator, Mapping
 
-import asyncpg
 import pytest
 from httpx2 import AsyncClient, RemoteProtocolError, Response
 
@@ -17,13 +16,6 @@ from kernel.world.builders import Team, a_session, store
 
 SPECIMEN_ORDER = {"title": "Spin"}
 KEY = {"idempotency-key": "8e03978e-40d5-43e8-bc93-6894a57f9324"}
-
-
-@pytest.fixture
-async def by_hand(empty_database_url: str) -> AsyncIterator[ByHand]:
-    connection = await asyncpg.connect(empty_database_url)
-    yield connection
-    await connection.close()
 
 
 @pytest.fixture
@@ -152,14 +144,6 @@ async def test_of_twenty_at_once_in_two_processes_one_does_it(
 
 
 # ── connections that are lost ────────────────────────────────────────────────────────────────────
-
-
-@pytest.fixture
-async def proxy(empty_database_url: str) -> AsyncIterator[Proxy]:
-    proxy = Proxy(empty_database_url)
-    await proxy.start()
-    yield proxy
-    await proxy.stop()
 
 
 class TestBehindANetworkThatFails:

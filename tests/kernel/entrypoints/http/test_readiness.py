@@ -81,21 +81,6 @@ async def service(empty_database_url: str) -> AsyncIterator[AsyncClient]:
         yield client
 
 
-@pytest.fixture
-async def by_hand(empty_database_url: str) -> AsyncIterator[ByHand]:
-    connection = await asyncpg.connect(empty_database_url)
-    yield connection
-    await connection.close()
-
-
-@pytest.fixture
-async def proxy(empty_database_url: str) -> AsyncIterator[Proxy]:
-    proxy = Proxy(empty_database_url)
-    await proxy.start()
-    yield proxy
-    await proxy.stop()
-
-
 BEAT = "INSERT INTO worker_heartbeats VALUES (gen_random_uuid(), '', now(), now() - $1 * interval '1 s')"
 EVENT = """
     INSERT INTO outbox (id, type, aggregate_id, payload, available_at, parked_at)
