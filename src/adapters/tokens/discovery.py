@@ -1,6 +1,6 @@
 """A provider's keys and addresses, known before they are needed and kept while the provider is away.
 
-    nothing known        whoever asks waits for one fetch, and is told Unavailable where it fails
+    nothing known        a request waits for one fetch, and is told Unavailable where it fails
     fresh                served at once
     stale                served at once; one fetch goes on in the background
     older than kept      as if nothing were known
@@ -94,7 +94,7 @@ class Discovery:
         return published.keys
 
     async def _search(self, key_id: str) -> None:
-        """Has a fetch that begins now see whether the key is there; whoever comes meanwhile shares it."""
+        """Has a fetch that begins now see whether the key is there; who comes meanwhile shares it."""
         await self._finish()  # the one that began before this token came, perhaps before its key was there
         if self._has(key_id):
             return
@@ -154,7 +154,7 @@ class Discovery:
             self._fetch = asyncio.create_task(self._refresh())
 
     async def _finish(self) -> None:
-        """Waits for the fetch that goes on, if any. Whoever gives up waiting leaves it to the others."""
+        """Waits for the fetch that goes on, if any. A caller that gives up leaves it to the others."""
         if self._fetch is not None:
             await asyncio.wait([self._fetch], timeout=self._fetch_seconds + 1)  # it has ended by then
 

@@ -43,11 +43,11 @@ from domain.kernel.identity.signing_keys import (
 ALGORITHM: Final = "ES256"
 
 RELOAD_SECONDS: Final = 60.0  # so long, at most, is a key that was removed or added elsewhere not noticed
-AHEAD_SECONDS: Final = 15.0  # before that, a reading begins that nobody waits for
+AHEAD_SECONDS: Final = 15.0  # before that, a reading begins that no request waits for
 RETRY_SECONDS: Final = 5.0  # after the database has failed
-READ_SECONDS: Final = 5.0  # for one reading, and for whoever has no keys until it ends
+READ_SECONDS: Final = 5.0  # for one reading, and for requests that have no keys until it ends
 PATIENCE_SECONDS: Final = 0.25  # of a reading, for which those wait who have keys that are due
-# A key is published for so long before it signs, so whoever has read the keys since knows the one that signs.
+# A key is published for so long before it signs, so a process that has read them since knows the one that signs.
 KEPT_SECONDS: Final = PUBLISHED_AHEAD.total_seconds()
 COOL_DOWN_SECONDS: Final = 3.0  # between two readings for one key that nobody has
 SEARCHES_BURST: Final = 5  # readings in a row for keys that are not known,
@@ -94,7 +94,7 @@ class KeyRing:
     and that those whose tokens have all expired go. While the database is away or silent, the keys read last
     serve on:
 
-        nothing known               whoever asks waits for one reading, READ_SECONDS at most
+        nothing known               a request waits for one reading, READ_SECONDS at most
         up to RELOAD_SECONDS old    served at once; at the end of that time they are read in the background
         up to KEPT_SECONDS old      the same, but the first reading is waited for, PATIENCE_SECONDS at most
         older                       as if nothing were known

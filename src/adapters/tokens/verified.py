@@ -47,7 +47,7 @@ class VerifiedTokens:
         return identity
 
     def look(self) -> Look:
-        """Is said before whoever a token speaks for is looked up, and `put` or `leave` after that."""
+        """Is said before the user of a token is looked up, and `put` or `leave` after that."""
         look = Look()
         self._looks.add(look)
         return look

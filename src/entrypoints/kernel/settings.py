@@ -218,8 +218,8 @@ class KernelSettings(BaseSettings):
     people move."""
 
     auth_secret: SecretStr = SecretStr(DEVELOPMENT_SECRET)
-    """Encrypts signing keys and kept answers in the database, log-ins that are under way and fresh proofs of
-    who somebody is, and protects cookies against forged requests. Make one with
+    """Encrypts signing keys and kept answers in the database, log-ins that are under way and fresh proofs
+    of identity, and protects cookies against forged requests. Make one with
     `python -m entrypoints.cli secret`. Required in production."""
 
     auth_second_secret: SecretStr = SecretStr("")
@@ -236,7 +236,7 @@ class KernelSettings(BaseSettings):
     """Lifetime of a session, however often it is refreshed."""
 
     auth_session_idle_hours: Annotated[float, Field(ge=0, le=9600, allow_inf_nan=False)] = 0
-    """A session ends where nobody uses it for so long; 0 for never before its lifetime."""
+    """A session ends after so long without use; 0 for never before its lifetime."""
 
     auth_sessions_most: Annotated[int, Field(ge=1, le=1000)] = 50
     """Open sessions of a user; a log-in beyond ends the oldest."""
@@ -246,7 +246,7 @@ class KernelSettings(BaseSettings):
     and tabs that do it at once. After that a second use ends the session."""
 
     reauthentication_minutes: Annotated[int, Field(ge=1, le=60)] = 5
-    """How long a fresh proof of who somebody is counts, by password or by a log-in at a provider, for what
+    """How long a fresh proof of identity counts, by password or by a log-in at a provider, for what
     changes their ways to log in."""
 
     auth_key_days: Annotated[int, Field(ge=1, le=3650)] = 90
@@ -309,7 +309,7 @@ class KernelSettings(BaseSettings):
     the provider's, where the audience is checked."""
 
     oidc_admit_machines: bool = False
-    """Whether the token of a client that acts for nobody (client credentials) makes it a user, as a person's
+    """Whether the token of a client that acts for no person (client credentials) makes it a user, as a person's
     does."""
 
     oidc_trust_email: bool = False
@@ -879,7 +879,7 @@ def defaults_of[S: KernelSettings](kind: type[S]) -> type[S]:
 def load_settings[S: KernelSettings](kind: type[S]) -> S:
     """The settings of this process, or exit status 2 after saying everything that is wrong with them.
 
-    A misspelt name that harms nobody is told on standard error.
+    A misspelt name that does no harm is told on standard error.
     """
     settings, lines = read_settings(kind)
     if settings is None:

@@ -1,4 +1,4 @@
-"""What holds or does not, told in the log when that changes, and not each time that somebody looks."""
+"""What holds or does not, told in the log when that changes, and not at each look."""
 
 from collections.abc import Callable
 from time import monotonic

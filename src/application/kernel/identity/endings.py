@@ -1,6 +1,6 @@
 """Who is told, when it is committed, that something has changed about a user's ways in.
 
-Whoever remembers who a token or a cookie speaks for listens here, and looks anew the next time.
+A cache of the users of tokens and cookies listens here, and looks anew the next time.
 """
 
 from collections.abc import Callable

@@ -41,7 +41,7 @@ MAIL = Lane("mail", passes_parked=True)
 
 
 class MailReactions:
-    """The reactions that write to somebody, each outside of every transaction (docs/decisions/0038).
+    """The reactions that write to people, each outside of every transaction (docs/decisions/0038).
 
     The fingerprint of a mail's secret, which is made here, is stored after the mail was handed over: so no
     secret is stored, and each attempt has a fresh one. Should the process die in between, the secret is good
@@ -61,7 +61,7 @@ class MailReactions:
     async def verify_address(
         self, uow: KernelUnitOfWork, delivery: Delivery[UserRegistered] | Delivery[EmailChangeRequested]
     ) -> Outgoing[KernelUnitOfWork] | None:
-        """Whoever registers, or wants another address, is asked to prove it."""
+        """A user who registers, or wants another address, is asked to prove it."""
         user_id = delivery.event.user_id
         user = await _active(uow, user_id)
         if user is None or user.email_to_verify is None:
@@ -96,9 +96,9 @@ class MailReactions:
     async def reset_password(
         self, uow: KernelUnitOfWork, delivery: Delivery[PasswordResetRequested]
     ) -> Outgoing[KernelUnitOfWork] | None:
-        """Whoever has the address gets the secret, or else the newest to claim it: a mail proves it.
+        """The owner of the address gets the secret, or else the newest to claim it: a mail proves it.
 
-        Where nobody does, or the request has expired meanwhile, it is forgotten.
+        Where there is none, or the request has expired meanwhile, it is forgotten.
         """
         found = await self._to_reset(uow, delivery.event.token_id)
         if found is None:
@@ -122,7 +122,7 @@ class MailReactions:
     async def invite(
         self, uow: KernelUnitOfWork, delivery: Delivery[MemberInvited]
     ) -> Outgoing[KernelUnitOfWork] | None:
-        """Whoever was invited gets the secret that accepts it, at the invited address and nowhere else."""
+        """The invited address gets the secret that accepts it, at the invited address and nowhere else."""
         invitation = await _open_invitation(uow, delivery.event.invitation_id)
         if invitation is None:
             return None
@@ -148,7 +148,7 @@ class MailReactions:
     async def tell_of_password(
         self, uow: KernelUnitOfWork, delivery: Delivery[PasswordChanged]
     ) -> Outgoing[KernelUnitOfWork] | None:
-        """Whoever has a new password is told, in case that it was somebody else (NIST SP 800-63B-4 §4.6)."""
+        """A user is told of a new password, in case that another person set it (NIST SP 800-63B-4 §4.6)."""
         user = await _active(uow, delivery.event.user_id)
         if user is None or user.email is None:
             return None
@@ -157,9 +157,9 @@ class MailReactions:
     async def change_address(
         self, uow: KernelUnitOfWork, delivery: Delivery[EmailChangeRequested]
     ) -> Outgoing[KernelUnitOfWork] | None:
-        """Whoever has proved the address so far gets what undoes the change; then the new one is proved.
+        """The owner of the address so far gets what undoes the change; then the new one is proved.
 
-        In this order, so that nobody can confirm a change before its undoing is on its way. The secrets of
+        In this order, so that no change is confirmed before its undoing is on its way. The secrets of
         earlier changes stay good: one mail more must not make the first one worthless.
         """
         user_id = delivery.event.user_id
@@ -183,7 +183,7 @@ class MailReactions:
     async def tell_former_address(
         self, _: KernelUnitOfWork, delivery: Delivery[EmailChanged]
     ) -> Outgoing[KernelUnitOfWork] | None:
-        """Whoever had proved the address before is told that it is another one now."""
+        """The owner of the former address is told that it is another one now."""
         if delivery.event.formerly is None:
             return None
         return self._leaving(self._letters.email_changed(delivery.event.formerly))
@@ -191,7 +191,7 @@ class MailReactions:
     async def tell_of_deletion(
         self, _: KernelUnitOfWork, delivery: Delivery[UserDeleted]
     ) -> Outgoing[KernelUnitOfWork] | None:
-        """Whoever had proved the address of an account that is deleted is told."""
+        """The owner of the address of a deleted account is told."""
         if delivery.event.email is None:
             return None
         return self._leaving(self._letters.account_deleted(delivery.event.email))
@@ -199,7 +199,7 @@ class MailReactions:
     async def tell_of_link(
         self, uow: KernelUnitOfWork, delivery: Delivery[IdentityLinked]
     ) -> Outgoing[KernelUnitOfWork] | None:
-        """Whoever can be logged in as in one more way is told; not who came into being by it."""
+        """A user is told of one more way to log in; not one who came into being by it."""
         user = await _active(uow, delivery.event.user_id)
         if user is None or not user.verified_email or user.created_at == delivery.event.at:
             return None
@@ -208,7 +208,7 @@ class MailReactions:
     async def tell_of_unlinking(
         self, uow: KernelUnitOfWork, delivery: Delivery[IdentityUnlinked]
     ) -> Outgoing[KernelUnitOfWork] | None:
-        """Whoever has lost a way to log in is told."""
+        """A user is told of a way to log in that is lost."""
         user = await _active(uow, delivery.event.user_id)
         if user is None or not user.verified_email:
             return None
@@ -219,7 +219,7 @@ class MailReactions:
     async def tell_of_sessions(
         self, uow: KernelUnitOfWork, delivery: Delivery[OtherSessionsEnded]
     ) -> Outgoing[KernelUnitOfWork] | None:
-        """Whoever was logged out elsewhere is told."""
+        """A user is told that they were logged out elsewhere."""
         user = await _active(uow, delivery.event.user_id)
         if user is None or not user.verified_email:
             return None

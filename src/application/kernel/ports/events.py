@@ -53,7 +53,7 @@ nothing, and leaves that to `Outgoing.stored`.
 
 
 def named(reaction: Callable[..., Any]) -> str:
-    """What an outside reaction is called where it is written down, as long as nobody says otherwise.
+    """What an outside reaction is called where it is written down, unless another name is given.
 
     It stays when the reaction moves to another module. Raises TypeError for one without a name of its own.
     """
@@ -177,7 +177,7 @@ class Lanes[U: KernelUnitOfWork](Protocol):
     async def lease(
         self, reactions: Collection[str], /, *, passes_parked: bool = False, others: bool = False
     ) -> Leased | None:
-        """One delivery to the outside that is due, for nobody else for a while; None where none is due.
+        """One delivery to the outside that is due, for no other worker for a while; None where none is due.
 
         It is of one of these reactions, or with `others` of none of them.
         """

@@ -105,7 +105,7 @@ def _hidden(
 
 
 def _meant(field: FieldInfo, value: object) -> str | None:
-    """The choice that somebody meant with a word that is none."""
+    """The choice that was meant by a word that is none."""
     if get_origin(field.annotation) is not Literal or not isinstance(value, str) or not value.strip():
         return None
     word, choices = value.strip().lower(), [str(choice) for choice in get_args(field.annotation)]

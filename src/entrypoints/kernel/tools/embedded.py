@@ -112,7 +112,7 @@ def _programs() -> Path:
 def _shared(programs: Path, folder: Path, database: str) -> Iterator[str]:
     """Holds the server of the folder, and starts it where there is none; yields the address of the database.
 
-    Whoever holds it has the pipe `holders` open for writing, whose reader is the watchdog: it learns that all
+    A process that holds it has the pipe `holders` open for writing, whose reader is the watchdog: it learns that all
     are gone, however they went. Who starts, joins or leaves does so alone, in the lock.
     """
     process = None
@@ -150,7 +150,7 @@ def _shared(programs: Path, folder: Path, database: str) -> Iterator[str]:
 def _join(folder: Path) -> tuple[Path, int] | None:
     """The sockets of the server that runs in the folder, and a hold on it; `None` where none does.
 
-    One that nobody watches is none: it would not end.
+    One that no watchdog watches is none: it would not end.
     """
     if _listening(folder / "data") is None:
         return None

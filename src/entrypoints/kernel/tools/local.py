@@ -51,7 +51,7 @@ class StopRequested(BaseException):
     """Ctrl-C, or a signal from the parent process.
 
     As KeyboardInterrupt it is no Exception: a handler raises it wherever the process happens to be, and
-    whoever catches all exceptions there would lose the signal.
+    code that catches all exceptions there would lose the signal.
     """
 
 

@@ -154,7 +154,7 @@ class Connection:
         return await LentSession.on(self, self._raw)
 
     async def watched[T](self, waiting: Awaitable[T]) -> T:
-        """What it comes to, within the limit of a statement: for whoever else sends statements here."""
+        """What it comes to, within the limit of a statement: for other senders of statements, such as the ORM."""
         self._watch.begin(self)
         try:
             return await waiting
@@ -269,7 +269,7 @@ class Database:
 
     @property
     def is_exhausted(self) -> bool:
-        """Whether whoever wants a connection at this moment has to wait for one."""
+        """Whether a caller who wants a connection at this moment has to wait for one."""
         return self._places.locked()
 
     async def listen(self, channel: str, heard: Callable[[], None]) -> bool:
@@ -336,7 +336,7 @@ class Database:
 
     def give_back(self, connection: Connection, *, cancelled: bool) -> None:
         """Takes back what `take` gave."""
-        if connection.doubtful:  # or each of the idle ones would fail somebody, too
+        if connection.doubtful:  # or each of the idle ones would fail a request, too
             idle, self._idle = self._idle, []
             for other in idle:
                 other.end()

@@ -27,7 +27,7 @@ defect, and the answer is a 500. By class and code of SQLSTATE
     72          a snapshot that is too old                Contention
     HV          a foreign server                          Unavailable
     XX001 XX002 corrupted                                 Unavailable, retired
-    XX          the server's own defect                   a 500, as nobody can do anything; retired
+    XX          the server's own defect                   a 500, as no operator can mend it; retired
 
 Contention and TimedOut keep their connection: the server has stopped a statement or a transaction, and is
 well. 22021 and 22P05, characters that cannot be stored, are the caller's (Invalid), and class 23 is what the
@@ -176,6 +176,6 @@ def _tell(meant: WorldError, error: Exception, *, logged: bool) -> None:
     meant.cause = " ".join(filter(None, (state, f"{kind}:", said)))
     if not logged:
         return
-    # Who lost to another is run again, and says so; the others are told to somebody.
+    # What lost to another is run again, and says so; the others reach a client or an operator.
     level = log.info if isinstance(meant, Contention) else log.warning
     level("the database failed", reason=str(meant), sqlstate=state, error=kind, cause=said)

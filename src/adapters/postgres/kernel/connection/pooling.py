@@ -1,7 +1,7 @@
 """A pooler in transaction mode on the way to the database: what has to hold behind it, and how it is noticed.
 
 Such a pooler lends a connection for a transaction. What belongs to a session, a timeout that was set, a lock,
-LISTEN, is left on a connection that serves somebody else next (docs/decisions/0035).
+LISTEN, is left on a connection that serves another client next (docs/decisions/0035).
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence

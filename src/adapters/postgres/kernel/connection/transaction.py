@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def stale() -> DomainError:
-    """What it means that there was no row to change, unless somebody says otherwise."""
+    """What it means that there was no row to change, unless the caller says otherwise."""
     return Stale("Read it again and repeat your change.")
 
 

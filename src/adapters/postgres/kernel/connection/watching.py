@@ -43,7 +43,7 @@ class Watch:
             self._timer = asyncio.get_running_loop().call_later(self._pause, self._look)
 
     def end(self, watched: Watched) -> None:
-        """It has come, or nobody waits any longer."""
+        """It has come, or its caller waits no longer."""
         self._left.pop(watched, None)
 
     def stop(self) -> None:

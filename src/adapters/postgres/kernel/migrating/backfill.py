@@ -10,7 +10,7 @@ from sqlalchemy import CursorResult, text
 def in_batches(statement: str) -> None:
     """Runs an UPDATE or DELETE of a migration until it changes no row, each time in a transaction of its own.
 
-    The statement takes a bounded part of what remains, so that nobody waits for its locks for long:
+    The statement takes a bounded part of what remains, so that no request waits for its locks for long:
 
         UPDATE users SET x = … WHERE id IN (SELECT id FROM users WHERE x IS NULL LIMIT 1000)
 

@@ -21,7 +21,7 @@ LOCK_TIMEOUT: Final = "2s"
 """A migration that cannot have its lock soon must not stop the traffic that queues behind it."""
 
 CONCURRENT_LOCK_TIMEOUT: Final = "10min"
-"""What works CONCURRENTLY waits for transactions to end, and nobody queues behind it."""
+"""What works CONCURRENTLY waits for transactions to end, and no request queues behind it."""
 
 _SETTINGS: Final = {
     "lock_timeout": LOCK_TIMEOUT,
@@ -81,7 +81,7 @@ class LockNotHad(Exception):
 
 
 def silently(_: str) -> None:
-    """Tells nobody."""
+    """Tells nothing."""
 
 
 @dataclass(frozen=True)

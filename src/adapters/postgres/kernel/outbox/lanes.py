@@ -2,7 +2,7 @@
 
 A delivery is leased by a statement of its own, which is committed before anything leaves. While the other
 side is silent there is no transaction, no lock and no connection: the row is not due until the lease is over.
-Whoever holds a lease gives up before that, so nobody else is at the same delivery (docs/decisions/0038).
+The holder of a lease gives up before that, so no other worker is at the same delivery (docs/decisions/0038).
 """
 
 import asyncio
@@ -173,7 +173,7 @@ def _unknown() -> bool:
 
 
 class LeaseLost(Contention):
-    """Somebody else is at the delivery by now."""
+    """Another worker is at the delivery by now."""
 
 
 class PostgresLanes[U: KernelUnitOfWork]:

@@ -57,7 +57,7 @@ def _having(room: Callable[[], bool]) -> Check:
 
 
 def judging(*, missing_seconds: float, overdue_seconds: float) -> Callable[[Vitals], Findings]:
-    """What of the vitals somebody should see to, and why."""
+    """What of the vitals an operator should see to, and why."""
     missing, late = timedelta(seconds=missing_seconds), timedelta(seconds=overdue_seconds)
 
     def judge(vitals: Vitals) -> Findings:

@@ -4,7 +4,7 @@ A request gets its identifiers and its line in the log, an answer its headers, a
 layers below becomes a problem. `/health/live` is answered here, since it asks for nothing else, and so is
 what the server has refused by itself: `REFUSED` in a scope says why.
 
-Here is also where a request ends that nobody waits for any more, or that has taken too long
+Here is also where a request ends whose client waits no more, or that has taken too long
 (docs/decisions/0040).
 """
 
@@ -46,7 +46,7 @@ LIVE = "/health/live"
 REQUEST_SECONDS = 30.0
 _NONE: Mapping[str, str] = {}
 _UUID = 36  # a path can have anything in its place
-CLIENT_LEFT = 499  # nobody is told; the log knows the number from nginx
+CLIENT_LEFT = 499  # no client is told; the log knows the number from nginx
 _READS = frozenset({"GET", "HEAD"})
 
 # What an answer carries unless it says otherwise itself (OWASP REST Security Cheat Sheet).
@@ -270,7 +270,7 @@ def _log(scope: Scope, exchange: _Exchange, *, method: str, duration_ms: float) 
     if scope["path"].startswith("/health/") and (exchange.status < 400 or exchange.status == 503):
         return
     route = scope.get("route")
-    # What a command has become that nobody was told of.
+    # What a command has become whose client was not told.
     unsent = {"unsent_status": exchange.status} if exchange.left and exchange.status else {}
     log.info(
         "request",

@@ -2,7 +2,7 @@
 
 No answer depends on `Host`, since PUBLIC_URL says where the service is. But what is meant for another service
 is not answered here: it comes from a page that has bound its name to our address, or by a proxy's mistake.
-`Forwarded` and `X-Forwarded-Host` have no say, whoever sent them: a proxy passes `Host` on.
+`Forwarded` and `X-Forwarded-Host` have no say, from any sender: a proxy passes `Host` on.
 """
 
 from collections.abc import Sequence

@@ -39,8 +39,8 @@ _PIECE = 64
 # From the first byte of a request to its last; 1 MiB in this time is what a bad mobile connection has.
 REQUEST_SECONDS = 30.0
 
-# Requests behind the one that is being answered for which a connection is still read. While it is not, nobody
-# learns that its client has left.
+# Requests behind the one that is being answered for which a connection is still read. While it is not, it is
+# not noticed that its client has left.
 PIPELINED_MOST = 32
 
 # A client that has just connected has so long to begin a request before its connection counts as idle.
@@ -65,7 +65,7 @@ class Connections(ServerState):
     """What the connections of a process have in common."""
 
     def __init__(self, most: int) -> None:
-        """`most` are served at the same time; whoever comes then takes the place of one that is idle."""
+        """`most` are served at the same time; the next takes the place of one that is idle."""
         super().__init__()
         self.most = most
         self.closing = False  # each answer ends its connection
@@ -137,7 +137,7 @@ class Protocol(HttpToolsProtocol):
         super()._start_asgi_task(cycle, app)
 
     def _tell_who_left(self) -> None:
-        """The requests that nobody waits for: the one that runs, and those behind it, which never begin."""
+        """The requests whose client has left: the one that runs, and those behind it, which never begin."""
         if self._running is not None and not self._running.response_complete:
             _leave(self._running)
         while self.pipeline:
@@ -158,7 +158,7 @@ class Protocol(HttpToolsProtocol):
             self._all.idle[self] = None
 
     def _await_reader(self, left: int | None = None) -> None:
-        """Whoever takes nothing of an answer for so long does not get the rest."""
+        """A client that takes nothing of an answer for so long does not get the rest."""
         size = self.transport.get_write_buffer_size()
         if left is None and self._unread is not None:
             return
@@ -251,7 +251,7 @@ class Protocol(HttpToolsProtocol):
 
     @override
     def _unsupported_upgrade_warning(self) -> None:
-        """Whoever asks for another protocol is answered in this one; there is nothing to install."""
+        """A client that asks for another protocol is answered in this one; there is nothing to install."""
 
     def _too_large(self) -> RequestError:
         """What is too large of a head, which need not have arrived as a whole."""

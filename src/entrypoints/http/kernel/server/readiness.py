@@ -1,7 +1,7 @@
 """Whether what the service needs is there, asked at most once a second for all who want to know.
 
 A check is required, and the service is not ready without it; or it only degrades: the service is ready, and
-somebody has something to do. What each check found is told to the log, since anybody may ask.
+an operator has something to do. What each check found is told to the log, since anybody may ask.
 """
 
 import asyncio
@@ -121,7 +121,7 @@ class Readiness:
         try:
             await asyncio.wait([task], timeout=self._timeout)
         finally:
-            task.cancel()  # where it has not ended; nobody waits for that
+            task.cancel()  # where it has not ended; this does not wait for that
         if not task.done():
             return self._wrong(name, f"It took longer than {self._timeout:g} seconds.")
         if task.cancelled():
@@ -141,7 +141,7 @@ class Readiness:
     def _ended(self, name: str, task: asyncio.Task[bool | Findings | None]) -> None:
         del self._under_way[name]
         if not task.cancelled():
-            task.exception()  # also of one that nobody waits for any more
+            task.exception()  # also of one that is no longer waited for
 
     def _found(self, name: str, reason: str | None) -> State:
         if reason is None:

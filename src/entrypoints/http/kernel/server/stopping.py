@@ -181,7 +181,7 @@ class Server(uvicorn.Server):
                 await self.lifespan.shutdown()
 
     async def _accept_the_last(self) -> None:
-        """Takes whoever has connected: the kernel resets those that it still has when a listener closes."""
+        """Takes the connections that wait: the kernel resets those that it still has when a listener closes."""
         waiting = select.poll()
         for server in self.servers:
             for listener in server.sockets:
@@ -221,7 +221,7 @@ class Server(uvicorn.Server):
     async def _are_gone(self, seconds: float) -> bool:
         loop, state = asyncio.get_running_loop(), self.server_state
         ends = loop.time() + seconds
-        while state.connections and loop.time() < ends:  # noqa: ASYNC110 (uvicorn's set, which tells nobody)
+        while state.connections and loop.time() < ends:  # noqa: ASYNC110 (uvicorn's set, which sets no event)
             await asyncio.sleep(_TICK)
         return not state.connections
 

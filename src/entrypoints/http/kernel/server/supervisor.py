@@ -1,6 +1,6 @@
 """Several processes that serve on one listener, and the one that looks after them.
 
-uvicorn's supervisor keeps the listener open while its processes have closed theirs: whoever connects then
+uvicorn's supervisor keeps the listener open while its processes have closed theirs: a client that connects then
 hangs, and is reset when it ends. It also looks for signals only between two looks at its processes, kills one
 that is busy for five seconds, and waits without end for those that stop.
 """
@@ -127,7 +127,7 @@ class Supervisor:
     def _pause(self, workers: list[_Worker], seconds: float) -> None:
         """Until one of these ends, a signal comes, or so much time has passed.
 
-        Whoever has ended since the caller looked ends the pause, too: looking again here would leave nothing
+        One that has ended since the caller looked ends the pause, too: looking again here would leave nothing
         to wait for but the time.
         """
         wait([self._wake, *(worker.process.sentinel for worker in workers)], max(0.0, seconds))
