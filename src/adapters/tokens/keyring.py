@@ -47,7 +47,7 @@ AHEAD_SECONDS: Final = 15.0  # before that, a reading begins that no request wai
 RETRY_SECONDS: Final = 5.0  # after the database has failed
 READ_SECONDS: Final = 5.0  # for one reading, and for requests that have no keys until it ends
 PATIENCE_SECONDS: Final = 0.25  # of a reading, for which those wait who have keys that are due
-# A key is published for so long before it signs, so a process that has read them since knows the one that signs.
+# A key is published for so long before it signs, so a process that has read them since knows it.
 KEPT_SECONDS: Final = PUBLISHED_AHEAD.total_seconds()
 COOL_DOWN_SECONDS: Final = 3.0  # between two readings for one key that nobody has
 SEARCHES_BURST: Final = 5  # readings in a row for keys that are not known,

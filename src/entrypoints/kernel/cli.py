@@ -25,7 +25,8 @@ from entrypoints.kernel.configuration.text import env_example
 from entrypoints.kernel.heartbeat import this_host
 from entrypoints.kernel.logging import configure_logging
 from entrypoints.kernel.seed import DEMO_EMAIL, DEMO_PASSWORD, Demo, seed
-from entrypoints.kernel.settings import ROOT, SERVICE_NAME, KernelSettings, defaults_of, load_settings
+from entrypoints.kernel.service import ROOT, SERVICE_NAME
+from entrypoints.kernel.settings import KernelSettings, defaults_of, load_settings
 from entrypoints.kernel.tools import stored
 
 if TYPE_CHECKING:

@@ -77,7 +77,8 @@ from domain.kernel.users import GlobalRole
 from entrypoints.kernel.configuration.origins import origin_of
 from entrypoints.kernel.configuration.providers import ProviderSettings, claim_path
 from entrypoints.kernel.security_log import SecurityLog
-from entrypoints.kernel.settings import SERVICE_NAME, V1, KernelSettings
+from entrypoints.kernel.service import SERVICE_NAME, V1
+from entrypoints.kernel.settings import KernelSettings
 
 
 def present_instant() -> datetime:

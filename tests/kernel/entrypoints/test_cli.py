@@ -32,7 +32,7 @@ from domain.kernel.users import Email, GlobalRole, UserId
 from entrypoints.cli import main
 from entrypoints.kernel.heartbeat import this_host
 from entrypoints.kernel.seed import COLLEAGUE_EMAIL, DEMO_EMAIL, DEMO_PASSWORD
-from entrypoints.kernel.settings import ROOT
+from entrypoints.kernel.service import ROOT
 from entrypoints.settings import Settings
 from kernel.specimen.service import Container, Queries, UnitOfWork
 from kernel.world.builders import NOW, a_caller, a_session, a_signing_key, a_user, store

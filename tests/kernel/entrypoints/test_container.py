@@ -25,6 +25,7 @@ from application.kernel.unit_of_work import Begin
 from domain.kernel.errors import Unauthenticated
 from domain.kernel.identity.sessions import SessionEnded
 from domain.kernel.users import GlobalRole
+from entrypoints.kernel.configuration.fields import DEVELOPMENT_SECRET
 from entrypoints.kernel.configuration.providers import ALGORITHMS, MARKED_BY, ProviderSettings
 from entrypoints.kernel.container import (
     close,
@@ -33,7 +34,6 @@ from entrypoints.kernel.container import (
     roles_by_issuer,
     trusted_for_email,
 )
-from entrypoints.kernel.settings import DEVELOPMENT_SECRET
 from entrypoints.settings import Settings
 from kernel.specimen.commands.specimen_orders import create_specimen_order
 from kernel.specimen.domain.specimen_orders import SpecimenOrderAssigned

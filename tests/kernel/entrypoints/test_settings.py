@@ -11,18 +11,12 @@ from typing import Any, get_args
 import pytest
 from pydantic import ValidationError
 
+from entrypoints.kernel.configuration.fields import DEVELOPMENT_SECRET
 from entrypoints.kernel.configuration.providers import Preset
 from entrypoints.kernel.configuration.secrecy import LEAST_BITS, apparent_bits
 from entrypoints.kernel.configuration.text import env_example, problems
-from entrypoints.kernel.settings import (
-    DEVELOPMENT_SECRET,
-    ROOT,
-    SERVICE_NAME,
-    SERVICE_VERSION,
-    KernelSettings,
-    _notice,
-    load_settings,
-)
+from entrypoints.kernel.service import ROOT, SERVICE_NAME, SERVICE_VERSION
+from entrypoints.kernel.settings import KernelSettings, _notice, load_settings
 from entrypoints.settings import Settings
 from kernel.world.authority import authority
 

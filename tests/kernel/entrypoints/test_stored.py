@@ -12,7 +12,7 @@ import pytest
 from fastapi import FastAPI
 from pydantic import create_model
 
-from entrypoints.kernel.settings import ROOT
+from entrypoints.kernel.service import ROOT
 from entrypoints.kernel.tools import stored
 from entrypoints.kernel.tools.stored import Ambiguous, Broken, Outdated, check, text_of, write
 

@@ -14,7 +14,7 @@ from adapters.postgres.kernel.connection.database import Database
 from adapters.postgres.kernel.connection.pooling import Pooler, shares_sessions
 from adapters.postgres.kernel.migrating.migrations import MigrationError, Migrations
 from application.kernel.ports.world import Misconfigured, Unavailable
-from entrypoints.kernel.settings import ROOT
+from entrypoints.kernel.service import ROOT
 from kernel.servers.backends import ByHand, eventually
 from kernel.servers.pgbouncer import PgBouncer, a_pgbouncer
 from kernel.servers.postgres import NewDatabase

@@ -8,7 +8,7 @@ from time import perf_counter
 import asyncpg
 from httpx2 import AsyncClient, Limits
 
-from entrypoints.kernel.settings import SERVICE_NAME
+from entrypoints.kernel.service import SERVICE_NAME
 from kernel.reliability.conftest import Share, Tell
 from kernel.servers.backends import await_backends, backends
 from kernel.servers.serving import environment_of, logged, serving

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import asyncpg
 
-from entrypoints.kernel.settings import SERVICE_NAME
+from entrypoints.kernel.service import SERVICE_NAME
 from kernel.reliability.conftest import Share, Tell
 from kernel.reliability.writers import PUBLIC_URL, WRITERS, Writers, a_team_on, ensure_once
 from kernel.servers.backends import backends, eventually, terminate

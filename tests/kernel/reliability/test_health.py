@@ -11,7 +11,7 @@ from time import perf_counter
 import asyncpg
 from httpx2 import AsyncClient, Response
 
-from entrypoints.kernel.settings import SERVICE_NAME
+from entrypoints.kernel.service import SERVICE_NAME
 from kernel.reliability.conftest import Share, Tell
 from kernel.servers.backends import ByHand, Proxy, backends, eventually, terminate
 from kernel.servers.serving import environment_of, serving

@@ -5,7 +5,7 @@ from collections import Counter
 from time import perf_counter
 
 from adapters.postgres.kernel.connection.pooling import Pooler
-from entrypoints.kernel.settings import SERVICE_NAME
+from entrypoints.kernel.service import SERVICE_NAME
 from kernel.reliability.conftest import Share, Tell
 from kernel.reliability.writers import PUBLIC_URL, WRITERS, Writers, a_team_on, ensure_once
 from kernel.servers.backends import ByHand, terminate

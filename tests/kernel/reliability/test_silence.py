@@ -9,7 +9,7 @@ import pytest
 from httpx2 import AsyncClient, Limits, Response
 
 from application.kernel.unit_of_work import Begin
-from entrypoints.kernel.settings import SERVICE_NAME
+from entrypoints.kernel.service import SERVICE_NAME
 from entrypoints.settings import Settings
 from kernel.reliability.conftest import Tell
 from kernel.servers.backends import ByHand, Proxy, terminate

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from entrypoints.kernel.settings import ROOT
+from entrypoints.kernel.service import ROOT
 
 PATIENCE_SECONDS = 60
 

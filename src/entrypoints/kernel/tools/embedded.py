@@ -112,8 +112,8 @@ def _programs() -> Path:
 def _shared(programs: Path, folder: Path, database: str) -> Iterator[str]:
     """Holds the server of the folder, and starts it where there is none; yields the address of the database.
 
-    A process that holds it has the pipe `holders` open for writing, whose reader is the watchdog: it learns that all
-    are gone, however they went. Who starts, joins or leaves does so alone, in the lock.
+    A process that holds it has the pipe `holders` open for writing, whose reader is the watchdog: it learns
+    that all are gone, however they went. Who starts, joins or leaves does so alone, in the lock.
     """
     process = None
     with _lock(folder):

@@ -16,7 +16,8 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 
 from pydantic import SecretStr, create_model
 
-from entrypoints.kernel.settings import ROOT, SERVICE_NAME, V1, KernelSettings, read_settings
+from entrypoints.kernel.service import ROOT, SERVICE_NAME, V1
+from entrypoints.kernel.settings import KernelSettings, read_settings
 from entrypoints.kernel.tools.address import obstacle
 from entrypoints.kernel.tools.embedded import WATCHDOG, EmbeddedPostgresError, embedded_postgres
 

@@ -16,7 +16,7 @@ from pydantic import SecretStr
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from domain.kernel.errors import Unauthenticated
-from entrypoints.kernel.settings import SERVICE_NAME, SERVICE_VERSION
+from entrypoints.kernel.service import SERVICE_NAME, SERVICE_VERSION
 from entrypoints.settings import Settings
 from kernel.specimen.builders import a_specimen_order_id
 from kernel.specimen.service import Container, create_app

@@ -11,7 +11,7 @@ from time import perf_counter
 import pytest
 from httpx2 import AsyncClient, Response
 
-from entrypoints.kernel.settings import SERVICE_NAME
+from entrypoints.kernel.service import SERVICE_NAME
 from entrypoints.settings import Settings
 from kernel.servers.backends import PATIENCE, ByHand, Proxy, await_backends, eventually
 from kernel.servers.proxies import a_proxy, documented, nginx

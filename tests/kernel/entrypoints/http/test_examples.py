@@ -27,7 +27,7 @@ from domain.kernel.users import Email, GlobalRole, UserId
 from domain.kernel.workspaces import WorkspaceId
 from entrypoints.http.kernel.document.examples import PASSWORD, TOKEN, example_id
 from entrypoints.http.kernel.identity.cookies import CSRF_HEADER, SESSION
-from entrypoints.kernel.settings import ROOT
+from entrypoints.kernel.service import ROOT
 from entrypoints.settings import Settings
 from kernel.entrypoints.http.test_matrix import ROWS
 from kernel.specimen.service import Container, UnitOfWork

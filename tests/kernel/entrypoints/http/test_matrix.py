@@ -39,7 +39,7 @@ from domain.kernel.users import GlobalRole, User
 from entrypoints.http.kernel.identity.cookies import CSRF_HEADER, LOG_IN, SESSION
 from entrypoints.http.kernel.server.app import versioned_routes, with_kernel
 from entrypoints.http.kernel.server.edge import LIVE
-from entrypoints.kernel.settings import ROOT
+from entrypoints.kernel.service import ROOT
 from entrypoints.settings import Settings
 from kernel.specimen.service import Container, UnitOfWork, create_app, versions
 from kernel.world.builders import (

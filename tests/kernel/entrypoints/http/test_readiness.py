@@ -16,7 +16,7 @@ from structlog.testing import capture_logs
 from adapters.postgres.kernel.connection.database import Database
 from entrypoints.http.kernel.server.readiness import Check, NotReady, Readiness, State
 from entrypoints.kernel import states
-from entrypoints.kernel.settings import SERVICE_NAME
+from entrypoints.kernel.service import SERVICE_NAME
 from entrypoints.settings import Settings
 from kernel.servers.backends import ByHand, Proxy, backends, eventually, terminate
 from kernel.servers.postgres import NewDatabase

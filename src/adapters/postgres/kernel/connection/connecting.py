@@ -22,7 +22,7 @@ from adapters.postgres.kernel.connection.sockets import keep_alive
 type _Connection = asyncpg.Connection[asyncpg.Record]
 
 _AVOIDED_SECONDS: Final = 30.0
-# The server is there and takes no connection, for now: connection exceptions, resources, operator intervention.
+# The server is there and takes no connection for now: exceptions, resources, operator intervention.
 _NEXT: Final = ("08", "53", "57P")
 
 

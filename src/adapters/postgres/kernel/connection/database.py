@@ -154,7 +154,7 @@ class Connection:
         return await LentSession.on(self, self._raw)
 
     async def watched[T](self, waiting: Awaitable[T]) -> T:
-        """What it comes to, within the limit of a statement: for other senders of statements, such as the ORM."""
+        """What it comes to, within the limit of a statement: for other senders, such as the ORM."""
         self._watch.begin(self)
         try:
             return await waiting

@@ -23,7 +23,7 @@ def tls_mode(given: Mapping[str, str]) -> str:
             raise ValueError("has sslrootcert=system, which needs sslmode=verify-full.")
         mode = "verify-full"
     if given.get("channel_binding") == "require":
-        # The driver cannot bind. What binding is for, that no party stands in between, a certificate shows too.
+        # The driver cannot bind. That no party stands in between, a certificate shows too.
         if mode in {"disable", "allow"}:
             raise ValueError("has channel_binding=require, which needs TLS. Write sslmode=verify-full.")
         mode = "verify-full"

@@ -9,7 +9,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from entrypoints.kernel.configuration.providers import ProviderSettings
-from entrypoints.kernel.settings import V1, KernelSettings
+from entrypoints.kernel.service import V1
+from entrypoints.kernel.settings import KernelSettings
 
 # They tell by a parameter whom a token is for; with the others the address, the scopes or the client do.
 _NAMED_BY = {"rfc9068": "resource", "better-auth": "resource", "auth0": "audience"}

@@ -23,7 +23,7 @@ from entrypoints.http.kernel.routing.answers import Answer, NotModified
 from entrypoints.http.kernel.routing.conditions import is_known
 from entrypoints.http.kernel.routing.dependencies import ProviderMetadata, settings_of
 from entrypoints.http.kernel.routing.problems import PathNotFound
-from entrypoints.kernel.settings import V1
+from entrypoints.kernel.service import V1
 
 # The package brings Swagger UI's files along; its own page is not used.
 ASSETS = Path(fastapi_offline.__file__).parent / "static"

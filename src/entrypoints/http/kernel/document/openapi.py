@@ -16,13 +16,8 @@ from entrypoints.http.kernel.document.documentation import COOKIE_SCHEME
 from entrypoints.http.kernel.document.examples import add_examples
 from entrypoints.http.kernel.routing.inputs import CURSOR_PATTERN
 from entrypoints.http.kernel.routing.problems import PAGES, Problem, kinds
-from entrypoints.kernel.settings import (
-    SERVICE_DESCRIPTION,
-    SERVICE_LICENSE,
-    SERVICE_NAME,
-    SERVICE_VERSION,
-    KernelSettings,
-)
+from entrypoints.kernel.service import SERVICE_DESCRIPTION, SERVICE_LICENSE, SERVICE_NAME, SERVICE_VERSION
+from entrypoints.kernel.settings import KernelSettings
 
 type Document = dict[str, Any]
 

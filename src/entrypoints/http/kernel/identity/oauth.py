@@ -45,7 +45,8 @@ from entrypoints.http.kernel.routing.problems import (
     InvalidGrant,
     UnsupportedGrantType,
 )
-from entrypoints.kernel.settings import V1, KernelSettings
+from entrypoints.kernel.service import V1
+from entrypoints.kernel.settings import KernelSettings
 
 router = APIRouter(tags=["oauth"], generate_unique_id_function=lambda route: route.name)
 

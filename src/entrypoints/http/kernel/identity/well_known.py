@@ -18,7 +18,8 @@ from entrypoints.http.kernel.document.documentation import PUBLIC
 from entrypoints.http.kernel.routing.answers import Answer
 from entrypoints.http.kernel.routing.dependencies import PublicKeys, settings_of
 from entrypoints.http.kernel.routing.problems import PathNotFound
-from entrypoints.kernel.settings import SERVICE_NAME, V1, KernelSettings
+from entrypoints.kernel.service import SERVICE_NAME, V1
+from entrypoints.kernel.settings import KernelSettings
 
 KEPT_SECONDS = 300
 

@@ -60,7 +60,7 @@ async def answer_error(request: Request, error: Exception) -> Answer:
 
 
 async def answer_forbidden(request: Request, error: Forbidden) -> Answer:
-    """The answer to a caller who wanted what they may not do, which goes into the log (OWASP ASVS 5.0 16.3.2)."""
+    """The answer to a caller without the right, which goes into the log (OWASP ASVS 5.0 16.3.2)."""
     provided(request).security_log.denied(request.scope.get("user_id"), kind_of(type(error)).code)
     return await answer_error(request, error)
 

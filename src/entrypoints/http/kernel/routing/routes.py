@@ -43,7 +43,7 @@ from entrypoints.http.kernel.routing.dependencies import provided, user_id_of
 from entrypoints.http.kernel.routing.idempotency import idempotency_key, keyed_request, read, written
 from entrypoints.http.kernel.routing.paths import hides
 from entrypoints.http.kernel.routing.reading import Reader
-from entrypoints.kernel.settings import V1
+from entrypoints.kernel.service import V1
 
 type Endpoint = Callable[..., Awaitable[object]]
 

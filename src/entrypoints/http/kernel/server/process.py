@@ -13,7 +13,8 @@ from uvicorn.supervisors import ChangeReload
 from entrypoints.http.kernel.server.stopping import Limits, Server
 from entrypoints.http.kernel.server.supervisor import Supervisor
 from entrypoints.kernel.logging import configure_logging
-from entrypoints.kernel.settings import ROOT, KernelSettings, load_settings
+from entrypoints.kernel.service import ROOT
+from entrypoints.kernel.settings import KernelSettings, load_settings
 from entrypoints.kernel.tools.address import obstacle
 
 SOURCES = ROOT / "src"

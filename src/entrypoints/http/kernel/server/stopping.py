@@ -181,7 +181,7 @@ class Server(uvicorn.Server):
                 await self.lifespan.shutdown()
 
     async def _accept_the_last(self) -> None:
-        """Takes the connections that wait: the kernel resets those that it still has when a listener closes."""
+        """Takes the connections that wait: the system resets those that a listener still has at its end."""
         waiting = select.poll()
         for server in self.servers:
             for listener in server.sockets:

@@ -1,8 +1,8 @@
 """Several processes that serve on one listener, and the one that looks after them.
 
-uvicorn's supervisor keeps the listener open while its processes have closed theirs: a client that connects then
-hangs, and is reset when it ends. It also looks for signals only between two looks at its processes, kills one
-that is busy for five seconds, and waits without end for those that stop.
+uvicorn's supervisor keeps the listener open while its processes have closed theirs: a client that connects
+then hangs, and is reset when it ends. It also looks for signals only between two looks at its processes,
+kills one that is busy for five seconds, and waits without end for those that stop.
 """
 
 import multiprocessing

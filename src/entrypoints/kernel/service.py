@@ -1,0 +1,14 @@
+"""What this service is called, where its files lie, and the version of the API that the kernel is in."""
+
+import tomllib
+from pathlib import Path
+from typing import Final
+
+ROOT = Path(__file__).parents[3]
+_PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+SERVICE_NAME: str = _PROJECT["name"]
+SERVICE_VERSION: str = _PROJECT["version"]
+SERVICE_DESCRIPTION: str = _PROJECT["description"]
+SERVICE_LICENSE: str = _PROJECT["license"]  # by its SPDX identifier
+V1: Final = "/v1"
+"""Below it are the kernel's routes: the version in which everything that is not overridden stays."""
