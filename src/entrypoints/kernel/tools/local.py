@@ -56,13 +56,38 @@ class StopRequested(BaseException):
     """
 
 
-async def serve(settings: KernelSettings, environment: Mapping[str, str], *, reload: bool) -> None:
+class Signals:
+    """Raises what a signal means where the process happens to be, and keeps it for `check`.
+
+    What is raised can get lost: where C calls Python and takes any exception for one that it knows, as
+    coverage's tracer does, or in a finaliser.
+    """
+
+    def __init__(self) -> None:
+        self._stop: BaseException | None = None
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, self._receive)
+
+    def _receive(self, number: int, _: object) -> None:
+        self._stop = KeyboardInterrupt() if number == signal.SIGINT else StopRequested(_EARLY)
+        raise self._stop
+
+    def check(self) -> None:
+        """Raises what was raised before, if anything was."""
+        if self._stop is not None:
+            raise self._stop
+
+
+async def serve(
+    settings: KernelSettings, environment: Mapping[str, str], signals: Signals, *, reload: bool
+) -> None:
     """Serves until it is stopped, or a part ends by itself.
 
-    Raises `CannotServeError`, `StopRequested`.
+    Raises `CannotServeError`, `StopRequested`, KeyboardInterrupt.
     """
     embedded = _is_embedded(settings)
     processes = Processes()
+    signals.check()
     _say("Migrating the database")
     await processes.finish("entrypoints.cli", "migrate", environment=environment)
     _say("Starting the API and the worker")
@@ -226,20 +251,19 @@ def _run(command: list[str], environment: Mapping[str, str]) -> int:
 
 def main(kind: type[KernelSettings], arguments: list[str]) -> int:
     status = 0
-    for number in (signal.SIGTERM, signal.SIGHUP):  # until there is a loop that takes them
-        signal.signal(number, _stop)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signals = Signals()  # until there is a loop that takes them
     try:
         match arguments:
             case ["--", *command] if command:
                 with _environment(_settings(kind)) as environment:
+                    signals.check()
                     status = _run(command, environment)
             case [] | ["--reload"]:
                 settings = _settings(kind)
                 _check_address(settings.host, settings.port)
                 # Outside of the loop, in which nothing interrupts what blocks.
                 with _environment(settings) as environment:
-                    asyncio.run(serve(settings, environment, reload=bool(arguments)))
+                    asyncio.run(serve(settings, environment, signals, reload=bool(arguments)))
             case _:
                 raise CannotServeError("Usage: python -m entrypoints.local [--reload | -- COMMAND]", status=2)
     except (CannotServeError, EmbeddedPostgresError) as error:
@@ -253,7 +277,3 @@ def main(kind: type[KernelSettings], arguments: list[str]) -> int:
         print(_EARLY, file=sys.stderr)
         status = 130
     return status
-
-
-def _stop(*_: object) -> None:
-    raise StopRequested(_EARLY)
