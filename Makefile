@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .PHONY: help run dev check fmt migration cli shell debug lock bench profile profile-memory mutants doctor clean
-.PHONY: test coverage test-app test-fork test-previous test-providers test-reliability test-pooler
+.PHONY: test coverage retest test-app test-fork test-previous test-providers test-reliability test-pooler
 .PHONY: openapi lint-openapi client test-client test-contract fuzz
 .PHONY: check-format check-lint check-types check-imports check-dependencies check-lock check-migrations check-openapi
 
@@ -34,6 +34,9 @@ test: $(ENV) ## run every test (ARGS="-k word" runs a part)
 
 coverage: $(ENV) ## run every test and measure what they cover, which takes half as long again; fails under 95 %
 	@$(PY) -m pytest -n $(PROCESSES) --cov
+
+retest: $(ENV) ## run what failed in the last run once more, one test after the other (five at most)
+	@$(PY) scripts/retest.py
 
 test-providers: $(ENV) tests/kernel/providers/node_modules/.complete ## run the tests with a certified OpenID provider and a browser (needs Node 20)
 	@$(PY) -m pytest tests/kernel/providers $(ARGS)

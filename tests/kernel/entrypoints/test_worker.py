@@ -98,7 +98,7 @@ class ScriptedOutbox:
 
 
 async def eventually(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not condition():  # noqa: ASYNC110 (what it asks about has no event)
             await asyncio.sleep(0.001)
 
@@ -112,7 +112,7 @@ async def worked_off(outbox: ScriptedOutbox) -> None:
     """Runs the loop until nothing is left of the script, and then stops it."""
     stop = asyncio.Event()
     working = asyncio.create_task(worker.work(outbox, worker.reacting({}), stop, poll_seconds=60))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await outbox.idle.wait()
         stop.set()
         await working
@@ -328,7 +328,7 @@ async def repeated(job: ScriptedJob, *, runs: int, pause: timedelta) -> None:
     await eventually(lambda: job.runs == runs)
     await asyncio.sleep(0.05)  # it could run once more
     stop.set()
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(4):
         await repeating
     assert job.runs == runs
 
@@ -445,7 +445,7 @@ async def test_at_a_signal_the_delivery_at_hand_has_a_moment_to_finish(
     try:
         await outbox.begun.wait()
         os.kill(os.getpid(), number)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             await running
     finally:
         for each in (signal.SIGTERM, signal.SIGINT):
@@ -551,7 +551,7 @@ async def test_what_a_reaction_does_is_written_down_as_the_worker_s(
     await run(create_specimen_order, team.owner, team.workspace.id, title="Spin", assignee_id=member)
     rows = [worker.when(SpecimenOrderAssigned, suspend)]
     working = asyncio.create_task(worker.run(Container(settings=settings), rows, []))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await done.wait()
         os.kill(os.getpid(), signal.SIGTERM)
         await working

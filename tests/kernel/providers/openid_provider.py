@@ -91,7 +91,7 @@ class OpenIdProvider:
         form = {"grant_type": "client_credentials"}
         if resource is not None:
             form |= {"resource": resource, "scope": scope}
-        async with AsyncClient(timeout=10) as http:
+        async with AsyncClient(timeout=60) as http:
             answer = await http.post(f"{self.url}/token", data=form, auth=(client, SECRET))
         assert answer.status_code == 200, answer.text
         return str(answer.json()["access_token"])
@@ -111,7 +111,7 @@ class OpenIdProvider:
             "nonce": secrets.token_urlsafe(16),
             **({"resource": resource} if resource else {}),
         }
-        async with AsyncClient(timeout=10) as http:
+        async with AsyncClient(timeout=60) as http:
             answer = await http.get(f"{self.url}/auth", params=asked)
             code = await follow_forms(http, answer, subject, until=CALLBACK)
             form = {

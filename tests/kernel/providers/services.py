@@ -88,7 +88,7 @@ async def a_service(
         )
         url = f"http://localhost:{port}"
         try:
-            async with AsyncClient(base_url=url, timeout=30) as client:
+            async with AsyncClient(base_url=url, timeout=60) as client:
                 service = Service(url, client, process, output)
                 await _serving(service)
                 yield service
@@ -99,7 +99,7 @@ async def a_service(
 
 
 async def _serving(service: Service) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while True:
             assert service.process.returncode is None, service.log()
             with suppress(ConnectError):

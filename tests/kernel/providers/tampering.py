@@ -56,7 +56,7 @@ class Tampering:
 
     async def _serve(self, reader: StreamReader, writer: StreamWriter) -> None:
         with suppress(ConnectionError, asyncio.IncompleteReadError):
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(60):
                 head = await reader.readuntil(b"\r\n\r\n")
                 request, *lines = head.decode("latin-1").strip().split("\r\n")
                 method, target, _ = request.split(" ")
@@ -69,7 +69,7 @@ class Tampering:
     async def _answer(
         self, writer: StreamWriter, method: str, target: str, headers: dict[str, str], body: bytes
     ) -> None:
-        async with AsyncClient(timeout=10) as http:
+        async with AsyncClient(timeout=60) as http:
             kept = {name: value for name, value in headers.items() if name not in _HOP}
             answer = await http.request(method, self.behind + target, headers=kept, content=body)
         if not target.startswith(("/.well-known/", "/jwks")):

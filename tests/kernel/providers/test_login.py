@@ -59,7 +59,7 @@ async def go(world: World, jar: CookieJar, **asked: str) -> Response:
     """The answer that leads back to the front end, after the provider's forms."""
     address = {"return_to": f"{world.app}/welcome", **asked}
     answer = await jar.get("/v1/auth/providers/oidc/authorize", params=address)
-    async with AsyncClient(timeout=10) as http:
+    async with AsyncClient(timeout=60) as http:
         for _ in range(MOST_STEPS):
             if answer.is_redirect:
                 there = str(answer.url.join(answer.headers["location"]))

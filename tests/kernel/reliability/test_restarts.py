@@ -169,7 +169,7 @@ async def _reload_nginx(folder: Path, configuration: str) -> None:
     before = _children(pid)
     (folder / "configuration").write_text(configuration)
     os.kill(pid, signal.SIGHUP)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not _children(pid) - before:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
     await asyncio.sleep(0.2)

@@ -89,7 +89,7 @@ async def test_a_network_that_stalls_hangs_nobody_and_all_is_well_when_it_is_bac
         # Every place has a connection, and the worker its own.
         first = await asyncio.gather(*(order(key) for key in range(IN_FLIGHT)))
         assert [status for status, _ in first] == [201] * IN_FLIGHT
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             await delivered()
 
         proxy.stalled = True
@@ -109,7 +109,7 @@ async def test_a_network_that_stalls_hangs_nobody_and_all_is_well_when_it_is_bac
             assert perf_counter() - back < RECOVERY_SECONDS
         serving_again = perf_counter() - back
         again = await asyncio.gather(*(order(key) for key in range(100, 100 + IN_FLIGHT)))
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             await delivered()
         delivering_again = perf_counter() - back
 

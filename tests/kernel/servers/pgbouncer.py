@@ -127,7 +127,7 @@ class PgBouncer:
         elif os.getuid() == 0:
             command += ["--user", "nobody"]
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        ends = monotonic() + 30
+        ends = monotonic() + 60
         while not self._listens():
             assert self._process.poll() is None, f"PgBouncer has ended: {shlex.join(command)}"
             assert monotonic() < ends, "PgBouncer does not listen."

@@ -108,7 +108,7 @@ async def a_proxy(folder: Path, proxy: Proxy, *, behind: int) -> AsyncIterator[t
     with (folder / "output").open("wb") as output:
         process = await asyncio.create_subprocess_exec(*command, stdin=DEVNULL, stdout=output, stderr=output)
         try:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 for port in (plain, tls):
                     while not await _answers(port):
                         assert process.returncode is None, (folder / "output").read_text()

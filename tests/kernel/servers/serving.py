@@ -45,8 +45,9 @@ async def serving(
     """A server that takes requests, a client of it, and the process, which ends with the block."""
     process = await start(environment, *arguments, module=module)
     try:
-        async with AsyncClient(base_url=f"http://127.0.0.1:{environment['PORT']}") as client:
-            async with asyncio.timeout(30):
+        # Of a busy machine: nothing here is about how long it takes.
+        async with AsyncClient(base_url=f"http://127.0.0.1:{environment['PORT']}", timeout=60) as client:
+            async with asyncio.timeout(120):
                 while True:
                     with suppress(ConnectError):
                         await client.get("/health/live")

@@ -104,7 +104,7 @@ async def serving(
         yield server.sockets[0].getsockname()[1]
     finally:
         server.close()
-        async with asyncio.timeout(5):  # by then the client has closed its connections, and so this its own
+        async with asyncio.timeout(60):  # by then the client has closed its connections, and so this its own
             await server.wait_closed()
         await asyncio.sleep(0.01)
 

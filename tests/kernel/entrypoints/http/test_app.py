@@ -299,7 +299,7 @@ async def test_the_keys_of_a_provider_are_fetched_before_anybody_asks_for_them()
     app = create_app(Container(settings=Settings(_env_file=None, database_url=NOWHERE, **trusting)))
     threshold = gc.get_threshold()
     try:
-        async with app.router.lifespan_context(app), asyncio.timeout(5):
+        async with app.router.lifespan_context(app), asyncio.timeout(60):
             while not provider.asked:  # noqa: ASYNC110 (it is asked on the other side of a socket)
                 await asyncio.sleep(0.01)
     finally:

@@ -22,7 +22,7 @@ async def raw(environment: dict[str, str], request: bytes) -> bytes:
         writer.write(request)
         with suppress(ConnectionError):
             await writer.drain()
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 return await reader.read(65_536)
     finally:
         writer.close()
@@ -105,7 +105,7 @@ async def test_whoever_is_not_answered_in_time_learns_that_it_stops(environment:
     stopping = {**environment, "CORS_ORIGINS": page, "SHUTDOWN_SECONDS": "1"}
     async with serving(stopping, module="kernel.servers.telling") as (client, process):
         waiting = asyncio.create_task(client.get("/endless", headers={"origin": page}, timeout=30))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while (await client.get("/waiting")).json() == 0:  # noqa: ASYNC110 (it happens in another process)
                 await asyncio.sleep(0.05)
         process.send_signal(signal.SIGTERM)

@@ -113,7 +113,7 @@ def serving(database_url: str, folder: Path, *command: str) -> Iterator[Service]
     ):
         service = Service(port, process.pid, log, {})
         try:
-            until = monotonic() + 30
+            until = monotonic() + 60
             while True:
                 with suppress(ConnectionError):
                     answers(service, get("/health/live"))

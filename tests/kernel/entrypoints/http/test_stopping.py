@@ -86,20 +86,20 @@ def workers_of(process: Process) -> list[int]:
 
 
 async def until_waiting(port: int, many: int) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while (await ask(port, "/waiting")).json < many:  # noqa: ASYNC110 (it happens in another process)
             await asyncio.sleep(0.02)
 
 
 async def until_unready(port: int) -> Answer:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while (answer := await ask(port, "/health/ready")).status == 200:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
     return answer
 
 
 async def until_refused(port: int) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         with suppress(ConnectionRefusedError):
             while True:
                 (await Connection.to(port)).close()
@@ -329,7 +329,7 @@ async def test_a_worker_that_ends_is_replaced_and_one_that_is_told_to_is_drained
         before = workers_of(process)
         os.kill(before[0], signal.SIGKILL)
         os.kill(before[1], signal.SIGTERM)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while len(now := workers_of(process)) < 2 or set(now) & set(before):  # noqa: ASYNC110
                 await asyncio.sleep(0.1)
         await _all_serve(process, port, 2)

@@ -1,6 +1,7 @@
 """The process that serves HTTP until it is told to stop."""
 
 import logging
+import os
 import resource
 import signal
 import sys
@@ -74,8 +75,8 @@ def serve(app: str, kind: type[KernelSettings], arguments: list[str]) -> None:
 
 
 def _end(_number: int, _frame: FrameType | None) -> None:
-    """Nothing is served yet, so there is nothing to wait for."""
-    raise SystemExit(0)
+    """Nothing is served yet, so there is nothing to wait for; and what is raised here could get lost."""
+    os._exit(0)
 
 
 def _allow_files(wanted: int) -> None:
