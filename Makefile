@@ -1,7 +1,7 @@
 # The commands of this repository. Each makes the environment first where it is missing or out of date.
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev check fmt migration cli shell debug lock bench profile profile-memory mutants doctor clean
+.PHONY: help run dev init check fmt migration cli shell debug lock bench profile profile-memory mutants doctor clean
 .PHONY: test coverage retest test-app test-fork test-previous test-providers test-reliability test-pooler
 .PHONY: openapi lint-openapi client test-client test-contract fuzz
 .PHONY: check-format check-lint check-types check-imports check-dependencies check-lock check-migrations check-openapi
@@ -28,6 +28,9 @@ run: $(ENV) ## serve on http://localhost:8000 with an embedded PostgreSQL (PORT=
 
 dev: $(ENV) ## the same, and reload when a file changes
 	@$(PY) -m entrypoints.local --reload
+
+init: $(ENV) ## name the service after a fork (name=billing title="Billing" description="…" owner="Example Ltd" licence=MIT)
+	@$(PY) scripts/init.py --name "$$name" --title "$$title" --description "$$description" --owner "$$owner" --licence "$$licence"
 
 test: $(ENV) ## run every test (ARGS="-k word" runs a part)
 	@$(PY) -m pytest -n $(PROCESSES) $(ARGS)

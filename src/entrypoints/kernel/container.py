@@ -77,7 +77,7 @@ from domain.kernel.users import GlobalRole
 from entrypoints.kernel.configuration.origins import origin_of
 from entrypoints.kernel.configuration.providers import ProviderSettings, claim_path
 from entrypoints.kernel.security_log import SecurityLog
-from entrypoints.kernel.service import SERVICE_NAME, V1
+from entrypoints.kernel.service import SERVICE_NAME, SERVICE_TITLE, V1
 from entrypoints.kernel.settings import KernelSettings
 
 
@@ -466,7 +466,7 @@ class KernelContainer(containers.DeclarativeContainer):
         mailer,
         providers.Singleton(
             Letters,
-            service=SERVICE_NAME.title(),
+            service=SERVICE_TITLE,
             app_url=settings.provided.app_url,
             api_url=providers.Callable("{}{}".format, settings.provided.public_url, V1),
         ),

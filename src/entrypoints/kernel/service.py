@@ -5,8 +5,10 @@ from pathlib import Path
 from typing import Final
 
 ROOT = Path(__file__).parents[3]
-_PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+_FILE = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+_PROJECT = _FILE["project"]
 SERVICE_NAME: str = _PROJECT["name"]
+SERVICE_TITLE: str = _FILE["tool"].get("service", {}).get("title", SERVICE_NAME.replace("-", " ").title())
 SERVICE_VERSION: str = _PROJECT["version"]
 SERVICE_DESCRIPTION: str = _PROJECT["description"]
 SERVICE_LICENSE: str = _PROJECT["license"]  # by its SPDX identifier

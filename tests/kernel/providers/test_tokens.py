@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from entrypoints.kernel.service import SERVICE_NAME
 from kernel.providers.openid_provider import AUDIENCE, ES256, RS256, OpenIdProvider
 from kernel.providers.services import a_service, log_in, register, trusting
 
@@ -90,7 +91,7 @@ async def test_our_own_provider_is_good_to_another_instance_as_any_other(empty_d
         settings = {
             "AUTH_PROVIDER": "oidc",
             "OIDC_ISSUER": ours.url,
-            "OIDC_AUDIENCE": "portico",
+            "OIDC_AUDIENCE": SERVICE_NAME,
             "OIDC_PRESET": "rfc9068",
         }
         async with a_service(empty_database_url, settings) as theirs:

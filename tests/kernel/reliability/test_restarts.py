@@ -144,7 +144,7 @@ def an_haproxy(instances: Instances) -> Proxy:
 
 def an_nginx(instances: Instances) -> Proxy:
     location = documented("nginx").replace(
-        "http://127.0.0.1:8000;", "http://portico; proxy_next_upstream off;"
+        "http://127.0.0.1:8000;", "http://service; proxy_next_upstream off;"
     )
     return nginx(location, upstream=at_the_ports(documented("nginx", "restarts.md"), instances))
 

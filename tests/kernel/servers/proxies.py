@@ -80,7 +80,7 @@ def nginx(lines: str, *, upstream: str = "") -> Proxy:
 
 
 def haproxy(backend: str) -> Proxy:
-    """With this backend, which is called portico."""
+    """With this backend, which is called service."""
 
     def configure(folder: Path, plain: int, tls: int, behind: int) -> str:
         return f"""
@@ -92,7 +92,7 @@ defaults
 frontend api
     bind 127.0.0.1:{plain}
     bind 127.0.0.1:{tls} ssl crt {folder}/tls.pem
-    default_backend portico
+    default_backend service
 {backend.replace(SERVICE, f"127.0.0.1:{behind}")}
 """
 

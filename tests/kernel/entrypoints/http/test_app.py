@@ -16,7 +16,7 @@ from pydantic import SecretStr
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from domain.kernel.errors import Unauthenticated
-from entrypoints.kernel.service import SERVICE_NAME, SERVICE_VERSION
+from entrypoints.kernel.service import SERVICE_TITLE, SERVICE_VERSION
 from entrypoints.settings import Settings
 from kernel.specimen.builders import a_specimen_order_id
 from kernel.specimen.service import Container, create_app
@@ -49,7 +49,7 @@ async def test_the_document_is_served(client: AsyncClient, document: dict[str, A
     assert served.status_code == 200
     assert served.json()["paths"].keys() == document["paths"].keys()
     info = served.json()["info"]
-    assert (info["title"], info["version"]) == (SERVICE_NAME.title(), SERVICE_VERSION)
+    assert (info["title"], info["version"]) == (SERVICE_TITLE, SERVICE_VERSION)
 
 
 def test_the_document_is_valid_and_refers_to_what_is_there(document: dict[str, Any]) -> None:

@@ -22,12 +22,12 @@ FORGED = {
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="127.0.0.2 has to be set up here first.")
 
 BY_RFC_7239 = (
-    "backend portico\n    http-request del-header X-Forwarded-For\n"
+    "backend service\n    http-request del-header X-Forwarded-For\n"
     + "".join(
         f'    http-request set-header Forwarded "for=%[src];proto={scheme}" {when} {{ ssl_fc }}\n'
         for scheme, when in (("https", "if"), ("http", "unless"))
     )
-    + "    server portico 127.0.0.1:8000\n"
+    + "    server service 127.0.0.1:8000\n"
 )
 NAIVE = (
     "location / { proxy_pass http://127.0.0.1:8000; "

@@ -12,6 +12,7 @@ from joserfc import jwt
 from joserfc.jwk import KeySet
 from pydantic import SecretStr
 
+from entrypoints.kernel.service import SERVICE_TITLE
 from entrypoints.settings import Settings
 from kernel.specimen.service import Container, create_app
 
@@ -58,7 +59,7 @@ async def test_the_document_tells_whose_tokens_are_good_here(told: Told) -> None
         "resource": API,
         "authorization_servers": [EXTERNAL["oidc_issuer"]],
         "bearer_methods_supported": ["header"],
-        "resource_name": "Portico",
+        "resource_name": SERVICE_TITLE,
         "resource_documentation": f"{API}/v1/docs",
     }
 

@@ -16,7 +16,7 @@ from entrypoints.http.kernel.document.documentation import COOKIE_SCHEME
 from entrypoints.http.kernel.document.examples import add_examples
 from entrypoints.http.kernel.routing.inputs import CURSOR_PATTERN
 from entrypoints.http.kernel.routing.problems import PAGES, Problem, kinds
-from entrypoints.kernel.service import SERVICE_DESCRIPTION, SERVICE_LICENSE, SERVICE_NAME, SERVICE_VERSION
+from entrypoints.kernel.service import SERVICE_DESCRIPTION, SERVICE_LICENSE, SERVICE_TITLE, SERVICE_VERSION
 from entrypoints.kernel.settings import KernelSettings
 
 type Document = dict[str, Any]
@@ -61,12 +61,12 @@ def openapi_document(version: str, routes: Iterable[BaseRoute], settings: Kernel
     documented = [route for route in routes if isinstance(route, APIRoute) and route.include_in_schema]
     document = get_openapi(
         openapi_version=OPENAPI_VERSION,
-        title=SERVICE_NAME.title(),
+        title=SERVICE_TITLE,
         version=SERVICE_VERSION,
         summary=SERVICE_DESCRIPTION,
         description=_INTRODUCTION.format(version=version, pages=settings.public_url + PAGES),
         contact={
-            "name": SERVICE_NAME.title(),
+            "name": SERVICE_TITLE,
             **({"url": f"{settings.public_url}/{version}/docs"} if settings.docs_served else {}),
         },
         license_info={"name": SERVICE_LICENSE, "identifier": SERVICE_LICENSE},

@@ -18,7 +18,7 @@ from entrypoints.http.kernel.document.documentation import PUBLIC
 from entrypoints.http.kernel.routing.answers import Answer
 from entrypoints.http.kernel.routing.dependencies import PublicKeys, settings_of
 from entrypoints.http.kernel.routing.problems import PathNotFound
-from entrypoints.kernel.service import SERVICE_NAME, V1
+from entrypoints.kernel.service import SERVICE_TITLE, V1
 from entrypoints.kernel.settings import KernelSettings
 
 KEPT_SECONDS = 300
@@ -43,7 +43,7 @@ async def get_protected_resource(request: Request) -> Answer:
             "resource": settings.public_url,
             "authorization_servers": token_issuers(settings),
             "bearer_methods_supported": ["header"],
-            "resource_name": SERVICE_NAME.title(),
+            "resource_name": SERVICE_TITLE,
             **({"resource_documentation": f"{settings.public_url}{V1}/docs"} if settings.docs_served else {}),
         }
     )

@@ -24,7 +24,7 @@ from entrypoints.http.kernel.server.edge import Edge
 from entrypoints.http.kernel.server.hosts import Hosts
 from entrypoints.http.kernel.server.proxies import Proxies
 from entrypoints.kernel.container import KernelContainer, close
-from entrypoints.kernel.service import SERVICE_NAME, SERVICE_VERSION
+from entrypoints.kernel.service import SERVICE_TITLE, SERVICE_VERSION
 
 type Versions = Mapping[str, Sequence[ModuleType]]
 """The packages of each version of the API, the oldest version first.
@@ -46,7 +46,7 @@ class Service(FastAPI):
         self.versions = with_kernel(versions)
         settings = container.settings()
         super().__init__(
-            title=SERVICE_NAME.title(),
+            title=SERVICE_TITLE,
             version=SERVICE_VERSION,
             openapi_url=None,
             docs_url=None,

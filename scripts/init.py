@@ -1,0 +1,140 @@
+"""Makes the template one's own: `make init name=billing title="Billing" description="…" owner="Example Ltd"`.
+
+The name, the title and the description stand in pyproject.toml, the last two at the head of the README as
+well. The owner is added to the notice in LICENSE, which the MIT licence wants kept. Where `licence` names
+another one (an SPDX expression, or `proprietary`), the notice goes to NOTICE, and LICENSE is the owner's.
+"""
+
+import argparse
+import re
+import subprocess
+import sys
+import tomllib
+from datetime import UTC, datetime
+from pathlib import Path
+
+NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+LONGEST_NAME = 40  # it is the name of a database, too, and part of longer names
+ONE_LINE = re.compile(r"[^\x00-\x1f\x7f]{1,200}")
+PROPRIETARY = "LicenseRef-Proprietary"
+
+
+class Refused(Exception):
+    """It cannot be done. The message says why, and the remedy."""
+
+
+def initialise(
+    root: Path, *, name: str, title: str, description: str, owner: str, licence: str
+) -> list[Path]:
+    """Writes all of it and returns the files that it changed. An empty text leaves what is there.
+
+    Raises `Refused` before anything is written.
+    """
+    if not NAME.fullmatch(name) or len(name) > LONGEST_NAME:
+        raise Refused(
+            f"{name!r} is no name for a service: lower-case letters, digits and single hyphens, a letter "
+            f"first, at most {LONGEST_NAME} characters, as in name=billing-api."
+        )
+    given = {"title": title, "description": description, "owner": owner, "licence": licence}
+    for what, text in given.items():
+        if text and not ONE_LINE.fullmatch(text):
+            raise Refused(f"{what} is one line of at most 200 characters.")
+    ensure_clean(root)
+    project = (root / "pyproject.toml").read_text("utf-8")
+    title = title or name.replace("-", " ").title()
+    licence = PROPRIETARY if licence == "proprietary" else licence
+    texts = {
+        "pyproject.toml": of_project(
+            project, name=name, title=title, description=description, licence=licence
+        ),
+        "README.md": of_readme((root / "README.md").read_text("utf-8"), title=title, description=description),
+    }
+    notice = (root / "LICENSE").read_text("utf-8")
+    if licence not in {"", "MIT"}:
+        texts["NOTICE"] = f"Parts of this service are under the following licence.\n\n{notice}"
+        texts["LICENSE"] = f"Copyright (c) {datetime.now(UTC).year} {owner or title}\n\n{licence}\n"
+    elif owner:
+        line = f"Copyright (c) {datetime.now(UTC).year} {owner}\n"
+        texts["LICENSE"] = re.sub(r"(?m)^(?=Copyright )", lambda _: line, notice, count=1)
+    changed = []
+    for file, text in texts.items():
+        path = root / file
+        if not path.exists() or path.read_text("utf-8") != text:
+            path.write_text(text, "utf-8")
+            changed.append(path)
+    return changed
+
+
+def ensure_clean(root: Path) -> None:
+    changed = subprocess.run(
+        ["git", "status", "--porcelain"], cwd=root, check=False, capture_output=True, text=True
+    )
+    if changed.returncode:
+        raise Refused(
+            "This is no Git repository, so nothing could be undone: git init, and commit what is here."
+        )
+    if changed.stdout:
+        raise Refused(
+            "There are changes that are not committed, and the undo would take them away: commit them."
+        )
+
+
+def of_project(text: str, *, name: str, title: str, description: str, licence: str) -> str:
+    """pyproject.toml with other values; what is around them stays as it is."""
+    for key, value in {"name": name, "description": description, "license": licence}.items():
+        if value:
+            line = f"{key} = {quoted(value)}"
+            text, count = re.subn(rf"(?m)^{key} = .*$", lambda _, line=line: line, text, count=1)  # type: ignore[misc]
+            if not count:
+                raise Refused(f"pyproject.toml has no line `{key} = …`: add it below [project].")
+    text = re.sub(r"(?m)^\[tool\.service\]\ntitle = .*\n\n?", "", text)
+    if title != name.replace("-", " ").title():
+        text = text.replace(
+            "[dependency-groups]", f"[tool.service]\ntitle = {quoted(title)}\n\n[dependency-groups]", 1
+        )
+    tomllib.loads(text)
+    return text
+
+
+def of_readme(text: str, *, title: str, description: str) -> str:
+    """The README with another heading, and another sentence below it."""
+    _, _, rest = text.partition("\n")
+    if description:
+        paragraph, _, after = rest.lstrip("\n").partition("\n\n")
+        sentence = description if description.endswith((".", "!", "?")) else f"{description}."
+        rest = f"\n{sentence}\n\n{after}" if not paragraph.startswith("```") else f"\n{sentence}\n{rest}"
+    return f"# {title}\n{rest}"
+
+
+def quoted(text: str) -> str:
+    """As a string of TOML."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="make init")
+    for option in ("name", "title", "description", "owner", "licence"):
+        parser.add_argument(f"--{option}", default="")
+    options = parser.parse_args(arguments)
+    root = Path.cwd()
+    if not options.name:
+        print('Say what it is called: make init name=billing title="Billing" owner="Example Ltd"')
+        return 2
+    try:
+        changed = initialise(root, **vars(options))
+    except Refused as refused:
+        print(refused)
+        return 2
+    subprocess.run(
+        [sys.executable, "-m", "entrypoints.cli", "openapi", "--write", "--breaking"], cwd=root, check=True
+    )
+    print(*(f"  {path.relative_to(root)}" for path in changed), sep="\n")
+    print(
+        f"It is called {options.name} now: git commit, or undo it with git checkout . && git clean -f NOTICE"
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
