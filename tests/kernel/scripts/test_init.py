@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from entrypoints.kernel.service import ROOT, SERVICE_TITLE
+from entrypoints.kernel.service import ROOT
 
 type Init = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -61,9 +61,10 @@ def init(copy: Path) -> Init:
     return run
 
 
-def lines_with(text: str, folder: Path) -> list[str]:
+def files_with(text: str, folder: Path) -> list[str]:
+    """All but this one."""
     found = subprocess.run(
-        ["git", "grep", "--ignore-case", "--name-only", text],
+        ["git", "grep", "--ignore-case", "--name-only", text, "--", f":!*{Path(__file__).name}"],
         cwd=folder,
         check=False,
         capture_output=True,
@@ -72,10 +73,14 @@ def lines_with(text: str, folder: Path) -> list[str]:
     return found.stdout.splitlines()
 
 
-def test_afterwards_nothing_but_the_notice_holds_the_old_name(init: Init, copy: Path) -> None:
+def test_nothing_but_the_head_of_the_readme_and_the_notice_holds_the_name(init: Init, copy: Path) -> None:
+    assert {*files_with("portico", copy)} <= {"LICENSE", "README.md", "pyproject.toml", "openapi/v1.json"}
+    assert init(name="quillon-desk").returncode == 0
+    subprocess.run([*GIT, "commit", "--quiet", "--all", "-m", "Quillon"], cwd=copy, check=True)
+    assert {*files_with("quillon", copy)} == {"README.md", "pyproject.toml", "openapi/v1.json"}
     done = init(name="purchase-desk", description='Buys "all" that a shop\\sells', owner="Example Ltd")
     assert done.returncode == 0, done.stderr
-    assert lines_with(SERVICE_TITLE, copy) == ["LICENSE"]
+    assert files_with("quillon", copy) == []
     assert "Example Ltd" in (copy / "LICENSE").read_text()
     project = tomllib.loads((copy / "pyproject.toml").read_text())["project"]
     assert (project["name"], project["description"]) == ("purchase-desk", 'Buys "all" that a shop\\sells')
