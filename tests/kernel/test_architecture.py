@@ -171,3 +171,19 @@ def named_in(source: str) -> set[str]:
             case _:
                 pass
     return found
+
+
+# What upstream writes for people. What it names of the example may be gone in a fork.
+PAGES = [ROOT / "README.md", ROOT / "AGENTS.md", *sorted((ROOT / "docs").rglob("*.md"))]
+NAMED = re.compile(r"\]\((?!https?:)([^)#]+)|`((?:src|tests|docs|scripts|clients|openapi)/[^`\s*<>{]+)`")
+
+
+def test_what_the_pages_refer_to_is_there() -> None:
+    missing = [
+        f"{page.relative_to(ROOT)}: {name}"
+        for page in PAGES
+        for link, path in NAMED.findall(page.read_text("utf-8"))
+        if (name := link or path) and not ((page.parent / link if link else ROOT / path).exists())
+        if link or "kernel" in Path(path).parts or path.startswith(("docs/", "scripts/"))
+    ]
+    assert missing == []
