@@ -79,6 +79,7 @@ from entrypoints.kernel.configuration.providers import ProviderSettings, claim_p
 from entrypoints.kernel.security_log import SecurityLog
 from entrypoints.kernel.service import SERVICE_NAME, SERVICE_TITLE, V1
 from entrypoints.kernel.settings import KernelSettings
+from entrypoints.kernel.telemetry.statements import StatementLog
 
 
 def present_instant() -> datetime:
@@ -258,7 +259,12 @@ class KernelContainer(containers.DeclarativeContainer):
         "lock_seconds": settings.provided.database_lock_seconds,
         "application_name": SERVICE_NAME,
     }
+    statement_observers = providers.List(
+        providers.Singleton(StatementLog, settings.provided.log_slow_statement_seconds)
+    )
+    """Told of each statement that has ended, but for those of health."""
     _pool: ClassVar = {
+        "observers": statement_observers,
         "pool_size": settings.provided.database_pool_size,
         "wait_seconds": settings.provided.database_wait_seconds,
         **_limits,

@@ -7,17 +7,22 @@ same way, so there is one format and one place that removes secrets.
 import json
 import logging
 import sys
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
 from typing import Any, TextIO, override
+from uuid import UUID
 
 import orjson
 import structlog
 from structlog.dev import ConsoleRenderer, plain_traceback
-from structlog.processors import ExceptionRenderer, TimeStamper, format_exc_info
-from structlog.tracebacks import ExceptionDictTransformer
-from structlog.typing import EventDict, Processor, WrappedLogger
+from structlog.processors import ExceptionRenderer, TimeStamper
+from structlog.typing import EventDict, ExcInfo, Processor, WrappedLogger
 
-from entrypoints.kernel.redaction import redact
+from entrypoints.kernel.redaction import clean_text, redact
 from entrypoints.kernel.settings import KernelSettings
+from entrypoints.kernel.telemetry.exceptions import as_text, described
+
+log = structlog.get_logger("http")
 
 
 def configure_logging(settings: KernelSettings, *, stream: TextIO | None = None) -> None:
@@ -26,8 +31,9 @@ def configure_logging(settings: KernelSettings, *, stream: TextIO | None = None)
     as_json = settings.log_format == "json" or (
         settings.log_format == "auto" and not (settings.environment == "development" and stream.isatty())
     )
+    writes_requests = settings.log_level in {"debug", "info"}
     structlog.configure(
-        processors=_as_json() if as_json else _for_people(colors=stream.isatty()),
+        processors=_as_json(stream, writes_requests) if as_json else _for_people(colors=stream.isatty()),
         wrapper_class=structlog.make_filtering_bound_logger(settings.log_level),
         logger_factory=structlog.BytesLoggerFactory(stream.buffer),
         cache_logger_on_first_use=True,
@@ -38,10 +44,46 @@ def configure_logging(settings: KernelSettings, *, stream: TextIO | None = None)
         logging.getLogger(chatty).setLevel(max(logging.WARNING, logging.root.level))
 
 
-def _as_json() -> list[Processor]:
-    # The transformer's default shows the local variables of every frame, and with them passwords and tokens.
-    exceptions = ExceptionRenderer(ExceptionDictTransformer(show_locals=False))
-    return [*_FIRST, exceptions, redact, _to_json]
+def log_request(fields: dict[str, Any], given: Iterable[str]) -> None:
+    """The line of a request, which is encoded in one go where the logs are JSON.
+
+    Of the `fields` only those that are `given` by the client are looked through for secrets; the others must
+    be the service's own: numbers, ids, and text from its code. No key may be one that `redact` takes for
+    secret.
+    """
+    for name in given:
+        value = fields[name]
+        if value is not None:
+            fields[name] = clean_text(value)
+    processors = structlog.get_config()["processors"]
+    if isinstance(processors, _Json) and processors and processors[-1] is _to_json:
+        if processors.writes_requests:
+            fields["timestamp"] = datetime.now(UTC)
+            processors.write(orjson.dumps(_REQUEST | fields, default=str, option=orjson.OPT_UTC_Z))
+    else:  # for people, or what a test or a service has configured
+        texts = {name: str(value) for name, value in fields.items() if isinstance(value, UUID)}
+        log.info("request", **fields | texts)
+
+
+_REQUEST = {"event": "request", "level": "info", "logger": "http"}
+
+
+class _Json(list[Processor]):
+    """The processors of logs in JSON, and what writes a line that needs none of them."""
+
+    def __init__(
+        self, processors: Iterable[Processor], write: Callable[[bytes], None], *, writes_requests: bool
+    ) -> None:
+        super().__init__(processors)
+        self.write = write
+        self.writes_requests = writes_requests
+
+
+def _as_json(stream: TextIO, writes_requests: bool) -> list[Processor]:
+    write = structlog.BytesLogger(stream.buffer).msg
+    # Neither local variables nor values in messages: with either come passwords, tokens and rows.
+    processors: list[Processor] = [*_FIRST, ExceptionRenderer(described), redact, _to_json]
+    return _Json(processors, write, writes_requests=writes_requests)
 
 
 def _for_people(*, colors: bool) -> list[Processor]:
@@ -50,7 +92,11 @@ def _for_people(*, colors: bool) -> list[Processor]:
     def to_text(logger: WrappedLogger, method: str, event: EventDict) -> bytes:
         return renderer(logger, method, event).encode("utf-8", "backslashreplace")
 
-    return [*_FIRST, format_exc_info, redact, to_text]
+    return [*_FIRST, ExceptionRenderer(_text_of), redact, to_text]
+
+
+def _text_of(exc_info: ExcInfo) -> str:
+    return as_text(exc_info[1])
 
 
 def _add_logger_name(logger: WrappedLogger, _: str, event: EventDict) -> EventDict:

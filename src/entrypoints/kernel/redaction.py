@@ -65,7 +65,7 @@ def redact(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
             if _is_secret(key):
                 event[key] = REDACTED
             elif _has_sign(value):
-                event[key] = _clean_text(value)
+                event[key] = clean_text(value)
         elif type(value) not in _PLAIN or _is_secret(key):
             event[key] = _clean_member(key, value, 0)
     return event
@@ -84,7 +84,8 @@ def _has_sign(text: str) -> bool:
     return False
 
 
-def _clean_text(text: str) -> str:
+def clean_text(text: str) -> str:
+    """The text without what looks like a secret or an e-mail address."""
     if _has_sign(text):
         for pattern, replacement in _PATTERNS:
             text = pattern.sub(replacement, text)
@@ -105,4 +106,4 @@ def _clean(value: object, depth: int) -> object:
     if isinstance(value, list | tuple | set | frozenset):
         return [_clean(member, depth + 1) for member in value]
     # Enumerations of text are text, and a driver has classes of its own for ids and instants.
-    return _clean_text(str(value) if isinstance(value, str | UUID | datetime) else repr(value))
+    return clean_text(str(value) if isinstance(value, str | UUID | datetime) else repr(value))

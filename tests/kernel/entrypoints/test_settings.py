@@ -382,6 +382,8 @@ NUMBERS = {
     "OUTBOX_LANE_DELIVERIES": "a whole number from 1 to 100, such as 4",
     "OUTBOX_OUTSIDE_SECONDS": "a number from 0.1 to 600, such as 20.0",
     "OUTBOX_REFUSED_HOURS": "a number above 0 to 720, such as 96",
+    "LOG_SLOW_REQUEST_SECONDS": "a number from 0 to 3600, such as 1.0",
+    "LOG_SLOW_STATEMENT_SECONDS": "a number from 0 to 3600, such as 0.5",
 }
 CHOICES = {
     "ENVIRONMENT": "development or production",

@@ -28,7 +28,7 @@ def create_app() -> Service:
     database = container.database()
 
     async def sleep(seconds: float) -> dict[str, float]:
-        await database.fetchrow(Statement(select(cast(func.pg_sleep(seconds), Text))), {})
+        await database.fetchrow(Statement(select(cast(func.pg_sleep(seconds), Text)), name="slow.sleep"), {})
         return {"slept": seconds}
 
     async def stuck() -> None:

@@ -368,3 +368,9 @@ class Fields(BaseSettings):
 
     log_format: Literal["auto", "console", "json"] = "auto"
     """`auto` is `console` for development in a terminal, and `json` otherwise."""
+
+    log_slow_request_seconds: Annotated[float, Field(ge=0, le=3600, allow_inf_nan=False)] = 1.0
+    """How long a request may take before the log tells its slowest statement; 0 for never."""
+
+    log_slow_statement_seconds: Annotated[float, Field(ge=0, le=3600, allow_inf_nan=False)] = 0.5
+    """How long an SQL statement may take before it is logged by its name; 0 for never."""

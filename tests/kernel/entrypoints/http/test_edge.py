@@ -4,6 +4,7 @@ import asyncio
 import re
 from collections.abc import Callable
 from typing import Any
+from uuid import UUID
 
 import pytest
 from fastapi import FastAPI
@@ -97,9 +98,13 @@ async def test_a_request_is_one_line_in_the_log(
         "status": 200,
         "bytes": len(answer.content),
         "request_id": "r1",
+        "client": "127.0.0.1",
         "user_id": str(team.member.user_id),
+        "session_id": line["session_id"],
         "workspace_id": None,
+        "limit_class": None,
     }
+    assert UUID(str(line["session_id"])).version == 7
 
 
 async def test_the_line_names_the_workspace(member: AsyncClient, team: Team) -> None:

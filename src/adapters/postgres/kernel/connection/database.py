@@ -5,10 +5,11 @@ way through asyncio costs several times as much for each execution (docs/decisio
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+import sys
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 from functools import partial
-from time import monotonic
+from time import monotonic, perf_counter
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, override
 
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
 # Written so because the class takes a parameter for the type checker only.
 type RawConnection = asyncpg.Connection[asyncpg.Record]
 
+type StatementEnded = Callable[[str, float, Exception | None], None]
+"""Told of a statement that has ended: its name, the seconds that it took, and what it has raised."""
+
 ANSWER_SECONDS = 2.0
 """How much longer than PostgreSQL's own limit on a statement its answer is waited for."""
 
@@ -47,11 +51,17 @@ _DIALECT = PGDialect_asyncpg()  # type: ignore[no-untyped-call]
 
 
 class Statement:
-    """A Core statement, compiled once; values are bound by name each time it runs."""
+    """A Core statement, compiled once; values are bound by name each time it runs.
 
-    __slots__ = ("_documents", "_fixed", "_names", "sql")
+    In logs, metrics and traces it is called after the variable that it stands in: `_GET` of the module
+    `users` is `users.get`. One that is made within a function needs a `name`.
+    """
 
-    def __init__(self, core: ClauseElement) -> None:
+    __slots__ = ("_documents", "_fixed", "_module", "_name", "_names", "sql")
+
+    def __init__(self, core: ClauseElement, *, name: str = "") -> None:
+        self._name = name
+        self._module = "" if name else _importing()
         compiled = core.compile(dialect=_DIALECT)
         self.sql = str(compiled)
         if "[POSTCOMPILE_" in self.sql:
@@ -70,6 +80,31 @@ class Statement:
             arguments[place] = json_text(arguments[place])
         return arguments
 
+    @property
+    def name(self) -> str:
+        if not self._name:
+            within = vars(sys.modules[self._module]).items() if self._module in sys.modules else ()
+            variable = next((name for name, value in within if self in _statements_in(value)), "statement")
+            module = self._module.rpartition(".")[2] or "unnamed"
+            self._name = f"{module}.{variable.strip('_').lower()}"
+        return self._name
+
+
+def _importing() -> str:
+    """The module whose body is being run, which is where a statement's variable is."""
+    frame = sys._getframe(2)  # noqa: SLF001 (the one way to it without the cost of `inspect`)
+    while frame.f_code.co_name != "<module>" and frame.f_back is not None:
+        frame = frame.f_back
+    return str(frame.f_globals.get("__name__", ""))
+
+
+def _statements_in(value: object) -> Sequence[object]:
+    """A statement itself, or those that a small record such as `Recording` holds."""
+    if isinstance(value, Statement):
+        return (value,)
+    fields = getattr(type(value), "__dataclass_fields__", ())
+    return [getattr(value, name, None) for name in fields]
+
 
 class Connection:
     """One connection, used by one at a time. What it raises of the world are the ports' errors.
@@ -78,9 +113,12 @@ class Connection:
     whether the server has done what it was told is not known.
     """
 
-    __slots__ = ("_logs", "_raw", "_silent", "_watch", "doubtful", "retired")
+    __slots__ = ("_logs", "_observers", "_raw", "_silent", "_watch", "doubtful", "retired")
 
-    def __init__(self, raw: RawConnection, watch: Watch, *, logs: bool) -> None:
+    def __init__(
+        self, raw: RawConnection, watch: Watch, *, logs: bool, observers: Sequence[StatementEnded] = ()
+    ) -> None:
+        self._observers = observers
         self._raw = raw
         self._watch = watch
         self._logs = logs
@@ -99,12 +137,15 @@ class Connection:
     ) -> list[asyncpg.Record]:
         """All rows; `conflicts` says which broken constraint is which of the domain's errors."""
         self._watch.begin(self)
+        began, failure = perf_counter(), None
         try:
             return await self._raw.fetch(statement.sql, *statement.arguments(values))
         except Exception as error:
-            raise self.translated(error, conflicts) from error
+            failure = error
+            raise self.translated(error, conflicts, statement=statement.name) from error
         finally:
             self._watch.end(self)
+            self._ended(statement.name, began, failure)
 
     async def fetchrow(
         self,
@@ -115,12 +156,15 @@ class Connection:
     ) -> asyncpg.Record | None:
         """The first row, or none."""
         self._watch.begin(self)
+        began, failure = perf_counter(), None
         try:
             return await self._raw.fetchrow(statement.sql, *statement.arguments(values))
         except Exception as error:
-            raise self.translated(error, conflicts) from error
+            failure = error
+            raise self.translated(error, conflicts, statement=statement.name) from error
         finally:
             self._watch.end(self)
+            self._ended(statement.name, began, failure)
 
     async def execute(self, sql: str, *, seconds: float | None = None) -> str:
         """Runs SQL that takes no values and gives no rows: BEGIN, COMMIT. Says what the server did.
@@ -128,12 +172,15 @@ class Connection:
         `seconds` is for what has a limit of its own.
         """
         self._watch.begin(self, seconds=seconds)
+        began, failure = perf_counter(), None
         try:
             return await self._raw.execute(sql)
         except Exception as error:
+            failure = error
             raise self.translated(error, NO_CONFLICTS) from error
         finally:
             self._watch.end(self)
+            self._ended(sql, began, failure)
 
     async def listen(self, channel: str, heard: Callable[[], None]) -> None:
         """Calls `heard` for each NOTIFY on the channel, and when the connection ends."""
@@ -156,19 +203,33 @@ class Connection:
     async def watched[T](self, waiting: Awaitable[T]) -> T:
         """What it comes to, within the limit of a statement: for other senders, such as the ORM."""
         self._watch.begin(self)
+        began, failure = perf_counter(), None
         try:
             return await waiting
+        except Exception as error:
+            failure = error
+            raise
         finally:
             self._watch.end(self)
+            self._ended("orm", began, failure)
 
-    def translated(self, error: Exception, conflicts: Conflicts) -> Exception:
+    def _ended(self, name: str, began: float, failure: Exception | None) -> None:
+        seconds = perf_counter() - began
+        for observe in self._observers:
+            observe(name, seconds, failure)
+
+    def translated(
+        self, error: Exception, conflicts: Conflicts, *, statement: str | None = None
+    ) -> Exception:
         """The error to raise in the place of the driver's; it may be the connection's last."""
         if self._silent:
             error = TimeoutError(f"no answer within {self._watch.seconds:g} s")
         elif retires(error):
             self.retired = True
             self.doubtful = self.doubtful or casts_doubt(error)
-        return translated(error, lost=self.is_closed, conflicts=conflicts, logged=self._logs)
+        return translated(
+            error, lost=self.is_closed, conflicts=conflicts, logged=self._logs, statement=statement
+        )
 
     def fall_silent(self) -> None:
         self._silent = self.doubtful = True
@@ -223,10 +284,12 @@ class Database:
         direct_url: str | None = None,
         pooled: bool = False,
         logs: bool = True,
+        observers: Sequence[StatementEnded] = (),
         on_connect: Callable[[RawConnection], None] | None = None,
     ) -> None:
         """`pooled` says that `url` leads through a pooler in transaction mode; `direct_url` leads past it.
         `logs` says whether errors are logged here, where they are met, and not by the caller.
+        `observers` are told of each statement when it has ended.
 
         Raises ValueError where a URL cannot be read.
         """
@@ -240,6 +303,7 @@ class Database:
         self._connector = connector(url, pooled=pooled)
         self._listener_connector = connector(direct_url or url, pooled=pooled and not direct_url)
         self._logs = logs
+        self._observers = observers
         self._on_connect = on_connect
         self._places = asyncio.Semaphore(pool_size)
         self._watch = Watch(statement_seconds + answer_seconds)
@@ -332,7 +396,7 @@ class Database:
             raise translated(error, lost=lost, logged=self._logs) from error
         if self._on_connect is not None:
             self._on_connect(raw)
-        return Connection(raw, self._watch, logs=self._logs)
+        return Connection(raw, self._watch, logs=self._logs, observers=self._observers)
 
     def give_back(self, connection: Connection, *, cancelled: bool) -> None:
         """Takes back what `take` gave."""

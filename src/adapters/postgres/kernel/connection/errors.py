@@ -107,13 +107,18 @@ _MEANING: Mapping[str, _Meaning] = {
 
 
 def translated(
-    error: Exception, *, lost: bool, conflicts: Conflicts = NO_CONFLICTS, logged: bool = True
+    error: Exception,
+    *,
+    lost: bool,
+    conflicts: Conflicts = NO_CONFLICTS,
+    logged: bool = True,
+    statement: str | None = None,
 ) -> Exception:
     """The error to raise instead; the same one where there is no better, which is a defect (500).
 
     `lost` says that the connection is closed by now: then it hardly matters what the error was. What the
     world did is in the log afterwards, with its cause, unless the caller logs that itself: it is the `cause`
-    of the error too.
+    of the error too. `statement` is the name of the one that failed.
     """
     if isinstance(error, asyncpg.IntegrityConstraintViolationError) and (
         conflict := conflicts.get(error.constraint_name or "")
@@ -121,7 +126,7 @@ def translated(
         return conflict()
     meant = _translated(error, lost=lost)
     if isinstance(meant, WorldError):
-        _tell(meant, error, logged=logged)
+        _tell(meant, error, logged=logged, statement=statement)
     return meant
 
 
@@ -170,7 +175,7 @@ def _meaning(error: Exception) -> _Meaning:
     return _MEANING.get(state) or _MEANING.get(state[:2], _OURS)
 
 
-def _tell(meant: WorldError, error: Exception, *, logged: bool) -> None:
+def _tell(meant: WorldError, error: Exception, *, logged: bool, statement: str | None) -> None:
     state, said = cause_of(error)
     kind = type(error).__name__
     meant.cause = " ".join(filter(None, (state, f"{kind}:", said)))
@@ -178,4 +183,5 @@ def _tell(meant: WorldError, error: Exception, *, logged: bool) -> None:
         return
     # What lost to another is run again, and says so; the others reach a client or an operator.
     level = log.info if isinstance(meant, Contention) else log.warning
-    level("the database failed", reason=str(meant), sqlstate=state, error=kind, cause=said)
+    said_of = {} if statement is None else {"statement": statement}
+    level("the database failed", reason=str(meant), sqlstate=state, error=kind, cause=said, **said_of)

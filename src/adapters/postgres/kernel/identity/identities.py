@@ -108,7 +108,10 @@ def _nothing_else() -> Statement:
         for column in table.columns
         if column.references(users.c.id)
     ]
-    return Statement(select(literal_column("1").label("nothing_else")).where(not_(or_(*references))))
+    return Statement(
+        select(literal_column("1").label("nothing_else")).where(not_(or_(*references))),
+        name="identities.nothing_else",
+    )
 
 
 _KNOWN = (users.c.id, users.c.roles, users.c.suspended_at)

@@ -140,6 +140,7 @@ class Listing[View]:
         if shown != selected:
             raise TypeError(f"{view.__name__} has the fields {shown}, and its source selects {selected}.")
         self._name = view.__name__
+        self._statement_name = f"{view.__module__.rpartition('.')[2]}.{view.__name__}.page"
         self._load = loader(view)
         self._width = len(column_names(view))
         self._source = source
@@ -246,7 +247,7 @@ class Listing[View]:
         query = query.limit(literal_column(str(limit + 1), Integer))
         whole = len(selected) == self._width and not counted and not self._restricted
         if self._gate is None and not counted:
-            return _Shape(Statement(query), places, whole)
+            return _Shape(Statement(query, name=self._statement_name), places, whole)
         items = query.subquery("items")
         found = list(items.c)
         order_by = (_towards(found[place], down) for place, (_, down) in zip(places, columns, strict=True))
@@ -261,7 +262,8 @@ class Listing[View]:
             found.append(gate.c.permitted)
         shown = gate.c.permitted if self._restricted else true()
         page = select(*found).select_from(gate.outerjoin(items, shown))
-        return _Shape(Statement(page.order_by(*order_by)), places, whole)
+        statement = Statement(page.order_by(*order_by), name=self._statement_name)
+        return _Shape(statement, places, whole)
 
     def _read_cursor(self, cursor: str, order: Sequence[tuple[str, bool]], mark: str) -> dict[str, Any]:
         columns = self._columns(order)

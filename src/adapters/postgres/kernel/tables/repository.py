@@ -54,16 +54,19 @@ class PostgresRepository[A: Aggregate, Id]:
         del changed["id"]
         row = insert(table).values(values).returning(table.c.version)
         next_row = update(table).where(*same).values(changed)
-        cls._get = cls.selecting(lambda query: query.where(table.c.id == bindparam("id")))
-        cls._add = with_events(row.cte("changed"))
-        cls._save = with_events(next_row.returning(table.c.version).cte("changed"))
-        cls._remove = with_events(delete(table).where(*same).returning(table.c.version).cte("changed"))
+        gone = delete(table).where(*same).returning(table.c.version)
+        cls._get = cls.selecting(
+            lambda query: query.where(table.c.id == bindparam("id")), name=f"{table.name}.get"
+        )
+        cls._add = with_events(row.cte("changed"), name=f"{table.name}.add")
+        cls._save = with_events(next_row.returning(table.c.version).cte("changed"), name=f"{table.name}.save")
+        cls._remove = with_events(gone.cte("changed"), name=f"{table.name}.remove")
         PostgresRepository.registry.append(cls)
 
     @classmethod
-    def selecting(cls, narrow: Callable[[Select[Any]], Select[Any]]) -> Statement:
+    def selecting(cls, narrow: Callable[[Select[Any]], Select[Any]], *, name: str = "") -> Statement:
         """A statement that reads whole aggregates, for `_load`."""
-        return Statement(narrow(select(*(cls.table.c[name] for name in cls._names))))
+        return Statement(narrow(select(*(cls.table.c[each] for each in cls._names))), name=name)
 
     def __init__(self, transaction: Transaction) -> None:
         self._transaction = transaction
@@ -144,11 +147,12 @@ class Recording:
     audited: Statement
 
 
-def with_events(changed: CTE, *, where: CTE | None = None) -> Recording:
+def with_events(changed: CTE, *, where: CTE | None = None, name: str = "") -> Recording:
     """A change of one row, and its events where there was one; or where `where` has a row."""
     happened = changed if where is None else where
     change = select(changed.c.version).add_cte(recording(happened))
-    return Recording(Statement(change), Statement(change.add_cte(auditing(happened))))
+    audited = change.add_cte(auditing(happened))
+    return Recording(Statement(change, name=name), Statement(audited, name=name))
 
 
 _RECORD_EVENTS = with_events(select(literal_column("1").label("version")).cte("changed"))

@@ -166,6 +166,7 @@ async def _of_cookie(request: Request) -> Caller:
 
 def _known(request: Request, identity: Caller) -> Caller:
     request.scope["user_id"] = identity.user_id
+    request.scope["session_id"] = identity.session_id
     bind_contextvars(user_id=str(identity.user_id))
     return identity
 

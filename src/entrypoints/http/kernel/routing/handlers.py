@@ -16,6 +16,7 @@ from domain.kernel.errors import Forbidden, Invalid, Limited, Unauthenticated
 from entrypoints.http.kernel.identity.well_known import resource_metadata
 from entrypoints.http.kernel.routing.answers import Answer, Header
 from entrypoints.http.kernel.routing.dependencies import provided, settings_of
+from entrypoints.http.kernel.routing.failures import failure
 from entrypoints.http.kernel.routing.field_errors import FieldError, field_errors, pointer
 from entrypoints.http.kernel.routing.paths import variable
 from entrypoints.http.kernel.routing.problems import (
@@ -27,6 +28,7 @@ from entrypoints.http.kernel.routing.problems import (
     problem_of_status,
 )
 from entrypoints.http.kernel.server.readiness import NotReady
+from entrypoints.kernel.telemetry.exceptions import chain_of, message_of
 
 log = structlog.get_logger("http")
 
@@ -48,10 +50,10 @@ async def answer_error(request: Request, error: Exception) -> Answer:
         case Limited():
             headers = [(b"retry-after", b"%d" % error.retry_after)]
         case Misconfigured():  # its message tells operators what to do, and goes into the log alone
-            _tell(error)
+            _tell(scope, error)
             detail = ""
         case Unavailable() | Contention() | TimedOut():
-            _tell(error)
+            _tell(scope, error)
         case RequestValidationError():  # of a route that is FastAPI's own
             kind, detail, errors = InvalidRequest, "", field_errors(error.errors())
         case HTTPException():
@@ -90,11 +92,16 @@ def allowed(routes: Iterable[BaseRoute], scope: Scope) -> list[str]:
     return sorted(here | {"HEAD"} if "GET" in here else here)
 
 
-def _tell(error: WorldError) -> None:
+def _tell(scope: Scope, error: WorldError) -> None:
     if not isinstance(error, NotReady):  # of which readiness tells by itself, when it changes
         # Where the adapter has logged the cause, it is not told twice.
-        cause = {} if error.cause else {"cause": repr(error.__cause__)}
-        log.warning("the world failed", reason=str(error), **cause)
+        cause = {} if error.cause else {"cause": _cause(error)}
+        log.warning("the world failed", reason=str(error), **failure(scope, error), **cause)
+
+
+def _cause(error: WorldError) -> str:
+    """What led to it, the nearest first, without the values in it."""
+    return " from ".join(f"{type(link).__name__}({message_of(link)})" for link, _ in [*chain_of(error)][1:])
 
 
 def _challenge(request: Request) -> str:

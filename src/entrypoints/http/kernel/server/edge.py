@@ -22,6 +22,7 @@ from structlog.contextvars import bind_contextvars
 
 from application.kernel.origin import Channel, Origin, come_from
 from entrypoints.http.kernel.routing.answers import Answer, Header
+from entrypoints.http.kernel.routing.failures import failure
 from entrypoints.http.kernel.routing.problems import (
     MEDIA_TYPE,
     DeadlineExceeded,
@@ -35,6 +36,8 @@ from entrypoints.http.kernel.routing.problems import (
 from entrypoints.http.kernel.server.cors import Cors
 from entrypoints.http.kernel.server.hosts import Hosts
 from entrypoints.http.kernel.server.proxies import Proxies
+from entrypoints.kernel.logging import log_request
+from entrypoints.kernel.telemetry.statements import count_statements
 
 log = structlog.get_logger("http")
 
@@ -44,6 +47,7 @@ LEFT = "left"  # in a scope: that the client has left
 ON_LEAVING = "on_leaving"  # in the scope of a request that is under way: what to call when the client leaves
 LIVE = "/health/live"
 REQUEST_SECONDS = 30.0
+SLOW_SECONDS = 1.0
 _NONE: Mapping[str, str] = {}
 _UUID = 36  # a path can have anything in its place
 CLIENT_LEFT = 499  # no client is told; the log knows the number from nginx
@@ -85,13 +89,16 @@ class Edge:
         hosts: Hosts | None = None,
         origins: Sequence[str] = (),
         seconds: float = REQUEST_SECONDS,
+        slow_seconds: float = SLOW_SECONDS,
     ) -> None:
         """`origins` are those whose scripts may read the answers, all of them.
 
-        An answer that has not begun `seconds` after the head of its request had arrived is a 504.
+        An answer that has not begun `seconds` after the head of its request had arrived is a 504. What took
+        more than `slow_seconds` is logged with its statements; 0 for nothing.
         """
         self.app = app
         self._seconds = seconds
+        self._slow_ms = slow_seconds * 1000 or float("inf")
         self._proxies = proxies
         self._hosts = hosts
         self._within: ASGIApp = Cors(self._answer, origins) if origins else self._answer
@@ -118,6 +125,8 @@ class Edge:
             del known[ON_LEAVING]  # which refers to the scope: no work for the garbage collector
             milliseconds = (perf_counter() - started) * 1000
             _log(scope, exchange, method=method, duration_ms=round(milliseconds, 2))
+            if milliseconds >= self._slow_ms:
+                _log_slow(scope, exchange, method=method, duration_ms=round(milliseconds, 2))
 
     async def _handle(
         self, within: ASGIApp, scope: Scope, receive: Receive, exchange: "_Exchange", *, begun: bool
@@ -138,8 +147,8 @@ class Edge:
                 await self._within({**scope, REFUSED: reason}, receive, exchange.send)
             if not by_itself:
                 raise
-        except Exception:
-            log.exception("request failed")
+        except Exception as error:
+            log.exception("request failed", **failure(scope, error))
             if exchange.status and not exchange.complete:
                 raise  # half an answer is out: the server cuts the connection, and the client knows
             if not exchange.status:
@@ -175,7 +184,9 @@ class _Exchange:
         "complete",
         "left",
         "reads",
+        "request_id",
         "size",
+        "statements",
         "status",
     )
 
@@ -184,6 +195,8 @@ class _Exchange:
         scope["trace_id"] = trace_id
         bind_contextvars(request_id=request_id, trace_id=trace_id, user_id=None)
         come_from(lambda: _origin(scope, request_id))
+        self.request_id = request_id
+        self.statements = count_statements()
         self._headers = [
             (b"x-request-id", request_id.encode()),
             (b"traceresponse", f"00-{trace_id}-{span_id}-00".encode()),
@@ -269,19 +282,45 @@ def _log(scope: Scope, exchange: _Exchange, *, method: str, duration_ms: float) 
     """The request's line. A poll of health has none: readiness tells by itself when it changes."""
     if scope["path"].startswith("/health/") and (exchange.status < 400 or exchange.status == 503):
         return
-    route = scope.get("route")
-    # What a command has become whose client was not told.
-    unsent = {"unsent_status": exchange.status} if exchange.left and exchange.status else {}
-    log.info(
-        "request",
+    known, client = scope.get, scope.get("client")
+    fields = {
+        "method": method,
+        "route": _route(scope),
+        "status": CLIENT_LEFT if exchange.left else exchange.status,
+        "duration_ms": duration_ms,
+        "bytes": exchange.size,
+        "client": client[0] if client else None,
+        "user_id": known("user_id"),
+        "session_id": known("session_id"),
+        "workspace_id": known("path_params", _NONE).get("workspace_id", "")[:_UUID] or None,
+        "limit_class": known("limit_class"),
+        "request_id": exchange.request_id,
+        "trace_id": known("trace_id"),
+    }
+    if exchange.left and exchange.status:  # what a command has become whose client was not told
+        fields["unsent_status"] = exchange.status
+    log_request(fields, _GIVEN)
+
+
+# What a client chooses: its address comes out of a parser of addresses, or from the connection.
+_GIVEN = ("method", "workspace_id", "request_id")
+
+
+def _log_slow(scope: Scope, exchange: _Exchange, *, method: str, duration_ms: float) -> None:
+    log.warning(
+        "slow request",
         method=method,
-        route=route and route.path,
+        route=_route(scope),
         status=CLIENT_LEFT if exchange.left else exchange.status,
-        **unsent,
         duration_ms=duration_ms,
-        bytes=exchange.size,
-        workspace_id=scope.get("path_params", _NONE).get("workspace_id", "")[:_UUID] or None,
+        **exchange.statements.as_fields(),
     )
+
+
+def _route(scope: Scope) -> str | None:
+    """The template of the route that was found; a path itself can hold anything."""
+    route = scope.get("route")
+    return None if route is None else route.path
 
 
 def _identifiers(headers: Iterable[Header]) -> tuple[str, str, str]:
