@@ -2,6 +2,7 @@
 
 import asyncio
 import ssl
+from contextlib import nullcontext
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
@@ -19,6 +20,7 @@ from aiosmtplib import (
 
 from application.kernel.ports.mail import Mail, sender_address
 from application.kernel.ports.storing import Clock
+from application.kernel.ports.tracing import Tracing
 from application.kernel.ports.world import NotNow, TimedOut, Unavailable
 from domain.kernel.errors import Invalid
 from domain.kernel.users import email_address
@@ -28,6 +30,8 @@ log = structlog.get_logger(__name__)
 type Security = Literal["starttls", "tls", "none"]
 
 CLOSING = 421  # RFC 5321 §3.8: about the server, not about the mail
+_SPAN = {"network.protocol.name": "smtp"}
+
 PERMANENT = 500  # RFC 5321 §4.2.1: the same again will be refused again
 
 
@@ -50,6 +54,7 @@ class SmtpMailer:
         clock: Clock,
         seconds: float = 5.0,
         trusted: ssl.SSLContext | None = None,
+        tracing: Tracing | None = None,
     ) -> None:
         """`trusted` says whose certificates are good, by default those of the machine's authorities.
 
@@ -64,6 +69,7 @@ class SmtpMailer:
         self._clock = clock
         self._seconds = seconds
         self._trusted = trusted
+        self._tracing = tracing
 
     async def send(self, mail: Mail, /) -> bool:
         """Raises TimedOut, Unavailable, and NotNow where it is this mail that is not taken now.
@@ -81,7 +87,8 @@ class SmtpMailer:
             return True
         try:
             async with asyncio.timeout(self._seconds):
-                await self._hand_over(message, mail.to)
+                with self._tracing.calling("SMTP send", _SPAN) if self._tracing else nullcontext():
+                    await self._hand_over(message, mail.to)
         except (TimeoutError, SMTPTimeoutError) as error:
             raise TimedOut("The mail server took too long.") from error
         except (SMTPRecipientsRefused, SMTPDataError) as error:

@@ -18,10 +18,11 @@ from typing import Any, Final
 import structlog
 from httpx2 import AsyncClient, Limits, Timeout
 
-from adapters.tokens.fetching import ProviderError, Published, certificates, fetch_published
+from adapters.tokens.fetching import ProviderError, Published, TracedTransport, certificates, fetch_published
 from adapters.tokens.key_sets import KeySet
 from adapters.tokens.providers import Provider, check_address
 from adapters.tokens.unknown_keys import UnknownKeys
+from application.kernel.ports.tracing import Tracing
 from application.kernel.ports.world import Unavailable
 
 FETCH_SECONDS: Final = 5.0  # for all of the documents together
@@ -57,6 +58,7 @@ class Discovery:
         keep_seconds: float,
         fetch_seconds: float = FETCH_SECONDS,
         monotonic: Callable[[], float] = time.monotonic,
+        tracing: Tracing | None = None,
     ) -> None:
         for address in (provider.issuer, *provider.discovery_urls):
             check_address(address, allow_loopback_http=allow_loopback_http)
@@ -67,9 +69,13 @@ class Discovery:
         self._monotonic = monotonic
         self._client = AsyncClient(
             timeout=Timeout(fetch_seconds),
-            limits=Limits(max_connections=2),
             follow_redirects=False,
-            verify=certificates(provider.ca_file),
+            transport=TracedTransport(
+                tracing=tracing,
+                limits=Limits(max_connections=2),
+                verify=certificates(provider.ca_file),
+                trust_env=False,
+            ),
             trust_env=False,  # no proxy and no password file that a stranger to these settings may have set
         )
         self._published: Published | None = None

@@ -5,13 +5,22 @@ import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Final
+from typing import Any, Final, override
 
-from httpx2 import AsyncClient, HTTPError, InvalidURL, Response, create_ssl_context
+from httpx2 import (
+    AsyncClient,
+    AsyncHTTPTransport,
+    HTTPError,
+    InvalidURL,
+    Request,
+    Response,
+    create_ssl_context,
+)
 
 from adapters.tokens.compact import BadTokenError, strict_object
 from adapters.tokens.key_sets import KeySet, read_key_set
 from adapters.tokens.providers import Provider, check_address
+from application.kernel.ports.tracing import Tracing
 
 LONGEST_DOCUMENT: Final = 1024 * 1024  # bytes
 
@@ -28,6 +37,26 @@ def certificates(ca_file: str | None) -> ssl.SSLContext:
     if ca_file is not None:
         context.load_verify_locations(cafile=ca_file)
     return context
+
+
+class TracedTransport(AsyncHTTPTransport):
+    """Connections to providers, whose requests are part of a trace where there is `tracing`."""
+
+    def __init__(self, *, tracing: Tracing | None = None, **options: Any) -> None:  # noqa: ANN401 (the library's)
+        super().__init__(**options)
+        self._tracing = tracing
+
+    @override
+    async def handle_async_request(self, request: Request) -> Response:
+        if self._tracing is None:
+            return await super().handle_async_request(request)
+        # The host alone is said of the address: a path or a query can hold anything.
+        said = {"http.request.method": request.method, "server.address": request.url.host}
+        with self._tracing.calling(request.method, said) as call:
+            request.headers.update(call.headers)
+            response = await super().handle_async_request(request)
+            call.answered(response.status_code)
+            return response
 
 
 def unreachable(error: Exception) -> str:

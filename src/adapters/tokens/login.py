@@ -12,11 +12,11 @@ import structlog
 from authlib.common.errors import AuthlibBaseError
 from authlib.integrations.httpx_client import AsyncOAuth2Client
 from authlib.oauth2.auth import ClientAuth
-from httpx2 import AsyncHTTPTransport, HTTPError, InvalidURL, Limits, Request, Response, Timeout
+from httpx2 import HTTPError, InvalidURL, Limits, Request, Response, Timeout
 
 from adapters.tokens.claims import claim_at, text
 from adapters.tokens.compact import BadTokenError, strict_object
-from adapters.tokens.fetching import certificates, unreachable
+from adapters.tokens.fetching import TracedTransport, certificates, unreachable
 from adapters.tokens.oidc import IdToken, OidcIssuer
 from adapters.tokens.proofs import LONGEST_EMAIL
 from adapters.tokens.providers import check_address
@@ -60,6 +60,7 @@ class OidcLogin:
         self._allow_loopback_http = allow_loopback_http
         self._answer_seconds = answer_seconds
         self._transport = _Bounded(
+            tracing=issuer.tracing,
             verify=certificates(issuer.provider.ca_file),
             trust_env=False,
             limits=Limits(max_connections=10),
@@ -203,7 +204,7 @@ class OidcLogin:
             raise BadTokenError("the answer is another issuer's")
 
 
-class _Bounded(AsyncHTTPTransport):
+class _Bounded(TracedTransport):
     """Reads no more of an answer than it has to be, and only as the bytes that were sent."""
 
     @override

@@ -24,6 +24,7 @@ from adapters.tokens.proofs import (
 )
 from adapters.tokens.providers import Provider
 from application.kernel.ports.callers import Claims
+from application.kernel.ports.tracing import Tracing
 
 KEEP_KEYS_SECONDS: Final = 24 * 3600.0
 
@@ -51,6 +52,7 @@ class OidcIssuer:
         allow_loopback_http: bool = False,
         keep_keys_seconds: float = KEEP_KEYS_SECONDS,
         monotonic: Callable[[], float] = time.monotonic,
+        tracing: Tracing | None = None,
     ) -> None:
         self.provider = provider
         self.discovery = Discovery(
@@ -58,7 +60,9 @@ class OidcIssuer:
             allow_loopback_http=allow_loopback_http,
             keep_seconds=keep_keys_seconds,
             monotonic=monotonic,
+            tracing=tracing,
         )
+        self.tracing = tracing
         self._told_of_roles = False
 
     @property

@@ -23,12 +23,16 @@ class Channel(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """`address` is the client's network address, `agent` what it calls itself, `request_id` as in the log."""
+    """`address` is the client's network address, `agent` what it calls itself, `request_id` as in the log.
+
+    `traceparent` names the trace that it is part of (W3C Trace Context), where there is one.
+    """
 
     channel: Channel = Channel.SERVICE
     address: str = ""
     agent: str = ""
     request_id: str = ""
+    traceparent: str | None = None
 
 
 _origin: Final[ContextVar[Callable[[], Origin]]] = ContextVar("origin", default=Origin)

@@ -70,6 +70,7 @@ from application.kernel.ports.logins import Seal
 from application.kernel.ports.mail import Mailer
 from application.kernel.ports.sessions import PasswordHasher, TokenIssuer
 from application.kernel.ports.storing import Clock, Expiry
+from application.kernel.ports.tracing import Tracing
 from application.kernel.queries import KernelQueries
 from application.kernel.run import Runner
 from application.kernel.unit_of_work import Begin, KernelUnitOfWork
@@ -77,7 +78,7 @@ from domain.kernel.users import GlobalRole
 from entrypoints.kernel.configuration.origins import origin_of
 from entrypoints.kernel.configuration.providers import ProviderSettings, claim_path
 from entrypoints.kernel.security_log import SecurityLog
-from entrypoints.kernel.service import SERVICE_NAME, SERVICE_TITLE, V1
+from entrypoints.kernel.service import SERVICE_NAME, SERVICE_TITLE, SERVICE_VERSION, V1
 from entrypoints.kernel.settings import KernelSettings
 from entrypoints.kernel.telemetry.statements import StatementLog
 
@@ -87,13 +88,14 @@ def present_instant() -> datetime:
     return datetime.now(UTC)
 
 
-def openid_issuers(settings: KernelSettings) -> Mapping[str, OidcIssuer]:
+def openid_issuers(settings: KernelSettings, tracing: Tracing | None = None) -> Mapping[str, OidcIssuer]:
     """Every external provider by its name. None of them is asked for anything yet."""
     return {
         provider.name: OidcIssuer(
             _described(provider, longest_token=settings.auth_longest_token_bytes),
             allow_loopback_http=settings.environment == "development",
             keep_keys_seconds=provider.keys_hours * 3600,
+            tracing=tracing,
         )
         for provider in settings.providers
     }
@@ -218,6 +220,30 @@ def telling(*tells: Tell) -> Tell:
     return tell
 
 
+def tracing_of(settings: KernelSettings) -> Tracing | None:
+    """What traces go through, where a collector is set."""
+    if not settings.otel_exporter_otlp_endpoint:
+        return None
+    # Not at the top: to import the SDK takes longer than the start of the service without it.
+    from adapters.tracing.otlp import OtlpTracing  # noqa: PLC0415
+
+    return OtlpTracing(
+        settings.otel_exporter_otlp_endpoint,
+        service={
+            "service.name": SERVICE_NAME,
+            "service.version": SERVICE_VERSION,
+            "deployment.environment.name": settings.environment,
+        },
+    )
+
+
+def observers_of(
+    log: StatementLog, tracing: Tracing | None
+) -> Sequence[Callable[[str, float, Exception | None], None]]:
+    """Told of each statement when it has ended."""
+    return [log] if tracing is None else [log, tracing.statement_ended]
+
+
 async def close(container: "KernelContainer") -> None:
     """Ends what the process has open to others."""
     for login in container.login_providers().values():
@@ -226,6 +252,8 @@ async def close(container: "KernelContainer") -> None:
         await issuer.close()
     await container.health_database().close()
     await container.database().close()
+    if (tracing := container.tracing()) is not None:
+        await tracing.close()
 
 
 class KernelContainer(containers.DeclarativeContainer):
@@ -244,6 +272,8 @@ class KernelContainer(containers.DeclarativeContainer):
     _secret = settings.provided.auth_secret.get_secret_value.call()
     _second_secret = settings.provided.auth_second_secret.get_secret_value.call()
 
+    tracing: providers.Provider[Tracing | None] = providers.Singleton(tracing_of, settings)
+
     # ── what security has to know ────────────────────────────────────────────────────────────────
     pseudonyms: providers.Provider[Pseudonyms] = providers.Singleton(KeyedPseudonyms, _secret, ACCOUNTS)
     security_log = providers.Singleton(SecurityLog, pseudonyms)
@@ -259,8 +289,8 @@ class KernelContainer(containers.DeclarativeContainer):
         "lock_seconds": settings.provided.database_lock_seconds,
         "application_name": SERVICE_NAME,
     }
-    statement_observers = providers.List(
-        providers.Singleton(StatementLog, settings.provided.log_slow_statement_seconds)
+    statement_observers = providers.Singleton(
+        observers_of, providers.Singleton(StatementLog, settings.provided.log_slow_statement_seconds), tracing
     )
     """Told of each statement that has ended, but for those of health."""
     _pool: ClassVar = {
@@ -336,7 +366,7 @@ class KernelContainer(containers.DeclarativeContainer):
     )
 
     # ── who is asking ────────────────────────────────────────────────────────────────────────────
-    openid_issuers = providers.Singleton(openid_issuers, settings)
+    openid_issuers = providers.Singleton(openid_issuers, settings, tracing)
     accounts: providers.Provider[Accounts] = providers.Singleton(
         KnownAccounts,
         run,
@@ -460,6 +490,7 @@ class KernelContainer(containers.DeclarativeContainer):
             sender=settings.provided.mail_from,
             clock=clock,
             seconds=settings.provided.mail_seconds,
+            tracing=tracing,
         ),
     )
     # Nothing holds a connection while a mail leaves, so it is counted on one of the pool.

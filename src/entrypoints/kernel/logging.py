@@ -31,9 +31,14 @@ def configure_logging(settings: KernelSettings, *, stream: TextIO | None = None)
     as_json = settings.log_format == "json" or (
         settings.log_format == "auto" and not (settings.environment == "development" and stream.isatty())
     )
+    first = [*_FIRST, *_reporting(settings)]
     writes_requests = settings.log_level in {"debug", "info"}
     structlog.configure(
-        processors=_as_json(stream, writes_requests) if as_json else _for_people(colors=stream.isatty()),
+        processors=(
+            _as_json(first, stream, writes_requests)
+            if as_json
+            else _for_people(first, colors=stream.isatty())
+        ),
         wrapper_class=structlog.make_filtering_bound_logger(settings.log_level),
         logger_factory=structlog.BytesLoggerFactory(stream.buffer),
         cache_logger_on_first_use=True,
@@ -42,6 +47,8 @@ def configure_logging(settings: KernelSettings, *, stream: TextIO | None = None)
     logging.captureWarnings(capture=True)
     for chatty in ("alembic.runtime.plugins", "httpx2"):
         logging.getLogger(chatty).setLevel(max(logging.WARNING, logging.root.level))
+    # Each retry of what an error tracker is sent, for each error, while the tracker is away.
+    logging.getLogger("urllib3").setLevel(max(logging.ERROR, logging.root.level))
 
 
 def log_request(fields: dict[str, Any], given: Iterable[str]) -> None:
@@ -79,20 +86,35 @@ class _Json(list[Processor]):
         self.writes_requests = writes_requests
 
 
-def _as_json(stream: TextIO, writes_requests: bool) -> list[Processor]:
+def _reporting(settings: KernelSettings) -> Iterable[Processor]:
+    """What hands exceptions to an error tracker, if there is one; ends the process where it cannot."""
+    if not settings.sentry_dsn.get_secret_value():
+        return
+    try:
+        # Not at the top: the library is an extra, and takes a while to import.
+        from entrypoints.kernel.telemetry.sentry import reporting  # noqa: PLC0415
+    except ModuleNotFoundError as missing:
+        sys.exit(
+            f"SENTRY_DSN is set, and {missing.name} is not installed. Install the extra `sentry` "
+            "(uv pip install -r pyproject.toml --extra sentry), or remove SENTRY_DSN."
+        )
+    yield reporting(settings)
+
+
+def _as_json(first: list[Processor], stream: TextIO, writes_requests: bool) -> list[Processor]:
     write = structlog.BytesLogger(stream.buffer).msg
     # Neither local variables nor values in messages: with either come passwords, tokens and rows.
-    processors: list[Processor] = [*_FIRST, ExceptionRenderer(described), redact, _to_json]
+    processors: list[Processor] = [*first, ExceptionRenderer(described), redact, _to_json]
     return _Json(processors, write, writes_requests=writes_requests)
 
 
-def _for_people(*, colors: bool) -> list[Processor]:
+def _for_people(first: list[Processor], *, colors: bool) -> list[Processor]:
     renderer = ConsoleRenderer(colors=colors, exception_formatter=plain_traceback)
 
     def to_text(logger: WrappedLogger, method: str, event: EventDict) -> bytes:
         return renderer(logger, method, event).encode("utf-8", "backslashreplace")
 
-    return [*_FIRST, ExceptionRenderer(_text_of), redact, to_text]
+    return [*first, ExceptionRenderer(_text_of), redact, to_text]
 
 
 def _text_of(exc_info: ExcInfo) -> str:

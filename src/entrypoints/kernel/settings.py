@@ -48,6 +48,7 @@ _ANOTHER = "Put the output of `python -m entrypoints.cli secret` there."
 
 _PAGE = re.compile(r"https://[!-~]+")
 _CONTACT = re.compile(r"https://[!-~]+|mailto:[!-~]+@[!-~]+|tel:\+[0-9().-]+")
+_DSN = re.compile(r"https?://[^\s:@/]+(:[^\s@/]*)?@[^\s@/]+(/[^\s/]+)*/\d+")
 _NAME = re.compile(r"[a-z0-9-]{1,40}")
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
@@ -307,6 +308,20 @@ class KernelSettings(Fields):
         if value and not info.data.get("security_contact", True):
             wrong.append("says nothing without SECURITY_CONTACT. Set that as well, or remove it.")
         _refuse(wrong)
+        return value
+
+    @field_validator("sentry_dsn")
+    @classmethod
+    def _is_a_dsn(cls, value: SecretStr) -> SecretStr:
+        if value.get_secret_value() and not _DSN.fullmatch(value.get_secret_value()):
+            raise ValueError("is not one. Copy it from the project's settings: https://key@host/project.")
+        return value
+
+    @field_validator("otel_exporter_otlp_endpoint")
+    @classmethod
+    def _is_a_collector(cls, value: str) -> str:
+        if value and _web_address(value) is None:
+            raise ValueError("is not a plain web address. Write it like http://collector:4318.")
         return value
 
     @field_validator("auth_trust_local")

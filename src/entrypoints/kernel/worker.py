@@ -9,8 +9,9 @@ import asyncio
 import random
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any, cast, overload
 
@@ -31,6 +32,7 @@ from application.kernel.ports.events import (
     named,
 )
 from application.kernel.ports.storing import Expiry
+from application.kernel.ports.tracing import Reacting, Tracing
 from application.kernel.ports.world import WorldError
 from application.kernel.unit_of_work import KernelUnitOfWork
 from domain.kernel.aggregate import Event
@@ -51,6 +53,7 @@ from entrypoints.kernel.lanes import (
     names_by_event,
     unknown,
 )
+from entrypoints.kernel.telemetry.statements import count_statements
 
 log = structlog.get_logger("worker")
 
@@ -124,7 +127,7 @@ def kernel_reactions(mails: MailReactions) -> Sequence[Row]:
     ]
 
 
-def reacting(table: Table) -> Reaction[Any, Event]:
+def reacting(table: Table, tracing: Tracing | None = None) -> Reaction[Any, Event]:
     """Everything that an event causes in the database, in the transaction of its delivery. Most events cause
     nothing."""
     inside = {
@@ -134,10 +137,12 @@ def reacting(table: Table) -> Reaction[Any, Event]:
 
     async def react(uow: KernelUnitOfWork, delivery: Delivery[Event], /) -> None:
         event = type(delivery.event)
+        reactions = inside.get(event, ())
         with structlog.contextvars.bound_contextvars(event_type=event.__name__, event_id=delivery.id):
             try:
-                for reaction in inside.get(event, ()):
-                    await reaction(uow, delivery)
+                with _traced(tracing if reactions else None, event.__name__, delivery.traceparent):
+                    for reaction in reactions:
+                        await reaction(uow, delivery)
             except WorldError as away:
                 log.warning("event waits", reason=str(away))
                 raise
@@ -147,6 +152,25 @@ def reacting(table: Table) -> Reaction[Any, Event]:
             log.info("event handled")
 
     return react
+
+
+@contextmanager
+def _traced(
+    tracing: Tracing | None, name: str, traceparent: str | None, **of_the_event: str
+) -> Iterator[Reacting | None]:
+    """In the trace of what has caused it, in the log as well as for what it causes in turn."""
+    span = None
+    with ExitStack() as stack:
+        if tracing is not None:
+            span = stack.enter_context(tracing.reacting(f"react to {name}", traceparent, of_the_event))
+            traceparent = span.traceparent
+        if traceparent is not None:
+            trace_id = traceparent[3:35]  # W3C Trace Context: version, trace, span, flags
+            stack.enter_context(structlog.contextvars.bound_contextvars(trace_id=trace_id))
+            come_from(lambda: replace(_ORIGIN, traceparent=traceparent))
+            stack.callback(come_from, lambda: _ORIGIN)
+        count_statements()
+        yield span
 
 
 def outside_of(table: Table) -> Mapping[Lane, Reactions]:
@@ -234,6 +258,7 @@ class Attendant:
     at_once: int
     poll_seconds: float
     others: bool = False
+    tracing: Tracing | None = None
     progress: Progress = field(default_factory=Progress)
     circuit: Circuit = field(default_factory=Circuit)
     _going: set[asyncio.Task[None]] = field(default_factory=set)
@@ -275,21 +300,30 @@ class Attendant:
         began = self.circuit.clock()
         react = unknown(leased) if self.others else self.reactions[leased.reaction]
         said = {"event_id": leased.event_id, "event_type": leased.type, "reaction": leased.reaction}
-        with structlog.contextvars.bound_contextvars(**said):
+        with (
+            structlog.contextvars.bound_contextvars(**said),
+            _traced(self.tracing, leased.type, leased.traceparent, reaction=leased.reaction) as span,
+        ):
             try:
                 outcome = await self.lanes.deliver(
                     leased, react, others_served=lambda: self.circuit.answered_since(began)
                 )
             except WorldError as away:
+                if span is not None:
+                    span.fail(type(away).__name__)
                 log.warning("delivery waits", reason=str(away))
                 return
-            except Exception:
+            except Exception as error:
+                if span is not None:
+                    span.fail(type(error).__name__)
                 log.exception("delivery failed")
                 return
             self.circuit.tell(outcome, began=began)
             if outcome in {Outcome.DELIVERED, Outcome.NOTHING}:
                 self.progress.made()
                 log.info("delivered")
+            elif span is not None:
+                span.fail(outcome.name.lower())
 
 
 async def _first(tasks: Iterable[asyncio.Task[None]]) -> None:
@@ -382,7 +416,7 @@ async def run(container: KernelContainer, rows: Sequence[Row], periodic: Sequenc
     progress = {DATABASE: Progress()}
     delivering = work(
         outbox,
-        reacting(reactions),
+        reacting(reactions, container.tracing()),
         stop,
         poll_seconds=settings.outbox_poll_seconds,
         outside=names_by_event(reactions),
@@ -397,6 +431,7 @@ async def run(container: KernelContainer, rows: Sequence[Row], periodic: Sequenc
             at_once=1 if others else settings.outbox_lane_deliveries,
             poll_seconds=settings.outbox_poll_seconds,
             others=others,
+            tracing=container.tracing(),
         )
         for lane, of_lane, others in [
             *((lane, of_lane, False) for lane, of_lane in lanes.items()),

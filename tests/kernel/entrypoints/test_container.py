@@ -112,7 +112,7 @@ async def test_every_provider_builds(name: str, choice: Mapping[str, str]) -> No
     needed = {name: value for word in choice.values() for name, value in NEEDED.get(word, {}).items()}
     container = Container(settings=settings(**choice, **needed))
     built = container.providers[name]()
-    assert built is not None
+    assert built is not None or name == "tracing"  # which is off unless a collector is set
     assert container.providers[name]() is built
     await close(container)
 

@@ -399,6 +399,7 @@ CHOICES = {
     "DOCS": "auto or public or off",
     "LOG_LEVEL": "debug or info or warning or error",
     "LOG_FORMAT": "auto or console or json",
+    "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
 }
 
 

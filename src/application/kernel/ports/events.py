@@ -14,10 +14,14 @@ from domain.kernel.aggregate import Event
 
 @dataclass(frozen=True, slots=True)
 class Delivery[E: Event]:
-    """An event on its way to those who react. `id` stays the same when it is delivered again."""
+    """An event on its way to those who react. `id` stays the same when it is delivered again.
+
+    `traceparent` names the trace of what has caused it.
+    """
 
     id: UUID
     event: E
+    traceparent: str | None = None
 
 
 type Reaction[U: KernelUnitOfWork, E: Event] = Callable[[U, Delivery[E]], Awaitable[None]]
@@ -88,6 +92,7 @@ class Leased:
     reaction: str
     attempts: int
     refusals: int
+    traceparent: str | None = None
 
 
 class Outcome(Enum):

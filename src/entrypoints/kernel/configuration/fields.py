@@ -374,3 +374,14 @@ class Fields(BaseSettings):
 
     log_slow_statement_seconds: Annotated[float, Field(ge=0, le=3600, allow_inf_nan=False)] = 0.5
     """How long an SQL statement may take before it is logged by its name; 0 for never."""
+
+    sentry_dsn: SecretStr = SecretStr("")
+    """Where errors are reported to, as Sentry says it: https://key@host/project. Needs the extra `sentry`.
+    Default: nowhere."""
+
+    otel_exporter_otlp_endpoint: str = ""
+    """The collector that traces are sent to (OTLP over HTTP), as http://collector:4318; its other OTEL_*
+    variables hold as well, but are read from the environment alone. Default: no traces."""
+
+    otel_exporter_otlp_protocol: Literal["http/protobuf"] = "http/protobuf"
+    """How the collector is spoken to; there is no other way here."""

@@ -24,8 +24,17 @@ logging.getLogger("dotenv").setLevel(logging.ERROR)
 _SIMILAR = 0.85
 _SIMILAR_IF_SHORT = 0.9
 _SHORT = 8
-# What platforms and other programs set beside DATABASE_URL, and what is no slip of DATABASE_POOLER.
-_NOT_OURS = {"DATABASE_PORT"}
+# What platforms and other programs set beside DATABASE_URL, and what is no slip of DATABASE_POOLER; and what
+# OpenTelemetry's SDK reads beside OTEL_EXPORTER_OTLP_ENDPOINT.
+_NOT_OURS = {
+    "DATABASE_PORT",
+    "OTEL_EXPORTER_ZIPKIN_ENDPOINT",
+    *(
+        f"OTEL_EXPORTER_OTLP_{signal}_{of}"
+        for signal in ("TRACES", "METRICS", "LOGS")
+        for of in ("ENDPOINT", "PROTOCOL")
+    ),
+}
 
 
 class LiteralDotEnv(DotEnvSettingsSource):

@@ -60,6 +60,7 @@ _CLAIM = Statement(
         outbox.c.type,
         cast(outbox.c.payload, Text).label("payload"),
         outbox.c.attempts,
+        outbox.c.traceparent,
     )
     .where(
         outbox.c.parked_at.is_(None),
@@ -243,7 +244,7 @@ class PostgresOutbox[U: KernelUnitOfWork]:
                     claimed = rows[0]
                     event = decode(claimed["type"], claimed["payload"])
                     uow = self._begin.unit_of_work(transaction)
-                    await react(uow, Delivery(id=claimed["id"], event=event))
+                    await react(uow, Delivery(claimed["id"], event, claimed["traceparent"]))
                     await transaction.change(_DELIVERED, {"position": claimed["position"], **caused})
         # The world's fault, not the event's. That something took too long can be the event's: uncounted,
         # one whose reaction always does would stand before all others for ever.

@@ -30,6 +30,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from adapters.postgres.kernel.tables.schema import instant, metadata, text
+from application.kernel.origin import present_origin
 from domain.kernel.aggregate import Event, new_id
 
 outbox = Table(
@@ -48,6 +49,8 @@ outbox = Table(
     text("last_error", nullable=True),
     # Set where the event waits, and what it causes outside of the database does not wait with it.
     instant("dispatched_at", nullable=True),
+    # Of the request that has caused it (W3C Trace Context).
+    text("traceparent", nullable=True),
     Index(None, "aggregate_id", "position"),
 )
 
@@ -68,10 +71,13 @@ deliveries = Table(
     Column("lease", Uuid, nullable=True),
     instant("parked_at", nullable=True),
     text("last_error", nullable=True),
+    text("traceparent", nullable=True),
     UniqueConstraint("event_id", "reaction"),
     Index(None, "aggregate_id", "reaction", "position"),
 )
 Index(None, deliveries.c.available_at, postgresql_where=deliveries.c.parked_at.is_(None))
+
+_RECORDED = ["id", "type", "aggregate_id", "payload", "traceparent"]
 
 CHANNEL = "outbox"
 """A trigger sends NOTIFY on it for every statement that writes events (see the migration)."""
@@ -93,8 +99,9 @@ def recording(changed: CTE) -> CTE:
         rows.c.type,
         bindparam("id", type_=Uuid),
         cast(rows.c.payload, JSONB),
+        bindparam("traceparent", type_=Text),
     ).select_from(changed.join(rows, onclause=true()))
-    return insert(outbox).from_select(["id", "type", "aggregate_id", "payload"], source).cte("recorded")
+    return insert(outbox).from_select(_RECORDED, source).cte("recorded")
 
 
 def recording_each(changed: CTE, kind: type[Event], *fields: str) -> CTE:
@@ -104,13 +111,17 @@ def recording_each(changed: CTE, kind: type[Event], *fields: str) -> CTE:
     """
     named = [part for name in fields for part in (literal(name), changed.c[name])]
     payload = cast(bindparam("event_payload", type_=Text), JSONB).op("||")(func.jsonb_build_object(*named))
-    source = select(func.gen_random_uuid(), literal(kind.__name__), changed.c.id, payload)
-    return insert(outbox).from_select(["id", "type", "aggregate_id", "payload"], source).cte("recorded")
+    traceparent = bindparam("traceparent", type_=Text)
+    source = select(func.gen_random_uuid(), literal(kind.__name__), changed.c.id, payload, traceparent)
+    return insert(outbox).from_select(_RECORDED, source).cte("recorded")
 
 
 def each_event_values(at: datetime) -> dict[str, Any]:
     """What `recording_each` binds."""
-    return {"event_payload": msgspec.json.encode({"at": at}).decode()}
+    return {
+        "event_payload": msgspec.json.encode({"at": at}).decode(),
+        "traceparent": present_origin().traceparent,
+    }
 
 
 def event_values(events: Iterable[Event]) -> dict[str, Any]:
@@ -120,6 +131,7 @@ def event_values(events: Iterable[Event]) -> dict[str, Any]:
         "event_ids": [new_id(event.at) for event in events],
         "event_types": [type(event).__name__ for event in events],
         "event_payloads": [msgspec.json.encode(event).decode() for event in events],
+        "traceparent": present_origin().traceparent if events else None,
     }
 
 

@@ -114,6 +114,7 @@ _LEASE = Statement(
         deliveries.c.reaction,
         deliveries.c.attempts,
         deliveries.c.refusals,
+        deliveries.c.traceparent,
     )
 )
 _leased = loader(Leased)
@@ -128,7 +129,7 @@ def _mine() -> ColumnElement[bool]:
 
 _DELIVERED = Statement(delete(deliveries).where(_mine()).returning(deliveries.c.position))
 _followed = delete(deliveries).where(_mine()).returning(*deliveries.c).cte("followed")
-_copied = ("event_id", "type", "aggregate_id", "payload", "recorded_at")
+_copied = ("event_id", "type", "aggregate_id", "payload", "recorded_at", "traceparent")
 _following = (
     postgres_insert(deliveries)
     .from_select(
@@ -243,7 +244,7 @@ class PostgresLanes[U: KernelUnitOfWork]:
         event = decode(leased.type, leased.payload)
         async with self._begin.open() as transaction:
             uow = self._begin.unit_of_work(transaction)
-            outgoing = await react(uow, Delivery(id=leased.event_id, event=event))
+            outgoing = await react(uow, Delivery(leased.event_id, event, leased.traceparent))
             if outgoing is None:
                 await self._end(transaction, leased)
         return outgoing
@@ -300,7 +301,7 @@ class PostgresLanes[U: KernelUnitOfWork]:
 
 def dispatching(event: Any, names: Any) -> Any:  # noqa: ANN401 (a CTE of the outbox's rows, and of names)
     """The part of a statement that writes down what the events in `event` cause outside."""
-    copied = ("type", "aggregate_id", "payload", "recorded_at")
+    copied = ("type", "aggregate_id", "payload", "recorded_at", "traceparent")
     source = (
         select(event.c.id, names.c.reaction, *(event.c[name] for name in copied))
         .select_from(event.join(names, onclause=names.c.type == event.c.type))

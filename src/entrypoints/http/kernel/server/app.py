@@ -60,6 +60,7 @@ class Service(FastAPI):
         self._origins = settings.cors_origins
         self._request_seconds = settings.request_seconds
         self._slow_seconds = settings.log_slow_request_seconds
+        self._tracing = container.tracing()
         self._proxies = Proxies(settings.proxy_networks) if settings.proxy_networks else None
         provide(self, container)
         self._hosts = Hosts(settings.hosts) if settings.hosts is not None else None
@@ -83,6 +84,7 @@ class Service(FastAPI):
             origins=self._origins,
             seconds=self._request_seconds,
             slow_seconds=self._slow_seconds,
+            tracing=self._tracing,
         )
 
     def drain(self) -> None:

@@ -21,6 +21,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.contextvars import bind_contextvars
 
 from application.kernel.origin import Channel, Origin, come_from
+from application.kernel.ports.tracing import Tracing
 from entrypoints.http.kernel.routing.answers import Answer, Header
 from entrypoints.http.kernel.routing.failures import failure
 from entrypoints.http.kernel.routing.problems import (
@@ -46,6 +47,7 @@ ARRIVED = "arrived"  # in a scope: when its head was there, by the clock of the 
 LEFT = "left"  # in a scope: that the client has left
 ON_LEAVING = "on_leaving"  # in the scope of a request that is under way: what to call when the client leaves
 LIVE = "/health/live"
+_HEALTH = "/health/"
 REQUEST_SECONDS = 30.0
 SLOW_SECONDS = 1.0
 _NONE: Mapping[str, str] = {}
@@ -90,6 +92,7 @@ class Edge:
         origins: Sequence[str] = (),
         seconds: float = REQUEST_SECONDS,
         slow_seconds: float = SLOW_SECONDS,
+        tracing: Tracing | None = None,
     ) -> None:
         """`origins` are those whose scripts may read the answers, all of them.
 
@@ -98,6 +101,7 @@ class Edge:
         """
         self.app = app
         self._seconds = seconds
+        self._tracing = tracing
         self._slow_ms = slow_seconds * 1000 or float("inf")
         self._proxies = proxies
         self._hosts = hosts
@@ -114,7 +118,9 @@ class Edge:
         if method == "HEAD":
             scope = {**scope, "method": "GET"}
         scope, within = self._addressed(scope)
-        exchange = _Exchange(scope, send, with_body=method != "HEAD", reads=method in _READS)
+        exchange = _Exchange(
+            scope, send, with_body=method != "HEAD", reads=method in _READS, tracing=self._tracing
+        )
         known[ON_LEAVING] = exchange.leave
         loop = asyncio.get_running_loop()
         deadline = loop.call_at(known.get(ARRIVED, loop.time()) + self._seconds, exchange.expire)
@@ -124,6 +130,8 @@ class Edge:
             deadline.cancel()
             del known[ON_LEAVING]  # which refers to the scope: no work for the garbage collector
             milliseconds = (perf_counter() - started) * 1000
+            if exchange.span is not None:
+                exchange.span.end(route=_route(scope), status=exchange.final_status, error=exchange.defect)
             _log(scope, exchange, method=method, duration_ms=round(milliseconds, 2))
             if milliseconds >= self._slow_ms:
                 _log_slow(scope, exchange, method=method, duration_ms=round(milliseconds, 2))
@@ -148,6 +156,7 @@ class Edge:
             if not by_itself:
                 raise
         except Exception as error:
+            exchange.defect = type(error).__qualname__
             log.exception("request failed", **failure(scope, error))
             if exchange.status and not exchange.complete:
                 raise  # half an answer is out: the server cuts the connection, and the client knows
@@ -182,24 +191,32 @@ class _Exchange:
         "_task",
         "_with_body",
         "complete",
+        "defect",
         "left",
         "reads",
         "request_id",
         "size",
+        "span",
         "statements",
         "status",
     )
 
-    def __init__(self, scope: Scope, send: Send, *, with_body: bool, reads: bool) -> None:
-        request_id, trace_id, span_id = _identifiers(scope["headers"])
+    def __init__(
+        self, scope: Scope, send: Send, *, with_body: bool, reads: bool, tracing: Tracing | None
+    ) -> None:
+        request_id, trace_id, traceparent = _identifiers(scope["headers"])
+        self.span = None
+        if tracing is not None and not scope["path"].startswith(_HEALTH):  # polls are no work to look into
+            self.span = tracing.serve(scope["method"], scope["headers"])
+            trace_id, traceparent = self.span.trace_id, self.span.traceparent
         scope["trace_id"] = trace_id
         bind_contextvars(request_id=request_id, trace_id=trace_id, user_id=None)
-        come_from(lambda: _origin(scope, request_id))
+        come_from(lambda: _origin(scope, request_id, traceparent))
         self.request_id = request_id
         self.statements = count_statements()
         self._headers = [
             (b"x-request-id", request_id.encode()),
-            (b"traceresponse", f"00-{trace_id}-{span_id}-00".encode()),
+            (b"traceresponse", traceparent.encode()),
         ]
         if scope["scheme"] == "https":
             self._headers.append(_OVER_TLS)
@@ -210,10 +227,15 @@ class _Exchange:
         self._replaced = False
         self._task = asyncio.current_task()
         self._cancelled = False
+        self.defect: str | None = None
         self.left = False
         self.status = 0
         self.size = 0
         self.complete = False
+
+    @property
+    def final_status(self) -> int:
+        return CLIENT_LEFT if self.left else self.status
 
     def leave(self) -> None:
         """The client has left. A read ends; a command goes on, as its client cannot know how far it came."""
@@ -280,13 +302,13 @@ class _Exchange:
 
 def _log(scope: Scope, exchange: _Exchange, *, method: str, duration_ms: float) -> None:
     """The request's line. A poll of health has none: readiness tells by itself when it changes."""
-    if scope["path"].startswith("/health/") and (exchange.status < 400 or exchange.status == 503):
+    if scope["path"].startswith(_HEALTH) and (exchange.status < 400 or exchange.status == 503):
         return
     known, client = scope.get, scope.get("client")
     fields = {
         "method": method,
         "route": _route(scope),
-        "status": CLIENT_LEFT if exchange.left else exchange.status,
+        "status": exchange.final_status,
         "duration_ms": duration_ms,
         "bytes": exchange.size,
         "client": client[0] if client else None,
@@ -311,7 +333,7 @@ def _log_slow(scope: Scope, exchange: _Exchange, *, method: str, duration_ms: fl
         "slow request",
         method=method,
         route=_route(scope),
-        status=CLIENT_LEFT if exchange.left else exchange.status,
+        status=exchange.final_status,
         duration_ms=duration_ms,
         **exchange.statements.as_fields(),
     )
@@ -324,7 +346,8 @@ def _route(scope: Scope) -> str | None:
 
 
 def _identifiers(headers: Iterable[Header]) -> tuple[str, str, str]:
-    """The id of the request, of the trace that it is part of (W3C Trace Context), and of our part in it."""
+    """The id of the request, of the trace that it is part of, and what names our part in that
+    (W3C Trace Context)."""
     chance = os.urandom(40).hex()
     request_id, trace_id = chance[:32], chance[32:64]
     for name, value in headers:
@@ -332,14 +355,14 @@ def _identifiers(headers: Iterable[Header]) -> tuple[str, str, str]:
             request_id = value.decode()
         elif name == b"traceparent" and (parent := _TRACE_PARENT.fullmatch(value)):
             trace_id = parent[1].decode()
-    return request_id, trace_id, chance[64:]
+    return request_id, trace_id, f"00-{trace_id}-{chance[64:]}-00"
 
 
-def _origin(scope: Scope, request_id: str) -> Origin:
+def _origin(scope: Scope, request_id: str, traceparent: str) -> Origin:
     """As what a request does is written down to have come. Read when it is: most requests change nothing."""
     client, headers = scope["client"], scope["headers"]
     agent = next((value.decode("latin-1") for name, value in headers if name == b"user-agent"), "")
-    return Origin(Channel.HTTP, client[0] if client else "", agent, request_id)
+    return Origin(Channel.HTTP, client[0] if client else "", agent, request_id, traceparent)
 
 
 async def _alive(scope: Scope, receive: Receive, send: Send) -> None:
