@@ -150,6 +150,7 @@ def _as_in_production(url: str, secret: str) -> dict[str, str]:
         "MAIL_FROM": "bench@example.com",
         "LOG_LEVEL": "info",
         "LOG_FORMAT": "json",
+        "RATE_LIMITS": "default=1000000000/60,workspace=1000000000/60",  # counted, and never too many
         "WORKERS": "1",
     }
 

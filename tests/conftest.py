@@ -1,5 +1,6 @@
 """What the whole suite shares: a database that each test finds empty, and the service on top of it."""
 
+import os
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -25,6 +26,11 @@ from kernel.specimen.service import Container, Queries, UnitOfWork, create_app
 pytest_plugins = ["kernel.servers.postgres", "kernel.servers.pooler"]
 
 BASE_URL = "http://localhost:8000"
+
+# What tests send is counted, and not refused for its number: those of limits say which they want.
+os.environ["RATE_LIMITS"] = ",".join(
+    f"{name}=1000000/60" for name in ("default", "expensive", "login", "mail", "workspace")
+)
 
 
 @pytest.fixture

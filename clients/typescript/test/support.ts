@@ -29,6 +29,7 @@ export async function startService(settings: Record<string, string> = {}): Promi
             PORT: String(port),
             AUTH_SECRET: "one secret for all instances of a test",
             LOG_LEVEL: "warning",
+            RATE_LIMITS: "default=1000000/60,expensive=1000000/60,login=1000000/60,mail=1000000/60",
             ...settings,
         },
         stdio: ["ignore", "inherit", "inherit"],

@@ -13,6 +13,8 @@ from typing import Any, ClassVar
 
 from dependency_injector import containers, providers
 
+from adapters.limits.memory import MemoryRateLimits
+from adapters.limits.redis import RedisRateLimits
 from adapters.mail.console import ConsoleMailer
 from adapters.mail.counted import CountedMailer
 from adapters.mail.smtp import SmtpMailer
@@ -66,6 +68,7 @@ from application.kernel.ports.audit import Audit, Note, Pseudonyms, Tell
 from application.kernel.ports.callers import Accounts, CookieVerifier, TokenVerifier
 from application.kernel.ports.events import Lanes, Outbox
 from application.kernel.ports.health import Heartbeats, Observer
+from application.kernel.ports.limits import RateLimits
 from application.kernel.ports.logins import Seal
 from application.kernel.ports.mail import Mailer
 from application.kernel.ports.sessions import PasswordHasher, TokenIssuer
@@ -244,12 +247,25 @@ def observers_of(
     return [log] if tracing is None else [log, tracing.statement_ended]
 
 
+def rate_limits_of(settings: KernelSettings) -> RateLimits:
+    """What counts requests: Redis where the settings name one, else this process."""
+    if not settings.limits_shared:
+        return MemoryRateLimits()
+    return RedisRateLimits(
+        settings.redis_url.get_secret_value(),
+        prefix=f"{SERVICE_NAME}:limit:",
+        closed=frozenset(settings.rate_limits_closed),
+        wait_seconds=settings.redis_wait_ms / 1000,
+    )
+
+
 async def close(container: "KernelContainer") -> None:
     """Ends what the process has open to others."""
     for login in container.login_providers().values():
         await login.close()
     for issuer in container.openid_issuers().values():
         await issuer.close()
+    await container.rate_limits().close()
     await container.health_database().close()
     await container.database().close()
     if (tracing := container.tracing()) is not None:
@@ -339,6 +355,9 @@ class KernelContainer(containers.DeclarativeContainer):
     migrations = providers.Singleton(
         Migrations, _direct_url, through_pooler=settings.provided.direct_through_pooler
     )
+
+    # ── rate limits ──────────────────────────────────────────────────────────────────────────────
+    rate_limits: providers.Provider[RateLimits] = providers.Singleton(rate_limits_of, settings)
 
     # ── health ───────────────────────────────────────────────────────────────────────────────────
     # One connection beside the pool, which may be busy: a look after the database does not compete with

@@ -30,6 +30,7 @@ from entrypoints.kernel.configuration.every_problem import everything_wrong, unr
 from entrypoints.kernel.configuration.fields import DEVELOPMENT_SECRET, Fields
 from entrypoints.kernel.configuration.files import names_in_folder
 from entrypoints.kernel.configuration.hosts import host_without_port, read_host
+from entrypoints.kernel.configuration.limits import Policies, read_policies, read_redis_address
 from entrypoints.kernel.configuration.networks import Network, read_network
 from entrypoints.kernel.configuration.origins import origin_of, split_address
 from entrypoints.kernel.configuration.providers import (
@@ -101,6 +102,21 @@ class KernelSettings(Fields):
             return None
         public = urlsplit(split_address(self.public_url)[0]).netloc  # type: ignore[index] # it is one
         return tuple({read_host(host_without_port(public)): None, **dict.fromkeys(self.allowed_hosts)})
+
+    @property
+    def limit_policies(self) -> Policies:
+        """The policy of each class of routes, and of a workspace; `None` where nothing is counted."""
+        return read_policies(self.rate_limits, self._limit_defaults())
+
+    @property
+    def limits_shared(self) -> bool:
+        """Whether all processes count requests together."""
+        return bool(self.redis_url.get_secret_value())
+
+    @classmethod
+    def _limit_defaults(cls) -> Policies:
+        """The table of all classes: the default of the field, to which a service's own may add."""
+        return read_policies(cls.model_fields["rate_limits"].default, {})
 
     @property
     def docs_served(self) -> bool:
@@ -190,6 +206,27 @@ class KernelSettings(Fields):
                 )
         return value
 
+    @field_validator("rate_limits")
+    @classmethod
+    def _are_policies(cls, value: str) -> str:
+        read_policies(value, cls._limit_defaults())
+        return value
+
+    @field_validator("rate_limits_closed")
+    @classmethod
+    def _are_classes(cls, names: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        known = cls._limit_defaults()
+        _refuse(f"has {name[:60]!r}. There are {', '.join(known)}." for name in names if name not in known)
+        if names and "redis_url" in info.data and not info.data["redis_url"].get_secret_value():
+            raise ValueError("says nothing without REDIS_URL. Set that as well, or remove it.")
+        return names
+
+    @field_validator("redis_url")
+    @classmethod
+    def _is_a_redis(cls, value: SecretStr) -> SecretStr:
+        read_redis_address(value.get_secret_value())
+        return value
+
     @field_validator("drain_seconds")
     @classmethod
     def _by_environment(cls, value: float | None, info: ValidationInfo) -> float:
@@ -234,6 +271,7 @@ class KernelSettings(Fields):
         "oidc_token_types",
         "trusted_proxies",
         "security_contact",
+        "rate_limits_closed",
         mode="before",
     )
     @classmethod

@@ -160,6 +160,22 @@ class Fields(BaseSettings):
     """Most connections of clients, in each process; then one that is idle gives way, or the answer is 503.
     `/health/` is answered all the same."""
 
+    rate_limits: str = "default=600/60,expensive=60/60,login=60/60,mail=30/60,workspace=6000/60"
+    """How many requests in how many seconds a user may send to one route, by the class of the route; without
+    a token a network address (docs/limits.md). `workspace` is for all requests to one workspace together.
+    name=off counts none of a class, and `off` alone none at all; what is left out stays as it is here."""
+
+    redis_url: SecretStr = SecretStr("")
+    """The Redis or Valkey in which all processes count requests together, as redis://user:password@host:6379/0
+    or rediss://… for TLS. Default: none, and each process counts by itself."""
+
+    redis_wait_ms: Annotated[int, Field(ge=1, le=1000)] = 50
+    """Longest wait for Redis, in milliseconds; after three such failures it is not asked for a second."""
+
+    rate_limits_closed: Annotated[tuple[str, ...], NoDecode] = ()
+    """The classes of RATE_LIMITS whose requests are refused with 503 while Redis cannot be asked, separated
+    by commas: login,mail. Each process counts those of the others by itself meanwhile. Default: none."""
+
     drain_seconds: Annotated[float | None, Field(examples=[5], ge=0, le=300, allow_inf_nan=False)] = None
     """How long everything is still served once the process has been told to stop (SIGTERM), while
     `/health/ready` is 503: longer than the balancer takes to notice. Default: 5 in production, else 0."""

@@ -12,6 +12,7 @@ from fastapi.routing import APIRoute
 
 from application.kernel.idempotency import AnswerLost, IdempotencyKeyInUse, IdempotencyKeyReused
 from application.kernel.paging import InvalidCursor, Page
+from application.kernel.ports.limits import QuotaExceeded
 from application.kernel.ports.world import Contention, TimedOut, Unavailable
 from application.kernel.preconditions import PreconditionFailed
 from domain.kernel.errors import Invalid, NotFound, Stale, Unauthenticated
@@ -112,6 +113,8 @@ class Shape:
     changes: bool = False
     """There is one thing here of which `If-Match` can name a version."""
     must_match: bool = False
+    limited: bool = False
+    """It counts requests, and says what is left."""
     keyed: bool = False
     """It takes an `Idempotency-Key`."""
     reauthenticated: bool = False
@@ -205,6 +208,7 @@ def _errors(route: APIRoute, shape: Shape) -> Iterator[type[Exception]]:
         (not public, [Unauthenticated]),
         (not public and changes, [ForeignOrigin, CsrfTokenMissing, CsrfTokenWrong, Stale]),
         (shape.reauthenticated, [ReauthenticationRequired]),
+        (shape.limited, [QuotaExceeded]),
         (path, [_missing(route, shape)] if path else []),
         (read or route.body_field, [InvalidRequest]),
         (route.body_field, [Invalid, MalformedBody, UnsupportedMediaType]),

@@ -11,11 +11,12 @@ from fastapi.routing import APIRoute
 from pydantic import TypeAdapter
 from starlette.routing import BaseRoute
 
+from application.kernel.ports.limits import QuotaExceeded
 from entrypoints.http.kernel.document.authorize import log_in_schemes
 from entrypoints.http.kernel.document.documentation import COOKIE_SCHEME
 from entrypoints.http.kernel.document.examples import add_examples
 from entrypoints.http.kernel.routing.inputs import CURSOR_PATTERN
-from entrypoints.http.kernel.routing.problems import PAGES, Problem, kinds
+from entrypoints.http.kernel.routing.problems import MEDIA_TYPE, PAGES, Problem, kind_of, kinds
 from entrypoints.kernel.service import SERVICE_DESCRIPTION, SERVICE_LICENSE, SERVICE_TITLE, SERVICE_VERSION
 from entrypoints.kernel.settings import KernelSettings
 
@@ -26,6 +27,22 @@ _TOLD = frozenset({"pattern", "enum", "const"})
 _FREE = (None, "password")  # formats without a grammar
 
 OPENAPI_VERSION = "3.1.0"
+
+_LIMIT_HEADERS = {
+    "RateLimit-Policy": {
+        "description": (
+            "The policies that the request is counted by: `q` requests in any `w` seconds "
+            "(draft-ietf-httpapi-ratelimit-headers-11)."
+        ),
+        "schema": {"type": "string"},
+        "example": '"default";q=600;w=60',
+    },
+    "RateLimit": {
+        "description": "What is left of each: `r` requests for the next `t` seconds; then there are more.",
+        "schema": {"type": "string"},
+        "example": '"default";r=599;t=60',
+    },
+}
 
 _INTRODUCTION = """\
 **Logging in.** Send `Authorization: Bearer …` with the `access_token` of a log-in. It is good for minutes;
@@ -45,6 +62,9 @@ with 412 if it was changed since; as `If-None-Match`, and a read is answered wit
 **Trying again.** `GET`, `DELETE`, and `PATCH` with `If-Match` may be sent again, and a `POST` that carries an
 `Idempotency-Key`: it is then done once, and answered alike. After 429, 503 and 504 wait for the seconds of
 `Retry-After`; what is refused with 409, 412 or 422 has to change first, unless a key is in use: then wait.
+
+**Limits.** `RateLimit` says how many requests of this kind you may send for how long, and `RateLimit-Policy`
+by which policies. A request beyond that is a 429 with `Retry-After`, and does not count.
 
 **Compatibility.** Within a version there may be new operations, optional parameters, and members and values
 of enumerations in answers; be ready for those that you do not know. Nothing else changes.
@@ -78,6 +98,7 @@ def openapi_document(version: str, routes: Iterable[BaseRoute], settings: Kernel
     _drop_titles(document["components"])
     _drop_titles(document["paths"])
     _add_problems(document)
+    _add_limits(document)
     _name_pages(document)
     _add_log_in(document, log_in_schemes(settings))
     _tell_of_cursors(document)
@@ -130,6 +151,24 @@ def _add_problems(document: Document) -> None:
     schemas["Problem"] = schema | {
         "x-problems": [{"type": kind.type, "status": kind.status, "title": kind.title} for kind in kinds()]
     }
+
+
+def _add_limits(document: Document) -> None:
+    """What is left of a quota: told once, and named where a client reads it, in successes and in a 429."""
+    document["components"]["headers"] = _LIMIT_HEADERS
+    told = {name: {"$ref": f"#/components/headers/{name}"} for name in _LIMIT_HEADERS}
+    for operation in _operations(document):
+        responses = operation["responses"]
+        if not _is_limited(responses):
+            continue
+        for status, response in responses.items():
+            if status < "400" or status == "429":
+                response.setdefault("headers", {}).update(told)
+
+
+def _is_limited(responses: Mapping[str, Any]) -> bool:
+    kinds = responses.get("429", {}).get("content", {}).get(MEDIA_TYPE, {}).get("examples", {})
+    return kind_of(QuotaExceeded).code in kinds
 
 
 def _add_log_in(document: Document, schemes: Mapping[str, Any]) -> None:

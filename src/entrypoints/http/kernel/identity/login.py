@@ -160,6 +160,7 @@ async def get_login_providers(logins: ProviderLogins) -> LoginProviders:
     public=True,
     missing=LoginProviderNotFound,
     refuses=(Invalid,),
+    limit="login",
 )
 async def begin_login(
     name: ProviderName, logins: ProviderLogins, cookies: Cookies, query: Annotated[Beginning, Query()]
@@ -173,6 +174,7 @@ async def begin_login(
     public=True,
     missing=LoginProviderNotFound,
     refuses=(LoginNotBegun,),
+    limit="login",
 )
 async def finish_login(
     name: ProviderName,
@@ -195,6 +197,7 @@ async def finish_login(
     public=True,
     unkeyed="the code is good once",
     refuses=(ExchangeRefused,),
+    limit="login",
 )
 async def exchange_code(
     logins: ProviderLogins, peer: FromPeer, body: Annotated[Exchange, Body()]
@@ -208,6 +211,7 @@ async def exchange_code(
     public=True,
     unkeyed="its answer is a cookie, which is kept nowhere",
     refuses=(WrongCredentials, PasswordsDisabled, ForeignOrigin, TooManyAttempts),
+    limit="login",
 )
 async def open_cookie_session(
     login: CookieLogin,

@@ -30,6 +30,7 @@ from fastapi.security.base import SecurityBase
 
 from application.kernel.identity.sessions import TokenPair, log_out
 from application.kernel.ports.callers import Claims
+from application.kernel.ports.limits import QuotaExceeded
 from domain.kernel.errors import Stale, Unauthenticated
 from domain.kernel.identity.credentials import PasswordsDisabled, TooManyAttempts, WrongCredentials
 from domain.kernel.identity.sessions import RefreshedElsewhere, SessionEnded, SessionNotFound
@@ -37,6 +38,7 @@ from entrypoints.http.kernel.document.documentation import PUBLIC, refused_by
 from entrypoints.http.kernel.document.examples import PASSWORD, TOKEN
 from entrypoints.http.kernel.routing.answers import Answer
 from entrypoints.http.kernel.routing.dependencies import FromPeer, Login, Run, Tokens, Verify, settings_of
+from entrypoints.http.kernel.routing.limits import DEFAULT, RouteLimit, limits_of
 from entrypoints.http.kernel.routing.media_types import in_utf_8
 from entrypoints.http.kernel.routing.problems import (
     ContentTooLarge,
@@ -73,8 +75,13 @@ class IntrospectionClient(SecurityBase):
         expected = settings_of(request).introspection_clients.get(name, "")
         same = hmac.compare_digest(_digest(secret), _digest(expected))
         if scheme.lower() != "basic" or not expected or not same:
+            await limits_of(request).count_failure(request)  # and no others: a service asks often
             raise InvalidClient("Authenticate as one that the settings name: `Authorization: Basic …`.")
         return name
+
+
+def _limit(name: str, path: str) -> Any:  # noqa: ANN401 (FastAPI's own type for it is not public)
+    return Depends(RouteLimit(name, method="POST", path=f"{V1}{path}"))
 
 
 def _digest(secret: str) -> bytes:
@@ -120,7 +127,10 @@ class IssuedTokens(TokenPair):
         username="ada@example.com",
         password=PASSWORD,
     ),
-    responses=refused_by(InvalidForm, InvalidGrant, UnsupportedGrantType, ContentTooLarge, TooManyAttempts),
+    responses=refused_by(
+        InvalidForm, InvalidGrant, UnsupportedGrantType, ContentTooLarge, TooManyAttempts, QuotaExceeded
+    ),
+    dependencies=[_limit("login", "/auth/token")],
 )
 async def issue_token(request: Request, login: Login, sessions: Tokens, peer: FromPeer) -> Answer:
     """The same as logging in and refreshing, for tools that speak OAuth; for first-party clients alone.
@@ -155,8 +165,9 @@ async def issue_token(request: Request, login: Login, sessions: Tokens, peer: Fr
             "description": "The token has expired, was revoked, or was never valid.",
             "content": {"application/json": {"schema": {"type": "object"}}},
         },
-        **refused_by(InvalidForm, Stale, ContentTooLarge),
+        **refused_by(InvalidForm, Stale, ContentTooLarge, QuotaExceeded),
     },
+    dependencies=[_limit(DEFAULT, "/auth/revoke")],
 )
 async def revoke_token(request: Request, sessions: Tokens, verify: Verify, run: Run) -> Answer:
     """The holder of a refresh token or an access token may end its session; an unknown token is no error."""
@@ -192,7 +203,7 @@ class Introspection:
     f"{V1}/auth/introspect",
     response_model=Introspection,
     openapi_extra=_documented(["token"], _TOKEN, token=TOKEN),
-    responses=refused_by(InvalidForm, InvalidClient, ContentTooLarge),
+    responses=refused_by(InvalidForm, InvalidClient, ContentTooLarge, QuotaExceeded),
 )
 async def introspect_token(
     request: Request, verify: Verify, _client: Annotated[str, Depends(IntrospectionClient())]

@@ -30,6 +30,7 @@ from domain.kernel.errors import Unauthenticated
 from domain.kernel.users import UserId
 from entrypoints.http.kernel.document.documentation import COOKIE_SCHEME, REAUTHENTICATION_HEADER
 from entrypoints.http.kernel.identity.cookies import CSRF_HEADER, SESSION, check_forgery, check_origin
+from entrypoints.http.kernel.routing.limits import RequestLimits
 from entrypoints.http.kernel.server.checks import readiness_of
 from entrypoints.http.kernel.server.readiness import Readiness
 from entrypoints.kernel.container import KernelContainer
@@ -63,6 +64,7 @@ class Provided:
     clock: Clock
     security_log: SecurityLog
     readiness: Readiness
+    limits: RequestLimits
     public_keys: Callable[[], Awaitable[Document]]
     provider_metadata: Callable[[str], Awaitable[Document]]
 
@@ -87,6 +89,7 @@ def provide(app: FastAPI, container: KernelContainer) -> None:
         clock=container.clock(),
         security_log=container.security_log(),
         readiness=readiness_of(container),
+        limits=RequestLimits(container.rate_limits(), container.settings().limit_policies),
         public_keys=container.key_ring().public_keys,
         provider_metadata=container.provider_metadata(),
     )

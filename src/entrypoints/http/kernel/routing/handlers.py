@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, Match
 from starlette.types import Scope
 
+from application.kernel.ports.limits import QuotaExceeded
 from application.kernel.ports.world import Contention, Misconfigured, TimedOut, Unavailable, WorldError
 from domain.kernel.errors import Forbidden, Invalid, Limited, Unauthenticated
 from entrypoints.http.kernel.identity.well_known import resource_metadata
@@ -38,6 +39,7 @@ async def answer_error(request: Request, error: Exception) -> Answer:
     scope, kind, detail = request.scope, type(error), str(error)
     errors: Sequence[FieldError] = ()
     headers: Sequence[Header] = ()
+    violated: Sequence[str] = ()
     match error:
         case InvalidRequest():
             errors = error.errors
@@ -48,6 +50,7 @@ async def answer_error(request: Request, error: Exception) -> Answer:
         case InvalidClient():
             headers = [(b"www-authenticate", b'Basic realm="introspection", charset="UTF-8"')]
         case Limited():
+            violated = error.policies if isinstance(error, QuotaExceeded) else ()
             headers = [(b"retry-after", b"%d" % error.retry_after)]
         case Misconfigured():  # its message tells operators what to do, and goes into the log alone
             _tell(scope, error)
@@ -58,7 +61,7 @@ async def answer_error(request: Request, error: Exception) -> Answer:
             kind, detail, errors = InvalidRequest, "", field_errors(error.errors())
         case HTTPException():
             return problem_of_status(scope, error.status_code, _headers(request, error))
-    return problem(scope, kind, detail, errors=errors, headers=headers)
+    return problem(scope, kind, detail, errors=errors, headers=headers, violated=violated)
 
 
 async def answer_forbidden(request: Request, error: Forbidden) -> Answer:

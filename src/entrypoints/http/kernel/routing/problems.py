@@ -69,10 +69,15 @@ MEDIA_TYPE = "application/problem+json"
 PAGES = "/problems"
 
 
-class Problem(TypedDict):
+# A member with a hyphen in its name: which of the policies in `RateLimit-Policy` are used up.
+_Violated = TypedDict("_Violated", {"violated-policies": NotRequired[Sequence[str]]})
+
+
+class Problem(_Violated):
     """Why a request was refused, or failed (RFC 9457). `type` is a page about problems of this kind.
 
-    `error` is there where OAuth has a word for it (RFC 6749 §5.2).
+    `error` is there where OAuth has a word for it (RFC 6749 §5.2), and `violated-policies` where a quota is
+    used up (draft-ietf-httpapi-ratelimit-headers-11).
     """
 
     type: str
@@ -304,13 +309,14 @@ def problem(
     *,
     errors: Sequence[FieldError] = (),
     headers: Iterable[Header] = (),
+    violated: Sequence[str] = (),
 ) -> Answer:
     """The answer to a request that ended in an error of this class."""
     oauth = error.code if issubclass(error, OAuthError) else None
     kind = kind_of(error)
     if kind.passing:
         headers = [*headers, (b"retry-after", b"%d" % RETRY_AFTER_SECONDS)]
-    return _answer(scope, kind, detail, errors, headers, oauth=oauth)
+    return _answer(scope, kind, detail, errors, headers, oauth=oauth, violated=violated)
 
 
 def problem_of_status(scope: Scope, status: int, headers: Iterable[Header] = ()) -> Answer:
@@ -329,6 +335,7 @@ def _answer(
     headers: Iterable[Header],
     *,
     oauth: str | None = None,
+    violated: Sequence[str] = (),
 ) -> Answer:
     body = Problem(
         type=kind.type,
@@ -342,4 +349,6 @@ def _answer(
         body["errors"] = errors
     if oauth is not None:
         body["error"] = oauth
+    if violated:
+        body["violated-policies"] = violated
     return Answer(kind.status, msgspec.json.encode(body), media_type=MEDIA_TYPE.encode(), headers=headers)

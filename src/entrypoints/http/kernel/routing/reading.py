@@ -19,8 +19,10 @@ from fastapi import Request
 from fastapi.dependencies.models import Dependant
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from domain.kernel.errors import Forbidden, Unauthenticated
 from entrypoints.http.kernel.routing.answers import JSON
 from entrypoints.http.kernel.routing.field_errors import FieldError, field_errors, pointer
+from entrypoints.http.kernel.routing.limits import RouteLimit
 from entrypoints.http.kernel.routing.media_types import in_utf_8
 from entrypoints.http.kernel.routing.problems import InvalidRequest, MalformedBody, UnsupportedMediaType
 
@@ -41,11 +43,15 @@ _NUL_REFUSED = "It must not contain the character NUL."
 
 
 class Reader:
-    """The arguments of one endpoint: dependencies first, so that a stranger learns nothing else."""
+    """The arguments of one endpoint: dependencies first, so that a stranger learns nothing else.
 
-    def __init__(self, dependant: Dependant) -> None:
+    Then the request is counted by its `limit`, if it has one, before the rest of it is looked at.
+    """
+
+    def __init__(self, dependant: Dependant, limit: RouteLimit | None = None) -> None:
         """Raises TypeError where the endpoint asks for something that is not read here."""
         self._dependencies = [_dependency(found) for found in dependant.dependencies]
+        self._limit = limit
         self._path = dependant.path_params
         self._query = _Query(dependant) if dependant.query_params else None
         self._body = _Body(dependant) if dependant.body_params else None
@@ -64,8 +70,15 @@ class Reader:
             )
 
     async def __call__(self, request: Request) -> dict[str, Any]:
-        """Raises InvalidRequest with all that is wrong, or what a dependency raises."""
-        values: dict[str, Any] = {name: await call(request) for name, call in self._dependencies}
+        """Raises InvalidRequest with all that is wrong, or what a dependency or the limit raises."""
+        try:
+            values: dict[str, Any] = {name: await call(request) for name, call in self._dependencies}
+        except (Unauthenticated, Forbidden):
+            if self._limit is not None:
+                await self._limit.refused(request)
+            raise
+        if self._limit is not None:
+            await self._limit(request)
         wrong: list[FieldError] = []
         for field in self._path:
             values[field.name], errors = field.validate(request.path_params[field.alias], loc=(field.alias,))

@@ -28,7 +28,7 @@ from application.kernel.paging import Page
 from application.kernel.ports.callers import Reauthenticated
 from application.kernel.run import Runner
 from domain.kernel.aggregate import Aggregate
-from domain.kernel.errors import NotFound
+from domain.kernel.errors import Forbidden, NotFound
 from entrypoints.http.kernel.document.documentation import (
     PUBLIC,
     Shape,
@@ -41,8 +41,10 @@ from entrypoints.http.kernel.routing.answers import Answer, Header, NoContent, N
 from entrypoints.http.kernel.routing.conditions import Condition, entity_tag, has_version, is_known
 from entrypoints.http.kernel.routing.dependencies import provided, user_id_of
 from entrypoints.http.kernel.routing.idempotency import idempotency_key, keyed_request, read, written
+from entrypoints.http.kernel.routing.limits import DEFAULT, RouteLimit, limits_of
 from entrypoints.http.kernel.routing.paths import hides
 from entrypoints.http.kernel.routing.reading import Reader
+from entrypoints.kernel.configuration.limits import NONE
 from entrypoints.kernel.service import V1
 
 type Endpoint = Callable[..., Awaitable[object]]
@@ -112,6 +114,9 @@ class Options(TypedDict, total=False):
     public: bool
     """Anybody may call it, without a token."""
 
+    limit: str
+    """The class of requests that it counts as: one of RATE_LIMITS, or `none`. Otherwise `default`."""
+
     refuses: Collection[type[Exception]]
     """Further errors by which it may refuse, beside those that its shape tells."""
 
@@ -179,6 +184,7 @@ class Route(APIRoute):
         self.runner = None if public else _runner_of(endpoint)
         self.changes = options.get("changes")
         self.unkeyed = options.get("unkeyed", "")
+        self.limit = options.get("limit", DEFAULT)
         nothing = self.returned in _WITHOUT_BODY
         status = _WITHOUT_BODY.get(self.returned) or (201 if "location" in options else 200)
         model = None if nothing else options.get("response_model", self.returned)
@@ -190,6 +196,7 @@ class Route(APIRoute):
             runs=self.runner is not None,
             changes=self.changes is not None,
             must_match=options.get("must_match", False),
+            limited=self.limit != NONE,
             keyed=method == "POST" and self.runner is not None and not self.unkeyed,
             deprecated=deprecation is not None,
             file_name=options.get("file_name"),
@@ -244,8 +251,24 @@ class Route(APIRoute):
 
     @override
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        (method,) = self.methods or {""}
+        limit = RouteLimit(self.limit, method=method, path=self.path) if self.shape.limited else None
+        handle = self._handler(Reader(self.dependant, limit))
+        if limit is None or not limit.of_workspace:
+            return handle
+
+        async def handle_in_workspace(request: Request) -> Response:
+            try:
+                return await handle(request)
+            except (Forbidden, NotFound):
+                await limits_of(request).give_back(request)
+                raise
+
+        return handle_in_workspace
+
+    def _handler(self, read_arguments: Reader) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         endpoint: Endpoint = self.endpoint
-        read_arguments, write = Reader(self.dependant), _writer(self)
+        write = _writer(self)
         if self.runner is None:
 
             async def handle(request: Request) -> Response:

@@ -63,8 +63,10 @@ class Service(FastAPI):
         self._tracing = container.tracing()
         self._proxies = Proxies(settings.proxy_networks) if settings.proxy_networks else None
         provide(self, container)
+        routes = [*_routes(self.versions, documented=settings.docs_served)]
+        self.state.provided.limits.ensure_known(each.limit for each in routes if isinstance(each, Route))
         self._hosts = Hosts(settings.hosts) if settings.hosts is not None else None
-        self.router.routes.extend(_routes(self.versions, documented=settings.docs_served))
+        self.router.routes.extend(routes)
         if settings.security_contact:
             self.router.routes.extend(security_txt.router.routes)
         self._documents: dict[str, dict[str, Any]] = {}

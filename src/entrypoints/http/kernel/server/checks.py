@@ -8,6 +8,7 @@
                worker          a worker has shown within WORKER_MISSING_SECONDS that it is at work
                outbox          no event has been due for longer than OUTBOX_OVERDUE_SECONDS
                parked events   there are none
+               rate limits     Redis counts requests (where REDIS_URL is set)
 
 Required is what no request can be answered without, and what another process may have (docs/decisions/0037).
 """
@@ -34,6 +35,7 @@ def readiness_of(container: KernelContainer) -> Readiness:
     degrading: Mapping[str, Check] = {
         "pool": _having(lambda: not container.database().is_exhausted),
         **{f"provider {name}": ready for name, ready in container.provider_checks().items()},
+        **({"rate limits": container.rate_limits().check} if settings.limits_shared else {}),
     }
     return Readiness(required, degrading)
 

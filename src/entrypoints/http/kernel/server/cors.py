@@ -35,6 +35,8 @@ EXPOSED_TO_SCRIPTS = (
     "Idempotency-Replayed",
     "Link",
     "Location",
+    "RateLimit",
+    "RateLimit-Policy",
     "Retry-After",
     "Sunset",
     "X-Request-ID",

@@ -282,6 +282,8 @@ class _Exchange:
         else:
             given.extend(header for header in _DEFAULTS if header[0] not in names)
         given.extend(self._headers)
+        if limits := self._scope.get("limit_headers"):
+            given.extend(limits)
         await self._send({"type": "http.response.start", "status": self.status, "headers": given})
 
     async def _body(self, body: bytes, *, more: bool) -> None:

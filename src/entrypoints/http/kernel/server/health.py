@@ -37,7 +37,7 @@ class Startup:
     status: Literal["started"] = "started"
 
 
-@router.get("/ready", public=True)
+@router.get("/ready", public=True, limit="none")
 async def get_readiness(readiness: Ready) -> Health:
     """Anybody may ask; it tells the names of what is there and what is not, and nothing else."""
     report = await readiness.confirm()
@@ -51,7 +51,7 @@ async def get_readiness(readiness: Ready) -> Health:
     )
 
 
-@router.get("/startup", public=True)
+@router.get("/startup", public=True, limit="none")
 async def get_startup(readiness: Ready) -> Startup:
     """A NotReady until the first time that all that is required was there; then good for ever."""
     await readiness.confirm_started()

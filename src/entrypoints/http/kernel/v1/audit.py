@@ -20,7 +20,7 @@ from entrypoints.http.kernel.routing.routes import Router
 router = Router(tag="audit")
 
 
-@router.get("/workspaces/{workspace_id}/audit", refuses=(NotPermitted,))
+@router.get("/workspaces/{workspace_id}/audit", refuses=(NotPermitted,), limit="expensive")
 async def list_workspace_audit(
     workspace_id: WorkspaceId,
     actor: Actor,
@@ -31,7 +31,7 @@ async def list_workspace_audit(
     return await ask.audit.of_workspace(actor.user_id, workspace_id, query.where, query.page)
 
 
-@router.get("/admin/audit", refuses=(NotPermitted,))
+@router.get("/admin/audit", refuses=(NotPermitted,), limit="expensive")
 async def list_audit(
     actor: Actor, ask: Ask, query: Annotated[ListQuery[AuditFilter, Never], Query()]
 ) -> Page[AuditEntry]:

@@ -130,6 +130,7 @@ class Proof(TypedDict):
     public=True,
     unkeyed="an address registers once",
     refuses=(PasswordsDisabled, EmailTaken, TooManyAttempts),
+    limit="login",
 )
 async def register_user(login: Login, peer: FromPeer, body: Annotated[Registration, Body()]) -> User:
     return await login.register(peer, **body)
@@ -141,6 +142,7 @@ async def register_user(login: Login, peer: FromPeer, body: Annotated[Registrati
     public=True,
     unkeyed=SHOWS_TOKENS,
     refuses=(WrongCredentials, PasswordsDisabled, TooManyAttempts),
+    limit="login",
 )
 async def log_in(login: Login, peer: FromPeer, body: Annotated[Credentials, Body()]) -> LoggedIn:
     return await login.log_in(peer, **body)
@@ -191,6 +193,7 @@ async def log_out_everywhere(actor: ReauthenticatedActor, run: Run) -> None:
     use_case=Reauthentication.confirm,
     unkeyed=SHOWS_TOKENS,
     refuses=(WrongPassword, PasswordsDisabled, TooManyAttempts),
+    limit="login",
 )
 async def reauthenticate_user(
     actor: Actor, proofs: Proofs, body: Annotated[PasswordProof, Body()]
@@ -203,6 +206,7 @@ async def reauthenticate_user(
     use_case=PasswordLogin.change_password,
     unkeyed="the old password is good once",
     refuses=(WrongPassword, PasswordsDisabled, UserNotFound, TooManyAttempts),
+    limit="login",
 )
 async def change_password(actor: Actor, login: Login, body: Annotated[PasswordChange, Body()]) -> None:
     await login.change_password(actor, **body)
@@ -214,6 +218,7 @@ async def change_password(actor: Actor, login: Login, body: Annotated[PasswordCh
     public=True,
     unkeyed="one more mail replaces the one before",
     refuses=(PasswordsDisabled, TooManyAttempts),
+    limit="mail",
 )
 async def request_password_reset(login: Login, peer: FromPeer, body: Annotated[Forgetting, Body()]) -> None:
     await login.request_password_reset(peer, **body)
@@ -225,6 +230,7 @@ async def request_password_reset(login: Login, peer: FromPeer, body: Annotated[F
     public=True,
     unkeyed="the secret is good once",
     refuses=(OneTimeTokenNotFound, PasswordsDisabled),
+    limit="login",
 )
 async def reset_password(
     login: Login, same_site: SameSite, body: Annotated[PasswordReset, Body()]
@@ -237,6 +243,7 @@ async def reset_password(
     use_case=PasswordLogin.request_email_verification,
     unkeyed="one more mail replaces the one before",
     refuses=(UserNotFound, NothingToVerify, TooManyAttempts),
+    limit="mail",
 )
 async def request_email_verification(actor: Actor, login: Login) -> None:
     await login.request_email_verification(actor)
@@ -247,6 +254,7 @@ async def request_email_verification(actor: Actor, login: Login) -> None:
     use_case=PasswordLogin.confirm_email,
     unkeyed="the secret is good once",
     refuses=(OneTimeTokenNotFound, EmailTaken),
+    limit="login",
 )
 async def confirm_email(actor: Actor, login: Login, body: Annotated[Proof, Body()]) -> None:
     await login.confirm_email(actor, **body)
@@ -258,6 +266,7 @@ async def confirm_email(actor: Actor, login: Login, body: Annotated[Proof, Body(
     public=True,
     unkeyed="the secret is good once",
     refuses=(OneTimeTokenNotFound, EmailTaken, Stale),
+    limit="login",
 )
 async def undo_email_change(login: Login, body: Annotated[Proof, Body()]) -> None:
     await login.undo_email_change(**body)

@@ -53,6 +53,7 @@ async def _view(ask: KernelQueries, actor: Caller, invitation: Invitation) -> In
     use_case=commands.invite,
     location="/invitations/{id}",
     refuses=(*NOT_ADMITTED, OwnersOnly, AlreadyMember, AlreadyInvited),
+    limit="mail",
 )
 async def invite_member(
     workspace_id: WorkspaceId, actor: Actor, run: Run, body: Annotated[NewInvitation, Body()]

@@ -81,7 +81,9 @@ async def edit_profile(
     return await run(commands.edit_profile, actor, **body)
 
 
-@router.get("/me/export", use_case=Export.of, file_name="account.json", refuses=(UserNotFound,))
+@router.get(
+    "/me/export", use_case=Export.of, file_name="account.json", refuses=(UserNotFound,), limit="expensive"
+)
 async def get_account_export(actor: ReauthenticatedActor, export: Exports) -> AccountExport:
     return await export.of(actor)
 
