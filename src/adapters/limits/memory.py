@@ -8,7 +8,7 @@ from time import monotonic
 
 from application.kernel.ports.limits import Charge, Standing, Verdict
 
-KEYS_MOST = 100_000  # at most 40 MB while most are used once in a while; each further request takes 8 bytes
+KEYS_MOST = 100_000  # 30 MB while most are used once in a while; each further request takes 8 bytes
 _NEVER = array("d")
 
 
@@ -40,35 +40,42 @@ class MemoryRateLimits:
         """The same at once, and without the numbers for metrics."""
         now = self._clock()
         known = self._times
-        standings: list[Standing] = []
+        found: list[tuple[array[float] | None, int, float]] = []
         allowed = True
         for key, policy in charges:
             times = known.get(key)
-            used, seconds = 0, 0.0
-            if times is not None:
+            used, until = 0, now + policy.window_seconds
+            if times:
                 known.move_to_end(key)
                 begin = now - policy.window_seconds
-                place = bisect_right(times, begin) if times and times[0] <= begin else 0
+                place = bisect_right(times, begin) if times[0] <= begin else 0
                 used = len(times) - place
                 if used:
-                    seconds = times[place] - begin
-                    allowed = allowed and used < policy.quota
+                    until = times[place] + policy.window_seconds
+                    if used >= policy.quota:
+                        allowed = False
                 if place > used:  # seldom, as it moves the others: so what is over costs little
                     del times[:place]
-            standings.append(Standing(policy.quota - used, seconds))
+            found.append((times, used, until))
         if not allowed:
             # What is fewer than none left comes of a quota that has become smaller.
-            return Verdict(False, [Standing(max(left, 0), seconds) for left, seconds in standings])
-        for place, (key, policy) in enumerate(charges):
-            times = known.get(key)
-            if times:
-                times.append(now)
-            else:
+            pairs = zip(charges, found, strict=True)
+            return Verdict(
+                False,
+                [
+                    Standing(max(policy.quota - used, 0), until - now if used else 0.0)
+                    for (_, policy), (_, used, until) in pairs
+                ],
+            )
+        standings: list[Standing] = []
+        for (key, policy), (times, used, until) in zip(charges, found, strict=True):
+            if times is None:
                 known[key] = array("d", (now,))
                 if len(known) > self._keys_most:
                     known.popitem(last=False)
-            left, seconds = standings[place]
-            standings[place] = Standing(left - 1, seconds or policy.window_seconds)
+            else:
+                times.append(now)
+            standings.append(Standing(policy.quota - used - 1, until - now))
         return Verdict(True, standings)
 
     def look(self, charge: Charge) -> Standing:

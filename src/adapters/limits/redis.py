@@ -25,6 +25,7 @@ from valkey.exceptions import (
     ResponseError,
     ValkeyError,
 )
+from valkey.exceptions import ConnectionError as ValkeyConnectionError
 from valkey.exceptions import TimeoutError as ValkeyTimeoutError
 
 from adapters.limits.memory import KEYS_MOST, MemoryRateLimits
@@ -113,7 +114,9 @@ class RedisRateLimits:
             timeout=wait_seconds,
             socket_timeout=wait_seconds,
             socket_connect_timeout=wait_seconds,
-            retry=Retry(NoBackoff(), 0),
+            # Once anew, within the same time: after a restart the connections that were kept are gone.
+            retry=Retry(NoBackoff(), 1),
+            retry_on_error=[ValkeyConnectionError],
             lib_name=None,  # two commands less for each new connection
             lib_version=None,
             # Without it any certificate of a known authority would do.

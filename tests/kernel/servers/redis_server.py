@@ -38,7 +38,7 @@ def needed_program() -> Sequence[str]:
 
 
 class RedisServer:
-    """A Redis on a port of its own, which keeps nothing on disk; it can be frozen, killed and started again."""
+    """A Redis on a port of its own, with nothing on disk; it can be frozen, killed and started again."""
 
     def __init__(self, *options: str) -> None:
         """`options` are Redis' own, such as --requirepass secret."""

@@ -13,23 +13,20 @@ because of their credentials is counted under the address, whatever the route (d
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from math import ceil
-from typing import cast
+from typing import NoReturn, cast
 from uuid import UUID
 
 from fastapi import Request
 from starlette.types import Scope
 
 from application.kernel.identity.attempts import network_of
-from application.kernel.ports.limits import Charge, Policy, QuotaExceeded, RateLimits
-from entrypoints.http.kernel.routing.answers import Header
+from application.kernel.ports.limits import Charge, Policy, QuotaExceeded, RateLimits, Standing
 from entrypoints.kernel.configuration.limits import NONE
 
 DEFAULT = "default"
 _FAILED = "login"  # the class by which requests with wrong credentials are counted
 _WORKSPACE = "workspace"
-_ADDRESSES_KEPT = 10_000
-
-_LEFT, _POLICY = b'"%s";r=%d;t=%d', b'"%s";q=%d;w=%d'
+_KEPT = 10_000  # addresses, and ids of workspaces, whose one spelling is remembered
 
 
 class RequestLimits:
@@ -41,8 +38,8 @@ class RequestLimits:
         self._policies = policies
         self._workspace = policies.get(_WORKSPACE)
         there = [policy for policy in policies.values() if policy is not None]
-        self._told = {each.name: (_described(each), each.name.encode()) for each in there}
-        self._network: Callable[[str], str] = lru_cache(_ADDRESSES_KEPT)(network_of)
+        self._told = {each.name: (_described(each), _left(each)) for each in there}
+        self._network: Callable[[str], str] = lru_cache(_KEPT)(network_of)
 
     def ensure_known(self, names: Iterable[str]) -> None:
         """Raises TypeError where a route names a class that there is not."""
@@ -60,7 +57,11 @@ class RequestLimits:
             user: UUID | None = scope.get("user_id")
             who = self._address(scope) if user is None else user.hex
             charges.append(Charge(f"{name}:{who}:{route}", policy))
-        if of_workspace and self._workspace is not None and (place := _workspace_of(scope)) is not None:
+        if (
+            of_workspace
+            and self._workspace is not None
+            and (place := _spelt(scope["path_params"]["workspace_id"])) is not None
+        ):
             charges.append(Charge(f"{_WORKSPACE}:{place}", self._workspace))
             scope["limit_charged"] = charges[-1:]
         if charges:
@@ -80,21 +81,20 @@ class RequestLimits:
 
     async def _charge(self, scope: Scope, charges: Sequence[Charge]) -> None:
         scope["limit_class"] = charges[0].policy.name
-        verdict = await self._rate_limits.charge(charges)
-        told, left = [], []
-        for (_, policy), standing in zip(charges, verdict.standings, strict=True):
-            described, name = self._told[policy.name]
-            told.append(described)
-            left.append(_LEFT % (name, standing.left, ceil(standing.seconds)))
-        headers: list[Header] = [(b"ratelimit-policy", b", ".join(told)), (b"ratelimit", b", ".join(left))]
-        scope["limit_headers"] = headers
-        if verdict.allowed:
-            return
-        out = [
-            (policy, standing.seconds)
-            for (_, policy), standing in zip(charges, verdict.standings, strict=True)
-            if not standing.left
-        ]
+        allowed, standings = await self._rate_limits.charge(charges)
+        described, form = self._told[charges[0].policy.name]
+        left = form % (standings[0].left, ceil(standings[0].seconds))
+        for (_, policy), standing in zip(charges[1:], standings[1:], strict=True):
+            more, form = self._told[policy.name]
+            described = b"%s, %s" % (described, more)
+            left = b"%s, %s" % (left, form % (standing.left, ceil(standing.seconds)))
+        scope["limit_headers"] = ((b"ratelimit-policy", described), (b"ratelimit", left))
+        if not allowed:
+            self._refuse(scope, charges, standings)
+
+    def _refuse(self, scope: Scope, charges: Sequence[Charge], standings: Sequence[Standing]) -> NoReturn:
+        pairs = zip(charges, standings, strict=True)
+        out = [(policy, standing.seconds) for (_, policy), standing in pairs if not standing.left]
         scope["limit_class"] = out[0][0].name
         scope["limit_refused"] = True
         scope.pop("limit_charged", None)
@@ -135,12 +135,18 @@ def limits_of(request: Request) -> RequestLimits:
 
 
 def _described(policy: Policy) -> bytes:
-    return _POLICY % (policy.name.encode(), policy.quota, policy.window_seconds)
+    return b'"%s";q=%d;w=%d' % (policy.name.encode(), policy.quota, policy.window_seconds)
 
 
-def _workspace_of(scope: Scope) -> str | None:
-    """The workspace in the path, in one spelling; `None` for what is no id, and is refused for that."""
+def _left(policy: Policy) -> bytes:
+    """What becomes its part of `RateLimit`, with the two numbers that it lacks."""
+    return b'"%s";r=%%d;t=%%d' % policy.name.encode()
+
+
+@lru_cache(_KEPT)
+def _spelt(workspace_id: str) -> str | None:
+    """The id in one spelling; `None` for what is no id, and is refused for that."""
     try:
-        return UUID(scope["path_params"]["workspace_id"]).hex
+        return UUID(workspace_id).hex
     except ValueError:
         return None
