@@ -4,7 +4,7 @@ import asyncio
 import unicodedata
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from threading import BoundedSemaphore
+from threading import BoundedSemaphore, Lock
 
 from argon2 import PasswordHasher, Type
 from argon2.exceptions import VerifyMismatchError
@@ -31,6 +31,12 @@ class Argon2Passwords:
         self._nobodys = f"$argon2id$v=19$m={MEMORY_KIB},t={PASSES},p={LANES}${'A' * 22}${'A' * 43}"
         self._threads = ThreadPoolExecutor(hashers, thread_name_prefix="argon2")
         self._room = BoundedSemaphore(hashers + queue)
+        self._counting = Lock()  # what has been hashed leaves on the hashers' threads
+        self.hashers = hashers
+        self.inside = 0
+        """Passwords that are being hashed or wait for it."""
+        self.refused = 0
+        """How many found no room, or waited for too long."""
         self._wait_seconds = wait_seconds
 
     async def hash(self, password: str, /) -> str:
@@ -54,7 +60,10 @@ class Argon2Passwords:
 
     async def _on_a_thread[T](self, work: Callable[[], T]) -> T:
         if not self._room.acquire(blocking=False):
+            self.refused += 1
             raise Unavailable("Too many passwords wait to be hashed.")
+        with self._counting:
+            self.inside += 1
         future = self._threads.submit(work)
         # Also when the client has left: a client that hangs up while it waits makes room for the next.
         future.add_done_callback(self._leave)
@@ -62,9 +71,12 @@ class Argon2Passwords:
             async with asyncio.timeout(self._wait_seconds):
                 return await asyncio.wrap_future(future)
         except TimeoutError as late:
+            self.refused += 1
             raise Unavailable("Passwords are hashed too slowly at the moment.") from late
 
     def _leave[T](self, _: Future[T]) -> None:
+        with self._counting:
+            self.inside -= 1
         self._room.release()
 
 

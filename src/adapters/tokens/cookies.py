@@ -1,6 +1,7 @@
 """Whose session a cookie opens."""
 
 import hmac
+from collections import Counter
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Final
@@ -59,11 +60,13 @@ class StoredCookieVerifier:
             endings.heard_by(self._verified.forget)
         self._recheck_seconds = recheck_seconds
         self._clock = clock
+        self.refused: Counter[str] = Counter()
+        """How many cookies were refused, by the reason that the log has."""
 
     async def verify(self, value: str, /) -> Caller:
         """Whose session it is; raises Unauthenticated, with the same words for every kind of bad cookie."""
         if not self._trusted:
-            raise _refused("the built-in issuer is not trusted")
+            raise self._refused("the built-in issuer is not trusted")
         now = self._clock()
         key = self._verified.key(value)
         identity = self._verified.get(key, now=now.timestamp())
@@ -82,11 +85,11 @@ class StoredCookieVerifier:
         session_id, secret = _parse(value)
         known = await self._queries.cookie(session_id) if session_id is not None else None
         if known is None or not hmac.compare_digest(known.token_hash, fingerprint(secret)):
-            raise _refused("no such session")
+            raise self._refused("no such session")
         if known.ended_at is not None or now >= known.expires_at:
-            raise _refused("its session has ended")
+            raise self._refused("its session has ended")
         if known.suspended_at is not None:
-            raise _refused("its user is suspended")
+            raise self._refused("its user is suspended")
         await self._record(known, now)
         return known
 
@@ -108,6 +111,11 @@ class StoredCookieVerifier:
             authenticated_at=known.authenticated_at,
         )
 
+    def _refused(self, reason: str) -> Unauthenticated:
+        self.refused[reason] += 1
+        log.info("session cookie refused", reason=reason)
+        return Unauthenticated("The session cookie is not valid.")
+
 
 def _parse(value: str) -> tuple[SessionId | None, str]:
     session_id, _, secret = value.partition(".")
@@ -115,8 +123,3 @@ def _parse(value: str) -> tuple[SessionId | None, str]:
         return SessionId(UUID(hex=session_id)), secret
     except ValueError:
         return None, ""
-
-
-def _refused(reason: str) -> Unauthenticated:
-    log.info("session cookie refused", reason=reason)
-    return Unauthenticated("The session cookie is not valid.")

@@ -38,10 +38,12 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """How often the keys were fetched, by result: changed, unchanged or failed; and how old they are."""
+    """How often the keys were fetched, by result: changed, unchanged or failed; how old they are; and until
+    when the certificate is good that came with them (Unix seconds), where one did."""
 
     refreshes: Mapping[str, int]
     age_seconds: float | None
+    certificate_until: float | None = None
 
 
 class Discovery:
@@ -129,7 +131,8 @@ class Discovery:
 
     def figures(self) -> Figures:
         age = None if self._published is None else self._monotonic() - self._fetched_at
-        return Figures(dict(self._refreshes), age)
+        until = None if self._published is None else self._published.certificate_until
+        return Figures(dict(self._refreshes), age, until)
 
     async def close(self) -> None:
         """Nothing is fetched from now on."""

@@ -79,11 +79,13 @@ class _Unreachable(ProviderError):
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """What a provider says of itself, and its keys. `max_age` is how long it vouches for them, in seconds."""
+    """What a provider says of itself, and its keys. `max_age` is how long it vouches for them, in seconds;
+    `certificate_until`, in Unix seconds, how long the certificate is good that it showed for its keys."""
 
     metadata: Mapping[str, Any]
     keys: KeySet
     max_age: float
+    certificate_until: float | None = None
 
 
 async def fetch_published(client: AsyncClient, provider: Provider, *, allow_loopback_http: bool) -> Published:
@@ -97,13 +99,13 @@ async def fetch_published(client: AsyncClient, provider: Provider, *, allow_loop
         raise ProviderError("the discovery document names no jwks_uri")
     try:
         check_address(jwks_uri, allow_loopback_http=allow_loopback_http)
-        document, max_age = await _fetch_object(client, jwks_uri)
+        document, max_age, until = await _fetch_object(client, jwks_uri)
         keys = read_key_set(document)
     except ValueError as error:
         raise ProviderError(str(error)) from None
     if not keys.keys:
         raise ProviderError("the key set has no key that is fit to verify a signature")
-    return Published(metadata, keys, max_age)
+    return Published(metadata, keys, max_age, until)
 
 
 async def _fetch_metadata(client: AsyncClient, provider: Provider) -> dict[str, Any]:
@@ -111,7 +113,7 @@ async def _fetch_metadata(client: AsyncClient, provider: Provider) -> dict[str, 
     first: ProviderError | None = None
     for url in provider.discovery_urls:
         try:
-            document, _ = await _fetch_object(client, url)
+            document, *_ = await _fetch_object(client, url)
         except _Unreachable:
             raise
         except ProviderError as error:
@@ -124,22 +126,31 @@ async def _fetch_metadata(client: AsyncClient, provider: Provider) -> dict[str, 
     raise first or ProviderError("there is no address to ask")
 
 
-async def _fetch_object(client: AsyncClient, url: str) -> tuple[dict[str, Any], float]:
-    """The JSON object at `url`, and for how many seconds it may be kept; raises ProviderError."""
+async def _fetch_object(client: AsyncClient, url: str) -> tuple[dict[str, Any], float, float | None]:
+    """The JSON object at `url`, for how many seconds it may be kept, and how long the server's certificate
+    is good (Unix seconds), if it has one; raises ProviderError."""
     try:
         # Compression would let a small answer become a large one after it was measured.
         headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
         async with client.stream("GET", url, headers=headers, follow_redirects=False) as response:
             body = await _read(response, url)
+            until = _certificate_until(response)
             max_age = _MAX_AGE.search(response.headers.get("cache-control", ""))
     except (HTTPError, InvalidURL, OSError) as error:
         raise _Unreachable(f"{url} does not answer: {unreachable(error)}") from None
     if body.lstrip()[:1] == b"<":
         raise ProviderError(f"{url} answers with a page of HTML")
     try:
-        return strict_object(body), float(max_age[1]) if max_age else 0
+        return strict_object(body), float(max_age[1]) if max_age else 0, until
     except BadTokenError as error:
         raise ProviderError(f"{url} answers with no JSON object that can be used: {error}") from None
+
+
+def _certificate_until(response: Response) -> float | None:
+    stream = response.extensions.get("network_stream")
+    tls = None if stream is None else stream.get_extra_info("ssl_object")
+    until = (tls.getpeercert() or {}).get("notAfter") if tls is not None else None
+    return None if until is None else float(ssl.cert_time_to_seconds(until))
 
 
 async def _read(response: Response, url: str) -> bytes:

@@ -7,7 +7,8 @@ whoever writes there smuggle in a key of their own.
 import asyncio
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -86,6 +87,17 @@ class Unsealed:
         return cls(private, verification, public)
 
 
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """How long the key that signs has done so and when the next one takes over, when the keys were read last,
+    in seconds from now; and how often they were read, by result: read or failed."""
+
+    signing_seconds: float | None
+    lasts_seconds: float
+    read_seconds: float | None
+    readings: Mapping[str, int]
+
+
 class KeyRing:
     """The signing keys, as this process knows them. Not for use inside a transaction: it opens its own.
 
@@ -133,6 +145,7 @@ class KeyRing:
         )
         self._loading: asyncio.Task[None] | None = None
         self._loading_since = 0.0  # by the clock of the event loop
+        self._readings: Counter[str] = Counter(read=0, failed=0)
 
     # ── what tokens need ─────────────────────────────────────────────────────────────────────────
 
@@ -165,6 +178,18 @@ class KeyRing:
             if record.kid in self._unsealed and self._state(record, self._records) is not KeyState.RETIRED
         ]
         return {"keys": published}
+
+    def figures(self) -> Figures:
+        """What is known without asking; from any thread."""
+        records, read_at = self._records, self._read_at
+        now = self._clock()
+        signs = signing_key(records, at=now) if records else None
+        return Figures(
+            signing_seconds=None if signs is None else (now - signs.signs_from).total_seconds(),
+            lasts_seconds=self._lasts.total_seconds(),
+            read_seconds=None if read_at == float("-inf") else self._monotonic() - read_at,
+            readings=dict(self._readings),
+        )
 
     # ── what operators do ────────────────────────────────────────────────────────────────────────
 
@@ -254,10 +279,12 @@ class KeyRing:
             log.exception("reading the signing keys failed")
             self._failed(Unavailable(repr(defect)))
         else:
+            self._readings["read"] += 1
             self._failure, self._read_at = None, began
             self._due_at = began + RELOAD_SECONDS - AHEAD_SECONDS
 
     def _failed(self, failure: WorldError) -> None:
+        self._readings["failed"] += 1
         known = self._read_at > float("-inf")
         log.warning(
             "the signing keys could not be read",

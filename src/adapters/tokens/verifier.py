@@ -1,6 +1,7 @@
 """Whom a bearer token speaks for: the issuer that it names decides, among those that are trusted."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Collection, Mapping
 from typing import Any, Protocol
 
@@ -58,6 +59,8 @@ class IssuedTokenVerifier:
             endings.heard_by(self._verified.forget)
         self._recheck_seconds = recheck_seconds
         self._clock = clock
+        self.refused: Counter[str] = Counter()
+        """How many tokens were refused, by the reason that the log has. Reasons come from the code alone."""
 
     async def verify(self, token: str, /) -> Caller:
         """Who the bearer is; raises Unauthenticated, with the same words for every kind of bad token."""
@@ -74,6 +77,7 @@ class IssuedTokenVerifier:
                 until = min(proof.expires_at, now + self._recheck_seconds)
                 self._verified.put(key, identity, expires=until, look=look)
             except Unauthenticated as error:
+                self.refused[type(error.__cause__ or error).__name__] += 1
                 log.info(
                     "access token refused",
                     reason=_told(error.__cause__),
@@ -103,6 +107,7 @@ class IssuedTokenVerifier:
 
     def _refused(self, reason: BadTokenError, claims: Mapping[str, Any]) -> Unauthenticated:
         # Never the token, and of its name a digest: the log must not become a way in.
+        self.refused[str(reason)] += 1
         log.info("access token refused", **reason.log_fields, jti_sha256=_hashed(claims.get("jti")))
         return Unauthenticated("The access token is not valid.")
 

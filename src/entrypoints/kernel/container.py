@@ -7,7 +7,7 @@ There is no wiring: an entry point asks the container by name, once, when it sta
 adapter fits its port, but not its arguments: a test builds all of them under every choice of the Selectors.
 """
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
@@ -284,6 +284,9 @@ class KernelContainer(containers.DeclarativeContainer):
     """What of the service's own events goes into the audit log."""
     export_parts: providers.Provider[Mapping[str, ExportPart[Any]]] = providers.Object({})
     """What the export of an account has beside the kernel's."""
+    metrics: providers.Provider[Sequence[Callable[[], Iterable[Any]]]] = providers.Object(())
+    """What the service shows to Prometheus beside the kernel's: functions that give `Metric`s of
+    prometheus-client when they are called, in whatever thread."""
     clock: providers.Provider[Clock] = providers.Object(present_instant)
     _secret = settings.provided.auth_secret.get_secret_value.call()
     _second_secret = settings.provided.auth_second_secret.get_secret_value.call()

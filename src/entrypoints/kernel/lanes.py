@@ -1,6 +1,7 @@
 """What leaves the database runs in lanes: which reactions there are, and when a lane pauses."""
 
 import random
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import monotonic
@@ -14,6 +15,10 @@ from domain.kernel.aggregate import Event
 log = structlog.get_logger("worker")
 
 LONGEST_LANE_PAUSE_SECONDS = 30.0
+
+
+type Counted = Counter[tuple[str, str]]
+"""How often a reaction, by its name, ended in what way: an `Outcome` in small letters, or "waits"."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -234,6 +234,13 @@ class KernelSettings(Fields):
             return 5 if _in_production(info) else 0
         return value
 
+    @field_validator("metrics_port")
+    @classmethod
+    def _is_a_port_of_its_own(cls, value: int, info: ValidationInfo) -> int:
+        if value and value == info.data.get("port"):
+            raise ValueError("is the same as PORT, which clients reach. Set it to another one, such as 9000.")
+        return value
+
     @field_validator("public_url")
     @classmethod
     def _issuer(cls, value: str, info: ValidationInfo) -> str:

@@ -9,6 +9,7 @@ import asyncio
 import random
 import signal
 import sys
+from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
@@ -46,6 +47,7 @@ from entrypoints.kernel.container import KernelContainer, close
 from entrypoints.kernel.heartbeat import keep_beating
 from entrypoints.kernel.lanes import (
     Circuit,
+    Counted,
     OutsideReaction,
     Progress,
     Reactions,
@@ -53,6 +55,8 @@ from entrypoints.kernel.lanes import (
     names_by_event,
     unknown,
 )
+from entrypoints.kernel.metrics.families import worker_metrics
+from entrypoints.kernel.metrics.serving import metrics_obstacle, shown
 from entrypoints.kernel.telemetry.statements import count_statements
 
 log = structlog.get_logger("worker")
@@ -127,26 +131,32 @@ def kernel_reactions(mails: MailReactions) -> Sequence[Row]:
     ]
 
 
-def reacting(table: Table, tracing: Tracing | None = None) -> Reaction[Any, Event]:
+def reacting(
+    table: Table, tracing: Tracing | None = None, counted: Counted | None = None
+) -> Reaction[Any, Event]:
     """Everything that an event causes in the database, in the transaction of its delivery. Most events cause
     nothing."""
     inside = {
-        event: [each for each in reactions if not isinstance(each, OutsideReaction)]
+        event: [(called(each), each) for each in reactions if not isinstance(each, OutsideReaction)]
         for event, reactions in table.items()
     }
+    counts: Counted = Counter() if counted is None else counted
 
     async def react(uow: KernelUnitOfWork, delivery: Delivery[Event], /) -> None:
-        event = type(delivery.event)
+        event, name = type(delivery.event), ""
         reactions = inside.get(event, ())
         with structlog.contextvars.bound_contextvars(event_type=event.__name__, event_id=delivery.id):
             try:
                 with _traced(tracing if reactions else None, event.__name__, delivery.traceparent):
-                    for reaction in reactions:
+                    for name, reaction in reactions:
                         await reaction(uow, delivery)
+                        counts[name, "delivered"] += 1
             except WorldError as away:
+                counts[name, "waits"] += 1
                 log.warning("event waits", reason=str(away))
                 raise
             except Exception:
+                counts[name, "failed"] += 1
                 log.exception("event failed")
                 raise
             log.info("event handled")
@@ -171,6 +181,13 @@ def _traced(
             stack.callback(come_from, lambda: _ORIGIN)
         count_statements()
         yield span
+
+
+def called(reaction: Reaction[Any, Event] | OutsideReaction) -> str:
+    """What metrics call it."""
+    if isinstance(reaction, OutsideReaction):
+        return reaction.name
+    return getattr(reaction, "__qualname__", type(reaction).__name__)
 
 
 def outside_of(table: Table) -> Mapping[Lane, Reactions]:
@@ -261,6 +278,7 @@ class Attendant:
     tracing: Tracing | None = None
     progress: Progress = field(default_factory=Progress)
     circuit: Circuit = field(default_factory=Circuit)
+    counted: Counted = field(default_factory=Counter)
     _going: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def attend(self, stop: asyncio.Event) -> None:
@@ -299,6 +317,7 @@ class Attendant:
     async def _deliver(self, leased: Leased) -> None:
         began = self.circuit.clock()
         react = unknown(leased) if self.others else self.reactions[leased.reaction]
+        name = UNKNOWN.name if self.others else leased.reaction
         said = {"event_id": leased.event_id, "event_type": leased.type, "reaction": leased.reaction}
         with (
             structlog.contextvars.bound_contextvars(**said),
@@ -311,13 +330,16 @@ class Attendant:
             except WorldError as away:
                 if span is not None:
                     span.fail(type(away).__name__)
+                self.counted[name, "waits"] += 1
                 log.warning("delivery waits", reason=str(away))
                 return
             except Exception as error:
                 if span is not None:
                     span.fail(type(error).__name__)
+                self.counted[name, "failed"] += 1
                 log.exception("delivery failed")
                 return
+            self.counted[name, outcome.name.lower()] += 1
             self.circuit.tell(outcome, began=began)
             if outcome in {Outcome.DELIVERED, Outcome.NOTHING}:
                 self.progress.made()
@@ -404,6 +426,8 @@ async def run(container: KernelContainer, rows: Sequence[Row], periodic: Sequenc
     settings = container.settings()
     if settings.direct_through_pooler:
         sys.exit(NO_DIRECT_URL)
+    if found := metrics_obstacle(settings):
+        sys.exit(found)
     if settings.through_pooler:
         container.database.override(container.direct_database)
     stop = asyncio.Event()
@@ -414,9 +438,10 @@ async def run(container: KernelContainer, rows: Sequence[Row], periodic: Sequenc
     lanes, settings, outbox = outside_of(reactions), container.settings(), container.outbox()
     log.info("worker started")
     progress = {DATABASE: Progress()}
+    counted: Counted = Counter({(called(each), "delivered"): 0 for row in reactions.values() for each in row})
     delivering = work(
         outbox,
-        reacting(reactions, container.tracing()),
+        reacting(reactions, container.tracing(), counted),
         stop,
         poll_seconds=settings.outbox_poll_seconds,
         outside=names_by_event(reactions),
@@ -432,6 +457,7 @@ async def run(container: KernelContainer, rows: Sequence[Row], periodic: Sequenc
             poll_seconds=settings.outbox_poll_seconds,
             others=others,
             tracing=container.tracing(),
+            counted=counted,
         )
         for lane, of_lane, others in [
             *((lane, of_lane, False) for lane, of_lane in lanes.items()),
@@ -448,6 +474,8 @@ async def run(container: KernelContainer, rows: Sequence[Row], periodic: Sequenc
         pause_seconds=settings.worker_heartbeat_seconds,
         overdue_seconds=settings.outbox_overdue_seconds,
     )
+    paused = {each.lane.name: each.circuit for each in attendants}
+    metrics = shown(*worker_metrics(container, counted=counted, paused=paused), settings)
     working = [asyncio.create_task(each) for each in (delivering, *attending, *watching, beating, *repeating)]
     try:
         await stop.wait()
@@ -458,4 +486,6 @@ async def run(container: KernelContainer, rows: Sequence[Row], periodic: Sequenc
             task.cancel()
         await asyncio.gather(*working, return_exceptions=True)
         await close(container)
+        if metrics is not None:
+            metrics.close()
         log.info("worker stopped")

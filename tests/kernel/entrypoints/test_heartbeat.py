@@ -25,6 +25,8 @@ LATE = Vitals(overdue=timedelta(seconds=74), parked=False, beaten=None)
 class ScriptedHeartbeats:
     """Heartbeats to which happens what the script says: vitals, an error, or `None` for no answer."""
 
+    last: Vitals | None = None
+
     def __init__(self, *script: Vitals | Exception | None) -> None:
         self.script = list(script)
         self.beats: list[tuple[UUID, str]] = []

@@ -90,6 +90,9 @@ class ScriptedOutbox:
     async def entries(self, *, parked_only: bool, limit: int) -> Collection[OutboxEntry]:
         raise AssertionError
 
+    async def backlog_by_reaction(self) -> Mapping[str, Backlog]:
+        raise AssertionError
+
     async def backlog(self) -> Backlog:
         raise AssertionError
 

@@ -164,8 +164,17 @@ class PostgresObserver:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self.last: Vitals | None = None
 
     async def look(self) -> Vitals:
+        try:
+            self.last = await self._look()
+        except BaseException:
+            self.last = None
+            raise
+        return self.last
+
+    async def _look(self) -> Vitals:
         async with self._database.connection() as connection:
             await connection.execute(_BEGIN)
             # After an error the connection is in a transaction that failed, and the pool ends it.
@@ -181,10 +190,16 @@ class PostgresHeartbeats:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self.last: Vitals | None = None
 
     async def beat(self, worker: UUID, host: str, /) -> Vitals:
-        (row,) = await self._database.fetch(_BEAT, {"id": worker, "host": host})
-        return _load(row)
+        try:
+            (row,) = await self._database.fetch(_BEAT, {"id": worker, "host": host})
+        except BaseException:
+            self.last = None
+            raise
+        self.last = _load(row)
+        return self.last
 
     async def end(self, worker: UUID, /) -> None:
         await self._database.fetch(_END, {"id": worker})

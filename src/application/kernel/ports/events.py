@@ -166,6 +166,9 @@ class Outbox[U: KernelUnitOfWork](Protocol):
     async def backlog(self) -> Backlog:
         """How much waits."""
 
+    async def backlog_by_reaction(self) -> Mapping[str, Backlog]:
+        """The same for each outside reaction of which anything waits, and under "" for the events."""
+
     async def entries(self, *, parked_only: bool, limit: int) -> Collection[OutboxEntry]:
         """What waits, the oldest first."""
 

@@ -23,12 +23,18 @@ class Vitals:
 class Observer(Protocol):
     """Looks at the database over a connection of its own, which no request waits for."""
 
+    last: Vitals | None
+    """What the last look found; `None` where it failed."""
+
     async def look(self) -> Vitals:
         """Raises WorldError, also where the database answers but cannot be written to."""
 
 
 class Heartbeats(Protocol):
     """By what a worker shows that it is at work. Each method raises WorldError."""
+
+    last: Vitals | None
+    """What the last beat found; `None` where it failed."""
 
     async def beat(self, worker: UUID, host: str, /) -> Vitals:
         """Shows that the worker is there, and forgets those that have stopped without a word."""

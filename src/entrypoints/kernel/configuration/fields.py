@@ -117,6 +117,14 @@ class Fields(BaseSettings):
     workers: Annotated[int, Field(ge=1, le=64)] = 1
     """Processes that serve HTTP, each with connections of its own."""
 
+    metrics_port: Annotated[int, Field(ge=0, le=65535)] = 0
+    """The port that metrics are served on for Prometheus, at /metrics and never beside the API: those of all
+    WORKERS together, and of a worker its own. Default: none; `make run` says where it serves them."""
+
+    metrics_host: str = "127.0.0.1"
+    """The address of METRICS_PORT; 0.0.0.0 where Prometheus comes from another host, over a network that
+    clients do not reach."""
+
     public_url: str = ""
     """Where clients reach the service, without a slash at the end; tokens name it as their issuer.
     Default: http://localhost:PORT. Required in production."""

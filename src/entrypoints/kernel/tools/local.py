@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 from asyncio.subprocess import Process
-from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 
 from pydantic import SecretStr, create_model
@@ -91,15 +91,18 @@ async def serve(
     _say("Migrating the database")
     await processes.finish("entrypoints.cli", "migrate", environment=environment)
     _say("Starting the API and the worker")
+    environment, of_worker = _with_metrics(settings, environment)
     async with (
-        processes.child(*(WORKER_WITH_RELOAD if reload else WORKER), environment=environment) as worker,
+        processes.child(*(WORKER_WITH_RELOAD if reload else WORKER), environment=of_worker) as worker,
         processes.child(*(API_WITH_RELOAD if reload else API), environment=environment) as api,
     ):
         if settings.environment == "development" and not (embedded and SEEDED.exists()):
             await processes.finish("entrypoints.cli", "seed", environment=environment)
             if embedded:
                 SEEDED.touch()  # the command does no harm twice, but takes a second to find out
-        welcome = asyncio.create_task(_welcome(settings))
+        welcome = asyncio.create_task(
+            _welcome(settings, metrics=[each.get("METRICS_PORT", "") for each in (environment, of_worker)])
+        )
         await _first_of(api.wait(), worker.wait(), processes.stop.wait())
         welcome.cancel()
         _say("Stopping")
@@ -144,6 +147,25 @@ def _environment(settings: KernelSettings) -> Iterator[Mapping[str, str]]:
             yield {**os.environ, "DATABASE_URL": dsn}
     else:
         yield os.environ
+
+
+def _with_metrics(
+    settings: KernelSettings, environment: Mapping[str, str]
+) -> tuple[Mapping[str, str], Mapping[str, str]]:
+    """The environments of the API and of the worker, which cannot show their metrics at the same port.
+
+    In development they do so where the ports are free: 1000 and 2000 above PORT, or at METRICS_PORT and the
+    next one.
+    """
+    first = settings.metrics_port
+    if not first and settings.environment == "development":
+        first, second = settings.port + 1000, settings.port + 2000
+    else:
+        second = first + 1
+    host = settings.metrics_host
+    if not first or second >= 2**16 or any(obstacle(host, port) for port in (first, second)):
+        return environment, {**environment, "METRICS_PORT": "0"}
+    return {**environment, "METRICS_PORT": str(first)}, {**environment, "METRICS_PORT": str(second)}
 
 
 # --- processes ------------------------------------------------------------------------------------
@@ -205,7 +227,8 @@ async def _first_of(*awaitables: Awaitable[object]) -> None:
 # --- what a person reads --------------------------------------------------------------------------
 
 
-async def _welcome(settings: KernelSettings) -> None:
+async def _welcome(settings: KernelSettings, *, metrics: Sequence[str] = ()) -> None:
+    """`metrics` are the ports of the API's and the worker's, empty for none."""
     host, port = settings.host, settings.port
     if host in {"127.0.0.1", "0.0.0.0", "::", "::1"}:  # noqa: S104 (it is asked there, not served)
         host = "localhost"
@@ -215,6 +238,9 @@ async def _welcome(settings: KernelSettings) -> None:
     _say(f"Serving on {service}")
     if settings.docs_served:
         _say(f"  documentation  {service}{V1}/docs")
+    if any(metrics):
+        at = " and ".join(f"http://localhost:{each}/metrics" for each in metrics if each)
+        _say(f"  metrics        {at} (the worker's)")
     if settings.environment == "development":
         _say(f"  log in         curl {service}{V1}/auth/login -H 'content-type: application/json' \\")
         _say(f"                   -d '{DEMO_LOGIN}'")

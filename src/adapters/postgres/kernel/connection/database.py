@@ -24,10 +24,12 @@ from adapters.postgres.kernel.connection.errors import (
     NO_CONFLICTS,
     Conflicts,
     casts_doubt,
+    cause_of,
     retires,
     translated,
 )
 from adapters.postgres.kernel.connection.watching import Watch
+from application.kernel.ports.figures import OTHER, PoolFigures
 from application.kernel.ports.world import Misconfigured, Unavailable, WorldError
 
 if TYPE_CHECKING:
@@ -48,6 +50,8 @@ PING_SECONDS = 5.0
 _LEAVE_SECONDS = 2.0  # for the request to stop a statement, which takes a connection of its own
 
 _DIALECT = PGDialect_asyncpg()  # type: ignore[no-untyped-call]
+
+_CONTROLS = frozenset({"BEGIN", "COMMIT", "ROLLBACK"})
 
 
 class Statement:
@@ -113,14 +117,21 @@ class Connection:
     whether the server has done what it was told is not known.
     """
 
-    __slots__ = ("_logs", "_observers", "_raw", "_silent", "_watch", "doubtful", "retired")
+    __slots__ = ("_figures", "_logs", "_observers", "_raw", "_silent", "_watch", "doubtful", "retired")
 
     def __init__(
-        self, raw: RawConnection, watch: Watch, *, logs: bool, observers: Sequence[StatementEnded] = ()
+        self,
+        raw: RawConnection,
+        watch: Watch,
+        *,
+        logs: bool,
+        figures: PoolFigures,
+        observers: Sequence[StatementEnded] = (),
     ) -> None:
         self._observers = observers
         self._raw = raw
         self._watch = watch
+        self._figures = figures
         self._logs = logs
         self._silent = False
         self.retired = False
@@ -180,7 +191,7 @@ class Connection:
             raise self.translated(error, NO_CONFLICTS) from error
         finally:
             self._watch.end(self)
-            self._ended(sql, began, failure)
+            self._ended(sql if sql in _CONTROLS else OTHER, began, failure)
 
     async def listen(self, channel: str, heard: Callable[[], None]) -> None:
         """Calls `heard` for each NOTIFY on the channel, and when the connection ends."""
@@ -215,6 +226,7 @@ class Connection:
 
     def _ended(self, name: str, began: float, failure: Exception | None) -> None:
         seconds = perf_counter() - began
+        self._figures.ran(name, seconds)
         for observe in self._observers:
             observe(name, seconds, failure)
 
@@ -227,9 +239,11 @@ class Connection:
         elif retires(error):
             self.retired = True
             self.doubtful = self.doubtful or casts_doubt(error)
-        return translated(
+        meant = translated(
             error, lost=self.is_closed, conflicts=conflicts, logged=self._logs, statement=statement
         )
+        _count(meant, error, self._figures)
+        return meant
 
     def fall_silent(self) -> None:
         self._silent = self.doubtful = True
@@ -255,6 +269,11 @@ class Connection:
         """Ends it at once."""
         self._watch.end(self)
         self._raw.terminate()
+
+
+def _count(meant: Exception, error: Exception, figures: PoolFigures) -> None:
+    if isinstance(meant, WorldError):
+        figures.errors[cause_of(error)[0] or type(error).__name__] += 1
 
 
 class Database:
@@ -306,6 +325,7 @@ class Database:
         self._observers = observers
         self._on_connect = on_connect
         self._places = asyncio.Semaphore(pool_size)
+        self.figures = PoolFigures(pool_size)
         self._watch = Watch(statement_seconds + answer_seconds)
         self._idle: list[Connection] = []
         self._leaving: set[asyncio.Task[None]] = set()
@@ -370,13 +390,10 @@ class Database:
     async def take(self) -> Connection:
         """A connection that has to be given back; `connection()` sees to it."""
         if self._places.locked():
-            try:
-                async with asyncio.timeout(self._wait_seconds):
-                    await self._places.acquire()
-            except TimeoutError:
-                raise Unavailable("All database connections are in use.") from None
+            await self._wait()
         else:
             await self._places.acquire()  # does not wait
+        self.figures.taken += 1
         while self._idle:
             connection = self._idle.pop()  # the warmest one
             if not connection.is_closed:
@@ -384,8 +401,25 @@ class Database:
         try:
             return await self._connect(self._connector)
         except BaseException:
-            self._places.release()
+            self._free()
             raise
+
+    async def _wait(self) -> None:
+        figures, began = self.figures, monotonic()
+        figures.waiting += 1
+        try:
+            async with asyncio.timeout(self._wait_seconds):
+                await self._places.acquire()
+        except TimeoutError:
+            figures.refused += 1
+            raise Unavailable("All database connections are in use.") from None
+        finally:
+            figures.waiting -= 1
+            figures.waits.observe(monotonic() - began)
+
+    def _free(self) -> None:
+        self.figures.taken -= 1
+        self._places.release()
 
     async def _connect(self, connector: Connector) -> Connection:
         try:
@@ -393,10 +427,12 @@ class Database:
         except Exception as error:
             # Whatever the server said, it does not let us in: as yet there is no such database, for example.
             lost = isinstance(error, asyncpg.PostgresError)
-            raise translated(error, lost=lost, logged=self._logs) from error
+            meant = translated(error, lost=lost, logged=self._logs)
+            _count(meant, error, self.figures)
+            raise meant from error
         if self._on_connect is not None:
             self._on_connect(raw)
-        return Connection(raw, self._watch, logs=self._logs, observers=self._observers)
+        return Connection(raw, self._watch, logs=self._logs, figures=self.figures, observers=self._observers)
 
     def give_back(self, connection: Connection, *, cancelled: bool) -> None:
         """Takes back what `take` gave."""
@@ -406,12 +442,12 @@ class Database:
                 other.end()
         if connection.retired or connection.is_closed:
             connection.end()
-            self._places.release()
+            self._free()
         elif cancelled or self._closed or connection.is_in_transaction:  # nothing is known about its state
             self._retire(connection)
         else:
             self._idle.append(connection)
-            self._places.release()
+            self._free()
 
     def _retire(self, connection: Connection) -> None:
         """Ends a connection whose statement was cancelled, once the server has been told to stop it.
@@ -424,7 +460,7 @@ class Database:
             try:
                 await connection.close(_LEAVE_SECONDS)
             finally:
-                self._places.release()
+                self._free()
 
         task = asyncio.get_running_loop().create_task(leave())
         self._leaving.add(task)

@@ -190,7 +190,7 @@ _entry = loader(OutboxEntry)
 
 # Only what nothing stands before is due: what waits behind a parked event is not late, it is held up.
 _parked_or_due = union_all(
-    select(outbox.c.parked_at, outbox.c.available_at).where(
+    select(outbox.c.parked_at, outbox.c.available_at, literal("").label("reaction")).where(
         or_(
             outbox.c.parked_at.is_not(None),
             and_(
@@ -201,23 +201,23 @@ _parked_or_due = union_all(
             ),
         )
     ),
-    select(deliveries.c.parked_at, deliveries.c.available_at).where(
+    select(deliveries.c.parked_at, deliveries.c.available_at, deliveries.c.reaction).where(
         or_(deliveries.c.parked_at.is_not(None), and_(DUE, OLDEST))
     ),
 ).subquery("parked_or_due")
 _late = _parked_or_due.c.parked_at.is_(None)
-_BACKLOG = Statement(
-    select(
-        func.count(_parked_or_due.c.parked_at).label("parked"),
-        func.count().filter(_late).label("due"),
-        func.coalesce(
-            func.extract("epoch", func.now() - func.min(_parked_or_due.c.available_at).filter(_late)),
-            literal_column("0"),
-        )
-        .cast(Double)
-        .label("oldest_due_seconds"),
+_how_much = select(
+    func.count(_parked_or_due.c.parked_at).label("parked"),
+    func.count().filter(_late).label("due"),
+    func.coalesce(
+        func.extract("epoch", func.now() - func.min(_parked_or_due.c.available_at).filter(_late)),
+        literal_column("0"),
     )
+    .cast(Double)
+    .label("oldest_due_seconds"),
 )
+_BACKLOG = Statement(_how_much)
+_BY_REACTION = Statement(_how_much.add_columns(_parked_or_due.c.reaction).group_by(_parked_or_due.c.reaction))
 _backlog = loader(Backlog)
 
 
@@ -281,6 +281,10 @@ class PostgresOutbox[U: KernelUnitOfWork]:
     async def backlog(self) -> Backlog:
         [row] = await self._database.fetch(_BACKLOG, {"passes_parked": False})
         return _backlog(row)
+
+    async def backlog_by_reaction(self) -> Mapping[str, Backlog]:
+        rows = await self._database.fetch(_BY_REACTION, {"passes_parked": False})
+        return {row["reaction"]: _backlog(row[:3]) for row in rows}
 
     async def entries(self, *, parked_only: bool, limit: int) -> Collection[OutboxEntry]:
         rows = await self._database.fetch(_PARKED if parked_only else _ENTRIES, {"limit": limit})

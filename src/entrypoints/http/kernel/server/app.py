@@ -2,7 +2,7 @@
 
 import gc
 import pkgutil
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from importlib import import_module
 from types import ModuleType
@@ -23,7 +23,11 @@ from entrypoints.http.kernel.server import health
 from entrypoints.http.kernel.server.edge import Edge
 from entrypoints.http.kernel.server.hosts import Hosts
 from entrypoints.http.kernel.server.proxies import Proxies
+from entrypoints.http.kernel.server.readiness import Readiness, State
 from entrypoints.kernel.container import KernelContainer, close
+from entrypoints.kernel.metrics.families import Metrics, http_metrics
+from entrypoints.kernel.metrics.requests import Requests
+from entrypoints.kernel.metrics.turning import Turning
 from entrypoints.kernel.service import SERVICE_TITLE, SERVICE_VERSION
 
 type Versions = Mapping[str, Sequence[ModuleType]]
@@ -33,6 +37,9 @@ A later version has only what differs, and inherits the other routes of the one 
 """
 
 KERNEL_VERSIONS: Versions = {"v1": (v1, login)}
+
+
+_DEGREES: Mapping[State, int] = {State.OK: 0, State.DEGRADED: 1, State.FAILED: 2}
 
 
 class Service(FastAPI):
@@ -70,6 +77,8 @@ class Service(FastAPI):
         if settings.security_contact:
             self.router.routes.extend(security_txt.router.routes)
         self._documents: dict[str, dict[str, Any]] = {}
+        self._container = container
+        self._requests = Requests()
 
     @override
     def build_middleware_stack(self) -> ASGIApp:
@@ -87,6 +96,19 @@ class Service(FastAPI):
             seconds=self._request_seconds,
             slow_seconds=self._slow_seconds,
             tracing=self._tracing,
+            requests=self._requests,
+        )
+
+    def metrics(self, connections: Callable[[], int]) -> tuple[Metrics, Turning]:
+        """What the process shows to Prometheus; to be called on its loop. `connections` counts open ones."""
+        readiness: Readiness = self.state.provided.readiness
+
+        def checks() -> Mapping[str, int]:
+            states = {} if readiness.last is None else readiness.last.states
+            return {name: _DEGREES[state] for name, state in states.items()}
+
+        return http_metrics(
+            self._container, self._requests, refresh=readiness.look, checks=checks, connections=connections
         )
 
     def drain(self) -> None:

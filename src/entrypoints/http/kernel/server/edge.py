@@ -38,6 +38,7 @@ from entrypoints.http.kernel.server.cors import Cors
 from entrypoints.http.kernel.server.hosts import Hosts
 from entrypoints.http.kernel.server.proxies import Proxies
 from entrypoints.kernel.logging import log_request
+from entrypoints.kernel.metrics.requests import Requests
 from entrypoints.kernel.telemetry.statements import count_statements
 
 log = structlog.get_logger("http")
@@ -93,8 +94,9 @@ class Edge:
         seconds: float = REQUEST_SECONDS,
         slow_seconds: float = SLOW_SECONDS,
         tracing: Tracing | None = None,
+        requests: Requests | None = None,
     ) -> None:
-        """`origins` are those whose scripts may read the answers, all of them.
+        """`origins` are those whose scripts may read the answers, all of them. `requests` counts them.
 
         An answer that has not begun `seconds` after the head of its request had arrived is a 504. What took
         more than `slow_seconds` is logged with its statements; 0 for nothing.
@@ -103,6 +105,7 @@ class Edge:
         self._seconds = seconds
         self._tracing = tracing
         self._slow_ms = slow_seconds * 1000 or float("inf")
+        self._requests = requests or Requests()
         self._proxies = proxies
         self._hosts = hosts
         self._within: ASGIApp = Cors(self._answer, origins) if origins else self._answer
@@ -112,6 +115,7 @@ class Edge:
             await self.app(scope, receive, send)
             return
         started = perf_counter()
+        self._requests.in_flight += 1
         if self._proxies is not None:
             self._proxies.apply(scope)
         method, known = scope["method"], scope
@@ -129,9 +133,13 @@ class Edge:
         finally:
             deadline.cancel()
             del known[ON_LEAVING]  # which refers to the scope: no work for the garbage collector
-            milliseconds = (perf_counter() - started) * 1000
+            seconds = perf_counter() - started
+            milliseconds = seconds * 1000
+            route, status = _route(scope), exchange.final_status
             if exchange.span is not None:
-                exchange.span.end(route=_route(scope), status=exchange.final_status, error=exchange.defect)
+                exchange.span.end(route=route, status=status, error=exchange.defect)
+            path = route or (LIVE if scope["path"] == LIVE else None)
+            self._requests.ended(scope, path, method, status=status, seconds=seconds)
             _log(scope, exchange, method=method, duration_ms=round(milliseconds, 2))
             if milliseconds >= self._slow_ms:
                 _log_slow(scope, exchange, method=method, duration_ms=round(milliseconds, 2))

@@ -14,6 +14,8 @@ from uvicorn.supervisors import ChangeReload
 from entrypoints.http.kernel.server.stopping import Limits, Server
 from entrypoints.http.kernel.server.supervisor import Supervisor
 from entrypoints.kernel.logging import configure_logging
+from entrypoints.kernel.metrics.processes import Together
+from entrypoints.kernel.metrics.serving import Exposition, metrics_obstacle
 from entrypoints.kernel.service import ROOT
 from entrypoints.kernel.settings import KernelSettings, load_settings
 from entrypoints.kernel.tools.address import obstacle
@@ -35,6 +37,8 @@ def serve(app: str, kind: type[KernelSettings], arguments: list[str]) -> None:
     configure_logging(settings)
     if found := obstacle(settings.host, settings.port):
         raise SystemExit(f"{found}. Set {found.split()[0].upper()} to another one.")
+    if found := metrics_obstacle(settings):
+        raise SystemExit(found)
     reload = bool(arguments)
     config = uvicorn.Config(
         app,
@@ -66,7 +70,11 @@ def serve(app: str, kind: type[KernelSettings], arguments: list[str]) -> None:
         server = Server(config, limits, has_parent=True)
         ChangeReload(config, target=server.run, sockets=[config.bind_socket()]).run()
     elif config.workers > 1:
-        raise SystemExit(Supervisor(config, limits).run())
+        metrics = None
+        if settings.metrics_port:
+            metrics = Together()
+            Exposition(settings.metrics_host, settings.metrics_port, metrics.collect)
+        raise SystemExit(Supervisor(config, limits, metrics).run())
     else:
         server = Server(config, limits)
         server.run()

@@ -73,6 +73,8 @@ class Readiness:
         self._keep = keep_seconds
         self._under_way: dict[str, asyncio.Task[bool | Findings | None]] = {}
         self._answer: asyncio.Task[Report] | None = None
+        self.last: Report | None = None
+        """What was found last, for those who do not ask."""
         self._good_until = 0.0
         self._states = States(log)
         self._misconfigured: dict[str, str] = {}
@@ -83,15 +85,19 @@ class Readiness:
         """What holds; raises NotReady, with the names of what does not, where that is required."""
         if self._draining:
             raise NotReady("The service is stopping.")
-        if self._answer is None or (self._answer.done() and monotonic() >= self._good_until):
-            self._answer = asyncio.create_task(self._check_all())
-        report = await asyncio.shield(self._answer)  # cancelled for one, not for all
+        report = await self.look()
         if self._draining:
             raise NotReady("The service is stopping.")
         if report.failed:
             raise NotReady(f"Not there: {', '.join(map(self._shown, report.failed))}.")
         self._started = True
         return report
+
+    async def look(self) -> Report:
+        """What holds and what does not."""
+        if self._answer is None or (self._answer.done() and monotonic() >= self._good_until):
+            self._answer = asyncio.create_task(self._check_all())
+        return await asyncio.shield(self._answer)  # cancelled for one, not for all
 
     def _shown(self, name: str) -> str:
         """The name, and the reason where it is the operator's to mend, and no secret."""
@@ -110,7 +116,8 @@ class Readiness:
     async def _check_all(self) -> Report:
         found = await asyncio.gather(*(self._check(name, check) for name, check in self._checks.items()))
         self._good_until = monotonic() + self._keep
-        return Report({name: state for states in found for name, state in states.items()})
+        self.last = Report({name: state for states in found for name, state in states.items()})
+        return self.last
 
     async def _check(self, name: str, check: Check) -> Mapping[str, State]:
         if name in self._under_way:

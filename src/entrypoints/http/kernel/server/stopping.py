@@ -26,6 +26,7 @@ import uvicorn
 
 from entrypoints.http.kernel.server.app import Service
 from entrypoints.http.kernel.server.protocol import Connections, Protocol
+from entrypoints.kernel.metrics.serving import Shown, shown
 
 # After SHUTDOWN_SECONDS: for the answers that say so, for what the service has open to others, and for
 # threads, which nothing can end but the end of the process.
@@ -68,18 +69,24 @@ class Server(uvicorn.Server):
         self._limits = limits
         self._has_parent = has_parent
         self._orders: socket.socket | None = None
+        self._asked: socket.socket | None = None
+        self._metrics: Shown | None = None
         self._told = 0
         self._ticks = 0
 
-    def run_for(self, orders: socket.socket, listener: socket.socket) -> None:
+    def run_for(
+        self, orders: socket.socket, listener: socket.socket, asked: socket.socket | None = None
+    ) -> None:
         """Serves on a listener that others have, too. Each byte of `orders` is what a signal is otherwise.
 
         The end of `orders` is the parent's. In the other direction goes a byte a second, as a sign of life.
+        Over `asked` the parent asks for the metrics.
         """
         self.config.configure_logging()
         self._hear_signals()
         orders.setblocking(False)
         self._orders = orders
+        self._asked = asked
         self.run([listener])
 
     # --- what it is told --------------------------------------------------------------------------
@@ -124,6 +131,10 @@ class Server(uvicorn.Server):
         if self._orders is not None:
             asyncio.get_running_loop().add_reader(self._orders, self._take_order, self._orders)
         await super().startup(sockets)
+        app = self.config.loaded_app
+        if isinstance(app, Service):
+            metrics, turning = app.metrics(connections=lambda: len(self.server_state.connections))
+            self._metrics = shown(metrics, turning, app.state.settings, asked=self._asked)
 
     @override
     async def on_tick(self, counter: int) -> bool:
@@ -179,6 +190,8 @@ class Server(uvicorn.Server):
         with suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_SECONDS):
                 await self.lifespan.shutdown()
+        if self._metrics is not None:
+            self._metrics.close()
 
     async def _accept_the_last(self) -> None:
         """Takes the connections that wait: the system resets those that a listener still has at its end."""

@@ -18,6 +18,7 @@ import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 
 from entrypoints.http.kernel.server.stopping import Limits, Server
+from entrypoints.kernel.metrics.processes import Member, Together
 
 log = structlog.get_logger("supervisor")
 
@@ -34,14 +35,18 @@ _SPAWN = multiprocessing.get_context("spawn")
 class _Worker:
     """A process that serves, as its parent sees it."""
 
-    def __init__(self, server: Server, listener: socket.socket) -> None:
+    def __init__(self, server: Server, listener: socket.socket, metrics: Member | None) -> None:
         self.orders, theirs = socket.socketpair()
+        self.metrics = metrics
         self.orders.setblocking(False)
         self.missed = 0
         self.has_served = False
-        self.process = _SPAWN.Process(target=server.run_for, args=(theirs, listener))
+        asked = None if metrics is None else metrics.theirs
+        self.process = _SPAWN.Process(target=server.run_for, args=(theirs, listener, asked))
         self.process.start()
         theirs.close()
+        if asked is not None:
+            asked.close()
 
     def hear(self) -> None:
         """Takes the signs of life that have come since the last time, about a second ago."""
@@ -59,9 +64,11 @@ class _Worker:
 class Supervisor:
     """Keeps so many processes serving until it is told to stop; then they stop as one would by itself."""
 
-    def __init__(self, config: uvicorn.Config, limits: Limits) -> None:
+    def __init__(self, config: uvicorn.Config, limits: Limits, metrics: Together | None = None) -> None:
+        """`metrics` are those of its processes, where they are shown."""
         self._config = config
         self._limits = limits
+        self._metrics = metrics
         self._told = 0
         self._failed = False
         self._wake, self._waker = socket.socketpair()
@@ -90,7 +97,8 @@ class Supervisor:
         self._told += 1
 
     def _start(self, listener: socket.socket) -> _Worker:
-        worker = _Worker(Server(self._config, self._limits, has_parent=True), listener)
+        member = None if self._metrics is None else self._metrics.joined()
+        worker = _Worker(Server(self._config, self._limits, has_parent=True), listener, member)
         log.info("worker started", process=worker.process.pid)
         return worker
 
@@ -108,6 +116,8 @@ class Supervisor:
             self._failed = True  # the next one would fail in the same way
             return worker
         worker.orders.close()
+        if self._metrics is not None and worker.metrics is not None:
+            self._metrics.left(worker.metrics)
         return self._start(listener)
 
     def _stop(self, workers: list[_Worker]) -> None:
