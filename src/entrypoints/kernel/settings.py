@@ -238,7 +238,10 @@ class KernelSettings(Fields):
     @classmethod
     def _is_a_port_of_its_own(cls, value: int, info: ValidationInfo) -> int:
         if value and value == info.data.get("port"):
-            raise ValueError("is the same as PORT, which clients reach. Set it to another one, such as 9000.")
+            another = value + 1 if value < 2**16 - 1 else value - 1
+            raise ValueError(
+                f"is the same as PORT, which clients reach. Set it to another one, such as {another}."
+            )
         return value
 
     @field_validator("public_url")

@@ -353,6 +353,7 @@ NUMBERS = {
     "REQUEST_SECONDS": "a number above 0 to 3600, such as 30.0",
     "PORT": "a whole number from 1 to 65535, such as 8000",
     "WORKERS": "a whole number from 1 to 64, such as 1",
+    "METRICS_PORT": "a whole number from 0 to 65535, such as 9000",
     "MAX_BODY_BYTES": "a whole number from 1024 to 1073741824, such as 1048576",
     "KEEP_ALIVE_SECONDS": "a number above 0 to 3600, such as 75",
     "CONNECTIONS_MOST": "a whole number from 1 to 100000, such as 1000",
@@ -1092,3 +1093,12 @@ def test_env_example_changes_nothing_as_it_stands_and_shows_the_defaults(
 
     (tmp_path / ".env").write_text(re.sub(r"^#(?=[A-Z_]+=)", "", text, flags=re.MULTILINE))
     assert Settings(database_url=DATABASE_URL) == untouched
+
+
+def test_metrics_are_not_served_where_clients_come(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with_environment(monkeypatch, PORT="9000", METRICS_PORT="9000")
+    assert complaints(capsys) == [
+        "METRICS_PORT is the same as PORT, which clients reach. Set it to another one, such as 9001."
+    ]

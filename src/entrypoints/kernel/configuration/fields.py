@@ -117,7 +117,7 @@ class Fields(BaseSettings):
     workers: Annotated[int, Field(ge=1, le=64)] = 1
     """Processes that serve HTTP, each with connections of its own."""
 
-    metrics_port: Annotated[int, Field(ge=0, le=65535)] = 0
+    metrics_port: Annotated[int, Field(examples=[9000], ge=0, le=65535)] = 0
     """The port that metrics are served on for Prometheus, at /metrics and never beside the API: those of all
     WORKERS together, and of a worker its own. Default: none; `make run` says where it serves them."""
 

@@ -54,6 +54,9 @@ SHARED: Final = frozenset(
 """What is one for all processes of a service, or counts by its worst: where several are added up, of these
 gauges the largest is shown."""
 
+READ_ONLY: Final = "25006"
+"""The SQLSTATE of a database that takes no changes."""
+
 _CLASSES: Final = ("", "1xx", "2xx", "3xx", "4xx", "5xx")
 
 type Source = Callable[[], Iterable[Metric]]
@@ -270,14 +273,15 @@ def _of_pool(pool: PoolFigures, health: PoolFigures) -> Iterator[Metric]:
         ("statement",),
         {(name,): each for name, each in list(pool.statements.items())},
     )
-    errors = pool.errors.copy()
-    errors.update(health.errors)
+    errors = Counter({READ_ONLY: 0})  # so that the first one is seen as an increase
+    for each in (pool, health):
+        errors.update(each.errors.copy())
     yield _labelled(
         "counter",
         "database_errors",
         "What went wrong with the database, by SQLSTATE, else by the driver's error.",
         ("code",),
-        {(code,): count for code, count in errors.items()} or {("25006",): 0},
+        {(code,): count for code, count in errors.items()},
     )
 
 

@@ -1,14 +1,15 @@
 """The port that metrics are read at: a server of its own on threads of its own, off the event loop.
 
-Rendering a thousand series takes a tenth of a second of a core. On a thread it holds the loop for no longer
-than the interpreter lets a thread run (`sys.getswitchinterval`, 5 ms); docs/decisions/0043 has the figures.
+Rendering a thousand series takes half a second of a core. On a thread it holds the loop for no longer than
+the interpreter lets a thread run that another waits for: 5 ms (`sys.getswitchinterval`) at each turn of the
+loop, and half a millisecond while something is rendered. docs/decisions/0043 has the figures.
 """
 
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from http import HTTPStatus
 from socketserver import ThreadingMixIn
 from typing import Any, Final, Protocol, override
@@ -33,6 +34,9 @@ SILENT_SECONDS: Final = 5.0
 
 SCRAPES_MOST: Final = 4
 """At the same time; a fifth one is refused by the end of its connection."""
+
+
+GIVE_WAY_SECONDS: Final = 0.0005
 
 
 class Closes(Protocol):
@@ -112,17 +116,29 @@ class _Registry(Collector):
 
 
 def _app(collect: Callable[[], Iterable[Metric]]) -> Callable[[Any, Any], Iterable[bytes]]:
-    metrics = make_wsgi_app(_Registry(collect))
+    metrics, one_at_a_time = make_wsgi_app(_Registry(collect)), threading.Lock()
 
     def app(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
         if environ["PATH_INFO"] != PATH:
             start(f"404 {HTTPStatus.NOT_FOUND.phrase}", [("Content-Type", "text/plain; charset=utf-8")])
             return [f"The metrics are at {PATH}.\n".encode()]
         environ["QUERY_STRING"] = ""
-        rendered: Iterable[bytes] = metrics(environ, start)
+        with one_at_a_time, _giving_way():
+            rendered: Iterable[bytes] = metrics(environ, start)
         return rendered
 
     return app
+
+
+@contextmanager
+def _giving_way() -> Iterator[None]:
+    """Meanwhile another thread that wants to run, such as the event loop's, waits for half a millisecond."""
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(GIVE_WAY_SECONDS)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(usual)
 
 
 class _Server(ThreadingMixIn, WSGIServer):
