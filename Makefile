@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .PHONY: help run dev init check fmt migration cli shell debug lock bench profile profile-memory mutants doctor clean
-.PHONY: test coverage retest test-app test-fork test-previous test-providers test-reliability test-pooler
+.PHONY: test coverage retest test-app test-fork test-previous test-providers test-reliability test-pooler check-alerts
 .PHONY: openapi lint-openapi client test-client test-contract fuzz
 .PHONY: check-format check-lint check-types check-imports check-dependencies check-lock check-migrations check-openapi
 
@@ -49,6 +49,12 @@ test-contract: $(ENV) ## hold the running service against its OpenAPI document, 
 
 test-reliability: $(ENV) tests/kernel/providers/node_modules/.complete ## see what holds under load and failure, with its figures (HOURS=8 for a night; needs Node 20)
 	@$(PY) -m pytest tests/kernel/reliability $(ARGS)
+
+check-alerts: $(ENV) ## hold the alerts against promtool, and see them fire and clear on the running service (needs Prometheus)
+	@command -v promtool >/dev/null || { echo 'There is no promtool: apt install prometheus.'; exit 1; }
+	@promtool check rules deploy/monitoring/alerts.yml && promtool check config deploy/monitoring/prometheus.yml \
+	    && promtool test rules deploy/monitoring/alerts_test.yml
+	@$(PY) -m pytest tests/kernel/monitoring $(ARGS)
 
 test-pooler: $(ENV) ## run the HTTP and repository tests through PgBouncer in transaction mode (TEST_PGBOUNCER_IMAGE=, or on PATH)
 	@TEST_POOLER=transaction $(PY) -m pytest -n $(PROCESSES) tests/kernel/pooler \

@@ -30,6 +30,8 @@ log = structlog.get_logger("metrics")
 ANSWER_SECONDS: Final = REFRESH_WAIT_SECONDS + 1.5
 """All processes together; from one that is silent for longer, what it had counted before is shown."""
 
+STARTING_SECONDS: Final = 0.25
+
 _ASKED = struct.Struct("!Q")  # the number of the scrape
 _ANSWERED = struct.Struct("!QQ")  # the same number, and how many bytes follow
 
@@ -173,7 +175,10 @@ class Together:
             until, whole, silent = monotonic() + ANSWER_SECONDS, _Sum(), 0
             whole.add(self._gone.families(), counts_alone=True)
             for member in self._members:
-                answers = member.hear(self._number, until=until)
+                # One that has never answered is most likely about to start: the others do not wait for it.
+                answers = member.hear(
+                    self._number, until=until if member.last else monotonic() + STARTING_SECONDS
+                )
                 silent += not answers
                 whole.add(member.last, counts_alone=not answers)
             processes = Metric("service_processes", "Processes that serve, by whether they answer.", "gauge")
