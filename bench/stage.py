@@ -142,6 +142,7 @@ def _as_in_production(url: str, secret: str) -> dict[str, str]:
         "DATABASE_URL": url,
         "ENVIRONMENT": "production",
         "PUBLIC_URL": "http://localhost",
+        "ALLOWED_HOSTS": "127.0.0.1",  # by which the seed asks
         "AUTH_SECRET": secret,
         "TRUSTED_PROXIES": "none",
         "AUTH_ACCESS_TOKEN_SECONDS": "7200",

@@ -214,7 +214,13 @@ class Task(Aggregate):
             by=by,
         )
         finished_at = at if destination is Status.DONE else None
-        return replace(self, status=destination, finished_at=finished_at, updated_at=at).recording(moved)
+        return replace(
+            self,
+            status=destination,
+            finished_at=finished_at,
+            updated_at=at,
+            events=(*self.events, moved),
+        )
 
     def delete(self, *, by: UserId, at: datetime) -> Self:
         return self.recording(TaskDeleted(at=at, task_id=self.id, workspace_id=self.workspace_id, by=by))

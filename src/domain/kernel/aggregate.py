@@ -1,8 +1,8 @@
 """The two shapes that everything in the domain has, and how an id is made."""
 
-import secrets
+import os
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Self
 from uuid import UUID
 
@@ -37,8 +37,11 @@ def new_id(at: datetime) -> UUID:
 
     `uuid.uuid7` does the same from Python 3.14 on, but reads the clock itself.
     """
-    milliseconds = (at - _EPOCH) // timedelta(milliseconds=1)
-    number = milliseconds << 80 | secrets.randbits(80)
+    since = (
+        at - _EPOCH
+    )  # in whole numbers, as a float would round; dividing by a timedelta takes twice as long
+    milliseconds = since.days * 86_400_000 + since.seconds * 1_000 + since.microseconds // 1_000
+    number = milliseconds << 80 | int.from_bytes(os.urandom(10))
     number = number & ~(0xF << 76) | 0x7 << 76
     number = number & ~(0x3 << 62) | 0x2 << 62
     return UUID(int=number)

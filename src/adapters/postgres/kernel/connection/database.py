@@ -6,9 +6,11 @@ way through asyncio costs several times as much for each execution (docs/decisio
 
 import asyncio
 import sys
+from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 from functools import partial
+from operator import itemgetter
 from time import monotonic, perf_counter
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, override
@@ -61,7 +63,7 @@ class Statement:
     `users` is `users.get`. One that is made within a function needs a `name`.
     """
 
-    __slots__ = ("_documents", "_fixed", "_module", "_name", "_names", "sql")
+    __slots__ = ("_documents", "_fixed", "_module", "_name", "_names", "_pick", "sql")
 
     def __init__(self, core: ClauseElement, *, name: str = "") -> None:
         self._name = name
@@ -70,16 +72,25 @@ class Statement:
         self.sql = str(compiled)
         if "[POSTCOMPILE_" in self.sql:
             raise TypeError("in_() is spelled out for each execution: use any_() with an array, or or_().")
-        self._names = tuple(compiled.positiontup or ())  # type: ignore[attr-defined]
+        names = tuple(compiled.positiontup or ())  # type: ignore[attr-defined]
         binds = compiled.binds.items()  # type: ignore[attr-defined]
         self._fixed = {name: bind.value for name, bind in binds if not bind.required}
         documents = {name for name, bind in binds if isinstance(bind.type, JSON)}
-        self._documents = [place for place, name in enumerate(self._names) if name in documents]
+        self._pick = itemgetter(*names) if len(names) > 1 else None
+        self._names = names
+        self._documents = [place for place, name in enumerate(names) if name in documents]
 
-    def arguments(self, values: Mapping[str, Any]) -> list[Any]:
+    def arguments(self, values: Mapping[str, Any]) -> Sequence[Any]:
         """The values in the order of the placeholders; a KeyError names the one that is missing."""
-        fixed = self._fixed
-        arguments = [fixed[name] if name in fixed else values[name] for name in self._names]
+        if self._fixed:
+            values = {**values, **self._fixed}
+        if self._pick is None:  # of one name it would give no sequence
+            bound: Sequence[Any] = [values[name] for name in self._names]
+        else:
+            bound = self._pick(values)
+        if not self._documents:
+            return bound
+        arguments = [*bound]
         for place in self._documents:
             arguments[place] = json_text(arguments[place])
         return arguments
@@ -324,7 +335,8 @@ class Database:
         self._logs = logs
         self._observers = observers
         self._on_connect = on_connect
-        self._places = asyncio.Semaphore(pool_size)
+        self._free = pool_size
+        self._waiting: deque[asyncio.Future[bool]] = deque()
         self.figures = PoolFigures(pool_size)
         self._watch = Watch(statement_seconds + answer_seconds)
         self._idle: list[Connection] = []
@@ -338,13 +350,27 @@ class Database:
 
     async def fetch(self, statement: Statement, values: Mapping[str, Any]) -> list[asyncpg.Record]:
         """All rows of one statement outside of any transaction: how everything is read."""
-        async with self.connection() as connection:
+        connection = await self.take()
+        cancelled = False
+        try:
             return await connection.fetch(statement, values)
+        except asyncio.CancelledError:
+            cancelled = True
+            raise
+        finally:
+            self.give_back(connection, cancelled=cancelled)
 
     async def fetchrow(self, statement: Statement, values: Mapping[str, Any]) -> asyncpg.Record | None:
         """The first row, or none, of one statement outside of any transaction."""
-        async with self.connection() as connection:
+        connection = await self.take()
+        cancelled = False
+        try:
             return await connection.fetchrow(statement, values)
+        except asyncio.CancelledError:
+            cancelled = True
+            raise
+        finally:
+            self.give_back(connection, cancelled=cancelled)
 
     async def ping(self) -> None:
         """One round trip; raises Unavailable."""
@@ -354,7 +380,7 @@ class Database:
     @property
     def is_exhausted(self) -> bool:
         """Whether a caller who wants a connection at this moment has to wait for one."""
-        return self._places.locked()
+        return not self._free
 
     async def listen(self, channel: str, heard: Callable[[], None]) -> bool:
         """Calls `heard` for every NOTIFY from now on, over a connection of its own; raises Unavailable.
@@ -389,10 +415,10 @@ class Database:
 
     async def take(self) -> Connection:
         """A connection that has to be given back; `connection()` sees to it."""
-        if self._places.locked():
-            await self._wait()
+        if self._free:
+            self._free -= 1
         else:
-            await self._places.acquire()  # does not wait
+            await self._wait()
         self.figures.taken += 1
         while self._idle:
             connection = self._idle.pop()  # the warmest one
@@ -401,25 +427,42 @@ class Database:
         try:
             return await self._connect(self._connector)
         except BaseException:
-            self._free()
+            self._release()
             raise
 
     async def _wait(self) -> None:
-        figures, began = self.figures, monotonic()
+        """Until a place is handed over; raises Unavailable. Half of what a semaphore in a timeout costs."""
+        figures, began, loop = self.figures, monotonic(), asyncio.get_running_loop()
+        place: asyncio.Future[bool] = loop.create_future()
+        self._waiting.append(place)
         figures.waiting += 1
+        timer = loop.call_later(self._wait_seconds, _settle, place, False)
         try:
-            async with asyncio.timeout(self._wait_seconds):
-                await self._places.acquire()
-        except TimeoutError:
-            figures.refused += 1
-            raise Unavailable("All database connections are in use.") from None
+            got = await place
+        except asyncio.CancelledError:
+            if place.done() and not place.cancelled() and place.result():  # handed over in the same instant
+                self._hand_over()
+            raise
         finally:
+            timer.cancel()
             figures.waiting -= 1
             figures.waits.observe(monotonic() - began)
+        if not got:
+            figures.refused += 1
+            raise Unavailable("All database connections are in use.")
 
-    def _free(self) -> None:
+    def _release(self) -> None:
         self.figures.taken -= 1
-        self._places.release()
+        self._hand_over()
+
+    def _hand_over(self) -> None:
+        """The place of a connection goes to the one that has waited longest."""
+        while self._waiting:
+            place = self._waiting.popleft()
+            if not place.done():
+                place.set_result(True)
+                return
+        self._free += 1
 
     async def _connect(self, connector: Connector) -> Connection:
         try:
@@ -442,12 +485,12 @@ class Database:
                 other.end()
         if connection.retired or connection.is_closed:
             connection.end()
-            self._free()
+            self._release()
         elif cancelled or self._closed or connection.is_in_transaction:  # nothing is known about its state
             self._retire(connection)
         else:
             self._idle.append(connection)
-            self._free()
+            self._release()
 
     def _retire(self, connection: Connection) -> None:
         """Ends a connection whose statement was cancelled, once the server has been told to stop it.
@@ -460,11 +503,16 @@ class Database:
             try:
                 await connection.close(_LEAVE_SECONDS)
             finally:
-                self._free()
+                self._release()
 
         task = asyncio.get_running_loop().create_task(leave())
         self._leaving.add(task)
         task.add_done_callback(self._leaving.discard)
+
+
+def _settle(place: asyncio.Future[bool], got: bool) -> None:
+    if not place.done():
+        place.set_result(got)
 
 
 class _Listener:

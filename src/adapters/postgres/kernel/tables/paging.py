@@ -141,7 +141,7 @@ class Listing[View]:
             raise TypeError(f"{view.__name__} has the fields {shown}, and its source selects {selected}.")
         self._name = view.__name__
         self._statement_name = f"{view.__module__.rpartition('.')[2]}.{view.__name__}.page"
-        self._load = loader(view)
+        self._load = loader(view, as_text=True)
         self._width = len(column_names(view))
         self._source = source
         self._id = _Column(id, Uuid(), _read_uuid)

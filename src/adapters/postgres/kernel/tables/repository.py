@@ -5,7 +5,8 @@ log, in data-modifying CTEs. Their shapes are fixed, so each class compiles them
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any, ClassVar, override
 
 import asyncpg
@@ -17,7 +18,7 @@ from adapters.postgres.kernel.connection.errors import NO_CONFLICTS, Conflicts
 from adapters.postgres.kernel.connection.transaction import Transaction, stale
 from adapters.postgres.kernel.outbox.audited import audit_values, auditing
 from adapters.postgres.kernel.outbox.events import event_values, recording
-from adapters.postgres.kernel.tables.mapping import column_names, differences, loader
+from adapters.postgres.kernel.tables.mapping import column_names, differences, loader, renewer
 from application.kernel.ports.world import WorldError
 from domain.kernel.aggregate import Aggregate, Event
 from domain.kernel.errors import DomainError, NotFound
@@ -37,6 +38,8 @@ class PostgresRepository[A: Aggregate, Id]:
 
     _names: ClassVar[Sequence[str]]
     _load: "ClassVar[staticmethod[[asyncpg.Record | Sequence[Any]], Any]]"
+    _renew: "ClassVar[staticmethod[[Any, int], Any]]"
+    _values: "ClassVar[staticmethod[[Any], Sequence[Any]]]"
     _get: ClassVar[Statement]
     _add: ClassVar["Recording"]
     _save: ClassVar["Recording"]
@@ -48,6 +51,8 @@ class PostgresRepository[A: Aggregate, Id]:
         if found := "; ".join(differences(cls.entity, table)):
             raise TypeError(f"{cls.entity.__name__} and the table {table.name} differ: {found}.")
         cls._load = staticmethod(loader(cls.entity))
+        cls._renew = staticmethod(renewer(cls.entity))
+        cls._values = staticmethod(attrgetter(*cls._names))
         same = (table.c.id == bindparam("id"), table.c.version == bindparam("version"))
         values: dict[str, ColumnElement[Any]] = {name: bindparam(name) for name in cls._names}
         changed = {**values, "version": table.c.version + 1}
@@ -79,11 +84,13 @@ class PostgresRepository[A: Aggregate, Id]:
 
     async def add(self, aggregate: A, /) -> A:
         await self._write(self._add, aggregate)
-        return replace(aggregate, events=())
+        added: A = self._renew(aggregate, aggregate.version)
+        return added
 
     async def save(self, aggregate: A, /) -> A:
         await self._write(self._save, aggregate)
-        return replace(aggregate, version=aggregate.version + 1, events=())
+        saved: A = self._renew(aggregate, aggregate.version + 1)
+        return saved
 
     async def remove(self, aggregate: A, /) -> None:
         await self._write(self._remove, aggregate)
@@ -109,14 +116,14 @@ class PostgresRepository[A: Aggregate, Id]:
         **more: Any,  # noqa: ANN401 (what the statement binds beside)
     ) -> None:
         """Changes the aggregate's row and stores its events; raises the conflicts, and `otherwise`."""
-        values = {name: getattr(aggregate, name) for name in self._names} | more
+        values = dict(zip(self._names, self._values(aggregate), strict=True), **more)
         conflicts = self.conflicts if conflicts is None else conflicts
         await self._record(recording, values, aggregate.events, conflicts=conflicts, otherwise=otherwise)
 
     async def _record(
         self,
         recording: "Recording",
-        values: Mapping[str, Any],
+        values: dict[str, Any],
         events: Sequence[Event],
         *,
         conflicts: Conflicts = NO_CONFLICTS,
@@ -124,8 +131,7 @@ class PostgresRepository[A: Aggregate, Id]:
     ) -> None:
         """Changes a row, and stores the events of the aggregate whose `id` is in `values`."""
         notes = self._transaction.note(events)
-        bound = {**values, **event_values(events)}
-        statement = recording.statement
+        statement, bound = recording.statement, values | event_values(events)
         if notes:
             statement, bound = recording.audited, bound | audit_values(notes)
         await self._transaction.change(statement, bound, conflicts=conflicts, otherwise=otherwise)

@@ -1,8 +1,10 @@
 """Responses that are finished bytes."""
 
 from collections.abc import Iterable
+from typing import override
 
 from fastapi import Response
+from starlette.types import Receive, Scope, Send
 
 JSON = b"application/json"
 
@@ -17,6 +19,11 @@ class Finished(Response):
         self.body = body
         self.background = None
         self.raw_headers = [*headers]
+
+    @override
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        await send({"type": "http.response.body", "body": self.body})
 
 
 class Answer(Finished):

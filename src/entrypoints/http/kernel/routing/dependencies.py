@@ -117,7 +117,7 @@ class Bearer(SecurityBase):
 
     async def __call__(self, request: Request) -> Caller:
         """Raises Unauthenticated, and Forbidden where a cookie is all that a change comes with."""
-        authorization = request.headers.get("authorization")
+        authorization = _authorization(request)
         if authorization is None and SESSION in request.cookies:
             return await _of_cookie(request)
         scheme, _, token = (authorization or "").partition(" ")
@@ -158,6 +158,15 @@ class CookieBearer(Bearer):
         if SESSION not in request.cookies:
             raise Unauthenticated("There is no session cookie: log in with `POST /v1/auth/cookie`.")
         return await _of_cookie(request)
+
+
+def _authorization(request: Request) -> str | None:
+    # `request.headers` would be made for it: four times as long.
+    for name, value in request.scope["headers"]:
+        if name == b"authorization":
+            text: str = value.decode("latin-1")
+            return text
+    return None
 
 
 async def _of_cookie(request: Request) -> Caller:

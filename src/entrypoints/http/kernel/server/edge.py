@@ -47,6 +47,9 @@ REFUSED = "refused"  # in a scope: the RequestError that is all there is to answ
 ARRIVED = "arrived"  # in a scope: when its head was there, by the clock of the event loop
 LEFT = "left"  # in a scope: that the client has left
 ON_LEAVING = "on_leaving"  # in the scope of a request that is under way: what to call when the client leaves
+LINES = "portico.lines"
+"""An extension of the server (ASGI, "Extensions"): under this name the start of an answer can have further
+headers as the bytes that are sent, each line with its end. They are trusted to be well-formed."""
 LIVE = "/health/live"
 _HEALTH = "/health/"
 REQUEST_SECONDS = 30.0
@@ -68,6 +71,7 @@ _DEFAULTS: Sequence[Header] = (
     (b"x-frame-options", b"DENY"),
 )
 _DEFAULT_NAMES = frozenset(name for name, _ in _DEFAULTS)
+_DEFAULT_LINES = b"".join(b"%s: %s\r\n" % header for header in _DEFAULTS)
 _UNKNOWN = "It was done as a whole or not at all: send it again with the same `Idempotency-Key`."
 _OVER_TLS: Header = (b"strict-transport-security", b"max-age=31536000")
 
@@ -196,6 +200,7 @@ class _Exchange:
         "_replaced",
         "_scope",
         "_send",
+        "_takes_lines",
         "_task",
         "_with_body",
         "complete",
@@ -229,6 +234,7 @@ class _Exchange:
         if scope["scheme"] == "https":
             self._headers.append(_OVER_TLS)
         self._scope = scope
+        self._takes_lines = LINES in scope.get("extensions", _NONE)
         self._send = send
         self._with_body = with_body
         self.reads = reads
@@ -286,6 +292,11 @@ class _Exchange:
     async def _start(self, given: list[Header]) -> None:
         names = {name for name, _ in given}
         if _DEFAULT_NAMES.isdisjoint(names):
+            if self._takes_lines:
+                lines = b"%s%s" % (_DEFAULT_LINES, b"".join([b"%s: %s\r\n" % own for own in self._headers]))
+                start = {"type": "http.response.start", "status": self.status, "headers": given, LINES: lines}
+                await self._send(start)
+                return
             given.extend(_DEFAULTS)
         else:
             given.extend(header for header in _DEFAULTS if header[0] not in names)
