@@ -111,7 +111,7 @@ class Client(asyncio.Protocol):
                     location = value
         if location:
             self._round.created.append(location.rpartition(b"/")[2].decode())
-        self._length = end + 4 + int(length)
+        self._length = end + 4 + int(length or b"0")
         return True
 
     @override

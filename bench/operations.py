@@ -2,10 +2,10 @@
 
 import json
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from bench.load import CONNECTIONS
 from bench.seed import new_task
@@ -28,9 +28,12 @@ class World:
     deep: str
     """The path of the page that begins after 95 % of them."""
 
-    def request(self, method: str, path: str, body: object = None) -> bytes:
-        """A whole request, as bytes."""
+    def request(
+        self, method: str, path: str, body: object = None, more: Mapping[str, str] | None = None
+    ) -> bytes:
+        """A whole request, as bytes; `more` are further headers."""
         sent, headers = content(body, self.token)
+        headers.update(more or {})
         if sent is not None:
             headers["Content-Length"] = str(len(sent))
         lines = [f"{method} {path} HTTP/1.1", "Host: localhost", "Accept: */*", "User-Agent: bench"]
@@ -49,6 +52,8 @@ class Operation:
     against: str | None = None
     by_yardstick: bool = False
     connections: int = CONNECTIONS
+    once: bool = False
+    """Each request is sent a single time, and they are made anew for each round."""
 
 
 def _health(_: World) -> list[bytes]:
@@ -73,6 +78,18 @@ def _create(world: World) -> list[bytes]:
     return [world.request("POST", path, new_task(chance)) for _ in range(500)]
 
 
+def _keyed(world: World) -> list[bytes]:
+    """More than are sent in a few seconds, as a key that comes again is answered from what was kept."""
+    chance, path = random.Random(5), f"/v1/workspaces/{world.workspace}/tasks"
+    return [
+        world.request("POST", path, new_task(chance), {"Idempotency-Key": str(uuid4())}) for _ in range(6000)
+    ]
+
+
+def _filtered(world: World) -> list[bytes]:
+    return [world.request("GET", f"{list_path(world.workspace, 50)}&status=open&priority=high")]
+
+
 def _dashboard(world: World) -> list[bytes]:
     return [world.request("GET", f"/v1/workspaces/{world.workspace}/dashboard")]
 
@@ -84,14 +101,18 @@ def completions(world: World, created: Sequence[str]) -> list[bytes]:
 
 OPERATIONS = {
     "health": Operation(title="health live", requests=_health, against="health", by_yardstick=True),
-    "get": Operation(title="get a task", requests=_get, goal=3.5, against="get", by_yardstick=True),
-    "list": Operation(title="list 50", requests=_list, goal=1.8, against="list", by_yardstick=True),
+    "get": Operation(title="get a task", requests=_get, goal=2.3, against="get", by_yardstick=True),
+    "list": Operation(title="list 50", requests=_list, goal=1.5, against="list", by_yardstick=True),
     "deep": Operation(title="list 50, 95 % down", requests=_deep, against="list"),
+    "filtered": Operation(title="list 50, two filters", requests=_filtered, against="list"),
     "create": Operation(
-        title="create a task", requests=_create, status=201, goal=2.5, against="create", by_yardstick=True
+        title="create a task", requests=_create, status=201, goal=2, against="create", by_yardstick=True
     ),
     # Of the tasks that the service has created in the same round; the yardstick is one create.
-    "complete": Operation(title="complete a task", requests=lambda _: [], goal=4, against="create"),
+    "complete": Operation(
+        title="complete a task", requests=lambda _: [], goal=2.5, against="create", once=True
+    ),
+    "keyed": Operation(title="create, with a key", requests=_keyed, status=201, against="create", once=True),
     # Two at a time: more of them would only queue for PostgreSQL, and then for a connection.
     "dashboard": Operation(title="dashboard", requests=_dashboard, connections=2),
 }

@@ -10,6 +10,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from bench import layers
 from bench.check import ensure_alike
 from bench.load import Measured
 from bench.machine import Cores, on, split_cores
@@ -44,7 +45,11 @@ class Rounds:
         """Every operation once; raises BenchError."""
         created: Sequence[str] = ()
         for name, prepared in self._requests.items():
-            requests = completions(self._stage.world, created) if name == "complete" else prepared
+            requests = prepared
+            if name == "complete":
+                requests = completions(self._stage.world, created)
+            elif OPERATIONS[name].once:
+                requests = OPERATIONS[name].requests(self._stage.world)
             ours = self._measure(self._stage.service, name, requests)
             if name == "create":
                 created = ours.created
@@ -54,11 +59,11 @@ class Rounds:
                 by_hand = self._measure(self._stage.yardstick, name, requests)
                 if keep:
                     self.of_yardstick[name].append(by_hand)
-        if "create" in self._requests:
+        if {"create", "keyed"} & self._requests.keys():
             self._stage.clear()
 
     def _measure(self, server: Server, name: str, requests: list[bytes]) -> Measured:
-        with loading(server, name, requests, seconds=self._seconds) as load:
+        with loading(server, OPERATIONS[name], requests, seconds=self._seconds) as load:
             return load.measured()
 
 
@@ -72,6 +77,11 @@ def measure(options: argparse.Namespace) -> None:
         set_up(Path(folder), core=core, other_cores=other_cores) as stage,
     ):
         ensure_alike(stage.service, stage.yardstick, stage.world)
+        if options.layers:
+            layers.measure(
+                stage, Path(folder), core, seconds=options.seconds, rounds=options.rounds or ROUNDS_MOST
+            )
+            return
         rounds = Rounds(stage, options.only, seconds=options.seconds)
         _say("Warming up")
         rounds.run(keep=False)
@@ -104,6 +114,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=1.0, help="for each operation in each round (1)")
     parser.add_argument("--rounds", type=int, help=f"how many (up to {ROUNDS_MOST}, as time allows)")
     parser.add_argument("--only", default=",".join(OPERATIONS), help="%(default)s")
+    parser.add_argument("--layers", action="store_true", help="what each layer of a request costs, instead")
     parser.add_argument("--out", type=Path, default=RESULTS, help="where the JSON goes (bench/results.json)")
     options = parser.parse_args(arguments)
     wanted = options.only.split(",")

@@ -18,7 +18,7 @@ import msgspec
 
 from bench.load import Job, Measured
 from bench.machine import Cores, on
-from bench.operations import OPERATIONS, World, walk_down
+from bench.operations import OPERATIONS, Operation, World, walk_down
 from bench.seed import seed
 from bench.servers import BenchError, Server, running
 from entrypoints.kernel.tools.embedded import embedded_postgres
@@ -39,8 +39,9 @@ class Stage:
     @contextmanager
     def under_load(self, name: str, *, seconds: float) -> Iterator[None]:
         """The service is asked for the operation while the block runs; raises BenchError."""
-        requests = OPERATIONS[name].requests(self.world)
-        with loading(self.service, name, requests, seconds=seconds) as load:
+        operation = OPERATIONS[name]
+        requests = operation.requests(self.world)
+        with loading(self.service, operation, requests, seconds=seconds) as load:
             yield
             load.measured()
         self.clear()
@@ -54,8 +55,10 @@ class Stage:
         try:
             await connection.execute("DELETE FROM tasks WHERE created_at > $1", self.world.begun)
             await connection.execute("DELETE FROM outbox")
+            await connection.execute("DELETE FROM idempotency_keys")
             await connection.execute("VACUUM tasks")
             await connection.execute("VACUUM outbox")
+            await connection.execute("VACUUM idempotency_keys")
         finally:
             await connection.close()
 
@@ -78,9 +81,8 @@ class Load:
 
 
 @contextmanager
-def loading(server: Server, name: str, requests: list[bytes], *, seconds: float) -> Iterator[Load]:
+def loading(server: Server, operation: Operation, requests: list[bytes], *, seconds: float) -> Iterator[Load]:
     """Sends a server these requests of the operation, for so long; ends with the block."""
-    operation = OPERATIONS[name]
     job = Job(
         port=server.port,
         pid=server.pid,
@@ -88,7 +90,7 @@ def loading(server: Server, name: str, requests: list[bytes], *, seconds: float)
         connections=operation.connections,
         status=operation.status,
         requests=requests,
-        once=name == "complete",
+        once=operation.once,
     )
     with tempfile.TemporaryFile() as file:
         file.write(msgspec.json.encode(job))
@@ -117,7 +119,7 @@ def set_up(
     """
     with on(other_cores), embedded_postgres(None, database="bench") as url:
         secret = secrets.token_urlsafe(32)
-        settings = _as_in_production(url, secret)
+        settings = as_in_production(url, secret)
         migrated = subprocess.run(
             [sys.executable, "-m", "entrypoints.cli", "migrate"],
             env={**os.environ, **settings},
@@ -136,7 +138,7 @@ def set_up(
                 yield Stage(url, secret, service, yardstick, world)
 
 
-def _as_in_production(url: str, secret: str) -> dict[str, str]:
+def as_in_production(url: str, secret: str) -> dict[str, str]:
     """One worker that writes its access log as JSON; tokens that last as long as the measurement."""
     return {
         "DATABASE_URL": url,

@@ -37,9 +37,8 @@ def new_id(at: datetime) -> UUID:
 
     `uuid.uuid7` does the same from Python 3.14 on, but reads the clock itself.
     """
-    since = (
-        at - _EPOCH
-    )  # in whole numbers, as a float would round; dividing by a timedelta takes twice as long
+    # In whole numbers, as a float would round; to divide by a timedelta takes twice as long.
+    since = at - _EPOCH
     milliseconds = since.days * 86_400_000 + since.seconds * 1_000 + since.microseconds // 1_000
     number = milliseconds << 80 | int.from_bytes(os.urandom(10))
     number = number & ~(0xF << 76) | 0x7 << 76
