@@ -316,6 +316,7 @@ class KernelContainer(containers.DeclarativeContainer):
         "observers": statement_observers,
         "pool_size": settings.provided.database_pool_size,
         "wait_seconds": settings.provided.database_wait_seconds,
+        "explain_ms": settings.provided.explain_ms,
         **_limits,
     }
     database = providers.Singleton(

@@ -486,6 +486,8 @@ class KernelSettings(Fields):
         """
         yield from self._disagreements_of_providers()
         yield from self._disagreements_of_mail()
+        if self.explain_ms and self.environment == "production":
+            yield "EXPLAIN_MS is for development: a plan in the log shows what people have stored. Unset it."
 
     def _disagreements_of_providers(self) -> Iterator[str]:
         names, issuers = set[str](), {self.public_url}

@@ -385,6 +385,7 @@ NUMBERS = {
     "OUTBOX_REFUSED_HOURS": "a number above 0 to 720, such as 96",
     "LOG_SLOW_REQUEST_SECONDS": "a number from 0 to 3600, such as 1.0",
     "LOG_SLOW_STATEMENT_SECONDS": "a number from 0 to 3600, such as 0.5",
+    "EXPLAIN_MS": "a number from 0 to 60000, such as 0",
 }
 CHOICES = {
     "ENVIRONMENT": "development or production",

@@ -409,3 +409,7 @@ class Fields(BaseSettings):
 
     otel_exporter_otlp_protocol: Literal["http/protobuf"] = "http/protobuf"
     """How the collector is spoken to; there is no other way here."""
+
+    explain_ms: Annotated[float, Field(ge=0, le=60_000, allow_inf_nan=False)] = 0
+    """For development: the plan of each statement that takes longer than so many milliseconds is logged, with
+    the values that it is run with. A statement that only reads runs once more for it. 0 for none."""

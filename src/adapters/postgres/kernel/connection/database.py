@@ -5,6 +5,7 @@ way through asyncio costs several times as much for each execution (docs/decisio
 """
 
 import asyncio
+import re
 import sys
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -16,6 +17,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, override
 
 import asyncpg
+import structlog
 from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 from sqlalchemy.sql import ClauseElement
 from sqlalchemy.types import JSON
@@ -50,6 +52,11 @@ PING_SECONDS = 5.0
 """How often a connection that only listens is asked whether it hears anything, and how long it may take."""
 
 _LEAVE_SECONDS = 2.0  # for the request to stop a statement, which takes a connection of its own
+
+# A statement that changes or locks something, wherever that stands in it; a text in it may only look so.
+_CHANGES = re.compile(r"\b(INSERT|UPDATE|DELETE|MERGE|FOR (NO KEY )?(UPDATE|SHARE)|\w*advisory\w*|nextval)\b")
+
+log = structlog.get_logger(__name__)
 
 _DIALECT = PGDialect_asyncpg()  # type: ignore[no-untyped-call]
 
@@ -287,6 +294,79 @@ def _count(meant: Exception, error: Exception, figures: PoolFigures) -> None:
         figures.errors[cause_of(error)[0] or type(error).__name__] += 1
 
 
+class Explaining(Connection):
+    """A connection that logs the plan of each statement that takes long; for development."""
+
+    __slots__ = ("_over_ms",)
+
+    def __init__(
+        self,
+        raw: RawConnection,
+        watch: Watch,
+        *,
+        logs: bool,
+        figures: PoolFigures,
+        observers: Sequence[StatementEnded] = (),
+        over_ms: float,
+    ) -> None:
+        super().__init__(raw, watch, logs=logs, figures=figures, observers=observers)
+        self._over_ms = over_ms
+
+    @override
+    async def fetch(
+        self,
+        statement: Statement,
+        values: Mapping[str, Any],
+        *,
+        conflicts: Conflicts = NO_CONFLICTS,
+    ) -> list[asyncpg.Record]:
+        begun = monotonic()
+        rows = await super().fetch(statement, values, conflicts=conflicts)
+        await self._explain(statement, values, (monotonic() - begun) * 1000)
+        return rows
+
+    @override
+    async def fetchrow(
+        self,
+        statement: Statement,
+        values: Mapping[str, Any],
+        *,
+        conflicts: Conflicts = NO_CONFLICTS,
+    ) -> asyncpg.Record | None:
+        begun = monotonic()
+        row = await super().fetchrow(statement, values, conflicts=conflicts)
+        await self._explain(statement, values, (monotonic() - begun) * 1000)
+        return row
+
+    async def _explain(self, statement: Statement, values: Mapping[str, Any], taken_ms: float) -> None:
+        """Logs the plan. What only reads is run for it, with the time and the pages of each node."""
+        if taken_ms <= self._over_ms:
+            return
+        options = "" if _CHANGES.search(statement.sql) else "(ANALYZE, BUFFERS) "
+        self._watch.begin(self)
+        inside = self._raw.is_in_transaction()  # which an error must not end
+        try:
+            if inside:
+                await self._raw.execute("SAVEPOINT explaining")
+            lines = await self._raw.fetch(f"EXPLAIN {options}{statement.sql}", *statement.arguments(values))
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+            # The statement itself was answered. What broke the connection, the next statement meets as well.
+            log.warning("a plan could not be had", reason=str(error), sql=statement.sql)
+            if inside and not self.is_closed:
+                await self._raw.execute("ROLLBACK TO SAVEPOINT explaining")
+        else:
+            plan = "\n".join(line[0] for line in lines)
+            log.warning(
+                "slow statement",
+                statement=statement.name,
+                duration_ms=round(taken_ms, 2),
+                sql=statement.sql,
+                plan=plan,
+            )
+        finally:
+            self._watch.end(self)
+
+
 class Database:
     """A PostgreSQL database behind a bounded pool of connections.
 
@@ -315,11 +395,13 @@ class Database:
         pooled: bool = False,
         logs: bool = True,
         observers: Sequence[StatementEnded] = (),
+        explain_ms: float = 0,
         on_connect: Callable[[RawConnection], None] | None = None,
     ) -> None:
         """`pooled` says that `url` leads through a pooler in transaction mode; `direct_url` leads past it.
-        `logs` says whether errors are logged here, where they are met, and not by the caller.
-        `observers` are told of each statement when it has ended.
+        `logs` says whether errors are logged here, where they are met, and not by the caller. `observers` are
+        told of each statement when it has ended. The plans of statements that take longer than `explain_ms`,
+        unless it is 0, are logged as well.
 
         Raises ValueError where a URL cannot be read.
         """
@@ -334,6 +416,7 @@ class Database:
         self._listener_connector = connector(direct_url or url, pooled=pooled and not direct_url)
         self._logs = logs
         self._observers = observers
+        self._kind = Connection if not explain_ms else partial(Explaining, over_ms=explain_ms)
         self._on_connect = on_connect
         self._free = pool_size
         self._waiting: deque[asyncio.Future[bool]] = deque()
@@ -475,7 +558,7 @@ class Database:
             raise meant from error
         if self._on_connect is not None:
             self._on_connect(raw)
-        return Connection(raw, self._watch, logs=self._logs, figures=self.figures, observers=self._observers)
+        return self._kind(raw, self._watch, logs=self._logs, figures=self.figures, observers=self._observers)
 
     def give_back(self, connection: Connection, *, cancelled: bool) -> None:
         """Takes back what `take` gave."""

@@ -19,7 +19,7 @@ from entrypoints.http.kernel.identity import login, oauth, security_txt, well_kn
 from entrypoints.http.kernel.routing.dependencies import provide
 from entrypoints.http.kernel.routing.handlers import HANDLERS
 from entrypoints.http.kernel.routing.routes import Index, Route, Router
-from entrypoints.http.kernel.server import health
+from entrypoints.http.kernel.server import health, profiling
 from entrypoints.http.kernel.server.edge import Edge
 from entrypoints.http.kernel.server.hosts import Hosts
 from entrypoints.http.kernel.server.proxies import Proxies
@@ -68,6 +68,7 @@ class Service(FastAPI):
         self._request_seconds = settings.request_seconds
         self._slow_seconds = settings.log_slow_request_seconds
         self._tracing = container.tracing()
+        self._profiles = settings.environment == "development" and profiling.is_available()
         self._proxies = Proxies(settings.proxy_networks) if settings.proxy_networks else None
         provide(self, container)
         routes = [*_routes(self.versions, documented=settings.docs_served)]
@@ -88,6 +89,8 @@ class Service(FastAPI):
         for layer, arguments, options in reversed(own):
             app = layer(app, *arguments, **options)
         self.user_middleware = own
+        if self._profiles:
+            app = profiling.Profiling(app)
         return Edge(
             app,
             proxies=self._proxies,
