@@ -166,6 +166,8 @@ export const PROBLEM_CODES = [
     "precondition-required",
     /** 429: There were too many requests; try again later. */
     "limited",
+    /** 429: The quota of requests is used up. */
+    "quota-exceeded",
     /** 429: There were too many attempts; try again later. */
     "too-many-attempts",
     /** 431: The headers are too large. */
