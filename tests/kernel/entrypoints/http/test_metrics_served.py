@@ -41,7 +41,7 @@ async def scrape(port: str) -> Shown:
     async with AsyncClient() as client:
         answer = await client.get(f"http://127.0.0.1:{port}/metrics", timeout=PATIENCE_SECONDS)
     found: dict[str, dict[tuple[str, ...], float]] = {}
-    for family in text_string_to_metric_families(answer.text):  # type: ignore[no-untyped-call]
+    for family in text_string_to_metric_families(answer.text):
         for sample in family.samples:
             labels = tuple(value for _, value in sorted(sample.labels.items()))
             found.setdefault(sample.name, {})[labels] = sample.value
