@@ -8,6 +8,7 @@ import createRaw, {
 } from "openapi-fetch";
 import { type AuthFor, anonymous } from "./auth.js";
 import { KEYED } from "./contract.js";
+import type { RateLimit } from "./limits.js";
 import { ConnectionError, ProblemError, failure } from "./problems.js";
 import type { components, paths } from "./schema.js";
 import {
@@ -20,6 +21,7 @@ import {
     remembering,
     repeating,
     sleep,
+    telling,
 } from "./transport.js";
 
 /** The types of the API's document: `Schemas["TaskView"]`. */
@@ -106,14 +108,17 @@ export interface ClientOptions<A extends Auth> {
     /** Headers of every request. */
     readonly headers?: Record<string, string>;
     readonly retry?: Retry;
+    /** Called with what each answer says of the requests that are left, also of those that are repeated. */
+    readonly onRateLimits?: (limits: readonly RateLimit[], request: Request) => void;
     /** By default the `fetch` that there is when a request is sent. */
     readonly fetch?: Send;
 }
 
 /** A client of the service at `baseUrl`. */
 export function createClient<A extends Auth = Auth>(options: ClientOptions<A>): ApiClient<A> {
-    const { baseUrl, headers = {}, retry } = options;
-    const bare = reading(options.fetch ?? ((request) => globalThis.fetch(request)));
+    const { baseUrl, headers = {}, retry, onRateLimits } = options;
+    const plain = reading(options.fetch ?? ((request) => globalThis.fetch(request)));
+    const bare = onRateLimits === undefined ? plain : telling(plain, onRateLimits);
     const authFor = options.auth ?? (anonymous() as AuthFor<A>);
     const auth = authFor(createRaw<paths>({ baseUrl, headers, fetch: bare, pathSerializer }));
     const send = remembering(authorized(repeating(bare, retry), auth));

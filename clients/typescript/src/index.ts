@@ -24,6 +24,7 @@ export {
     ifMatch,
     reauthenticated,
 } from "./client.js";
+export { type RateLimit, rateLimits } from "./limits.js";
 export { ConnectionError, type FieldError, type ProblemCode, ProblemError, isProblem } from "./problems.js";
 export type { components, operations, paths } from "./schema.js";
 export type { Auth, Retry, Send } from "./transport.js";

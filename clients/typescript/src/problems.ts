@@ -38,6 +38,8 @@ export class ProblemError extends Error {
     readonly errors: readonly FieldError[];
     /** Seconds until another try may succeed, where the service says so. */
     readonly retryAfter: number | undefined;
+    /** The policies whose quota is used up, by their names; empty for other problems. */
+    readonly violatedPolicies: readonly string[];
 
     constructor(problem: Problem, retryAfter?: number) {
         super(problem.detail);
@@ -51,6 +53,7 @@ export class ProblemError extends Error {
         this.traceId = problem.trace_id;
         this.errors = problem.errors ?? [];
         this.retryAfter = retryAfter;
+        this.violatedPolicies = problem["violated-policies"] ?? [];
     }
 
     /** The messages for a form, by field: `{ title: ["It is required."], "labels.0": […] }`. */

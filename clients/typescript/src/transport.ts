@@ -4,6 +4,7 @@
  * A request is not repeated in the name of another user who logs in between two attempts.
  */
 
+import { type RateLimit, rateLimits } from "./limits.js";
 import { ConnectionError, type ProblemCode, ProblemError, failure, retryAfter } from "./problems.js";
 
 export type Send = (request: Request) => Promise<Response>;
@@ -50,6 +51,16 @@ export function reading(send: Send): Send {
     };
 }
 
+/** Tells what each answer says of the requests that are left. */
+export function telling(send: Send, tell: (limits: readonly RateLimit[], request: Request) => void): Send {
+    return async (request) => {
+        const response = await send(request);
+        const limits = rateLimits(response);
+        if (limits.length > 0) tell(limits, request);
+        return response;
+    };
+}
+
 /** Sends what `auth` makes of a request; after a refusal that it can do something about, once more. */
 export function authorized(send: Send, auth: Auth): Send {
     return async (request) => {
@@ -68,22 +79,24 @@ export function authorized(send: Send, auth: Auth): Send {
  * each time with the same key.
  *
  * That is after failures of the connection, while an earlier attempt is still being worked on, and when the
- * service asks for patience in a measure that is granted. A PATCH is never repeated: what may have been done
- * by the lost attempt would look like another user's change.
+ * service asks for patience in a measure that is granted. A PATCH is not repeated: what may have been done
+ * by the lost attempt would look like another user's change. What was refused for its number was not looked at,
+ * and is repeated whatever it is.
  */
 export function repeating(send: Send, { attempts = 4, longestWait = 10_000 }: Retry = {}): Send {
     return async (request) => {
         const isKeyed = request.method === "POST" && request.headers.has("idempotency-key");
-        const most = IDEMPOTENT.has(request.method) || isKeyed ? attempts : 1;
+        const repeatable = IDEMPOTENT.has(request.method) || isKeyed;
         for (let attempt = 1; ; attempt++) {
             let wait = pause(attempt);
             try {
                 const response = await send(request.clone());
                 const asked = await patience(response);
-                if (asked === undefined || asked > longestWait || attempt >= most) return response;
+                if (asked === undefined || asked > longestWait || attempt >= attempts) return response;
+                if (!repeatable && (await codeOf(response)) !== "quota-exceeded") return response;
                 wait = Math.max(wait, asked);
             } catch (error) {
-                if (!(error instanceof ConnectionError) || attempt >= most) throw error;
+                if (!(error instanceof ConnectionError) || !repeatable || attempt >= attempts) throw error;
             }
             await sleep(Math.min(wait, longestWait), request.signal);
         }

@@ -286,6 +286,36 @@ describe("repetition", () => {
         assert.deepEqual(network.happened(), ["GET 0", "GET 200", "GET 0"]);
     });
 
+    test("is for everything that was refused for its number, and tells what is left", async () => {
+        const service = await startService({ RATE_LIMITS: "default=2/2,login=1/3" });
+        const told: string[] = [];
+        const waiting = createClient({
+            baseUrl: service.url,
+            onRateLimits: (limits) => {
+                for (const { policy, quota, windowSeconds, left } of limits)
+                    told.push(`${policy} ${left} of ${quota} in ${windowSeconds}`);
+            },
+        });
+        try {
+            for (let request = 0; request < 3; request++) await waiting.get(PROVIDERS);
+            const wrong = { ...ada, password: "not the one that it is" };
+            for (let request = 0; request < 2; request++)
+                assert.equal((await failing(waiting.post("/v1/auth/login", { body: wrong }))).status, 401);
+            const hasty = createClient({ baseUrl: service.url, retry: { longestWait: 1 } });
+            const error = await failing(hasty.post("/v1/auth/login", { body: wrong }));
+            assert.deepEqual([error.code, error.violatedPolicies], ["quota-exceeded", ["login"]]);
+            assert(error.retryAfter !== undefined && error.retryAfter >= 1 && error.retryAfter <= 3);
+        } finally {
+            await service.stop();
+        }
+        assert.deepEqual(told.slice(0, 3), [
+            "default 1 of 2 in 2",
+            "default 0 of 2 in 2",
+            "default 0 of 2 in 2",
+        ]);
+        assert(told.includes("login 0 of 1 in 3"));
+    });
+
     test("is not for what took the service too long", async () => {
         network.mishaps.push(refusal(504, "timed-out"));
         assert.equal((await failing(api.get(PROVIDERS))).code, "timed-out");

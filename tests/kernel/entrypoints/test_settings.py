@@ -15,6 +15,7 @@ from entrypoints.kernel.configuration.fields import DEVELOPMENT_SECRET
 from entrypoints.kernel.configuration.providers import Preset
 from entrypoints.kernel.configuration.secrecy import LEAST_BITS, apparent_bits
 from entrypoints.kernel.configuration.text import env_example, problems
+from entrypoints.kernel.container import rate_limits_of
 from entrypoints.kernel.service import ROOT, SERVICE_NAME, SERVICE_VERSION
 from entrypoints.kernel.settings import KernelSettings, _notice, load_settings
 from entrypoints.settings import Settings
@@ -261,6 +262,34 @@ def test_a_browser_may_come_from_here_from_the_front_end_and_from_the_origins_th
     assert settings.browser_origins == {HTTPS, "http://localhost:3000", "https://b.example.com"}
 
 
+def test_limits_are_named_one_by_one_and_the_others_stay() -> None:
+    policies = Settings(database_url=DATABASE_URL, rate_limits=" mail=off, login = 5/60,").limit_policies
+    assert {name: policy and (policy.quota, policy.window_seconds) for name, policy in policies.items()} == {
+        "default": (600, 60),
+        "expensive": (60, 60),
+        "login": (5, 60),
+        "mail": None,
+        "workspace": (6000, 60),
+    }
+    assert set(Settings(database_url=DATABASE_URL, rate_limits="off").limit_policies.values()) == {None}
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://redis",
+        "rediss://ada:s%40cret@redis:6380/1?ssl_ca_certs=/etc/ca.pem",
+        "valkey://[::1]:6379/",
+        "unix:///run/redis.sock?db=1",
+    ],
+)
+def test_redis_may_be_reached_in_any_of_its_ways(url: str) -> None:
+    settings = Settings(database_url=DATABASE_URL, redis_url=url, rate_limits_closed="login, mail")
+    assert settings.limits_shared
+    assert settings.rate_limits_closed == ("login", "mail")
+    rate_limits_of(settings)  # which reads the address, and connects to nothing
+
+
 @pytest.mark.parametrize(
     ("said", "networks"),
     [
@@ -357,6 +386,7 @@ NUMBERS = {
     "MAX_BODY_BYTES": "a whole number from 1024 to 1073741824, such as 1048576",
     "KEEP_ALIVE_SECONDS": "a number above 0 to 3600, such as 75",
     "CONNECTIONS_MOST": "a whole number from 1 to 100000, such as 1000",
+    "REDIS_WAIT_MS": "a whole number from 1 to 1000, such as 50",
     "DRAIN_SECONDS": "a number from 0 to 300, such as 5",
     "SHUTDOWN_SECONDS": "a whole number from 0 to 600, such as 20",
     "AUTH_ACCESS_TOKEN_SECONDS": "a whole number from 10 to 86400, such as 600",
@@ -434,6 +464,7 @@ def test_every_number_and_every_choice_is_in_the_tables_above() -> None:
             "ALLOWED_HOSTS",
         ),
         *("CORS_ORIGINS", "APP_URL"),
+        *("RATE_LIMITS", "RATE_LIMITS_CLOSED", "REDIS_URL"),
         *("SECURITY_CONTACT", "SECURITY_POLICY"),
         *("AUTH_SECRET", "AUTH_SECOND_SECRET", "AUTH_AUDIENCE", "AUTH_INTROSPECTION_CLIENTS"),
         *("OIDC_ISSUER", "OIDC_AUDIENCE", "OIDC_ROLES", "OIDC_ROLE_CLAIM", "OIDC_SCOPE_CLAIM"),
@@ -488,7 +519,54 @@ OPTIONS_AT_A_POOLER = (
     "Remove them, and set them by ALTER ROLE … SET."
 )
 
+REDIS_OPTIONS = (
+    "REDIS_URL has options behind the `?` that are not taken. There is ?ssl_ca_certs=/path/of/ca.pem for "
+    "rediss:// alone, and ?db=0 for unix://."
+)
+A_REDIS = "Write it like redis://user:password@host:6379/0, or unix:///run/redis.sock."
+
 REFUSED: dict[str, tuple[dict[str, str], str]] = {
+    "a limit of no class": (
+        {"RATE_LIMITS": "defualt=1/1"},
+        "RATE_LIMITS has 'defualt'. There are default, expensive, login, mail, workspace.",
+    ),
+    "a limit that is none": (
+        {"RATE_LIMITS": "default=600"},
+        "RATE_LIMITS has 'default=600'. Write name=requests/seconds, such as default=600/60, or name=off.",
+    ),
+    "a limit of nothing": (
+        {"RATE_LIMITS": "mail=0/60"},
+        "RATE_LIMITS has mail=0/…. It takes 1 to 1000000000 requests, or off for no limit.",
+    ),
+    "a limit for ever": (
+        {"RATE_LIMITS": "mail=1/86401"},
+        "RATE_LIMITS has mail=…/86401. It takes 1 to 86400 seconds.",
+    ),
+    "closed without redis": (
+        {"RATE_LIMITS_CLOSED": "login"},
+        "RATE_LIMITS_CLOSED says nothing without REDIS_URL. Set that as well, or remove it.",
+    ),
+    "closed and no class": (
+        {"RATE_LIMITS_CLOSED": "logins", "REDIS_URL": "redis://redis"},
+        "RATE_LIMITS_CLOSED has 'logins'. There are default, expensive, login, mail, workspace.",
+    ),
+    "another server": (
+        {"REDIS_URL": "https://:s3cret@redis:6379"},
+        f"REDIS_URL begins with none of redis://, rediss://, valkey://, valkeys://, unix://. {A_REDIS}",
+    ),
+    "a redis without host": ({"REDIS_URL": "redis://:s3cret@/0"}, f"REDIS_URL has no host. {A_REDIS}"),
+    "a redis with a wrong port": (
+        {"REDIS_URL": "redis://:s3cret@redis:port/0"},
+        f"REDIS_URL is no address, or has no right port. {A_REDIS}",
+    ),
+    "a redis with a name of a database": (
+        {"REDIS_URL": "redis://:s3cret@redis/shop"},
+        f"REDIS_URL has a database that is no number. {A_REDIS}",
+    ),
+    "a redis with options": (
+        {"REDIS_URL": "redis://:s3cret@redis/0?socket_timeout=60"},
+        REDIS_OPTIONS,
+    ),
     "another database": (
         {"DATABASE_URL": "mysql://ada:s3cret@db/shop"},
         f"DATABASE_URL does not name a PostgreSQL. Write it as {EXAMPLE}.",
@@ -947,7 +1025,7 @@ OTHERS = (
         "POSTGRES_PASSWORD",
         "PGHOST",
         "DB_URL",
-        "REDIS_URL",
+        "MONGO_URL",
         "NODE_ENV",
         "ENV",
         "APP_ENV",

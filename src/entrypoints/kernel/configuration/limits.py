@@ -68,7 +68,7 @@ def read_redis_address(text: str) -> None:
         address = urlsplit(text)
         port = address.port
     except ValueError:
-        raise ValueError(f"is no web address, or has no right port. {remedy}") from None
+        raise ValueError(f"is no address, or has no right port. {remedy}") from None
     if address.scheme not in _SCHEMES:
         raise ValueError(f"begins with none of {', '.join(f'{each}://' for each in _SCHEMES)}. {remedy}")
     if address.scheme == "unix":
