@@ -44,8 +44,7 @@ class QuotaExceeded(Limited):
         """`policies` are those that are used up; `retry_after` counts seconds."""
         used_up = " and ".join(f"{each.quota} in {each.window_seconds} seconds" for each in policies)
         super().__init__(
-            f"No more requests of this kind than {used_up} are allowed; send it again in "
-            f"{retry_after} seconds.",
+            f"The quota of requests ({used_up}) is used up; send it again in {retry_after} seconds.",
             retry_after=retry_after,
         )
         self.policies = [each.name for each in policies]
