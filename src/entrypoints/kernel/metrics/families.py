@@ -9,13 +9,13 @@ import platform
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError as FutureCancelled
-from contextlib import suppress
 from datetime import timedelta
 from operator import attrgetter
 from threading import Lock
 from time import monotonic
 from typing import Any, Final, Protocol, runtime_checkable
 
+import structlog
 from prometheus_client import ProcessCollector
 from prometheus_client.core import Metric
 from prometheus_client.samples import Exemplar
@@ -30,6 +30,8 @@ from entrypoints.kernel.lanes import Circuit, Counted
 from entrypoints.kernel.metrics.requests import Requests
 from entrypoints.kernel.metrics.turning import Turning
 from entrypoints.kernel.service import SERVICE_NAME, SERVICE_VERSION
+
+log = structlog.get_logger("metrics")
 
 REFRESH_SECONDS: Final = 10.0
 REFRESH_WAIT_SECONDS: Final = 2.5
@@ -108,8 +110,12 @@ class Metrics:
         if monotonic() < self._due_at or self._loop.is_closed():
             return
         self._due_at = monotonic() + REFRESH_SECONDS
-        with suppress(TimeoutError, FutureCancelled, RuntimeError, WorldError):
+        try:
             asyncio.run_coroutine_threadsafe(self._bounded(), self._loop).result(REFRESH_WAIT_SECONDS)
+        except (TimeoutError, FutureCancelled, WorldError):
+            pass  # the log and readiness tell of it
+        except Exception:
+            log.exception("what metrics ask for could not be had")
 
     async def _bounded(self) -> None:
         async with asyncio.timeout(REFRESH_SECONDS):

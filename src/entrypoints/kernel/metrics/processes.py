@@ -111,8 +111,8 @@ class Member:
         self.last: list[_Family] = []
 
     def ask(self, number: int) -> None:
-        self._ours.settimeout(0)
-        with suppress(OSError):
+        with suppress(OSError):  # it has ended, or has not read what it was asked before
+            self._ours.settimeout(0)
             self._ours.send(_ASKED.pack(number))
 
     def hear(self, number: int, *, until: float) -> bool:
@@ -128,8 +128,8 @@ class Member:
                 self.last = _decoder.decode(body)
                 if answered == number:
                     return True
-            self._ours.settimeout(max(0.001, until - monotonic()))
             try:
+                self._ours.settimeout(max(0.001, until - monotonic()))
                 more = self._ours.recv(1 << 16)
             except OSError:
                 return False
@@ -150,31 +150,36 @@ class Together:
         self._gone = _Sum()
         self._replaced = self._number = 0
         self._one_at_a_time = threading.Lock()
+        self._changing = threading.Lock()  # never held while a process is waited for
 
     def joined(self) -> Member:
         """A process that is about to start."""
         member = Member()
-        with self._one_at_a_time:
+        with self._changing:
             self._members.append(member)
         return member
 
     def left(self, member: Member) -> None:
         """A process has ended by itself, and another takes its place."""
-        with self._one_at_a_time:
+        with self._changing:
             self._members.remove(member)
             self._gone.add(member.last, counts_alone=True)
             self._replaced += 1
-            member.close()
+        member.close()
 
     def collect(self) -> Iterator[Metric]:
         """From any thread."""
         with self._one_at_a_time:
             self._number += 1
-            for member in self._members:
+            whole, silent = _Sum(), 0
+            with self._changing:
+                members = list(self._members)
+                whole.add(self._gone.families(), counts_alone=True)
+                ended = self._replaced
+            until = monotonic() + ANSWER_SECONDS
+            for member in members:
                 member.ask(self._number)
-            until, whole, silent = monotonic() + ANSWER_SECONDS, _Sum(), 0
-            whole.add(self._gone.families(), counts_alone=True)
-            for member in self._members:
+            for member in members:
                 # One that has never answered is most likely about to start: the others do not wait for it.
                 answers = member.hear(
                     self._number, until=until if member.last else monotonic() + STARTING_SECONDS
@@ -182,10 +187,10 @@ class Together:
                 silent += not answers
                 whole.add(member.last, counts_alone=not answers)
             processes = Metric("service_processes", "Processes that serve, by whether they answer.", "gauge")
-            processes.add_sample("service_processes", {"state": "answering"}, len(self._members) - silent)
+            processes.add_sample("service_processes", {"state": "answering"}, len(members) - silent)
             processes.add_sample("service_processes", {"state": "silent"}, silent)
             replaced = Metric("service_processes_replaced", "Processes that ended by themselves.", "counter")
-            replaced.add_sample("service_processes_replaced_total", {}, self._replaced)
+            replaced.add_sample("service_processes_replaced_total", {}, ended)
         yield from (processes, replaced)
         yield from (_metric(family) for family in whole.families())
 

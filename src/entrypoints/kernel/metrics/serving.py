@@ -54,7 +54,9 @@ class Exposition:
 
         self._server = make_server(str(address[0]), port, _app(collect), Server, _Handler)
         self.port: int = self._server.server_port
-        self._thread = threading.Thread(target=self._server.serve_forever, name="metrics", daemon=True)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, kwargs={"poll_interval": 0.1}, name="metrics", daemon=True
+        )
         self._thread.start()
         log.info("metrics served", host=host, port=self.port)
 

@@ -119,7 +119,6 @@ class Edge:
             await self.app(scope, receive, send)
             return
         started = perf_counter()
-        self._requests.in_flight += 1
         if self._proxies is not None:
             self._proxies.apply(scope)
         method, known = scope["method"], scope
@@ -132,6 +131,7 @@ class Edge:
         known[ON_LEAVING] = exchange.leave
         loop = asyncio.get_running_loop()
         deadline = loop.call_at(known.get(ARRIVED, loop.time()) + self._seconds, exchange.expire)
+        self._requests.in_flight += 1
         try:
             await self._handle(within, scope, receive, exchange, begun=LEFT not in known)
         finally:
