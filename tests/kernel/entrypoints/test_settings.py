@@ -459,6 +459,7 @@ def test_every_number_and_every_choice_is_in_the_tables_above() -> None:
             "DATABASE_DIRECT_URL",
             "SECRETS_DIR",
             "HOST",
+            "METRICS_HOST",
             "PUBLIC_URL",
             "TRUSTED_PROXIES",
             "ALLOWED_HOSTS",
