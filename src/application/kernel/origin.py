@@ -4,7 +4,8 @@ An entry point says it once for all that it then calls, as it does for what stan
 use case neither takes it nor passes it on: it decides nothing, and is only written down.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import StrEnum
@@ -41,6 +42,16 @@ _origin: Final[ContextVar[Callable[[], Origin]]] = ContextVar("origin", default=
 def come_from(origin: Callable[[], Origin]) -> None:
     """For all that this task does from now on, and the tasks that it makes. Called when it is asked for."""
     _origin.set(origin)
+
+
+@contextmanager
+def coming_from(origin: Callable[[], Origin]) -> Iterator[None]:
+    """The same for a block."""
+    token = _origin.set(origin)
+    try:
+        yield
+    finally:
+        _origin.reset(token)
 
 
 def present_origin() -> Origin:

@@ -19,7 +19,7 @@ from typing import Any, cast, overload
 import structlog
 
 from application.kernel.identity.mails import MAIL, MailReactions
-from application.kernel.origin import Channel, Origin, come_from
+from application.kernel.origin import Channel, Origin, come_from, coming_from, present_origin
 from application.kernel.ports.events import (
     NONE_OUTSIDE,
     Delivery,
@@ -177,8 +177,8 @@ def _traced(
         if traceparent is not None:
             trace_id = traceparent[3:35]  # W3C Trace Context: version, trace, span, flags
             stack.enter_context(structlog.contextvars.bound_contextvars(trace_id=trace_id))
-            come_from(lambda: replace(_ORIGIN, traceparent=traceparent))
-            stack.callback(come_from, lambda: _ORIGIN)
+            origin = replace(present_origin(), traceparent=traceparent)
+            stack.enter_context(coming_from(lambda: origin))
         count_statements()
         yield span
 

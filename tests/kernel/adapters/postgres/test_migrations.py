@@ -133,6 +133,10 @@ KERNEL_FILLINGS: Mapping[str, str] = {
         SELECT gen_random_uuid(), 'MailReactions.verify_address', 'UserRegistered', id, '{}', now() FROM users
     """,
     "0017": "INSERT INTO worker_heartbeats VALUES (gen_random_uuid(), 'host', now(), now())",
+    "0018": """
+        UPDATE outbox SET traceparent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';
+        UPDATE deliveries SET traceparent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00'
+    """,
 }
 
 FILLINGS: Mapping[str, str] = {
