@@ -7,10 +7,10 @@ on: they send local variables, headers, command lines and what was logged before
 import atexit
 import sys
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, cast
 
 import sentry_sdk
-from sentry_sdk.transport import Transport
 from sentry_sdk.types import Event, Hint
 from structlog.typing import EventDict, Processor, WrappedLogger
 
@@ -29,25 +29,12 @@ _TAGS = (
 )
 
 
-def reporting(settings: KernelSettings, *, transport: type[Transport] | None = None) -> Processor:
-    """Begins to report, and is what has to see each event of the log, before its exception is rendered.
+def reporting(settings: KernelSettings) -> Processor:
+    """What has to see each event of the log, before its exception is rendered.
 
     What is reported waits in a bounded queue, and leaves by a thread of the library's own.
     """
-    client = sentry_sdk.Client(
-        dsn=settings.sentry_dsn.get_secret_value(),
-        environment=settings.environment,
-        release=f"{SERVICE_NAME}@{SERVICE_VERSION}",
-        transport=transport,
-        before_send=_without_values,
-        default_integrations=False,
-        auto_enabling_integrations=False,
-        include_local_variables=False,
-        max_breadcrumbs=0,
-        auto_session_tracking=False,
-        send_client_reports=False,
-    )
-    atexit.register(client.close, timeout=END_SECONDS)
+    client = _client(settings.sentry_dsn.get_secret_value(), settings.environment)
 
     def report(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
         error = _exception_of(event.get("exc_info"))
@@ -63,6 +50,25 @@ def reporting(settings: KernelSettings, *, transport: type[Transport] | None = N
         return event
 
     return report
+
+
+@cache
+def _client(dsn: str, environment: str) -> sentry_sdk.Client:
+    """One for the process, which sets up its logs more than once."""
+    client = sentry_sdk.Client(
+        dsn=dsn,
+        environment=environment,
+        release=f"{SERVICE_NAME}@{SERVICE_VERSION}",
+        before_send=_without_values,
+        default_integrations=False,
+        auto_enabling_integrations=False,
+        include_local_variables=False,
+        max_breadcrumbs=0,
+        auto_session_tracking=False,
+        send_client_reports=False,
+    )
+    atexit.register(client.close, timeout=END_SECONDS)
+    return client
 
 
 def _exception_of(info: object) -> BaseException | None:
