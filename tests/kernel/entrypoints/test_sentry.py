@@ -13,6 +13,7 @@ import pytest
 import structlog
 
 from entrypoints.kernel.logging import configure_logging
+from entrypoints.kernel.service import SERVICE_VERSION
 from entrypoints.settings import Settings
 from kernel.servers.collector import Collector, collecting, hanging
 
@@ -31,13 +32,14 @@ def collector() -> Iterator[Collector]:
 
 
 @pytest.fixture(autouse=True)
-def _logs_as_before() -> Iterator[None]:
-    before, handlers, level = structlog.get_config(), logging.root.handlers, logging.root.level
+def _logs_as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    before, level = structlog.get_config(), logging.root.level
+    monkeypatch.setattr(logging.root, "handlers", [])
     yield
     structlog.configure(**before)
     structlog.contextvars.clear_contextvars()
     logging.captureWarnings(capture=False)
-    logging.root.handlers, logging.root.level = handlers, level
+    logging.root.setLevel(level)
 
 
 def started(url: str) -> io.BytesIO:
@@ -90,7 +92,7 @@ def test_an_exception_is_reported_without_locals_and_without_values(collector: C
     assert frames[-1]["function"] == "fail"
     assert [frame for frame in frames if "vars" in frame] == []
     assert event["tags"] == {"logger": "http", "route": "/v1/things/{id}", "trace_id": "0af7"}
-    assert event["release"].startswith("portico@")
+    assert event["release"] == SERVICE_VERSION
     assert "breadcrumbs" not in event
     assert "user" not in event
 

@@ -15,7 +15,7 @@ from sentry_sdk.types import Event, Hint
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from entrypoints.kernel.redaction import redact
-from entrypoints.kernel.service import SERVICE_NAME, SERVICE_VERSION
+from entrypoints.kernel.service import SERVICE_VERSION
 from entrypoints.kernel.settings import KernelSettings
 from entrypoints.kernel.telemetry.exceptions import LEFT_OUT, chain_of, message_of
 
@@ -58,7 +58,7 @@ def _client(dsn: str, environment: str) -> sentry_sdk.Client:
     client = sentry_sdk.Client(
         dsn=dsn,
         environment=environment,
-        release=f"{SERVICE_NAME}@{SERVICE_VERSION}",
+        release=SERVICE_VERSION,  # with the name and an @ in front it would pass for an address
         before_send=_without_values,
         default_integrations=False,
         auto_enabling_integrations=False,

@@ -45,7 +45,8 @@ def written(
     request: pytest.FixtureRequest, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Written]:
     """What the service has written into its log."""
-    before, handlers, level = structlog.get_config(), logging.root.handlers, logging.root.level
+    before, level = structlog.get_config(), logging.root.level
+    monkeypatch.setattr(logging.root, "handlers", [])
     memory = io.BytesIO()
     stream = io.TextIOWrapper(memory, encoding="utf-8")
     configure_logging(settings.model_copy(update={"log_format": request.param}), stream=stream)
@@ -55,8 +56,8 @@ def written(
         monkeypatch.setattr(module, "log", structlog.get_logger("http"))
     yield lambda: memory.getvalue().decode()
     structlog.configure(**before)
-    logging.root.handlers, logging.root.level = handlers, level
     logging.captureWarnings(capture=False)
+    logging.root.setLevel(level)
 
 
 @pytest.fixture
