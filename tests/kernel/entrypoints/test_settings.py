@@ -836,6 +836,10 @@ REFUSED: dict[str, tuple[dict[str, str], str]] = {
         | {"OIDC_MORE_PROVIDERS": '[{"name": "b", "issuer": "https://b.example.com", "preset": "s3cret"}]'},
         f"OIDC_MORE_PROVIDERS has in provider 1 a preset that is none of {', '.join(get_args(Preset))}.",
     ),
+    "plans in production": (
+        PRODUCTION | {"EXPLAIN_MS": "20"},
+        "EXPLAIN_MS is for development: a plan in the log shows what people have stored. Unset it.",
+    ),
     "production without mail": (PRODUCTION | {"MAILER": "console"}, NO_MAIL),
     "production without mail nor passwords": (PRODUCTION | OIDC | {"MAILER": "console"}, NO_MAIL),
     "mail without a server": (

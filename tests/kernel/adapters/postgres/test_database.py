@@ -8,7 +8,8 @@ from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
-from sqlalchemy import Float, bindparam, func, select
+from sqlalchemy import Float, bindparam, func, select, text
+from structlog.testing import capture_logs
 
 from adapters.postgres.kernel.connection.database import Database, Statement
 from adapters.postgres.kernel.connection.transactions import PostgresTransactions
@@ -757,3 +758,39 @@ async def test_closing_twice_or_after_the_server_has_gone_is_no_error(
     await terminate(by_hand, NAME)
     await database.close()
     await database.close()
+
+
+async def test_the_plan_of_a_slow_statement_is_logged_and_a_change_is_not_repeated(
+    make_database: MakeDatabase,
+) -> None:
+    database = make_database(explain_ms=0.0001)
+    begin = PostgresTransactions(database, present, UnitOfWork, repositories_of(UnitOfWork))
+    with capture_logs() as logs:
+        await database.fetch(SLEEP, {"seconds": 0.01})
+        async with begin() as uow:
+            await uow.users.add(a_user())
+            await uow.workspaces.add(workspace := a_workspace())
+
+    told = [line for line in logs if line["event"] == "slow statement"]
+    assert {line["event"] for line in logs} == {"slow statement"}
+    slept, *changed = [line["plan"] for line in told]
+    assert "actual time" in slept
+    assert len(changed) == 2
+    assert all("Insert on" in plan and "actual time" not in plan for plan in changed)
+    async with begin() as uow:
+        assert await uow.workspaces.get(workspace.id) == workspace
+
+
+async def test_a_plan_that_cannot_be_had_costs_a_transaction_nothing(
+    make_database: MakeDatabase,
+) -> None:
+    database = make_database(explain_ms=0.0001)
+    listed = Statement(text("SHOW timezone"))  # of which there is no plan
+    with capture_logs() as logs:
+        async with database.connection() as connection:
+            await connection.execute("BEGIN")
+            assert await connection.fetch(listed, {})
+            assert await connection.fetch(BACKEND, {})
+            await connection.execute("COMMIT")
+
+    assert [line["event"] for line in logs] == ["a plan could not be had", "slow statement"]

@@ -3,7 +3,7 @@
 import importlib
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, fields, make_dataclass
+from dataclasses import dataclass, fields, make_dataclass, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from enum import Enum, StrEnum
@@ -36,11 +36,11 @@ from sqlalchemy.types import TypeEngine
 
 from adapters.postgres.kernel.connection.database import Statement
 from adapters.postgres.kernel.discovery import repositories_of
-from adapters.postgres.kernel.tables.mapping import column_names, differences, loader
+from adapters.postgres.kernel.tables.mapping import column_names, differences, loader, renewer
 from adapters.postgres.kernel.tables.repository import PostgresRepository, Recording
 from adapters.postgres.kernel.tables.schema import metadata, version
 from application.kernel.unit_of_work import Begin
-from domain.kernel.aggregate import Aggregate
+from domain.kernel.aggregate import Aggregate, Event
 from domain.kernel.errors import DomainError, NotFound
 from domain.kernel.users import User
 from kernel.contracts.test_repositories import EXAMPLES, id_of
@@ -91,6 +91,21 @@ def test_a_row_becomes_a_view_by_position() -> None:
 
     assert view == View(Id(ID), Shade.DARK, ["a", "b"])
     assert view.shade is Shade.DARK
+
+
+def test_what_is_only_shown_keeps_its_text() -> None:
+    view = loader(View, as_text=True)([ID, "dark", ["a", "b"]])
+
+    assert view == View(Id(ID), Shade.DARK, ["a", "b"])
+    assert type(view.shade) is str
+
+
+def test_what_is_saved_is_the_same_with_another_version_and_without_events() -> None:
+    entity = loader(Entity)([7, ID, "light", 3, ["b", "a"], "dark", ["c"], "light", NOW])
+
+    saved = renewer(Entity)(entity.recording(Event(at=NOW)), 8)
+
+    assert saved == replace(entity, version=8)
 
 
 def test_a_row_becomes_an_aggregate_by_name_and_without_events() -> None:
