@@ -2,16 +2,17 @@
 
 import pytest
 from fastapi import FastAPI
-from httpx2 import ASGITransport, AsyncClient
+from httpx2 import AsyncClient
 
 from entrypoints.http.kernel.server import profiling
 from kernel.specimen.domain.specimen_orders import SpecimenOrder
 
 
 @pytest.fixture
-def browser(app: FastAPI, member: AsyncClient) -> AsyncClient:
+def browser(member: AsyncClient) -> AsyncClient:
     """The member's, without what holds each answer against the document: that says nothing of the page."""
-    return AsyncClient(transport=ASGITransport(app=app), base_url=member.base_url, headers=member.headers)
+    member.event_hooks = {}
+    return member
 
 
 @pytest.mark.parametrize("query", ["profile", "limit=5&profile", "profile=1&limit=5"])
