@@ -110,7 +110,7 @@ lock: $(ENV) ## write the lock files after a change in pyproject.toml (ARGS=--up
 	@$(call compile,requirements.lock) $(ARGS)
 	@$(call compile,requirements-dev.lock) --group dev -c requirements.lock $(ARGS)
 
-bench: $(ENV) ## measure requests per second and CPU per request beside a raw ASGI handler
+bench: $(ENV) ## measure requests per second and CPU per request beside a raw ASGI handler (ARGS=--layers: layer by layer)
 	@$(PY) -m bench $(ARGS)
 
 profile: $(ENV) ## draw where an operation of `make bench` spends its time (ARGS=create; a flame graph in .profile, and a table)
