@@ -367,8 +367,14 @@ def _of_guards(container: KernelContainer) -> Source:
         "newcomers": container.passwords_of_newcomers(),
     }
     hashers = {name: each for name, each in queues.items() if isinstance(each, Queueing)}
+    limits = container.rate_limits()
 
     def read() -> Iterator[Metric]:
+        yield _counter(
+            "rate_limit_fallbacks",
+            "Requests that this process counted by itself, as Redis did not answer.",
+            limits.fell_back,
+        )
         yield _labelled(
             "counter",
             "tokens_refused",

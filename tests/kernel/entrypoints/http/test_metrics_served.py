@@ -26,6 +26,7 @@ NAME = re.compile(
 )
 OF_OPERATORS = {
     "process_max_fds",
+    "rate_limit_fallbacks_total",
     "rate_limit_requests_total",
 }  # of the system, and where a limit is in the scope
 
