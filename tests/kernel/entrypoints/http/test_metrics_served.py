@@ -24,11 +24,7 @@ NAME = re.compile(
     r"\b(?:build|database|event_loop|http|outbox|password|process|provider|rate_limit|readiness|service|signing|"
     r"tokens|worker)_[a-z_]+"
 )
-OF_OPERATORS = {
-    "process_max_fds",
-    "rate_limit_fallbacks_total",
-    "rate_limit_requests_total",
-}  # of the system, and where a limit is in the scope
+OF_OPERATORS = {"process_max_fds"}  # of the system
 
 type Shown = Mapping[str, Mapping[tuple[str, ...], float]]
 
