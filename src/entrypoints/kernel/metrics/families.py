@@ -206,7 +206,7 @@ def worker_metrics(
             ("lane",),
             {(lane,): float(circuit.open) for lane, circuit in paused.items()},
         )
-        yield from _of_vitals(heartbeats.last)
+        yield from _of_vitals(heartbeats.last, none_yet=0.0)  # its first beat does not see itself
 
     sources = [*_of_every_process(container, turning), working, *container.metrics()]
     return Metrics(sources, loop=asyncio.get_running_loop(), refresh=refresh), turning
@@ -291,8 +291,8 @@ def _of_pool(pool: PoolFigures, health: PoolFigures) -> Iterator[Metric]:
     )
 
 
-def _of_vitals(vitals: Vitals | None) -> Iterator[Metric]:
-    """Nothing where the database does not tell."""
+def _of_vitals(vitals: Vitals | None, *, none_yet: float = float("inf")) -> Iterator[Metric]:
+    """Nothing where the database does not tell; `none_yet` is the age where no heartbeat is seen."""
     if vitals is None:
         return
     yield _gauge(
@@ -304,7 +304,7 @@ def _of_vitals(vitals: Vitals | None) -> Iterator[Metric]:
     yield _gauge(
         "worker_heartbeat_age_seconds",
         "How long ago the last heartbeat of any worker was; Inf where there was none.",
-        float("inf") if vitals.beaten is None else max(0.0, vitals.beaten.total_seconds()),
+        none_yet if vitals.beaten is None else max(0.0, vitals.beaten.total_seconds()),
     )
 
 

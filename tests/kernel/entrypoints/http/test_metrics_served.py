@@ -19,7 +19,7 @@ from kernel.servers.serving import environment_of, serving, start
 from kernel.servers.workers import a_worker, logged
 
 MONITORING = ROOT / "deploy/monitoring"
-PATIENCE_SECONDS = 60
+PATIENCE_SECONDS = 120
 NAME = re.compile(
     r"\b(?:build|database|event_loop|http|outbox|password|process|provider|rate_limit|readiness|service|signing|"
     r"tokens|worker)_[a-z_]+"
