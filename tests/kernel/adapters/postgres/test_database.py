@@ -771,8 +771,8 @@ async def test_the_plan_of_a_slow_statement_is_logged_and_a_change_is_not_repeat
             await uow.users.add(a_user())
             await uow.workspaces.add(workspace := a_workspace())
 
-    told = [line for line in logs if line["event"] == "slow statement"]
-    assert {line["event"] for line in logs} == {"slow statement"}
+    told = [line for line in logs if line["event"] == "statement explained"]
+    assert {line["event"] for line in logs} == {"statement explained"}
     slept, *changed = [line["plan"] for line in told]
     assert "actual time" in slept
     assert len(changed) == 2
@@ -793,4 +793,4 @@ async def test_a_plan_that_cannot_be_had_costs_a_transaction_nothing(
             assert await connection.fetch(BACKEND, {})
             await connection.execute("COMMIT")
 
-    assert [line["event"] for line in logs] == ["a plan could not be had", "slow statement"]
+    assert [line["event"] for line in logs] == ["a plan could not be had", "statement explained"]

@@ -42,6 +42,7 @@ async def test_it_serves_until_it_is_told_to_stop(environment: dict[str, str]) -
         token = (await client.post("/v1/auth/login", json=person)).json()["access_token"]
         me = await client.get("/v1/me", headers={"authorization": f"Bearer {token}"})
         assert (me.status_code, me.json()["display_name"]) == (200, "Ada")
+        assert {"ratelimit", "ratelimit-policy"} <= {*me.headers}
         assert "server" not in me.headers
         assert "date" in me.headers
         assert (await client.head("/v1/docs")).status_code == 200

@@ -357,7 +357,7 @@ class Explaining(Connection):
         else:
             plan = "\n".join(line[0] for line in lines)
             log.warning(
-                "slow statement",
+                "statement explained",
                 statement=statement.name,
                 duration_ms=round(taken_ms, 2),
                 sql=statement.sql,

@@ -290,6 +290,7 @@ class _Exchange:
             await self._body(message.get("body", b""), more=message.get("more_body", False))
 
     async def _start(self, given: list[Header]) -> None:
+        given.extend(self._scope.get("limit_headers", ()))
         names = {name for name, _ in given}
         if _DEFAULT_NAMES.isdisjoint(names):
             if self._takes_lines:
@@ -301,8 +302,6 @@ class _Exchange:
         else:
             given.extend(header for header in _DEFAULTS if header[0] not in names)
         given.extend(self._headers)
-        if limits := self._scope.get("limit_headers"):
-            given.extend(limits)
         await self._send({"type": "http.response.start", "status": self.status, "headers": given})
 
     async def _body(self, body: bytes, *, more: bool) -> None:
