@@ -97,6 +97,14 @@ async def test_in_no_window_there_are_more_than_the_quota(limits: RateLimits) ->
         assert after[1] - before[0] >= 1
 
 
+async def test_one_that_keeps_below_its_quota_is_never_refused(limits: RateLimits) -> None:
+    """A key that is used all the time does not expire as a whole: what is over is dropped from it."""
+    policy = Policy("default", 4, 1)
+    for _ in range(8):
+        assert (await limits.charge([Charge("ada", policy)])).allowed
+        await asyncio.sleep(0.3)
+
+
 async def test_many_at_once_are_no_more_than_the_quota(limits: RateLimits) -> None:
     verdicts = await asyncio.gather(
         *(limits.charge([Charge("ada", Policy("p", 50, 60))]) for _ in range(200))
