@@ -122,7 +122,7 @@ async def test_wrong_credentials_count_against_the_address_whatever_they_ask_for
     come_from: Callable[..., AsyncClient], container: Container, team: Team
 ) -> None:
     guesser = come_from("192.0.2.7")
-    paths = ["/v1/me", "/v1/workspaces", "/v1/notifications", f"/v1/specimen_orders/{uuid4()}"]
+    paths = ["/v1/me", "/v1/workspaces", "/v1/invitations", f"/v1/specimen_orders/{uuid4()}"]
     for path in paths:
         refused = await guesser.get(path, headers={"authorization": "Bearer junk"})
         assert refused.status_code == 401
