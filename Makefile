@@ -20,6 +20,9 @@ PROCESSES = $(shell $(PY) -c 'import os; print(min(4, (os.cpu_count() or 1) + 1)
 # An interpreter is found, never fetched: what runs here is what the machine's owner installed.
 export UV_PYTHON_DOWNLOADS := never
 
+# Or each of the hundreds of processes that tests start would compile the code anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
 

@@ -14,7 +14,6 @@ from typing import Any, ClassVar
 from dependency_injector import containers, providers
 
 from adapters.limits.memory import MemoryRateLimits
-from adapters.limits.redis import RedisRateLimits
 from adapters.mail.console import ConsoleMailer
 from adapters.mail.counted import CountedMailer
 from adapters.mail.smtp import SmtpMailer
@@ -251,6 +250,9 @@ def rate_limits_of(settings: KernelSettings) -> RateLimits:
     """What counts requests: Redis where the settings name one, else this process."""
     if not settings.limits_shared:
         return MemoryRateLimits()
+    # Not at the top: the client is a tenth of what the service imports.
+    from adapters.limits.redis import RedisRateLimits  # noqa: PLC0415
+
     return RedisRateLimits(
         settings.redis_url.get_secret_value(),
         prefix=f"{SERVICE_NAME}:limit:",
