@@ -23,7 +23,7 @@ MISSING = (
 def program() -> Sequence[str] | None:
     """The command that a Redis is, without its arguments; `None` where there is none."""
     if image := os.environ.get("TEST_REDIS_IMAGE"):
-        return ("docker", "run", "--rm", "--network", "host", "--name", "{name}", image, "redis-server")
+        return ("docker", "run", "--rm", "--network", "host", "--name", "{name}", image)  # it takes options
     found = shutil.which("redis-server") or shutil.which("valkey-server")
     return (found,) if found else None
 
