@@ -117,7 +117,7 @@ async def a_proxy(folder: Path, proxy: Proxy, *, behind: int) -> AsyncIterator[t
         finally:
             if process.returncode is None:
                 process.terminate()
-            await asyncio.wait_for(process.wait(), 20)
+            await asyncio.wait_for(process.wait(), 60)
 
 
 def _prepare(folder: Path, configuration: str) -> None:

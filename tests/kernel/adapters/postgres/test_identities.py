@@ -117,7 +117,7 @@ async def test_who_proves_an_address_waits_for_who_is_proving_it_and_neither_for
         assert not proving.done()
         await uow.users.save(first.verify_email(at=uow.now))
     with pytest.raises(Stale):
-        await asyncio.wait_for(proving, 5)
+        await asyncio.wait_for(proving, 60)
     async with begin() as uow:
         holder = await uow.users.holder(address)
     assert holder is not None
@@ -167,7 +167,7 @@ async def test_who_is_about_to_be_more_than_a_link_is_waited_for(begin: Begin[Un
         asking = asyncio.create_task(is_all())
         await asyncio.sleep(0.2)
         assert not asking.done()
-    assert await asyncio.wait_for(asking, 5) is False
+    assert await asyncio.wait_for(asking, 60) is False
 
 
 async def test_one_pair_that_two_users_prove_at_once_goes_to_one(

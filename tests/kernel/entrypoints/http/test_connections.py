@@ -106,7 +106,7 @@ async def test_a_crowd_at_once_is_served_or_refused_and_nobody_hangs(port: int) 
     async def one() -> int:
         async with connected(port) as connection:
             try:
-                return (await asyncio.wait_for(connection.ask("/told"), 20)).status
+                return (await asyncio.wait_for(connection.ask("/told"), 60)).status
             except Cut:
                 return 0
 

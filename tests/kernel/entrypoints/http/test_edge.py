@@ -102,7 +102,7 @@ async def test_a_request_is_one_line_in_the_log(
         "user_id": str(team.member.user_id),
         "session_id": line["session_id"],
         "workspace_id": None,
-        "limit_class": None,
+        "limit_class": "default",
     }
     assert UUID(str(line["session_id"])).version == 7
 

@@ -68,7 +68,7 @@ async def test_it_serves_until_it_is_told_to_stop(environment: dict[str, str]) -
             assert not answer or answer.split(b" ")[1].startswith(b"4"), (request[:80], answer[:200])
 
         process.send_signal(signal.SIGTERM)
-        output, _ = await asyncio.wait_for(process.communicate(), 20)
+        output, _ = await asyncio.wait_for(process.communicate(), 60)
     assert process.returncode == 0
     assert b'"route":"/v1/me"' in output
     assert b"violet kettle" not in output
@@ -121,7 +121,7 @@ async def test_a_second_one_on_the_port_says_so_in_a_sentence(environment: dict[
         other.bind(("127.0.0.1", int(environment["PORT"])))
         other.listen()
         process = await start(environment)
-        _, errors = await asyncio.wait_for(process.communicate(), 20)
+        _, errors = await asyncio.wait_for(process.communicate(), 60)
     port = environment["PORT"]
     assert errors.decode() == f"Port {port} is in use by another program. Set PORT to another one.\n"
     assert process.returncode == 1
@@ -150,7 +150,7 @@ async def test_what_cannot_be_served_ends_in_a_sentence(
     environment: dict[str, str], settings: dict[str, str], arguments: list[str], said: str, status: int
 ) -> None:
     process = await start({**environment, **settings}, *arguments)
-    _, errors = await asyncio.wait_for(process.communicate(), 20)
+    _, errors = await asyncio.wait_for(process.communicate(), 60)
     assert said in errors.decode()
     assert b"Traceback" not in errors
     assert process.returncode == status

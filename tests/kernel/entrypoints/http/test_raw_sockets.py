@@ -124,7 +124,7 @@ def serving(database_url: str, folder: Path, *command: str) -> Iterator[Service]
             yield service
         finally:
             process.terminate()
-            process.wait(20)
+            process.wait(60)
 
 
 @pytest.fixture(scope="module")

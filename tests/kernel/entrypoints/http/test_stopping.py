@@ -108,7 +108,7 @@ async def until_refused(port: int) -> None:
 
 async def end_of(process: Process) -> tuple[list[dict[str, Any]], bytes]:
     """What it has logged, and its other output."""
-    output, errors = await asyncio.wait_for(process.communicate(), 30)
+    output, errors = await asyncio.wait_for(process.communicate(), 60)
     return [json.loads(line) for line in output.splitlines()], errors
 
 
@@ -297,7 +297,7 @@ async def test_told_a_second_time_it_stops_at_once(
         process.send_signal(number)
         await until_unready(port)
         process.send_signal(number)
-        assert (await asyncio.wait_for(connection.read(), 30)).status == 503
+        assert (await asyncio.wait_for(connection.read(), 60)).status == 503
         await end_of(process)
     assert process.returncode == 0
 
@@ -376,7 +376,7 @@ async def test_with_reload_it_ends_well(environment: Environment) -> None:
     async with serving(environment, "--reload") as (client, process):
         assert (await client.get("/health/live")).status_code == 200
         process.send_signal(signal.SIGTERM)
-        await asyncio.wait_for(process.communicate(), 20)
+        await asyncio.wait_for(process.communicate(), 60)
     assert process.returncode == 0
 
 
@@ -417,5 +417,5 @@ async def test_an_idle_connection_is_kept_for_so_long_whether_it_was_used_or_not
     async with a_server(environment, KEEP_ALIVE_SECONDS="1.5") as (port, _), connected(port) as used:
         await used.ask("/told")
         idle_since = monotonic()
-        assert await asyncio.wait_for(used.rest(), 10) == b""
+        assert await asyncio.wait_for(used.rest(), 60) == b""
         assert monotonic() - idle_since > 1.4
