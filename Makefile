@@ -42,7 +42,7 @@ coverage: $(ENV) ## run every test and measure what they cover, which takes half
 	@$(PY) -m pytest -n $(PROCESSES) --cov
 
 retest: $(ENV) ## run what failed in the last run once more, one test after the other (five at most)
-	@$(PY) scripts/retest.py
+	@$(PY) scripts/retest.py $(ARGS)
 
 test-providers: $(ENV) tests/kernel/providers/node_modules/.complete ## run the tests with a certified OpenID provider and a browser (needs Node 20)
 	@$(PY) -m pytest tests/kernel/providers $(ARGS)

@@ -13,7 +13,7 @@ FAILED = Path(".pytest_cache/v/cache/lastfailed")
 MOST = 5
 
 
-def main() -> int:
+def main(arguments: list[str]) -> int:
     failed = sorted(json.loads(FAILED.read_text())) if FAILED.exists() else []
     if not failed:
         print("No test failed in the last run: what stopped it was something else.")
@@ -22,10 +22,9 @@ def main() -> int:
         print(f"{len(failed)} tests failed in the last run: more than {MOST} are not tried again.")
         return 1
     print("Failed among the others, and run once more alone:", *failed, sep="\n  ", flush=True)
-    return subprocess.run(
-        [sys.executable, "-m", "pytest", "-n", "0", "--last-failed"], check=False
-    ).returncode
+    command = [sys.executable, "-m", "pytest", "-n", "0", *arguments, *failed]
+    return subprocess.run(command, check=False).returncode
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))
