@@ -13,10 +13,7 @@ from urllib.request import Request, urlopen
 import pytest
 from prometheus_client.core import Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
-from sqlalchemy import func, select
 
-from adapters.postgres.kernel.connection.database import Statement
-from adapters.postgres.kernel.users import _GET
 from application.kernel.ports.figures import MOST_NAMES, OTHER, Durations, PoolFigures
 from entrypoints.kernel.metrics import families, processes, serving
 from entrypoints.kernel.metrics.families import Metrics, _of_requests
@@ -91,18 +88,6 @@ def test_a_bucket_ends_at_its_bound_and_shows_its_last_trace() -> None:
     assert durations.counts == [2, 1, 1]
     assert [example and example[0] for example in durations.examples] == ["b", None, "c"]
     assert durations.seconds == pytest.approx(5.35)
-
-
-def test_a_statement_is_called_by_what_holds_it_or_by_what_it_does() -> None:
-    assert _GET.name == "users.get"
-    assert Statement(select(func.now()), name="page of books").name == "page of books"
-    assert Statement(select(func.now()).select_from(families_table())).name == "select books"
-
-
-def families_table() -> Any:
-    from sqlalchemy import table
-
-    return table("books")
 
 
 async def test_a_loop_that_is_held_is_late_and_silent_meanwhile() -> None:

@@ -465,7 +465,7 @@ def test_every_number_and_every_choice_is_in_the_tables_above() -> None:
             "ALLOWED_HOSTS",
         ),
         *("CORS_ORIGINS", "APP_URL"),
-        *("RATE_LIMITS", "RATE_LIMITS_CLOSED", "REDIS_URL"),
+        *("RATE_LIMITS", "RATE_LIMITS_CLOSED", "REDIS_URL", "OTEL_EXPORTER_OTLP_ENDPOINT", "SENTRY_DSN"),
         *("SECURITY_CONTACT", "SECURITY_POLICY"),
         *("AUTH_SECRET", "AUTH_SECOND_SECRET", "AUTH_AUDIENCE", "AUTH_INTROSPECTION_CLIENTS"),
         *("OIDC_ISSUER", "OIDC_AUDIENCE", "OIDC_ROLES", "OIDC_ROLE_CLAIM", "OIDC_SCOPE_CLAIM"),

@@ -22,6 +22,7 @@ from adapters.tracing.otlp import OtlpTracing
 from application.kernel.ports.world import Unavailable
 from entrypoints.http.kernel.routing.routes import Route
 from entrypoints.kernel.container import close
+from entrypoints.kernel.service import SERVICE_NAME
 from entrypoints.settings import Settings
 from kernel.servers.collector import Collector, collecting, hanging
 from kernel.servers.mail_server import MailServer
@@ -102,7 +103,7 @@ async def test_every_route_has_its_template_and_the_log_its_trace(
     _, trace_id, span_id, flags = last.split("-")
     assert spans[trace_id].span_id == span_id
     assert int(flags, 16) & 1  # sampled
-    assert {span.service for span in spans.values()} == {"portico"}
+    assert {span.service for span in spans.values()} == {SERVICE_NAME}
 
 
 async def test_a_statement_is_a_span_of_its_request_also_where_it_fails(
@@ -120,7 +121,7 @@ async def test_a_statement_is_a_span_of_its_request_also_where_it_fails(
         assert (await client.get("/locked", headers={"traceparent": SAMPLED})).status_code == 500
         assert (await client.get("/locked", headers={"traceparent": NOT_SAMPLED})).status_code == 500
     await close(container)
-    request, statement = collector.named("GET /locked"), collector.named("SELECT 1/0")
+    request, statement = collector.named("GET /locked"), collector.named("other")
     assert len(collector.spans) == 2
     assert (request.trace_id, request.parent_id) == (TRACE, PARENT)
     assert (request.failed, request.attributes["error.type"]) == (True, "DivisionByZeroError")

@@ -47,7 +47,7 @@ REFUSED = "refused"  # in a scope: the RequestError that is all there is to answ
 ARRIVED = "arrived"  # in a scope: when its head was there, by the clock of the event loop
 LEFT = "left"  # in a scope: that the client has left
 ON_LEAVING = "on_leaving"  # in the scope of a request that is under way: what to call when the client leaves
-LINES = "portico.lines"
+LINES = "service.lines"
 """An extension of the server (ASGI, "Extensions"): under this name the start of an answer can have further
 headers as the bytes that are sent, each line with its end. They are trusted to be well-formed."""
 LIVE = "/health/live"
