@@ -83,10 +83,10 @@ def of_project(text: str, *, name: str, title: str, description: str, licence: s
     """pyproject.toml with other values; what is around them stays as it is."""
     for key, value in {"name": name, "description": description, "license": licence}.items():
         if value:
-            line = f"{key} = {quoted(value)}"
-            text, count = re.subn(rf"(?m)^{key} = .*$", lambda _, line=line: line, text, count=1)  # type: ignore[misc]
-            if not count:
+            line = re.search(rf"(?m)^{key} = .*$", text)
+            if line is None:
                 raise Refused(f"pyproject.toml has no line `{key} = …`: add it below [project].")
+            text = f"{text[: line.start()]}{key} = {quoted(value)}{text[line.end() :]}"
     text = re.sub(r"(?m)^\[tool\.service\]\ntitle = .*\n\n?", "", text)
     if title != name.replace("-", " ").title():
         text = text.replace(

@@ -11,6 +11,7 @@ from httpx2 import ASGITransport, AsyncClient, Response
 from pydantic import SecretStr
 from structlog.testing import capture_logs
 
+from entrypoints.http.kernel.routing.limits import _spelt
 from entrypoints.http.kernel.routing.routes import Router
 from entrypoints.http.kernel.server.app import Service
 from entrypoints.kernel.service import ROOT
@@ -176,6 +177,14 @@ async def test_a_workspace_has_a_quota_of_its_own_which_strangers_cannot_use_up(
     assert is_out(await member.get(f"{at}/members"), "workspace")
     # What the workspace refuses does not count for its members, who have others.
     assert '"default";r=2;' in (await member.get("/v1/me")).headers["ratelimit"]
+
+
+async def test_what_is_no_id_of_a_workspace_is_not_remembered(member: AsyncClient) -> None:
+    before = _spelt.cache_info().currsize
+    assert (
+        await statuses(member, *(f"/v1/workspaces/{place}{'x' * 20_000}" for place in range(3))) == [422] * 3
+    )
+    assert _spelt.cache_info().currsize == before
 
 
 async def test_what_is_off_is_not_counted(settings: Settings) -> None:

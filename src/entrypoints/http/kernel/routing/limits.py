@@ -27,6 +27,7 @@ DEFAULT = "default"
 _FAILED = "login"  # the class by which requests with wrong credentials are counted
 _WORKSPACE = "workspace"
 _KEPT = 10_000  # addresses, and ids of workspaces, whose one spelling is remembered
+_LONGEST_ID = 45  # of an UUID, as urn:uuid:…; what is longer would fill the memory that is for ids
 
 
 class RequestLimits:
@@ -60,7 +61,8 @@ class RequestLimits:
         if (
             of_workspace
             and self._workspace is not None
-            and (place := _spelt(scope["path_params"]["workspace_id"])) is not None
+            and len(written := scope["path_params"]["workspace_id"]) <= _LONGEST_ID
+            and (place := _spelt(written)) is not None
         ):
             charges.append(Charge(f"{_WORKSPACE}:{place}", self._workspace))
             scope["limit_charged"] = charges[-1:]
