@@ -1,4 +1,4 @@
-"""Every metric that a process shows, and where its numbers are: read when somebody asks, never before.
+"""Every metric that a process shows, and where its numbers are: read when a scrape comes, never before.
 
 Nothing here runs on the event loop but what has to ask the database: the look of readiness, and what waits in
 the outbox. That is begun by a scrape, at most once in REFRESH_SECONDS, and waited for REFRESH_WAIT_SECONDS.
