@@ -11,7 +11,7 @@ from uuid import UUID
 import pytest
 import structlog
 
-from entrypoints.kernel.logging import configure_logging
+from entrypoints.kernel.logging import configure_logging, log_request
 from entrypoints.settings import Settings
 
 PRODUCTION = {
@@ -205,3 +205,20 @@ def test_the_logs_go_to_standard_output_unless_told_otherwise(
     configure_logging(Settings(_env_file=None, database_url="postgresql://nobody@localhost/nothing"))
     structlog.get_logger("http").info("here")
     assert json.loads(capsysbinary.readouterr().out)["event"] == "here"
+
+
+@pytest.mark.parametrize("log_format", ["json", "console"])
+def test_what_a_client_chose_of_its_request_is_looked_through_for_secrets(
+    start: Start, log_format: str
+) -> None:
+    written = start(log_format=log_format)
+    fields = {"method": "GET", "route": "/v1/me", "request_id": "ada@example.com", "status": 200}
+    log_request(fields, ("method", "request_id"))
+    assert "/v1/me" in written.text
+    assert "ada@example.com" not in written.text
+
+
+def test_a_request_has_no_line_where_the_level_leaves_it_out(start: Start) -> None:
+    written = start(log_format="json", log_level="warning")
+    log_request({"method": "GET", "status": 200}, ())
+    assert written.text == ""

@@ -16,6 +16,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from application.kernel.ports.figures import MOST_NAMES, OTHER, Durations, PoolFigures
 from entrypoints.kernel.metrics import families, processes, serving
+from entrypoints.kernel.metrics import requests as counting
 from entrypoints.kernel.metrics.families import Metrics, _of_requests
 from entrypoints.kernel.metrics.processes import Answers, Member, Together
 from entrypoints.kernel.metrics.requests import MOST_CLASSES, UNMATCHED, Requests
@@ -71,6 +72,15 @@ def test_what_strangers_make_up_makes_no_series() -> None:
     assert requests.series.keys() == {(UNMATCHED, OTHER), ("/v1/books", OTHER), ("/v1/books", "GET")}
     assert len(requests.limits) == MOST_CLASSES + 1
     assert sum(map(sum, requests.limits.values())) == 1000
+
+
+def test_more_routes_than_there_can_be_are_counted_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(counting, "MOST_SERIES", 3)
+    requests = Requests()
+    for number in range(10):
+        ended(requests, f"/v1/books/{number}")
+    assert len(requests.series) == 4
+    assert requests.series[UNMATCHED, OTHER].statuses[2] == 7
 
 
 def test_more_statements_than_there_can_be_are_counted_together() -> None:

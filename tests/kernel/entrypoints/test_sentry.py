@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import sentry_sdk
 import structlog
 
 from entrypoints.kernel.logging import configure_logging
@@ -22,6 +23,7 @@ PATIENCE_SECONDS = 60
 PASSWORD, NAME = "hun" + "ter2", "Love" + "lace"
 TOKEN, EMAIL = "eyJhbGciOiJFUzI1" + "NiJ9.eyJzdWIi.c2ln", "ada" + "@example.com"
 BEARER = "Bearer s3c" + "ret-token"
+BEFORE = "done by a " + "library"
 SECRETS = (PASSWORD, NAME, TOKEN, EMAIL, BEARER)
 
 
@@ -75,6 +77,7 @@ def events_of(collector: Collector) -> list[dict[str, Any]]:
 def test_an_exception_is_reported_without_locals_and_without_values(collector: Collector) -> None:
     written = started(collector.url)
     log = structlog.get_logger("http")
+    sentry_sdk.add_breadcrumb(message=BEFORE)
     with structlog.contextvars.bound_contextvars(trace_id="0af7", user_id=EMAIL):
         log.warning("no exception", password=PASSWORD)
         try:
@@ -83,6 +86,7 @@ def test_an_exception_is_reported_without_locals_and_without_values(collector: C
             log.exception("request failed", route="/v1/things/{id}", authorization=BEARER)
     (event,) = events_of(collector)
     sent = json.dumps(event)
+    assert BEFORE not in sent
     assert [secret for secret in SECRETS if secret in sent] == []
     assert [secret for secret in SECRETS if secret in written.getvalue().decode()] == []
     inner, outer = event["exception"]["values"]

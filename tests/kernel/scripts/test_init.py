@@ -15,6 +15,7 @@ type Init = Callable[..., subprocess.CompletedProcess[str]]
 
 GIT = ("git", "-c", "user.name=test", "-c", "user.email=test@example.com")
 KEPT = (
+    ".gitignore",
     "pyproject.toml",
     "README.md",
     "LICENSE",

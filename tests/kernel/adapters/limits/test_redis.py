@@ -71,6 +71,21 @@ async def test_a_silent_redis_is_asked_three_times_and_then_by_one_request_a_sec
         assert logs[-1]["event"] == "rate limits with Redis again"
 
 
+async def test_a_key_that_is_out_is_refused_without_a_question(redis: RedisServer) -> None:
+    clock = Clock()
+    async with limits_of(redis.url, wait_seconds=60, clock=clock) as limits:
+        for _ in range(5):
+            assert (await limits.charge(ADA)).allowed
+        assert not (await limits.charge(ADA)).allowed
+        redis.freeze()  # what asks it now waits
+        async with asyncio.timeout(30):
+            verdict = await limits.charge(ADA)
+        assert (verdict.allowed, verdict.standings[0].left, limits.fell_back) == (False, 0, 0)
+        redis.thaw()
+        clock.now += 60
+        assert not (await limits.charge(ADA)).allowed  # by the clock of Redis the window is not over
+
+
 async def test_a_closed_class_is_refused_while_redis_is_silent(redis: RedisServer) -> None:
     async with limits_of(redis.url, closed=frozenset({"login"})) as limits:
         redis.kill()

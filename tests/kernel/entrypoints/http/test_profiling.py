@@ -1,11 +1,25 @@
 """`?profile` in development: the page in the place of the answer, and the request as it would have been."""
 
+from typing import Any
+
 import pytest
 from fastapi import FastAPI
-from httpx2 import AsyncClient
+from httpx2 import ASGITransport, AsyncClient
 
 from entrypoints.http.kernel.server import profiling
+from entrypoints.settings import Settings
 from kernel.specimen.domain.specimen_orders import SpecimenOrder
+from kernel.specimen.service import Container, create_app
+
+PRODUCTION = {
+    "environment": "production",
+    "auth_secret": "Wm9vbGVuIHJpdmVycyBydW4gZGVlcCBhdCBuaWdodA",
+    "public_url": "https://api.example.com",
+    "trusted_proxies": "none",
+    "mailer": "smtp",
+    "smtp_host": "localhost",
+    "mail_from": "noreply@example.com",
+}
 
 
 @pytest.fixture
@@ -45,3 +59,13 @@ async def test_without_the_profiler_it_is_a_parameter_like_any_other(
     app.middleware_stack = app.build_middleware_stack()
 
     assert (await member.get(f"{path}?profile")).status_code == 422
+
+
+@pytest.mark.parametrize(("settings", "shown"), [({}, True), (PRODUCTION, False)])
+async def test_in_production_there_is_none(settings: dict[str, Any], shown: bool) -> None:
+    made = Settings(_env_file=None, database_url="postgresql://nobody@127.0.0.1:1/nothing", **settings)
+    transport = ASGITransport(app=create_app(Container(settings=made)))
+    async with AsyncClient(transport=transport, base_url="https://api.example.com") as client:
+        answer = await client.get("/problems/not-found?profile")
+    assert answer.status_code == 200
+    assert ("was answered 200</title>" in answer.text) is shown

@@ -53,6 +53,16 @@ async def test_what_is_created_is_located_by_the_answer(
     assert (created.status_code, created.headers["location"]) == (201, "/test/7/of/a")
 
 
+async def test_a_parameter_is_never_empty(app: FastAPI, client: AsyncClient, router: Router) -> None:
+    @router.get("/entities/{name}/parts", missing=NotFound, public=True)
+    async def get_parts(name: str) -> Shown:
+        return Shown(1, name)
+
+    app.router.routes.extend(router.routes)
+    assert (await client.get("/test/entities/a/parts")).json()["name"] == "a"
+    assert (await client.get("/test/entities//parts")).status_code == 404
+
+
 async def test_nothing_is_a_204(app: FastAPI, client: AsyncClient, router: Router) -> None:
     @router.delete("/entity", public=True)
     async def delete_entity() -> None: ...
