@@ -1,14 +1,14 @@
 # The commands of this repository. Each makes the environment first where it is missing or out of date.
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev init check fmt migration cli shell debug lock bench profile profile-memory mutants doctor clean
+.PHONY: help run dev init check fmt migration resource cli shell debug lock bench profile profile-memory mutants doctor clean
 .PHONY: test coverage retest test-app test-fork test-previous test-providers test-reliability test-pooler check-alerts
 .PHONY: openapi lint-openapi client test-client test-contract fuzz
 .PHONY: check-format check-lint check-types check-imports check-dependencies check-lock check-migrations check-openapi
 
 PY := .venv/bin/python
 ENV := .venv/.complete
-CODE := $(wildcard src tests bench scripts)
+CODE := $(wildcard src tests bench builder scripts)
 
 # What a pooler can make a difference to: not the tests of listening, stopping, other servers in front, and documents.
 HTTP := tests/kernel/entrypoints/http
@@ -105,6 +105,10 @@ migration: $(ENV) ## write a migration from what the tables have become, and try
 	@$(PY) -m entrypoints.embedded -- sh -c '$(if $(JOIN),,$(PY) -m entrypoints.cli migrate &&) \
 	    $(PY) -m entrypoints.cli migration "$$m" $(if $(LINE),--line $(LINE)) $(if $(JOIN),--join $(JOIN))'
 	@$(PY) scripts/lint_migrations.py
+
+resource: $(ENV) ## write a whole resource (name=invoice fields="number:str(40)!unique notes:text?"; DRY=1 shows it)
+	@$(PY) -m builder --name "$$name" --fields "$$fields" --plural "$$plural" --can "$$can" --role "$$role" \
+	    --sort "$$sort" --filter "$$filter" --search "$$search" $(if $(DRY),--dry)
 
 cli: $(ENV) ## run a command on the database of `make run` (ARGS="user create")
 	@$(PY) -m entrypoints.local -- $(PY) -m entrypoints.cli $(ARGS)

@@ -2,11 +2,11 @@
 
 (a) The example is deleted as a fork would: its files, and its lines in the lists that a fork owns. `make
     check` and `make test-app` pass; with `ARGS=strip`, which does (a) alone, all tests that are left.
-(b) Upstream adds a resource to the kernel, the fork adds another one, under a name of two words, each with a
+(b) Upstream adds a resource to the kernel, the fork generates two, one of them of two words, each with a
     migration of the same day. `git merge` has no conflict, both migrations are applied to the fork's filled
     database, and the checks and all tests of the result pass, which has the example no more.
 
-Both resources are the specimen of the tests under another name.
+Upstream's resource is the specimen of the tests under another name, the fork's are what `make resource` writes.
 """
 
 import os
@@ -24,6 +24,22 @@ RULES = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["imp
 SPECIMEN = "tests/kernel/specimen"
 
 NOT_MIGRATED = '    info={"migrated": False},  # made for the tests by `statements`, not by a migration\n'
+
+# As a developer of a fork writes it.
+GENERATED = [
+    [
+        "name=purchase_order",
+        "fields="
+        "code:slug!unique!sort!filter title:str(40)!unique!sort!filter!search body:text!search mail:email!unique!sort!filter "
+        "backup:email? home:url page:url? size:int(1..10)!sort!filter rank:int(0..1000000)!unique "
+        "weight:decimal(8,3)!sort!filter share:decimal(3,2)? cost:money!sort!filter fee:money=1.50 "
+        "done:bool!sort!filter active:bool=true maybe:bool? day:date!sort!filter due_on:date?!filter "
+        "starts_at:datetime!sort!filter ends_at:datetime?!filter state:enum(open,closed)=open!filter "
+        "kind:enum(a,b,c)? extra:json more:json? tags:list(str) words:list(str)? note:text? nick:str(12)?!filter",
+        "role=admin",
+    ],
+    ["name=reading", "fields=amount:int(-5..5)", "can=create,get"],
+]
 
 # What a fork owns and empties when it deletes the example; what is in neither list is the example's.
 OWN = {
@@ -190,27 +206,26 @@ def strip(copy: Copy) -> None:
 
 
 class Resource:
-    """The specimen's aggregate under another name, in the kernel or loose in the rings."""
+    """The specimen's aggregate under another name, in the kernel."""
 
-    def __init__(self, *, singular: str, plural: str, kernel: bool) -> None:
-        self.singular, self.plural, self.kernel = singular, plural, kernel
+    def __init__(self, *, singular: str, plural: str) -> None:
+        self.singular, self.plural = singular, plural
         self.entity = "".join(word.title() for word in singular.split("_"))
-        self._dots, self._folder = ("kernel.", "kernel/") if kernel else ("", "")
 
     def add_to(self, copy: Copy) -> None:
         for ring, target in (
-            ("domain", f"src/domain/{self._folder}"),
-            ("commands", f"src/application/{self._folder}commands/"),
-            ("queries", f"src/application/{self._folder}queries/"),
-            ("postgres", f"src/adapters/postgres/{self._folder}"),
-            ("v1", f"src/entrypoints/http/{self._folder}v1/"),
+            ("domain", "src/domain/kernel/"),
+            ("commands", "src/application/kernel/commands/"),
+            ("queries", "src/application/kernel/queries/"),
+            ("postgres", "src/adapters/postgres/kernel/"),
+            ("v1", "src/entrypoints/http/kernel/v1/"),
         ):
             source = (copy.folder / SPECIMEN / ring / "specimen_orders.py").read_text()
             copy.write(f"{target}{self.plural}.py", self._renamed(source))
         self._add_facts(copy)
         self._add_to_lists(copy)
         copy.make("fmt")
-        copy.make("migration", f"m=add {self.plural}", *(["LINE=kernel"] if self.kernel else []))
+        copy.make("migration", f"m=add {self.plural}", "LINE=kernel")
         self._finish_migration(copy)
         copy.make("openapi")
         copy.commit(f"Add {self.plural}")
@@ -226,7 +241,7 @@ class Resource:
         dropped = f'    op.execute("DROP FUNCTION {self.plural}_raise_version")\n'
         path.write_text(f"{text.replace(end, added + end)}{dropped}")
         (revision,) = re.findall(r'^revision: str = "(\w+)"', text, flags=re.MULTILINE)
-        facts = f"tests/{self._folder}resources/{self.plural}.py"
+        facts = f"tests/kernel/resources/{self.plural}.py"
         rows = f"""
         INSERT INTO {self.plural} (id, workspace_id, title, description, status, priority, labels,
             created_by, created_at, updated_at, version)
@@ -238,22 +253,18 @@ class Resource:
         copy.make("fmt")
 
     def _renamed(self, text: str) -> str:
-        dots = self._dots
-        runner = (
-            "entrypoints.http.kernel.routing.dependencies" if self.kernel else "entrypoints.http.dependencies"
-        )
         for before, after in (
-            ("kernel.specimen.domain.specimen_orders", f"domain.{dots}{self.plural}"),
-            ("kernel.specimen.commands.specimen_orders", f"application.{dots}commands.{self.plural}"),
-            ("kernel.specimen.commands import", f"application.{dots}commands import"),
-            ("kernel.specimen.queries.specimen_orders", f"application.{dots}queries.{self.plural}"),
-            ("kernel.specimen.postgres.specimen_orders", f"adapters.postgres.{dots}{self.plural}"),
-            ("kernel.specimen.permissions", f"application.{dots}permissions"),
+            ("kernel.specimen.domain.specimen_orders", f"domain.kernel.{self.plural}"),
+            ("kernel.specimen.commands.specimen_orders", f"application.kernel.commands.{self.plural}"),
+            ("kernel.specimen.commands import", "application.kernel.commands import"),
+            ("kernel.specimen.queries.specimen_orders", f"application.kernel.queries.{self.plural}"),
+            ("kernel.specimen.postgres.specimen_orders", f"adapters.postgres.kernel.{self.plural}"),
+            ("kernel.specimen.permissions", "application.kernel.permissions"),
             (
                 "kernel.specimen.service import UnitOfWork",
-                f"application.{dots}unit_of_work import UnitOfWork",
+                "application.kernel.unit_of_work import UnitOfWork",
             ),
-            ("kernel.specimen.service import", f"{runner} import"),
+            ("kernel.specimen.service import", "entrypoints.http.kernel.routing.dependencies import"),
             (NOT_MIGRATED, ""),
             ("SpecimenOrder", self.entity),
             ("SPECIMEN_ORDER", self.singular.upper()),
@@ -263,7 +274,7 @@ class Resource:
             ("specimen order", self.singular.replace("_", " ")),
         ):
             text = text.replace(before, after)
-        return re.sub(r"(?<!\w)UnitOfWork\b", "KernelUnitOfWork", text) if self.kernel else text
+        return re.sub(r"(?<!\w)UnitOfWork\b", "KernelUnitOfWork", text)
 
     def _add_facts(self, copy: Copy) -> None:
         builders = (copy.folder / SPECIMEN / "builders.py").read_text().partition("def a_specimen_note(")[0]
@@ -274,41 +285,33 @@ class Resource:
         imports = "".join(line for line in imports.splitlines(True) if ".specimen_notes" not in line)
         end = facts.index("\n\n\n")  # of the imports
         text = f"{docstring}\n\n{imports}{facts[:end]}\n\n\ndef {functions}\n\n{facts[end:]}"
-        folder = f"tests/{self._folder}resources"
-        copy.write(f"{folder}/{self.plural}.py", self._renamed(text))
+        copy.write(f"tests/kernel/resources/{self.plural}.py", self._renamed(text))
 
     def _add_to_lists(self, copy: Copy) -> None:
-        """The lines that a developer writes in the lists of the side that owns the resource."""
-        dots, ring, entity, plural = self._dots, f"src/application/{self._folder}", self.entity, self.plural
+        """The lines that a developer of the kernel writes in its lists."""
+        ring, entity, plural = "src/application/kernel/", self.entity, self.plural
         text = copy.read(f"{ring}unit_of_work.py")
-        last = "    kept_answers: KeptAnswers\n" if self.kernel else "    ask: Queries\n"
-        collection = f"    {plural}: Repository[{entity}, {entity}Id]\n"
-        text = text.replace(last, f"{last}{collection}", 1)
+        last = "    kept_answers: KeptAnswers\n"
+        text = text.replace(last, f"{last}    {plural}: Repository[{entity}, {entity}Id]\n", 1)
         imports = (
             "from application.kernel.ports.storing import Repository\n"
-            f"from domain.{dots}{plural} import {entity}, {entity}Id\n"
+            f"from domain.kernel.{plural} import {entity}, {entity}Id\n"
         )
         copy.write(
             f"{ring}unit_of_work.py", text.replace("from application.", f"{imports}from application.", 1)
         )
 
         text = copy.read(f"{ring}queries/__init__.py").rstrip()
-        imports = f"from application.{dots}queries.{plural} import {entity}Queries\n"
+        imports = f"from application.kernel.queries.{plural} import {entity}Queries\n"
         text = text.replace("\n\n\n@dataclass", f"\n{imports}\n\n@dataclass", 1)
         copy.write(f"{ring}queries/__init__.py", f"{text}\n    {plural}: {entity}Queries\n")
 
+        name, suite = f"WRITE_{plural.upper()}", "tests/kernel/application/test_permissions.py"
         text = copy.read(f"{ring}permissions.py")
-        if not self.kernel:
-            text += "\nfrom application.kernel.permissions import MEMBERS, Permission\n"
-        copy.write(
-            f"{ring}permissions.py",
-            f'{text}\nWRITE_{plural.upper()} = Permission("{plural}:write", MEMBERS)\n',
-        )
-        if self.kernel:
-            name, suite = f"WRITE_{plural.upper()}", "tests/kernel/application/test_permissions.py"
-            text = copy.read(suite).replace("LEAST = {", f"LEAST = {{permissions.{name}: Role.MEMBER, ", 1)
-            copy.write(suite, text)
-            self._add_to_audit(copy)
+        copy.write(f"{ring}permissions.py", f'{text}\n{name} = Permission("{plural}:write", MEMBERS)\n')
+        text = copy.read(suite).replace("LEAST = {", f"LEAST = {{permissions.{name}: Role.MEMBER, ", 1)
+        copy.write(suite, text)
+        self._add_to_audit(copy)
 
     def _add_to_audit(self, copy: Copy) -> None:
         """Of each event of the kernel it is said why it is not security relevant, if it is not."""
@@ -325,6 +328,16 @@ class Resource:
         copy.write(audit, text.replace("from domain.kernel.users", f"{imports}from domain.kernel.users", 1))
 
 
+def add_generated(copy: Copy) -> None:
+    """`make resource`, as it is without any other resource, with every type and modifier and two words."""
+    for words in GENERATED:
+        copy.make("resource", *words, "DRY=1")
+        if copy.git("status", "--porcelain"):
+            sys.exit("make resource DRY=1 has written something.")
+        copy.make("resource", *words)
+        copy.commit("Add what was generated")
+
+
 def main(arguments: list[str]) -> None:
     with tempfile.TemporaryDirectory(prefix="fork-") as folder:
         print("(a) the kernel without the example", flush=True)
@@ -337,8 +350,8 @@ def main(arguments: list[str]) -> None:
             return
         print("(b) upstream and the fork add a resource each", flush=True)
         upstream = Copy(Path(folder) / "upstream")
-        Resource(singular="shipment", plural="shipments", kernel=True).add_to(upstream)
-        Resource(singular="purchase_order", plural="purchase_orders", kernel=False).add_to(fork)
+        Resource(singular="shipment", plural="shipments").add_to(upstream)
+        add_generated(fork)
         fork.git("fetch", "--quiet", str(upstream.folder), "HEAD")
         print(fork.git("merge", "--no-edit", "FETCH_HEAD").splitlines()[-1])
         fork.check_and_test("test")

@@ -65,6 +65,21 @@ def prose(text: str, *, field: str, most: int, least: int = 0) -> str:
     return text
 
 
+URL_MOST = 2_000
+_URL = re.compile(r"https?://[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*(:[0-9]{1,5})?([/?#][!-~]*)?")
+
+
+def web_address(text: str, *, field: str) -> str:
+    """An absolute address of http or https, in ASCII (RFC 3986), without a name of a user in it.
+
+    Raises Invalid naming `field`. That something answers there is not looked at.
+    """
+    text = line(text, field=field, most=URL_MOST)
+    if not _URL.fullmatch(text):
+        raise Invalid("It must be an address such as https://example.com/page.", field=field)
+    return text
+
+
 def _normalised(text: str, *, field: str, most: int) -> str:
     text = text.strip()
     if len(text) <= most * _LONGEST_DECOMPOSITION:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.kernel.errors import Invalid
-from domain.kernel.text import line, prose, tidied
+from domain.kernel.text import URL_MOST, line, prose, tidied, web_address
 from kernel.world.refusals import refused
 
 anything = st.text(alphabet=st.characters(exclude_categories=()), max_size=30)
@@ -196,3 +196,49 @@ def test_a_line_leaves_the_direction_of_what_stands_beside_it_alone(control: str
 @pytest.mark.parametrize("text", ["עדה", "👩\u200d💻", "क\u094d\u200dष"])
 def test_every_script_and_its_joiners_are_welcome_in_a_line(text: str) -> None:
     assert line(text, field="name", most=20) == text
+
+
+# ── addresses ────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "https://example.com",
+        "http://localhost:8000/",
+        "https://shop.example.com/books?page=2#top",
+        "https://example.com/caf%C3%A9",
+        f"https://example.com/{'x' * (URL_MOST - 20)}",
+    ],
+)
+def test_an_address_of_the_web_is_taken_as_it_is(text: str) -> None:
+    assert web_address(f" {text} ", field="home") == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "javascript:alert(1)",
+        "data:text/html,x",
+        "ftp://example.com",
+        "//example.com",
+        "/books",
+        "example.com",
+        "https://",
+        "https:///books",
+        "https://ada@example.com",  # whose host some take for ada
+        "https://example.com:port",
+        "https://example.com/a b",
+        "https://example.com/é",
+        "https://ex\u0430mple.com",
+        "https://.example.com",
+    ],
+)
+def test_what_is_no_address_of_the_web_is_refused(text: str) -> None:
+    with refused(Invalid, "It must be an address such as https://example.com/page.", field="home"):
+        web_address(text, field="home")
+
+
+def test_an_address_of_the_web_has_its_length() -> None:
+    with refused(Invalid, f"It must have at most {URL_MOST} characters.", field="home"):
+        web_address(f"https://example.com/{'x' * URL_MOST}", field="home")

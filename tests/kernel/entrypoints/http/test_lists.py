@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Annotated, Any, Literal, Never, get_args, get_type_hints
 from urllib.parse import parse_qs, parse_qsl, urlsplit
 
@@ -117,6 +118,9 @@ class BookFilter:
     lent_before: datetime | None = None
     """Lent before this instant."""
 
+    price_most: Decimal | None = None
+    """For this price or a lower one."""
+
 
 type BookSortKey = Annotated[Literal["title", "shelf"], Sort("shelf", descending=True), Sort("title")]
 
@@ -139,6 +143,7 @@ def test_a_query_is_made_of_what_is_declared() -> None:
         {"title": "", "shelf": ["3", "4"], "lent_before": "2026-11-30T17:00:00+01:00", "sort": ["title"]}
     )
     assert asked.where == BookFilter(shelf=(3, 4), lent_before=datetime(2026, 11, 30, 16, tzinfo=UTC))
+    assert query.model_validate({"price_most": "12.5"}).where == BookFilter(price_most=Decimal("12.5"))
     assert asked.sort == (Sort("title"),)
 
 
@@ -148,6 +153,9 @@ def test_a_query_is_made_of_what_is_declared() -> None:
         ({"title": "longer"}, "string_too_long"),
         ({"shelf": []}, "too_short"),
         ({"shelf": ["1", "2", "3"]}, "too_long"),
+        ({"price_most": "12,5"}, "decimal"),
+        ({"price_most": "1e3"}, "decimal"),
+        ({"price_most": "0.0000001"}, "decimal"),
         ({"lent_before": "2026-11-30"}, "instant"),
         ({"lent_before": "1796058000"}, "instant"),
         ({"lent_before": "2026-11-30T17:00:00+01:60"}, "instant"),

@@ -12,6 +12,7 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import MISSING, fields
 from datetime import date, datetime
+from decimal import Decimal
 from functools import cache, reduce
 from inspect import cleandoc, getsource
 from itertools import pairwise
@@ -37,9 +38,13 @@ from pydantic_core import PydanticCustomError
 from application.kernel.paging import Sort, sorts_of
 from domain.kernel.errors import Invalid
 from domain.kernel.text import prose
-from entrypoints.http.kernel.routing.inputs import Day, Instant, PageQuery, sort_by
+from entrypoints.http.kernel.routing.inputs import Day, Instant, PageQuery, decimal_text, sort_by
 
-_AS_SENT: Mapping[object, Any] = {datetime: Instant, date: Day}
+_AS_SENT: Mapping[object, Any] = {
+    datetime: Instant,
+    date: Day,
+    Decimal: Annotated[Decimal, decimal_text(38, 6)],  # of whatever column
+}
 """What is read strictly, where pydantic would take more than one way of writing it."""
 
 _CONTROLS = re.compile(r"[\x01-\x1f\x7f-\x9f]")

@@ -1,0 +1,191 @@
+"""`make resource`: a whole resource in one command.
+
+Everything is written into a copy first, formatted, migrated and checked there, and comes here at the end, as
+one patch. Until then nothing here is touched.
+"""
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from builder import rings, suites
+from builder.lists import add_to_lists
+from builder.spec import TYPES, VERBS, Refused, Resource, ensure_free, read
+
+ROOT = Path.cwd()
+OPTIONS = ("name", "fields", "plural", "can", "role", "sort", "filter", "search")
+
+
+def main(arguments: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(prog="make resource")
+    for option in OPTIONS:
+        parser.add_argument(f"--{option}", default="")
+    parser.add_argument("--dry", action="store_true")
+    options = vars(parser.parse_args(arguments))
+    dry = options.pop("dry")
+    try:
+        if not options["name"] and sys.stdin.isatty():
+            options = asked()
+        it = read(**options)
+        ensure_clean(ROOT)
+        ensure_free(it, ROOT)
+        with tempfile.TemporaryDirectory(prefix="resource-") as folder:
+            copy = Copy(ROOT, Path(folder) / "copy")
+            write(it, copy)
+            patch = copy.patch()
+            files = copy.changed()
+            shown = git("diff", "--cached", "--", "src", "tests", cwd=copy.folder)
+        if dry:
+            print(shown)
+            print(*(f"  {file}" for file in files), sep="\n")
+            print("Nothing was written: leave DRY=1 out to write it.")
+            return 0
+        git("apply", "--whitespace=nowarn", "-", cwd=ROOT, text=patch)
+    except Refused as refused:
+        print(refused)
+        return 2
+    print(*(f"  {file}" for file in files), sep="\n")
+    print(f"There are {it.labels} now. Try: make check test-app")
+    if not any(file.startswith("clients/") for file in files):
+        print("The TypeScript client does not know them yet (it needs Node 20): make client")
+    print("Undo: git restore . && git clean -fdq src tests openapi clients")
+    return 0
+
+
+def asked() -> dict[str, str]:
+    """The options, one question at a time, in a terminal."""
+    given = dict.fromkeys(OPTIONS, "")
+    given["name"] = input("What is it, in the singular (purchase_order)? ").strip()
+    print(f"Its fields, one a line, as name:type; an empty line ends. Types: {', '.join(TYPES)}")
+    fields = []
+    while line := input("  field: ").strip():
+        fields.append(line)
+    given["fields"] = " ".join(fields)
+    given["can"] = input(f"What can be done with it ({','.join(VERBS)})? ").strip()
+    given["role"] = input("From which role on (member)? ").strip()
+    return given
+
+
+class Copy:
+    """A clone with this repository's environment."""
+
+    def __init__(self, root: Path, folder: Path) -> None:
+        self.folder = folder
+        git("clone", "--quiet", "--shared", str(root), str(folder), cwd=root)
+        for name in (".venv", "clients/typescript/node_modules"):
+            if (root / name).exists():
+                (folder / name).symlink_to(root / name)
+        with (folder / ".git/info/exclude").open("a") as exclude:
+            exclude.write(".venv\nnode_modules\n")
+
+    def run(self, *command: str) -> str:
+        """What the command prints; raises `Refused` with it where it fails."""
+        environment = {
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join([str(self.folder / "src"), str(self.folder)]),
+        }
+        done = subprocess.run(
+            command, cwd=self.folder, env=environment, check=False, capture_output=True, text=True
+        )
+        if done.returncode:
+            raise Refused(f"{' '.join(command)} failed, and nothing was written:\n{done.stdout}{done.stderr}")
+        return done.stdout
+
+    def make(self, *arguments: str) -> str:
+        # The environment is that of the repository: it is neither out of date nor to be made here.
+        return self.run("make", "--no-print-directory", "-o", ".venv/.complete", *arguments)
+
+    def write(self, name: str, text: str) -> None:
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, "utf-8")
+
+    def tidy(self) -> None:
+        """Takes imports that are not needed out of what has changed, sorts the others, and formats."""
+        files = git(
+            "ls-files", "--modified", "--others", "--exclude-standard", "*.py", cwd=self.folder
+        ).split()
+        for command in TIDY:
+            self.run(".venv/bin/ruff", *command, *files)
+
+    def patch(self) -> str:
+        git("add", "--all", cwd=self.folder)
+        return git("diff", "--cached", "--binary", cwd=self.folder)
+
+    def changed(self) -> list[str]:
+        return git("diff", "--cached", "--name-only", cwd=self.folder).splitlines()
+
+
+TIDY = (("check", "--quiet", "--select", "F401,I,SIM", "--fix-only"), ("format",))
+"""What `ruff` does to the source of a template."""
+
+
+def sources(it: Resource) -> dict[str, str]:
+    """The new files, before they are tidied, by their names; the facts come when the migration is there."""
+    plural = it.plural
+    return {
+        f"src/domain/{plural}.py": rings.domain(it),
+        f"src/application/commands/{plural}.py": rings.commands(it),
+        f"src/application/queries/{plural}.py": rings.queries(it),
+        f"src/adapters/postgres/{plural}.py": rings.postgres(it),
+        f"src/entrypoints/http/v1/{plural}.py": rings.routes(it),
+        f"tests/domain/test_{plural}.py": suites.of_domain(it),
+        f"tests/application/test_{plural}.py": suites.of_application(it),
+        f"tests/entrypoints/http/v1/test_{plural}.py": suites.of_http(it),
+    }
+
+
+def write(it: Resource, copy: Copy) -> None:
+    """Writes the resource into the copy; raises `Refused`."""
+    for name, text in sources(it).items():
+        copy.write(name, text)
+    add_to_lists(it, copy.folder)
+    copy.tidy()
+    copy.make("migration", f"m=add {it.labels}")
+    written = migration(copy.folder, it)
+    # Alembic's remarks are for somebody who has yet to read it.
+    written.write_text(re.sub(r"(?m)^ *# ###.*\n", "", written.read_text("utf-8")), "utf-8")
+    copy.write(f"tests/resources/{it.plural}.py", suites.facts(it, revision(written)))
+    copy.tidy()
+    copy.make("openapi")
+    if (copy.folder / "clients/typescript/node_modules").exists() and shutil.which("npm"):
+        copy.make("-o", "clients/typescript/node_modules/.complete", "client")
+
+
+def migration(root: Path, it: Resource) -> Path:
+    """The one that was just written."""
+    found = sorted((root / "src/adapters/postgres/migrations/app").glob(f"*_add_{it.plural}_*.py"))
+    if len(found) != 1:
+        raise Refused(f"{len(found)} migrations are called 'add {it.labels}': rename the older ones.")
+    return found[0]
+
+
+def revision(path: Path) -> str:
+    (named,) = re.findall(r'^revision: str = "(\w+)"', path.read_text("utf-8"), flags=re.MULTILINE)
+    return str(named)
+
+
+def ensure_clean(root: Path) -> None:
+    if git("status", "--porcelain", cwd=root):
+        raise Refused(
+            "There are changes that are not committed, and the undo would take them away: commit them."
+        )
+
+
+def git(*arguments: str, cwd: Path, text: str | None = None) -> str:
+    done = subprocess.run(
+        ["git", *arguments], cwd=cwd, check=False, capture_output=True, text=True, input=text
+    )
+    if done.returncode:
+        raise Refused(f"git {arguments[0]} failed: {done.stderr.strip()}")
+    return done.stdout
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

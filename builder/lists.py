@@ -1,0 +1,162 @@
+"""Lines in files that are there already: the lists that a service owns.
+
+A place is found by its structure, as `ast` reads it, and lines are put between the lines that are there, so
+that nothing else of the file is touched. Where the structure is not there, `NoPlace` says which line belongs
+where.
+"""
+
+import ast
+from collections.abc import Callable
+from pathlib import Path
+
+from builder.rings import ROLES
+from builder.spec import Refused, Resource
+
+
+class NoPlace(Refused):
+    """The file has no such place. The message has the line to add, and says where."""
+
+
+def add_to_lists(it: Resource, root: Path) -> None:
+    """Adds the resource to the lists; raises `NoPlace` before it has written any."""
+    entity, plural = it.entity, it.plural
+    permission = f"WRITE_{plural.upper()}"
+    changed = {
+        "src/application/unit_of_work.py": _all(
+            _imported("from application.kernel.ports.storing import Repository"),
+            _imported(f"from domain.{plural} import {entity}, {entity}Id"),
+            _field("UnitOfWork", f"{plural}: Repository[{entity}, {entity}Id]"),
+        ),
+        "src/application/queries/__init__.py": _all(
+            _imported(f"from application.queries.{plural} import {entity}Queries"),
+            _field("Queries", f"{plural}: {entity}Queries"),
+        ),
+        "src/application/permissions.py": _all(
+            _imported(f"from application.kernel.permissions import {ROLES[it.role]}, Permission"),
+            _at_the_end(f'{permission} = Permission("{plural}:write", {ROLES[it.role]})'),
+        ),
+    }
+    suite = "tests/application/test_permissions.py"
+    if (root / suite).exists():
+        changed[suite] = _all(
+            _imported(f"from application.permissions import {permission}"),
+            _entry("LEAST", f"{permission}: Role.{it.role.upper()}"),
+        )
+    texts = {}
+    for name, change in changed.items():
+        path = root / name
+        if not path.exists():
+            raise NoPlace(f"There is no {name}, in which the resource is to be listed.")
+        texts[path] = change(path.read_text("utf-8"), name)
+    for path, text in texts.items():
+        path.write_text(text, "utf-8")
+
+
+type Change = Callable[[str, str], str]
+"""(text of a file, its name) -> its new text."""
+
+
+def _all(*changes: Change) -> Change:
+    def change(text: str, name: str) -> str:
+        for each in changes:
+            text = each(text, name)
+        return text
+
+    return change
+
+
+def _parsed(text: str, name: str) -> ast.Module:
+    try:
+        return ast.parse(text)
+    except SyntaxError as error:
+        raise NoPlace(f"{name} cannot be read: {error.msg} in line {error.lineno}.") from None
+
+
+def _inserted(text: str, after: int, line: str) -> str:
+    """The text with a line after that line of it, which is counted from 1."""
+    lines = text.splitlines(keepends=True)
+    if lines and not lines[-1].endswith("\n"):
+        lines[-1] += "\n"
+    return "".join([*lines[:after], f"{line}\n", *lines[after:]])
+
+
+def _imported(line: str) -> Change:
+    """The names are imported; `ruff` sorts the lines, and puts those of one module together."""
+    wanted = next(each for each in ast.walk(ast.parse(line)) if isinstance(each, ast.ImportFrom))
+
+    def change(text: str, name: str) -> str:
+        module = _parsed(text, name)
+        known = {
+            alias.name
+            for each in module.body
+            if isinstance(each, ast.ImportFrom) and each.module == wanted.module
+            for alias in each.names
+            if alias.asname is None
+        }
+        if {alias.name for alias in wanted.names} <= known:
+            return text
+        first = module.body[0] if module.body else None
+        has_docstring = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant)
+        imports = [each for each in module.body if isinstance(each, ast.ImportFrom)]
+        if imports:
+            return _inserted(text, imports[-1].end_lineno or 0, line)
+        after = (first.end_lineno or 0) if first is not None and has_docstring else 0
+        return _inserted(text, after, f"\n{line}\n" if has_docstring else f"{line}\n")
+
+    return change
+
+
+def _field(of: str, line: str) -> Change:
+    """An annotated field after the last one of the class, or below its docstring."""
+
+    def change(text: str, name: str) -> str:
+        for each in _parsed(text, name).body:
+            if isinstance(each, ast.ClassDef) and each.name == of:
+                fields = [part for part in each.body if isinstance(part, ast.AnnAssign)]
+                empty = len(each.body) == 1 and isinstance(each.body[0], ast.Expr)
+                if fields:
+                    return _inserted(text, fields[-1].end_lineno or 0, " " * fields[-1].col_offset + line)
+                if empty:
+                    return _inserted(text, each.body[0].end_lineno or 0, f"\n    {line}")
+        raise NoPlace(
+            f"{name} has no class {of} with fields. Add this to what has the collections:\n    {line}"
+        )
+
+    return change
+
+
+def _at_the_end(line: str) -> Change:
+    """A statement after the last assignment of the module, or at its end."""
+
+    def change(text: str, name: str) -> str:
+        body = _parsed(text, name).body
+        assigned = [each for each in body if isinstance(each, (ast.Assign, ast.AnnAssign))]
+        if assigned:
+            return _inserted(text, assigned[-1].end_lineno or 0, line)
+        return _inserted(text, len(text.splitlines()), f"\n{line}")
+
+    return change
+
+
+def _entry(of: str, entry: str) -> Change:
+    """An entry at the end of a dictionary."""
+
+    def change(text: str, name: str) -> str:
+        for each in _parsed(text, name).body:
+            target = each.targets[0] if isinstance(each, ast.Assign) else getattr(each, "target", None)
+            if isinstance(target, ast.Name) and target.id == of:
+                value = each.value  # type: ignore[attr-defined]
+                if isinstance(value, ast.Dict) and value.values:
+                    last = value.values[-1]
+                    lines = text.splitlines(keepends=True)
+                    at = last.end_lineno or 0
+                    line, end = lines[at - 1].encode(), last.end_col_offset or 0
+                    if line[end:].startswith(b",") and value.end_lineno != at:  # an entry a line
+                        key = value.keys[-1]
+                        indent = " " * (key.col_offset if key is not None else 4)
+                        return _inserted(text, at, f"{indent}{entry},")
+                    lines[at - 1] = (line[:end] + f", {entry}".encode() + line[end:]).decode()
+                    return "".join(lines)
+        raise NoPlace(f"{name} has no dictionary {of} with entries. Add this to it:\n    {entry}")
+
+    return change

@@ -1,0 +1,366 @@
+"""What is asked for: a resource and its fields, read from words such as `number:str(40)!unique notes:text?`.
+
+Whatever cannot be built is refused here, before a file is written, in a sentence that names the remedy.
+"""
+
+import json
+import keyword
+import re
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+
+from sqlalchemy.dialects.postgresql.base import RESERVED_WORDS
+
+NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
+NAME_MOST = 40  # with the names of its columns it is part of names of constraints, which have 63 at most
+
+TYPES = (
+    "str(n)",
+    "text",
+    "email",
+    "url",
+    "slug",
+    "int(a..b)",
+    "decimal(p,s)",
+    "money",
+    "bool",
+    "date",
+    "datetime",
+    "enum(a,b,…)",
+    "json",
+    "list(str)",
+)
+MODIFIERS = ("unique", "sort", "filter", "search")
+VERBS = ("create", "edit", "delete", "get", "list")
+ROLES = ("member", "admin", "owner")
+
+_FIELD = re.compile(
+    r"(?P<name>[^:]*):(?P<type>[a-z]+)(\((?P<args>[^)]*)\))?(?P<optional>\?)?"
+    r"(=(?P<default>[^!]*))?(?P<modifiers>(![a-z]+)*)"
+)
+_HELD = frozenset({"id", "workspace_id", "created_by", "created_at", "updated_at", "version", "events"})
+"""Fields that every resource has."""
+
+_PARAMETERS = frozenset({"limit", "cursor", "count", "sort", "q", "uow", "actor", "by", "at", "cls", "self"})
+_PYTHON = frozenset(
+    {
+        "bool",
+        "bytes",
+        "date",
+        "datetime",
+        "decimal",
+        "dict",
+        "float",
+        "int",
+        "line",
+        "list",
+        "object",
+        "prose",
+    }
+    | {"re", "replace", "set", "str", "text", "tuple", "type"}
+)
+_SORTED = frozenset({"str", "email", "slug", "int", "decimal", "money", "bool", "date", "datetime"})
+_FILTERED = _SORTED | {"enum"}
+_UNIQUE = frozenset({"str", "email", "url", "slug", "int"})
+_WORDED = frozenset({"str", "text"})
+_DEFAULTED = frozenset({"str", "text", "int", "decimal", "money", "bool", "enum"})
+_MANY = frozenset({"str", "text", "email", "url", "slug", "int", "decimal", "money", "date", "datetime"})
+_NEEDED = 10_000  # values of a unique field: the tests of lists have so many rows
+
+
+_KERNEL = (
+    "domain/kernel",
+    "application/kernel/commands",
+    "application/kernel/queries",
+    "adapters/postgres/kernel",
+    "entrypoints/http/kernel/v1",
+)
+"""Where the kernel's own resources have their names."""
+
+
+class Refused(Exception):
+    """It cannot be built. The message says why, and the remedy."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Field:
+    """A field, as it was asked for. `bounds` are of a text its length, of a number its least and its most,
+    of a decimal its digits and its places."""
+
+    name: str
+    type: str
+    bounds: tuple[int, ...] = ()
+    values: tuple[str, ...] = ()
+    optional: bool = False
+    default: str | None = None
+    modifiers: frozenset[str] = frozenset()
+
+    @property
+    def unique(self) -> bool:
+        return "unique" in self.modifiers
+
+    @property
+    def nullable(self) -> bool:
+        """Whether it can be `None`; a text that may be left out is empty then, and so is a list."""
+        return self.optional and self.type not in {"text", "list"}
+
+    @property
+    def label(self) -> str:
+        return self.name.replace("_", " ")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resource:
+    name: str
+    plural: str
+    fields: tuple[Field, ...]
+    verbs: tuple[str, ...] = VERBS
+    role: str = "member"
+
+    @property
+    def entity(self) -> str:
+        return _camel(self.name)
+
+    @property
+    def label(self) -> str:
+        return self.name.replace("_", " ")
+
+    @property
+    def labels(self) -> str:
+        return self.plural.replace("_", " ")
+
+    def of(self, modifier: str) -> list[Field]:
+        return [field for field in self.fields if modifier in field.modifiers]
+
+
+def read(
+    *,
+    name: str,
+    fields: str,
+    plural: str = "",
+    can: str = "",
+    role: str = "",
+    sort: str = "",
+    filter: str = "",
+    search: str = "",
+) -> Resource:
+    """The resource that the words describe; raises `Refused`."""
+    _ensure_name(name, "a resource")
+    plural = plural or plural_of(name)
+    _ensure_name(plural, "the plural of a resource")
+    if plural == name:
+        raise Refused(f"{name} is its own plural, and both need a name: say plural={name}_list.")
+    verbs = tuple(_words(can)) or VERBS
+    _ensure_known(verbs, VERBS, "can")
+    if "create" not in verbs or "get" not in verbs:
+        raise Refused("can= needs create and get: without them nothing could be made, or looked at.")
+    role = role or "member"
+    _ensure_known((role,), ROLES, "role")
+    found = [_field(word, name) for word in fields.split()]
+    if not found:
+        raise Refused(
+            'It needs a field at least: fields="title:str(80)". There is: ' + ", ".join(TYPES) + "."
+        )
+    names = [field.name for field in found]
+    if twice := sorted({each for each in names if names.count(each) > 1}):
+        raise Refused(f"{twice[0]} is asked for twice: leave one out.")
+    marked = {"sort": _words(sort), "filter": _words(filter), "search": _words(search)}
+    for modifier, wanted in marked.items():
+        known = [*names, "created_at"] if modifier == "sort" else names
+        _ensure_known(wanted, known, modifier)
+        found = [
+            replace(field, modifiers=field.modifiers | {modifier}) if field.name in wanted else field
+            for field in found
+        ]
+    for field in found:
+        _ensure_possible(field)
+    if not any(field.type in _MANY and not field.optional and field.default is None for field in found):
+        raise Refused("A field must be required, without a default, and no flag: add title:str(80).")
+    return Resource(name=name, plural=plural, fields=tuple(found), verbs=verbs, role=role)
+
+
+def ensure_free(resource: Resource, root: Path) -> None:
+    """Raises `Refused` where a name is taken, and says by what."""
+    for folder in ("src/domain", "src/application/commands", "src/entrypoints/http/v1"):
+        for name in (resource.name, resource.plural):
+            if (root / folder / f"{name}.py").exists():
+                raise Refused(f"{folder}/{name}.py is there already: choose another name.")
+    kernel = {path.stem for folder in _KERNEL for path in (root / "src" / folder).rglob("*.py")}
+    if taken := sorted({resource.name, resource.plural, f"{resource.name}s"} & kernel):
+        raise Refused(f"{taken[0]} is a name of the kernel: choose another one, such as own_{resource.name}.")
+    document = json.loads((root / "openapi/v1.json").read_text("utf-8"))
+    schemas = document["components"]["schemas"]
+    for schema in (f"{resource.entity}View", f"New{resource.entity}", f"{resource.entity}Patch"):
+        if schema in schemas:
+            raise Refused(f"The schema {schema} is in openapi/v1.json already: choose another name.")
+    if any(path.split("/")[-1] == resource.plural for path in document["paths"]):
+        raise Refused(f"A path of openapi/v1.json ends in /{resource.plural} already: choose another plural.")
+    names = {resource.entity, *(f"{resource.entity}{_camel(field.name)}" for field in resource.fields)}
+    pattern = re.compile(rf"^class ({'|'.join(sorted(names))})\b", re.MULTILINE)
+    for path in sorted((root / "src/domain").rglob("*.py")):
+        if match := pattern.search(path.read_text("utf-8")):
+            raise Refused(f"{path.relative_to(root)} has a class {match[1]} already: choose another name.")
+    for path in sorted((root / "src/adapters/postgres").rglob("*.py")):
+        if re.search(rf'Table\(\s*"{resource.plural}"', path.read_text("utf-8")):
+            raise Refused(f"{path.relative_to(root)} has the table {resource.plural} already.")
+
+
+def plural_of(name: str) -> str:
+    """As the plural of most English words is made; what it gets wrong, `plural=` says."""
+    if re.search(r"[^aeiou]y$", name):
+        return f"{name[:-1]}ies"
+    if re.search(r"(series|species)$", name):
+        return name
+    return f"{name}es" if re.search(r"(s|x|z|ch|sh)$", name) else f"{name}s"
+
+
+def _field(word: str, resource: str) -> Field:
+    match = _FIELD.fullmatch(word)
+    if match is None:
+        raise Refused(
+            f"{word} is no field: write it like due_on:date? or status:enum(draft,sent)=draft!filter."
+        )
+    name, kind, given = match["name"], match["type"], match["args"]
+    _ensure_name(name, "a field")
+    if name in _HELD or name == f"{resource}_id":
+        raise Refused(f"Every resource has the field {name} already: leave it out, or choose another name.")
+    if name in _PARAMETERS:
+        raise Refused(f"{name} is a parameter of every list or use case: choose another name for the field.")
+    known = {each.partition("(")[0] for each in TYPES}
+    if kind == "ref":
+        raise Refused(
+            f"{name}: references are not built yet. Add the column by hand, as tasks have an assignee."
+        )
+    if kind not in known:
+        raise Refused(f"{kind} is no type. There is: {', '.join(TYPES)}.")
+    modifiers = [each for each in match["modifiers"].split("!") if each]
+    _ensure_known(modifiers, MODIFIERS, name)
+    bounds, values = _arguments(name, kind, given)
+    default = match["default"]
+    field = Field(
+        name=name,
+        type=kind,
+        bounds=bounds,
+        values=values,
+        optional=match["optional"] is not None,
+        default=default,
+        modifiers=frozenset(modifiers),
+    )
+    if default is not None:
+        _ensure_default(field, default)
+    return field
+
+
+def _arguments(name: str, kind: str, given: str | None) -> tuple[tuple[int, ...], tuple[str, ...]]:
+    form = next(each for each in TYPES if each.partition("(")[0] == kind)
+    if ("(" in form) != (given is not None):
+        raise Refused(f"{name}: write its type as {form}.")
+    if given is None:
+        return (), ()
+    match kind:
+        case "str":
+            if not given.isdecimal() or not 1 <= int(given) <= 10_000:
+                raise Refused(f"{name}: a str has 1 to 10,000 characters at most, as in str(80).")
+            return (int(given),), ()
+        case "int":
+            ends = re.fullmatch(r"(-?\d+)\.\.(-?\d+)", given)
+            if ends is None or not -(1 << 31) <= int(ends[1]) < int(ends[2]) < 1 << 31:
+                raise Refused(f"{name}: an int has 32 bits, and its least comes first, as in int(1..100).")
+            return (int(ends[1]), int(ends[2])), ()
+        case "decimal":
+            sizes = re.fullmatch(r"(\d+),(\d+)", given)
+            if sizes is None or not 1 <= int(sizes[1]) <= 38 or int(sizes[2]) > min(6, int(sizes[1]) - 1):
+                raise Refused(
+                    f"{name}: a decimal has up to 38 digits, up to 6 of them behind the point and one before "
+                    "it, as in decimal(12,2)."
+                )
+            return (int(sizes[1]), int(sizes[2])), ()
+        case "list":
+            if given != "str":
+                raise Refused(f"{name}: there are lists of texts alone, list(str). For others take json.")
+            return (), ()
+        case _:
+            values = tuple(given.split(","))
+            for value in values:
+                _ensure_name(value, f"a value of {name}", word=False)
+            if len(values) < 2 or len(set(values)) < len(values):
+                raise Refused(f"{name}: an enum has two values at least, each once, as in enum(draft,sent).")
+            return (), values
+
+
+def _ensure_default(field: Field, default: str) -> None:
+    kind = field.type
+    if kind not in _DEFAULTED:
+        raise Refused(f"{field.name}: a {kind} has no default. It may be left out, as {field.name}:{kind}?.")
+    if field.optional:
+        raise Refused(f"{field.name}: it has a default or may be left out (?), not both.")
+    wrong = f"{field.name}: {default!r} is no value of it."
+    match kind:
+        case "enum" if default not in field.values:
+            raise Refused(f"{wrong} There is: {', '.join(field.values)}.")
+        case "bool" if default not in {"true", "false"}:
+            raise Refused(f"{wrong} Write true or false.")
+        case "int":
+            if not re.fullmatch(r"-?\d+", default) or not field.bounds[0] <= int(default) <= field.bounds[1]:
+                raise Refused(f"{wrong} Write a number from {field.bounds[0]} to {field.bounds[1]}.")
+        case "decimal" | "money":
+            digits, places = field.bounds or (14, 2)
+            try:
+                _, figures, exponent = Decimal(default).as_tuple()
+                behind = -exponent if isinstance(exponent, int) else places + 1
+            except InvalidOperation:
+                figures, behind = (), places + 1
+            if behind > places or behind < 0 or len(figures) - behind > digits - places:
+                raise Refused(f"{wrong} Write one with at most {places} places, such as 1.{'0' * places}.")
+        case "str" if not re.fullmatch(r"[A-Za-z0-9._-]+", default) or len(default) > field.bounds[0]:
+            raise Refused(f"{wrong} Write one word of at most {field.bounds[0]} letters and digits.")
+        case _:
+            pass
+
+
+def _ensure_possible(field: Field) -> None:
+    of = f"{field.name}: a {field.type}"
+    if "sort" in field.modifiers and (field.type not in _SORTED or field.nullable):
+        raise Refused(f"{of} that may be left out, or of this type, sorts no list: leave !sort out.")
+    if "filter" in field.modifiers and field.type not in _FILTERED:
+        raise Refused(f"{of} filters no list: leave !filter out.")
+    if "search" in field.modifiers and (field.type not in _WORDED or field.nullable):
+        raise Refused(f"{of} has no words to search, or may be left out: take text?, or leave !search out.")
+    if field.unique and field.type not in _UNIQUE:
+        raise Refused(f"{of} cannot be unique. These can: {', '.join(sorted(_UNIQUE))}.")
+    if field.unique and field.default is not None:
+        raise Refused(f"{field.name}: what is unique has no default, which two would share.")
+    if field.unique and field.type == "int" and field.bounds[1] - field.bounds[0] < _NEEDED:
+        raise Refused(
+            f"{field.name}: a unique int needs a range of {_NEEDED:,} at least, as in int(1..1000000)."
+        )
+    if field.unique and field.type == "str" and field.bounds[0] < len(str(_NEEDED)):
+        raise Refused(f"{field.name}: a unique str needs {len(str(_NEEDED))} characters at least.")
+
+
+def _ensure_name(name: str, what: str, *, word: bool = True) -> None:
+    if not NAME.fullmatch(name) or len(name) > NAME_MOST:
+        raise Refused(
+            f"{name!r} is no name of {what}: lower-case letters and digits, single underscores between "
+            f"words, a letter first, at most {NAME_MOST} characters, as in purchase_order."
+        )
+    if keyword.iskeyword(name) or (word and name in _PYTHON):
+        raise Refused(f"{name} is a word of Python: choose another name, such as {name}_code.")
+    if word and name in RESERVED_WORDS:
+        raise Refused(f"{name} is a word of SQL: choose another name, such as {name}_code.")
+
+
+def _ensure_known(given: Collection[str], known: Collection[str], what: str) -> None:
+    for each in given:
+        if each not in known:
+            raise Refused(f"{what}: there is no {each!r}. There is: {', '.join(known)}.")
+
+
+def _words(text: str) -> list[str]:
+    return [word for word in text.replace(",", " ").split() if word]
+
+
+def _camel(name: str) -> str:
+    return "".join(word.capitalize() for word in name.split("_"))
