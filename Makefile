@@ -76,7 +76,7 @@ test-app: $(ENV) ## run this service's own tests, and every suite over its resou
 	    tests/kernel/adapters/postgres/test_mapping.py tests/kernel/adapters/postgres/test_lists.py tests/kernel/entrypoints/http/test_matrix.py \
 	    tests/kernel/entrypoints/http/test_examples.py tests/kernel/entrypoints/http/test_document.py $(ARGS)
 
-test-fork: $(ENV) ## try on a copy that the example can be deleted, and that upstream merges without a conflict (ARGS=strip: the first)
+test-fork: $(ENV) ## try on a copy that the example can be deleted, and that upstream merges without a conflict (ARGS=strip: the first; ARGS=all: with every test, for a night)
 	@$(PY) scripts/fork.py $(ARGS)
 
 check: check-format check-lint check-types check-imports check-dependencies check-lock check-migrations check-openapi ## format, lint, types, import rules, dependencies, lock files, migrations, OpenAPI documents

@@ -7,6 +7,7 @@ from application.kernel.unit_of_work import KernelUnitOfWork
 from application.queries import Queries
 from domain.comments import Comment, CommentId
 from domain.kernel.users import UserId
+from domain.notes import Note, NoteId
 from domain.notifications import Notification, NotificationId
 from domain.tasks import Task, TaskId
 
@@ -21,3 +22,4 @@ class UnitOfWork(KernelUnitOfWork):
     tasks: Repository[Task, TaskId]
     comments: Repository[Comment, CommentId]
     notifications: Notifications
+    notes: Repository[Note, NoteId]

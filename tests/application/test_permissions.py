@@ -4,10 +4,15 @@ import pytest
 
 import application.permissions
 from application.kernel.permissions import Permission
-from application.permissions import MODERATE_COMMENTS, WRITE_COMMENTS, WRITE_TASKS
+from application.permissions import MODERATE_COMMENTS, WRITE_COMMENTS, WRITE_NOTES, WRITE_TASKS
 from domain.kernel.memberships import Role
 
-LEAST = {WRITE_TASKS: Role.MEMBER, WRITE_COMMENTS: Role.MEMBER, MODERATE_COMMENTS: Role.ADMIN}
+LEAST = {
+    WRITE_TASKS: Role.MEMBER,
+    WRITE_COMMENTS: Role.MEMBER,
+    MODERATE_COMMENTS: Role.ADMIN,
+    WRITE_NOTES: Role.MEMBER,
+}
 
 
 def test_every_permission_has_its_least_role() -> None:

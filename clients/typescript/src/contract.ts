@@ -76,6 +76,8 @@ export const PROBLEM_CODES = [
     "member-not-found",
     /** 404: The resource does not exist, or you cannot see it. */
     "not-found",
+    /** 404: There is no such note, or it is not in a workspace of yours. */
+    "note-not-found",
     /** 404: There is no such notification, or it is not yours. */
     "notification-not-found",
     /** 404: This has been used, has expired, or was never issued; ask for a new one. */
@@ -202,5 +204,6 @@ export const KEYED: ReadonlySet<string> = new Set([
     "POST /v1/workspaces",
     "POST /v1/workspaces/{workspace_id}/archival",
     "POST /v1/workspaces/{workspace_id}/invitations",
+    "POST /v1/workspaces/{workspace_id}/notes",
     "POST /v1/workspaces/{workspace_id}/tasks",
 ]);

@@ -819,6 +819,34 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/notes/{note_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get note
+         * @description Any member may see a note.
+         */
+        get: operations["get_note"];
+        put?: never;
+        post?: never;
+        /**
+         * Delete note
+         * @description Any member but a viewer may delete a note.
+         */
+        delete: operations["delete_note"];
+        options?: never;
+        head?: never;
+        /**
+         * Edit note
+         * @description Any member but a viewer may edit a note.
+         */
+        patch: operations["edit_note"];
+        trace?: never;
+    };
     "/v1/notifications": {
         parameters: {
             query?: never;
@@ -1194,6 +1222,30 @@ export interface paths {
         patch: operations["change_role"];
         trace?: never;
     };
+    "/v1/workspaces/{workspace_id}/notes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List notes
+         * @description Any member may list the notes.
+         */
+        get: operations["list_notes"];
+        put?: never;
+        /**
+         * Create note
+         * @description Any member but a viewer may create a note.
+         */
+        post: operations["create_note"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/workspaces/{workspace_id}/tasks": {
         parameters: {
             query?: never;
@@ -1469,6 +1521,13 @@ export interface components {
             /** @description An access token that the provider has issued for this API. */
             token: string;
         };
+        /** @description A note to create. */
+        NewNote: {
+            /** @example First title */
+            title: string;
+            /** @example A body of some words. */
+            body?: string;
+        };
         /** @description A task to create. */
         NewTask: {
             /** @example Weave algebraic patterns */
@@ -1489,6 +1548,29 @@ export interface components {
              *     where another workspace has that.
              */
             slug?: string | null;
+        };
+        /** @description What of a note is to change. */
+        NotePatch: {
+            /** @example First title */
+            title?: string;
+            /** @example A body of some words. */
+            body?: string;
+        };
+        /** @description A note. Times are UTC. */
+        NoteView: {
+            /** Format: uuid */
+            id: string;
+            /** Format: uuid */
+            workspace_id: string;
+            title: string;
+            body: string;
+            /** Format: uuid */
+            created_by: string;
+            /** Format: date-time */
+            created_at: string;
+            /** Format: date-time */
+            updated_at: string;
+            version: number;
         };
         /** @description What happened, to which task, and who did it, by the names they have now. */
         NotificationView: {
@@ -1560,6 +1642,17 @@ export interface components {
          */
         MemberViewPage: {
             items: components["schemas"]["MemberView"][];
+            next: string | null;
+            total: number | null;
+        };
+        /**
+         * @description One page. `next` is the cursor of the page after it; `null` on the last one.
+         *
+         *     `total` counts what is in the whole list with its filters, at the instant of this page; `null` unless it
+         *     was asked for.
+         */
+        NoteViewPage: {
+            items: components["schemas"]["NoteView"][];
             next: string | null;
             total: number | null;
         };
@@ -8916,6 +9009,509 @@ export interface operations {
             };
         };
     };
+    get_note: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The `ETag` of what you have: if it is still so, the answer is 304. */
+                "If-None-Match"?: string;
+            };
+            path: {
+                /**
+                 * @description The id of the note.
+                 * @example 019a43bc-a30f-7b2e-8b77-7704f0eefe24
+                 */
+                note_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /**
+                     * @description Identifies this version of this representation (RFC 9110 §8.8.3).
+                     * @example "1-51f0c5ad0f3e2b61"
+                     */
+                    ETag: string;
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "019a43bc-a30f-7b2e-8b77-7704f0eefe24",
+                     *       "workspace_id": "019a43bc-2c52-775b-87c6-c6a6c301282f",
+                     *       "title": "First title",
+                     *       "body": "A body of some words.",
+                     *       "created_by": "019a43bc-b142-7fcd-8f1e-1eaadb7fd5d9",
+                     *       "created_at": "2026-11-02T09:30:15Z",
+                     *       "updated_at": "2026-11-02T09:30:15Z",
+                     *       "version": 1
+                     *     }
+                     */
+                    "application/json": components["schemas"]["NoteView"];
+                };
+            };
+            /** @description Your copy is up to date. */
+            304: {
+                headers: {
+                    /**
+                     * @description Identifies this version of this representation (RFC 9110 §8.8.3).
+                     * @example "1-51f0c5ad0f3e2b61"
+                     */
+                    ETag: string;
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Authentication is required. */
+            401: {
+                headers: {
+                    /**
+                     * @description How to authenticate (RFC 9110 §11.6.1).
+                     * @example Bearer
+                     */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The resource does not exist, or you cannot see it. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request is not valid. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There were too many requests. */
+            429: {
+                headers: {
+                    /**
+                     * @description Seconds to wait before the next attempt.
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service, or something it depends on, is overloaded or unavailable. */
+            503: {
+                headers: {
+                    /**
+                     * @description Seconds to wait before the next attempt.
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request, or something the service depends on, took too long. */
+            504: {
+                headers: {
+                    /**
+                     * @description Seconds to wait before the next attempt.
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    delete_note: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The `ETag` of what you have read, or its `version` in quotes: if it is no longer so, 412. */
+                "If-Match"?: string;
+            };
+            path: {
+                /**
+                 * @description The id of the note.
+                 * @example 019a43bc-a30f-7b2e-8b77-7704f0eefe24
+                 */
+                note_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Authentication is required. */
+            401: {
+                headers: {
+                    /**
+                     * @description How to authenticate (RFC 9110 §11.6.1).
+                     * @example Bearer
+                     */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description You are not allowed to do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The resource does not exist, or you cannot see it. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request conflicts with the current state of the resource. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The resource has changed since you read it. */
+            412: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request is not valid. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There were too many requests. */
+            429: {
+                headers: {
+                    /**
+                     * @description Seconds to wait before the next attempt.
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service, or something it depends on, is overloaded or unavailable. */
+            503: {
+                headers: {
+                    /**
+                     * @description Seconds to wait before the next attempt.
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request, or something the service depends on, took too long. */
+            504: {
+                headers: {
+                    /**
+                     * @description Seconds to wait before the next attempt.
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    edit_note: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The `ETag` of what you have read, or its `version` in quotes: if it is no longer so, 412. */
+                "If-Match"?: string;
+            };
+            path: {
+                /**
+                 * @description The id of the note.
+                 * @example 019a43bc-a30f-7b2e-8b77-7704f0eefe24
+                 */
+                note_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "title": "First title",
+                 *       "body": "A body of some words."
+                 *     }
+                 */
+                "application/json": components["schemas"]["NotePatch"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /**
+                     * @description Identifies this version of this representation (RFC 9110 §8.8.3).
+                     * @example "1-51f0c5ad0f3e2b61"
+                     */
+                    ETag: string;
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "019a43bc-a30f-7b2e-8b77-7704f0eefe24",
+                     *       "workspace_id": "019a43bc-2c52-775b-87c6-c6a6c301282f",
+                     *       "title": "First title",
+                     *       "body": "A body of some words.",
+                     *       "created_by": "019a43bc-b142-7fcd-8f1e-1eaadb7fd5d9",
+                     *       "created_at": "2026-11-02T09:30:15Z",
+                     *       "updated_at": "2026-11-02T09:30:15Z",
+                     *       "version": 1
+                     *     }
+                     */
+                    "application/json": components["schemas"]["NoteView"];
+                };
+            };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Authentication is required. */
+            401: {
+                headers: {
+                    /**
+                     * @description How to authenticate (RFC 9110 §11.6.1).
+                     * @example Bearer
+                     */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description You are not allowed to do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The resource does not exist, or you cannot see it. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request conflicts with the current state of the resource. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The resource has changed since you read it. */
+            412: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is of the wrong media type. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request is not valid. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There were too many requests. */
+            429: {
+                headers: {
+                    /**
+                     * @description Seconds to wait before the next attempt.
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service, or something it depends on, is overloaded or unavailable. */
+            503: {
+                headers: {
+                    /**
+                     * @description Seconds to wait before the next attempt.
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request, or something the service depends on, took too long. */
+            504: {
+                headers: {
+                    /**
+                     * @description Seconds to wait before the next attempt.
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     list_notifications: {
         parameters: {
             query?: {
@@ -13500,6 +14096,371 @@ export interface operations {
             /** @description The request conflicts with the current state of the resource. */
             409: {
                 headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The resource has changed since you read it. */
+            412: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is of the wrong media type. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request is not valid. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There were too many requests. */
+            429: {
+                headers: {
+                    /**
+                     * @description Seconds to wait before the next attempt.
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service, or something it depends on, is overloaded or unavailable. */
+            503: {
+                headers: {
+                    /**
+                     * @description Seconds to wait before the next attempt.
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request, or something the service depends on, took too long. */
+            504: {
+                headers: {
+                    /**
+                     * @description Seconds to wait before the next attempt.
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_notes: {
+        parameters: {
+            query?: {
+                /** @description Items on the page, at most. */
+                limit?: number;
+                /** @description `next` of the page before, which had the same filters and sort. */
+                cursor?: string;
+                /** @description With `exact` the answer's `total` says how many items there are on all pages; it takes longer then. */
+                count?: "exact";
+                /** @description Words in title or body, in the manner of a web search: `"exact words"`, `-without`, `or`. */
+                q?: string;
+                /** @description Names separated by commas; a minus before a name means downwards. Default: `-created_at`. */
+                sort?: string;
+            };
+            header?: never;
+            path: {
+                /**
+                 * @description The id of the workspace.
+                 * @example 019a43bc-2c52-775b-87c6-c6a6c301282f
+                 */
+                workspace_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /**
+                     * @description The next page, where there is one (RFC 8288).
+                     * @example </v1/workspaces/019a43bc-2c52-775b-87c6-c6a6c301282f/notes?cursor=eyJjIjoiMjAyNi0xMS0wMiJ9>; rel="next"
+                     */
+                    Link?: string;
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "items": [
+                     *         {
+                     *           "id": "019a43bc-a30f-7b2e-8b77-7704f0eefe24",
+                     *           "workspace_id": "019a43bc-2c52-775b-87c6-c6a6c301282f",
+                     *           "title": "First title",
+                     *           "body": "A body of some words.",
+                     *           "created_by": "019a43bc-b142-7fcd-8f1e-1eaadb7fd5d9",
+                     *           "created_at": "2026-11-02T09:30:15Z",
+                     *           "updated_at": "2026-11-02T09:30:15Z",
+                     *           "version": 1
+                     *         }
+                     *       ],
+                     *       "next": null,
+                     *       "total": null
+                     *     }
+                     */
+                    "application/json": components["schemas"]["NoteViewPage"];
+                };
+            };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Authentication is required. */
+            401: {
+                headers: {
+                    /**
+                     * @description How to authenticate (RFC 9110 §11.6.1).
+                     * @example Bearer
+                     */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The resource does not exist, or you cannot see it. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request is not valid. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There were too many requests. */
+            429: {
+                headers: {
+                    /**
+                     * @description Seconds to wait before the next attempt.
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service, or something it depends on, is overloaded or unavailable. */
+            503: {
+                headers: {
+                    /**
+                     * @description Seconds to wait before the next attempt.
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request, or something the service depends on, took too long. */
+            504: {
+                headers: {
+                    /**
+                     * @description Seconds to wait before the next attempt.
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    create_note: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description A new one for each new request, such as a UUID. If no answer arrives, send the request again with the same key: it is done once, and answered alike for a day. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /**
+                 * @description The id of the workspace.
+                 * @example 019a43bc-2c52-775b-87c6-c6a6c301282f
+                 */
+                workspace_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "title": "First title",
+                 *       "body": "A body of some words."
+                 *     }
+                 */
+                "application/json": components["schemas"]["NewNote"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    /**
+                     * @description The address of the new resource.
+                     * @example /v1/notes/019a43bc-a30f-7b2e-8b77-7704f0eefe24
+                     */
+                    Location: string;
+                    /**
+                     * @description Identifies this version of this representation (RFC 9110 §8.8.3).
+                     * @example "1-51f0c5ad0f3e2b61"
+                     */
+                    ETag: string;
+                    /** @description This is the stored response to an earlier request with the same key. */
+                    "Idempotency-Replayed"?: "true";
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "019a43bc-a30f-7b2e-8b77-7704f0eefe24",
+                     *       "workspace_id": "019a43bc-2c52-775b-87c6-c6a6c301282f",
+                     *       "title": "First title",
+                     *       "body": "A body of some words.",
+                     *       "created_by": "019a43bc-b142-7fcd-8f1e-1eaadb7fd5d9",
+                     *       "created_at": "2026-11-02T09:30:15Z",
+                     *       "updated_at": "2026-11-02T09:30:15Z",
+                     *       "version": 1
+                     *     }
+                     */
+                    "application/json": components["schemas"]["NoteView"];
+                };
+            };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Authentication is required. */
+            401: {
+                headers: {
+                    /**
+                     * @description How to authenticate (RFC 9110 §11.6.1).
+                     * @example Bearer
+                     */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description You are not allowed to do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The resource does not exist, or you cannot see it. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request conflicts with the current state of the resource. */
+            409: {
+                headers: {
+                    /**
+                     * @description Seconds to wait before the next attempt.
+                     * @example 1
+                     */
+                    "Retry-After"?: number;
                     [name: string]: unknown;
                 };
                 content: {

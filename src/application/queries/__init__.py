@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from application.kernel.queries import KernelQueries
 from application.queries.comments import CommentQueries
 from application.queries.dashboard import DashboardQueries
+from application.queries.notes import NoteQueries
 from application.queries.notifications import NotificationQueries
 from application.queries.tasks import TaskQueries
 
@@ -17,3 +18,4 @@ class Queries(KernelQueries):
     comments: CommentQueries
     dashboard: DashboardQueries
     notifications: NotificationQueries
+    notes: NoteQueries
