@@ -15,6 +15,7 @@ import structlog
 from dependency_injector import providers
 from structlog.testing import capture_logs
 
+from adapters.postgres.kernel.outbox.events import CHANNEL
 from application.kernel.identity.letters import Letters
 from application.kernel.identity.mails import MAIL, MailReactions
 from application.kernel.origin import Channel
@@ -563,3 +564,14 @@ async def test_what_a_reaction_does_is_written_down_as_the_worker_s(
     root = a_caller(roles=frozenset({GlobalRole.ADMIN}))
     [entry] = (await queries.audit.page(root, AuditFilter(kind=["suspended"]), PageRequest())).items
     assert (entry.user_id, entry.channel) == (member, Channel.WORKER)
+
+
+async def test_a_worker_with_nothing_to_do_does_nothing(empty_database_url: str) -> None:
+    heard: list[str] = []
+    connection = await asyncpg.connect(empty_database_url)
+    await connection.add_listener(CHANNEL, lambda *said: heard.append(said[-1]))
+    async with a_worker(empty_database_url) as process:
+        await logged(process, "worker started")
+        await asyncio.sleep(2)  # two of its looks wake each other, if one wakes another at all
+    await connection.close()
+    assert heard == []

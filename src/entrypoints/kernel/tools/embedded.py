@@ -103,7 +103,8 @@ def _programs() -> Path:
             "The embedded PostgreSQL is not installed: it belongs to the development environment that make "
             "makes. Set DATABASE_URL to use a server of your own."
         )
-    return max(Path(package.origin).parent.glob("pginstall*/bin"))
+    # Without symbolic links: whoever is to run them has to pass the folders where they really are.
+    return max(Path(package.origin).resolve().parent.glob("pginstall*/bin"))
 
 
 # --- one server -----------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from adapters.postgres.kernel.connection.database import Database
 from adapters.postgres.kernel.connection.transactions import PostgresTransactions
 from adapters.postgres.kernel.discovery import repositories_of
 from adapters.postgres.kernel.outbox.delivery import PostgresOutbox
+from adapters.postgres.kernel.outbox.events import CHANNEL
 from adapters.postgres.kernel.outbox.lanes import PostgresLanes
 from application.kernel.ports.events import Delivery, Leased, OutboxEntry, Outcome, Outgoing
 from application.kernel.ports.world import Contention, NotNow, TimedOut, Unavailable, WorldError
@@ -528,6 +529,24 @@ async def test_what_no_reaction_is_for_is_found_by_the_names_of_those_there_are(
     assert (await relay.lease("announce", others=True)).reaction == "tell"
     assert await relay.lanes.lease(REACTIONS, others=True) is None
     assert await relay.lanes.lease(["announce"], others=True) is None  # it is leased
+
+
+async def test_a_look_that_finds_nothing_wakes_nobody(relay: Relay, by_hand: ByHand) -> None:
+    heard, ended = list[str](), asyncio.Event()
+
+    def hear(*said: object) -> None:
+        heard.append(str(said[-1]))
+        if heard[-1] == "the end":
+            ended.set()
+
+    await by_hand.add_listener(CHANNEL, hear)
+    for _ in range(3):
+        assert not await relay.outbox.deliver_next(nothing, OUTSIDE)
+        assert await relay.lanes.lease(REACTIONS) is None
+    await by_hand.execute(f"NOTIFY {CHANNEL}, 'the end'")
+    async with asyncio.timeout(60):
+        await ended.wait()
+    assert heard == ["the end"]
 
 
 async def test_the_backlog_counts_what_is_parked_and_what_is_due_and_not_what_is_held_up(

@@ -87,7 +87,7 @@ _its_earlier = and_(
     _earlier.c.aggregate_id == outbox.c.aggregate_id, _earlier.c.position <= outbox.c.position
 )
 _causing = bindparam("types", type_=ARRAY(Text))
-_held_up = (
+_first_held_up = (
     select(outbox.c.position)
     .where(
         outbox.c.dispatched_at.is_(None),
@@ -105,10 +105,9 @@ _held_up = (
     )
     .order_by(outbox.c.position)
     .limit(literal_column("1"))
-    .with_for_update(skip_locked=True)
-    .cte("held_up")
-    .prefix_with("MATERIALIZED")
 )
+_HELD_UP = Statement(_first_held_up)
+_held_up = _first_held_up.with_for_update(skip_locked=True).cte("held_up").prefix_with("MATERIALIZED")
 # Whatever the column says, the row is as it was before this statement when `dispatching` looks at it.
 _marked = (
     update(outbox)
@@ -255,8 +254,15 @@ class PostgresOutbox[U: KernelUnitOfWork]:
                 raise
             await self._failed(claimed, error)
         if claimed is None:
-            return bool(named) and await self._database.fetchrow(_DISPATCH_HELD_UP, caused) is not None
+            return bool(named) and await self._dispatch_held_up(caused)
         return True
+
+    async def _dispatch_held_up(self, caused: Mapping[str, Sequence[str]]) -> bool:
+        # Looked for first: an INSERT wakes every worker, also one of no rows, since its trigger is the
+        # statement's; and who is woken looks again.
+        if await self._database.fetchrow(_HELD_UP, {"types": caused["types"]}) is None:
+            return False
+        return await self._database.fetchrow(_DISPATCH_HELD_UP, caused) is not None
 
     async def wait(self, seconds: float, /, *, ear: str = "") -> None:
         heard = self._ears[ear]
