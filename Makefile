@@ -1,7 +1,7 @@
 # The commands of this repository. Each makes the environment first where it is missing or out of date.
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev init check fmt migration resource cli shell debug lock bench profile profile-memory mutants doctor clean
+.PHONY: help run dev init check fmt migration resource where upgrade resource-remove example-remove cli shell debug lock bench profile profile-memory mutants doctor clean
 .PHONY: test coverage retest test-app test-fork test-previous test-providers test-reliability test-pooler check-alerts
 .PHONY: openapi lint-openapi client test-client test-contract fuzz
 .PHONY: check-format check-lint check-types check-imports check-dependencies check-lock check-migrations check-openapi
@@ -38,7 +38,7 @@ init: $(ENV) ## name the service after a fork (name=billing title="Billing" desc
 test: $(ENV) ## run every test (ARGS="-k word" runs a part)
 	@$(PY) -m pytest -n $(PROCESSES) $(ARGS)
 
-coverage: $(ENV) ## run every test and measure what they cover, which takes half as long again; fails under 95 %
+coverage: $(ENV) ## run every test and measure which lines they cover; fails under 95 %
 	@$(PY) -m pytest -n $(PROCESSES) --cov
 
 retest: $(ENV) ## run what failed in the last run once more, one test after the other (five at most)
@@ -109,6 +109,18 @@ migration: $(ENV) ## write a migration from what the tables have become, and try
 resource: $(ENV) ## write a whole resource (name=invoice fields="number:str(40)!unique notes:text?"; DRY=1 shows it)
 	@$(PY) -m builder --name "$$name" --fields "$$fields" --plural "$$plural" --can "$$can" --role "$$role" \
 	    --sort "$$sort" --filter "$$filter" --search "$$search" $(if $(DRY),--dry)
+
+upgrade: $(ENV) ## take a release of upstream over, on a branch of its own (TO=v1.4.0; DRY=1 tells what it is)
+	@$(PY) -m builder.upgrade --to "$$TO" $(if $(DRY),--dry)
+
+where: $(ENV) ## show all of a resource on one screen (r=invoices)
+	@$(PY) -m builder.where "$$r"
+
+resource-remove: $(ENV) ## take a resource out again (name=invoice; DRY=1 shows it)
+	@$(PY) -m builder.removal --name "$$name" $(if $(DRY),--dry)
+
+example-remove: $(ENV) ## take the example out: its files, its lines, its tables (DRY=1 shows it)
+	@$(PY) -m builder.removal --example $(if $(DRY),--dry)
 
 cli: $(ENV) ## run a command on the database of `make run` (ARGS="user create")
 	@$(PY) -m entrypoints.local -- $(PY) -m entrypoints.cli $(ARGS)

@@ -11,12 +11,12 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from builder import rings, suites
 from builder.lists import add_to_lists
-from builder.spec import TYPES, VERBS, Refused, Resource, ensure_free, read
+from builder.spec import MODIFIERS, ROLES, TYPES, VERBS, Refused, Resource, ensure_free, plural_of, read
 
 ROOT = Path.cwd()
 OPTIONS = ("name", "fields", "plural", "can", "role", "sort", "filter", "search")
@@ -30,8 +30,8 @@ def main(arguments: Sequence[str]) -> int:
     options = vars(parser.parse_args(arguments))
     dry = options.pop("dry")
     try:
-        if not options["name"] and sys.stdin.isatty():
-            options = asked()
+        if not options["fields"] and sys.stdin.isatty():
+            options = asked(options)
         it = read(**options)
         ensure_clean(ROOT)
         ensure_free(it, ROOT)
@@ -58,18 +58,27 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def asked() -> dict[str, str]:
-    """The options, one question at a time, in a terminal."""
-    given = dict.fromkeys(OPTIONS, "")
-    given["name"] = input("What is it, in the singular (purchase_order)? ").strip()
-    print(f"Its fields, one a line, as name:type; an empty line ends. Types: {', '.join(TYPES)}")
+def asked(given: Mapping[str, str]) -> dict[str, str]:
+    """The options, those that are not given one question at a time, with what they are by default."""
+    options = dict(given)
+    options["name"] = given["name"] or _answer("What is it, in the singular", "")
+    options["plural"] = given["plural"] or _answer("And in the plural", plural_of(options["name"]))
+    print("Its fields, one at a time, as title:str(80) or due_on:date?!filter; an empty one ends them.")
+    print(f"There is: {', '.join(TYPES)}; ? where it may be left out, =value, !{', !'.join(MODIFIERS)}.")
     fields = []
-    while line := input("  field: ").strip():
-        fields.append(line)
-    given["fields"] = " ".join(fields)
-    given["can"] = input(f"What can be done with it ({','.join(VERBS)})? ").strip()
-    given["role"] = input("From which role on (member)? ").strip()
-    return given
+    while field := _answer("  field", ""):
+        fields.append(field)
+    options["fields"] = " ".join(fields)
+    options["can"] = given["can"] or _answer("What can be done with it", ",".join(VERBS))
+    options["role"] = given["role"] or _answer("Who may write, from which role on", ROLES[0])
+    return options
+
+
+def _answer(question: str, otherwise: str) -> str:
+    try:
+        return input(f"{question}{f' [{otherwise}]' if otherwise else ''}: ").strip() or otherwise
+    except EOFError:
+        return otherwise
 
 
 class Copy:
@@ -80,7 +89,7 @@ class Copy:
         git("clone", "--quiet", "--shared", str(root), str(folder), cwd=root)
         for name in (".venv", "clients/typescript/node_modules"):
             if (root / name).exists():
-                (folder / name).symlink_to(root / name)
+                (folder / name).symlink_to((root / name).resolve())
         with (folder / ".git/info/exclude").open("a") as exclude:
             exclude.write(".venv\nnode_modules\n")
 
@@ -180,7 +189,12 @@ def ensure_clean(root: Path) -> None:
 
 def git(*arguments: str, cwd: Path, text: str | None = None) -> str:
     done = subprocess.run(
-        ["git", *arguments], cwd=cwd, check=False, capture_output=True, text=True, input=text
+        ["git", "-c", "core.quotePath=off", *arguments],
+        cwd=cwd,
+        check=False,
+        capture_output=True,
+        text=True,
+        input=text,
     )
     if done.returncode:
         raise Refused(f"git {arguments[0]} failed: {done.stderr.strip()}")

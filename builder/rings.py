@@ -600,7 +600,7 @@ _IMPORTED = frozenset(
 def _alias(it: Resource, field: Field) -> str:
     """The name of the type that clients send: the field's, unless the module has that already."""
     name = camel(field.name)
-    is_taken = name in _IMPORTED or name.startswith(it.entity)
+    is_taken = name in _IMPORTED or name.startswith((it.entity, "New"))
     return f"{it.entity}{name}" if is_taken else name
 
 

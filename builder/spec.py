@@ -61,11 +61,83 @@ _PYTHON = frozenset(
     }
     | {"re", "replace", "set", "str", "text", "tuple", "type"}
 )
+_CALLED = frozenset({"admit", "email_address", "new_id", "web_address"})
+"""Functions that are called where a field is an argument."""
+
+_IMPORTED = frozenset(
+    {
+        "Actor",
+        "Aggregate",
+        "Annotated",
+        "Any",
+        "Ask",
+        "Attempt",
+        "Body",
+        "Boolean",
+        "Caller",
+        "Column",
+        "Conflict",
+    }
+    | {
+        "Conflicts",
+        "Date",
+        "Day",
+        "Decimal",
+        "Event",
+        "Example",
+        "Field",
+        "Index",
+        "Instant",
+        "Integer",
+        "Invalid",
+    }
+    | {
+        "Length",
+        "Listed",
+        "Listing",
+        "Literal",
+        "Made",
+        "Mapping",
+        "Matrix",
+        "Money",
+        "Numeric",
+        "Page",
+        "Places",
+    }
+    | {
+        "Protocol",
+        "Query",
+        "Repository",
+        "Required",
+        "Role",
+        "Router",
+        "Run",
+        "Runner",
+        "Self",
+        "Sequence",
+        "Sort",
+    }
+    | {"Stage", "Statement", "Statements", "Table", "Team", "Text", "Uuid", "World"}
+)
+"""Classes that the modules of a resource, and of its tests, import under these names."""
+
+_ENUMS = frozenset(
+    {"Changes", "Created", "Deleted", "Edited", "Filter", "Id", "NotFound", "Patch", "Queries"}
+) | {
+    "SortKey",
+    "View",
+}
+"""What the classes of every resource are called, after its own name."""
+
+_MODULE = frozenset({"commands", "key", "metadata", "router", "select"})
+"""What a module called after the plural has under that name."""
+
+_IDENTIFIER_MOST = 63  # bytes of a name in PostgreSQL
 _SORTED = frozenset({"str", "email", "slug", "int", "decimal", "money", "bool", "date", "datetime"})
 _FILTERED = _SORTED | {"enum"}
 _UNIQUE = frozenset({"str", "email", "url", "slug", "int"})
 _WORDED = frozenset({"str", "text"})
-_DEFAULTED = frozenset({"str", "text", "int", "decimal", "money", "bool", "enum"})
+_DEFAULTED = frozenset({"str", "int", "decimal", "money", "bool", "enum"})
 _MANY = frozenset({"str", "text", "email", "url", "slug", "int", "decimal", "money", "date", "datetime"})
 _NEEDED = 10_000  # values of a unique field: the tests of lists have so many rows
 
@@ -152,6 +224,8 @@ def read(
     _ensure_name(plural, "the plural of a resource")
     if plural == name:
         raise Refused(f"{name} is its own plural, and both need a name: say plural={name}_list.")
+    if _camel(name) in _IMPORTED or plural in _MODULE:
+        raise Refused(f"{name} is a name of the house's own, {_camel(name)}: choose one like sales_{name}.")
     verbs = tuple(_words(can)) or VERBS
     _ensure_known(verbs, VERBS, "can")
     if "create" not in verbs or "get" not in verbs:
@@ -178,7 +252,38 @@ def read(
         _ensure_possible(field)
     if not any(field.type in _MANY and not field.optional and field.default is None for field in found):
         raise Refused("A field must be required, without a default, and no flag: add title:str(80).")
-    return Resource(name=name, plural=plural, fields=tuple(found), verbs=verbs, role=role)
+    it = Resource(name=name, plural=plural, fields=tuple(found), verbs=verbs, role=role)
+    _ensure_names_differ(it)
+    return it
+
+
+def _ensure_names_differ(it: Resource) -> None:
+    for field in it.fields:
+        if field.type == "enum" and _camel(field.name) in _ENUMS:
+            raise Refused(
+                f"{it.entity}{_camel(field.name)} is a class of every resource: rename {field.name}."
+            )
+        for made in (
+            f"ix_{it.plural}_workspace_id_{field.name}_id",
+            f"fk_{it.plural}_workspace_id_workspaces",
+        ):
+            if len(made) > _IDENTIFIER_MOST:
+                raise Refused(f"{made} is longer than the 63 characters of a name in PostgreSQL: shorten it.")
+    asked: list[str] = []
+    for field in it.of("filter"):
+        asked += [f"{field.name}{suffix}" for suffix in _SUFFIXES.get(field.type, ("",))]
+    if twice := sorted({name for name in asked if asked.count(name) > 1}):
+        raise Refused(f"Two filters would be called {twice[0]}: rename a field.")
+
+
+_SUFFIXES = {
+    "int": ("_least", "_most"),
+    "decimal": ("_least", "_most"),
+    "money": ("_least", "_most"),
+    "date": ("_from", "_until"),
+    "datetime": ("_after", "_before"),
+}
+"""Behind the name of a field, where it is filtered by a range."""
 
 
 def ensure_free(resource: Resource, root: Path) -> None:
@@ -226,8 +331,10 @@ def _field(word: str, resource: str) -> Field:
     _ensure_name(name, "a field")
     if name in _HELD or name == f"{resource}_id":
         raise Refused(f"Every resource has the field {name} already: leave it out, or choose another name.")
-    if name in _PARAMETERS:
-        raise Refused(f"{name} is a parameter of every list or use case: choose another name for the field.")
+    if name in _PARAMETERS | _CALLED:
+        raise Refused(
+            f"{name} is a parameter of every list, or a function: choose another name for the field."
+        )
     known = {each.partition("(")[0] for each in TYPES}
     if kind == "ref":
         raise Refused(

@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from builder.__main__ import main
+from builder.__main__ import asked, main
 from builder.lists import NoPlace, add_to_lists
 from builder.spec import Refused, Resource, ensure_free, plural_of, read
 
@@ -30,6 +30,10 @@ REFUSED = [
     ({"name": "series"}, "series is its own plural, and both need a name: say plural=series_list."),
     ({"name": "invoice", "plural": "Invoices"}, "is no name of the plural of a resource"),
     ({"name": "date"}, "date is a word of Python"),
+    ({"name": "page"}, "page is a name of the house's own, Page: choose one like sales_page."),
+    ({"name": "team"}, "team is a name of the house's own, Team"),
+    ({"name": "datum", "plural": "metadata"}, "datum is a name of the house's own"),
+    ({"name": "x" * 36}, "is longer than the 63 characters of a name in PostgreSQL: shorten it."),
     # fields
     ({"fields": ""}, 'It needs a field at least: fields="title:str(80)".'),
     ({"fields": "title"}, "title is no field: write it like"),
@@ -38,8 +42,16 @@ REFUSED = [
     ({"fields": f"{TITLE} title:text"}, "title is asked for twice"),
     ({"fields": f"{TITLE} created_at:date"}, "has the field created_at already"),
     ({"fields": f"{TITLE} invoice_id:text"}, "has the field invoice_id already"),
-    ({"fields": f"{TITLE} cursor:text"}, "cursor is a parameter of every list or use case"),
+    ({"fields": f"{TITLE} cursor:text"}, "cursor is a parameter of every list, or a function"),
     ({"fields": f"{TITLE} by:text"}, "by is a parameter"),
+    ({"fields": f"{TITLE} email_address:email"}, "email_address is a parameter of every list, or a function"),
+    ({"fields": f"{TITLE} {'y' * 40}:text"}, "is longer than the 63 characters"),
+    ({"fields": f"{TITLE} view:enum(one,two)"}, "InvoiceView is a class of every resource: rename view."),
+    (
+        {"fields": f"{TITLE} size:int(1..9)!filter size_most:bool!filter"},
+        "Two filters would be called size_most",
+    ),
+    ({"fields": f"{TITLE} note:text=none"}, "note: a text has no default."),
     ({"fields": f"{TITLE} date:date"}, "date is a word of Python"),
     ({"fields": f"{TITLE} limit:date"}, "limit is a word of SQL"),
     ({"fields": f"{TITLE} user:text"}, "user is a word of SQL"),
@@ -115,6 +127,27 @@ def test_names_of_the_kernel_are_taken(name: str, said: str) -> None:
     with pytest.raises(Refused) as refused:
         ensure_free(it, ROOT)
     assert said in str(refused.value)
+
+
+def test_what_is_not_said_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = iter(["city", "", "name:str(80)!unique", "founded_on:date?", "", "create,get,list", ""])
+    asked_for: list[str] = []
+
+    def answer(question: str) -> str:
+        asked_for.append(question)
+        return next(answers)
+
+    monkeypatch.setattr("builtins.input", answer)
+    options = asked(
+        dict.fromkeys(("name", "fields", "plural", "can", "role", "sort", "filter", "search"), "")
+    )
+    assert read(**options) == read(
+        name="city", fields="name:str(80)!unique founded_on:date?", can="create,get,list", role="member"
+    )
+    assert asked_for[1] == "And in the plural [cities]: "
+    monkeypatch.setattr("builtins.input", lambda _: (_ for _ in ()).throw(EOFError))
+    with pytest.raises(Refused, match="It needs a field at least"):
+        read(**asked(options | {"fields": ""}))
 
 
 def test_plurals_of_most_words() -> None:

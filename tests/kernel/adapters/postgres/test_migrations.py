@@ -185,6 +185,11 @@ async def row_counts(connection: ByHand) -> dict[str, int]:
     return {name: await connection.fetchval(f'SELECT count(*) FROM "{name}"') for (name,) in names}  # noqa: S608
 
 
+def rows_in(counts: Mapping[str, int]) -> set[tuple[str, int]]:
+    """Of the tables that have rows: an empty one may be dropped by one revision, and be there before it."""
+    return {(name, count) for name, count in counts.items() if count}
+
+
 def migrated_tables() -> list[Table]:
     """What migrations make: all tables but those of the specimen."""
     import_tables()
@@ -243,7 +248,7 @@ async def test_each_migration_goes_up_and_down_and_up_again(bare: tuple[str, ByH
         assert await row_counts(connection) == rows_before
         await up(url, revision)
         assert await whole_schema(connection) == schema_after
-        assert {**await row_counts(connection), **rows_before} == await row_counts(connection)
+        assert rows_in(rows_before) <= rows_in(await row_counts(connection))
 
         if filled and revision in FILLINGS:
             await connection.execute(FILLINGS[revision])
@@ -255,7 +260,7 @@ async def test_each_migration_goes_up_and_down_and_up_again(bare: tuple[str, ByH
         # What has not left yet is an event again, for the version before to deliver.
         returned = rows_before.get("deliveries", 0) if revision == "0016" else 0
         expected = rows_before | {"outbox": rows_before.get("outbox", 0) + returned}
-        assert (await row_counts(connection)).items() <= expected.items()
+        assert rows_in(await row_counts(connection)) <= rows_in(expected)
     assert not any((await whole_schema(connection)).values())
     await up(url)
 
@@ -1083,7 +1088,7 @@ async def test_a_database_of_the_single_line_moves_over_with_its_rows(
 
     database = Database(url)
     assert await THE_SAME_FOR_ALL.reached(database)
-    assert rows.items() <= (await row_counts(connection)).items()
+    assert rows_in(rows) <= rows_in(await row_counts(connection))
     await database.close()
 
 
