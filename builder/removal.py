@@ -11,7 +11,7 @@ import sys
 import tempfile
 import tomllib
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from builder.__main__ import Copy, ensure_clean, git
@@ -120,7 +120,10 @@ def remove(plurals: Collection[str], copy: Copy, *, example: bool) -> None:
     for name in LISTS:
         path = copy.folder / name
         if path.exists():
-            changed[name] = without(path.read_text("utf-8"), name, dead)
+            before = path.read_text("utf-8")
+            changed[name] = without(before, name, dead)
+            if name.endswith("/reactions.py"):
+                dead.reactions.update(_functions(before) - _functions(changed[name]))
     suite = "tests/application/test_permissions.py"
     if re.search(r"LEAST = \{\s*\}", changed.get(suite, "")):  # there is nothing left to test
         del changed[suite]
@@ -158,11 +161,13 @@ def ensure_nothing_uses(modules: Collection[str], root: Path) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Dead:
-    """What is no longer there: modules, collections of the unit of work, prefixes of permissions."""
+    """What is no longer there: modules, collections of the unit of work, prefixes of permissions, and the
+    reactions that were found to use one of them."""
 
     modules: set[str]
     collections: set[str]
     permissions: set[str]
+    reactions: set[str] = field(default_factory=set)
 
 
 def without(text: str, name: str, dead: Dead) -> str:
@@ -180,17 +185,11 @@ def without(text: str, name: str, dead: Dead) -> str:
                 words = "|".join(re.escape(word.upper()) for word in sorted(dead.permissions))
                 names |= {alias.name for alias in each.names if re.search(rf"_({words})$", alias.name)}
             if isinstance(each, ast.ImportFrom) and each.module == "application.reactions":
-                names |= {alias.name for alias in each.names} - _functions(text_of_reactions(dead))
+                names |= {alias.name for alias in each.names} & dead.reactions
         found = next(_spans(module, names, dead), None)
         if found is None:
             return text
         text = _cut(text, *found)
-
-
-def text_of_reactions(dead: Dead) -> str:
-    """The module of reactions as it will be; those that are taken out of it are dead in the worker, too."""
-    path = Path("src/application/reactions.py")
-    return without(path.read_text("utf-8"), str(path), dead) if path.exists() else ""
 
 
 def _functions(text: str) -> set[str]:

@@ -10,7 +10,7 @@ from builder.removal import Dead, ensure_nothing_uses, modules_of, plural, witho
 from builder.spec import Refused
 from builder.where import sections
 
-DEAD = Dead(modules=modules_of(["looms"]), collections={"looms"}, permissions={"looms"})
+DEAD = Dead(modules=modules_of(["looms"]), collections={"looms"}, permissions={"looms"}, reactions={"spin"})
 
 # (what is there, what is left of it)
 CUT = [
@@ -41,6 +41,10 @@ CUT = [
         "from domain.looms import LoomMade\n\nREACTIONS: Sequence[Row] = [\n    when(MillMade, tell),\n"
         "    when(LoomMade, tell),\n]\n",
         "\nREACTIONS: Sequence[Row] = [\n    when(MillMade, tell),\n]\n",
+    ),
+    (
+        "from application.reactions import spin, tell\n\nREACTIONS = [when(Made, spin), when(Made, tell)]\n",
+        "from application.reactions import spin, tell\n\nREACTIONS = [when(Made, tell)]\n",
     ),
     (
         "async def forget(uow: UnitOfWork) -> None:\n    await uow.looms.remove_of(1)\n\n\n"
