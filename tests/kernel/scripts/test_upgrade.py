@@ -16,10 +16,10 @@ PROJECT = '[tool.importlinter]\ncontracts = [{ kernel_packages = ["adapters.toke
 BEFORE = {
     "pyproject.toml": PROJECT,
     "Makefile": "one\ntwo\nthree\nfour\nfive\n",
-    "src/domain/tasks.py": "tasks = 1\n",
-    "src/domain/notes.py": "notes = 1\n",
+    "src/domain/looms.py": "looms = 1\n",
+    "src/domain/mills.py": "mills = 1\n",
     "src/domain/kernel/users.py": "users = 1\n",
-    "src/application/unit_of_work.py": "tasks\nnotes\n",
+    "src/application/unit_of_work.py": "looms\nmills\n",
     "tests/conftest.py": "fixtures = 1\n",
 }
 
@@ -54,7 +54,7 @@ def fork(tmp_path: Path, upstream: Path) -> Path:
     """Has taken one resource of the example out, changed the list, and added its own."""
     run(tmp_path, "clone", "--quiet", "--origin", "upstream", str(upstream), "fork")
     mine = {
-        "src/domain/tasks.py": None,
+        "src/domain/looms.py": None,
         "src/application/unit_of_work.py": "invoices\n",
         "src/domain/invoices.py": "invoices = 1\n",
         "Makefile": "one\ntwo\nthree\nfour\nfive\nmine\n",
@@ -66,14 +66,14 @@ def fork(tmp_path: Path, upstream: Path) -> Path:
 
 
 RELEASE = {
-    "src/domain/tasks.py": "tasks = 2\n",
-    "src/domain/notes.py": "notes = 2\n",
+    "src/domain/looms.py": "looms = 2\n",
+    "src/domain/mills.py": "mills = 2\n",
     "src/domain/loans.py": "loans = 1\n",
     "src/domain/kernel/users.py": "users = 2\n",
     "src/domain/kernel/keys.py": "keys = 1\n",
     "src/adapters/tokens/keys.py": "keys = 1\n",
     "src/adapters/postgres/migrations/kernel/0019_keys.py": "keys\n",
-    "src/application/unit_of_work.py": "tasks\nnotes\nloans\n",
+    "src/application/unit_of_work.py": "looms\nmills\nloans\n",
     "tests/conftest.py": "fixtures = 2\n",
     "tests/domain/test_loans.py": "",
     "Makefile": "zero\none\ntwo\nthree\nfour\nfive\n",
@@ -87,14 +87,14 @@ def test_what_is_upstreams_is_taken_and_what_is_the_forks_stays(upstream: Path, 
     target = find(fork, "")
     assert target == "v0.10.0"
     report = looked_at(fork, target)
-    assert report.deleted == ["src/domain/tasks.py"]
+    assert report.deleted == ["src/domain/looms.py"]
     assert report.kept == [
         "src/application/unit_of_work.py",
         "src/domain/loans.py",
-        "src/domain/notes.py",
+        "src/domain/mills.py",
         "tests/domain/test_loans.py",
     ]
-    before = {name: (fork / name).read_text() for name in ("src/domain/notes.py", "src/domain/invoices.py")}
+    before = {name: (fork / name).read_text() for name in ("src/domain/mills.py", "src/domain/invoices.py")}
     merge(fork, report)
     assert run(fork, "status", "--porcelain") == ""
     assert {name: (fork / name).read_text() for name in before} == before
@@ -103,13 +103,13 @@ def test_what_is_upstreams_is_taken_and_what_is_the_forks_stays(upstream: Path, 
     assert (fork / "tests/conftest.py").read_text() == "fixtures = 2\n"
     assert (fork / "src/application/unit_of_work.py").read_text() == "invoices\n"
     assert (fork / "Makefile").read_text() == "zero\none\ntwo\nthree\nfour\nfive\nmine\n"
-    for name in ("src/domain/tasks.py", "src/domain/loans.py", "tests/domain/test_loans.py"):
+    for name in ("src/domain/looms.py", "src/domain/loans.py", "tests/domain/test_loans.py"):
         assert not (fork / name).exists()
     with pytest.raises(Refused, match=r"^v0\.10\.0 is here already\.$"):
         looked_at(fork, target)
     said = "\n".join(report.lines())
     assert "src/adapters/postgres/migrations/kernel/0019_keys.py" in said
-    assert f"git diff {report.base[:10]} v0.10.0 -- src/domain/notes.py" in said
+    assert f"git diff {report.base[:10]} v0.10.0 -- src/domain/mills.py" in said
 
 
 def test_a_second_release_is_taken_over_as_the_first(upstream: Path, fork: Path) -> None:
