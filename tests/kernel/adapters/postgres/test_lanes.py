@@ -531,7 +531,8 @@ async def test_what_no_reaction_is_for_is_found_by_the_names_of_those_there_are(
     assert await relay.lanes.lease(["announce"], others=True) is None  # it is leased
 
 
-async def test_a_look_that_finds_nothing_wakes_nobody(relay: Relay, by_hand: ByHand) -> None:
+async def heard_while(by_hand: ByHand, look: Callable[[], Awaitable[None]]) -> list[str]:
+    """What is signalled to workers while this is done."""
     heard, ended = list[str](), asyncio.Event()
 
     def hear(*said: object) -> None:
@@ -540,13 +541,37 @@ async def test_a_look_that_finds_nothing_wakes_nobody(relay: Relay, by_hand: ByH
             ended.set()
 
     await by_hand.add_listener(CHANNEL, hear)
-    for _ in range(3):
-        assert not await relay.outbox.deliver_next(nothing, OUTSIDE)
-        assert await relay.lanes.lease(REACTIONS) is None
+    await look()
     await by_hand.execute(f"NOTIFY {CHANNEL}, 'the end'")
     async with asyncio.timeout(60):
         await ended.wait()
-    assert heard == ["the end"]
+    return heard[:-1]
+
+
+async def test_a_look_that_finds_nothing_wakes_nobody(relay: Relay, by_hand: ByHand) -> None:
+    async def look() -> None:
+        for _ in range(3):
+            assert not await relay.outbox.deliver_next(nothing, OUTSIDE)
+            assert await relay.lanes.lease(REACTIONS) is None
+
+    assert await heard_while(by_hand, look) == []
+
+
+async def test_while_another_worker_has_what_is_held_up_a_look_wakes_nobody(
+    make_relay: MakeRelay, renamed: Renamed, by_hand: ByHand
+) -> None:
+    await renamed("One", "Two")
+    relay = make_relay()
+    assert await relay.outbox.deliver_next(fail, OUTSIDE)  # from now on its aggregate is held up
+
+    async def look() -> None:
+        async with by_hand.transaction():
+            await by_hand.execute("SELECT FROM outbox FOR UPDATE")
+            for _ in range(3):
+                assert not await make_relay().outbox.deliver_next(nothing, OUTSIDE)
+
+    assert await heard_while(by_hand, look) == []
+    assert await relay.outbox.deliver_next(nothing, OUTSIDE)
 
 
 async def test_the_backlog_counts_what_is_parked_and_what_is_due_and_not_what_is_held_up(

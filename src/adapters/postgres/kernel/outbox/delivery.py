@@ -105,9 +105,10 @@ _first_held_up = (
     )
     .order_by(outbox.c.position)
     .limit(literal_column("1"))
+    .with_for_update(skip_locked=True)
 )
 _HELD_UP = Statement(_first_held_up)
-_held_up = _first_held_up.with_for_update(skip_locked=True).cte("held_up").prefix_with("MATERIALIZED")
+_held_up = _first_held_up.cte("held_up").prefix_with("MATERIALIZED")
 # Whatever the column says, the row is as it was before this statement when `dispatching` looks at it.
 _marked = (
     update(outbox)
