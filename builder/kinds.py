@@ -3,7 +3,7 @@
 import json
 from dataclasses import dataclass
 
-from builder.spec import Field, Resource
+from builder.spec import Field, Resource, camel
 
 TEXT_MOST = 10_000
 WORD_MOST = 60
@@ -61,10 +61,6 @@ def kind_of(each: Field, resource: Resource) -> Kind:
         "list": _list,
     }[each.type]
     return made(each)
-
-
-def camel(name: str) -> str:
-    return "".join(word.capitalize() for word in name.split("_"))
 
 
 def _constant(each: Field, what: str) -> str:

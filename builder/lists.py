@@ -143,20 +143,22 @@ def _entry(of: str, entry: str) -> Change:
 
     def change(text: str, name: str) -> str:
         for each in _parsed(text, name).body:
-            target = each.targets[0] if isinstance(each, ast.Assign) else getattr(each, "target", None)
-            if isinstance(target, ast.Name) and target.id == of:
-                value = each.value  # type: ignore[attr-defined]
-                if isinstance(value, ast.Dict) and value.values:
-                    last = value.values[-1]
-                    lines = text.splitlines(keepends=True)
-                    at = last.end_lineno or 0
-                    line, end = lines[at - 1].encode(), last.end_col_offset or 0
-                    if line[end:].startswith(b",") and value.end_lineno != at:  # an entry a line
-                        key = value.keys[-1]
-                        indent = " " * (key.col_offset if key is not None else 4)
-                        return _inserted(text, at, f"{indent}{entry},")
-                    lines[at - 1] = (line[:end] + f", {entry}".encode() + line[end:]).decode()
-                    return "".join(lines)
+            match each:
+                case (
+                    ast.Assign(targets=[ast.Name(id=target)], value=ast.Dict() as value)
+                    | ast.AnnAssign(target=ast.Name(id=target), value=ast.Dict() as value)
+                ) if target == of and value.values:
+                    return _extended(text, value, entry)
         raise NoPlace(f"{name} has no dictionary {of} with entries. Add this to it:\n    {entry}")
 
     return change
+
+
+def _extended(text: str, dictionary: ast.Dict, entry: str) -> str:
+    key, last = dictionary.keys[-1], dictionary.values[-1]
+    lines, at, end = text.splitlines(keepends=True), last.end_lineno or 0, last.end_col_offset or 0
+    line = lines[at - 1].encode()
+    if line[end:].startswith(b",") and dictionary.end_lineno != at:  # an entry a line
+        return _inserted(text, at, f"{' ' * (key.col_offset if key else 4)}{entry},")
+    lines[at - 1] = (line[:end] + f", {entry}".encode() + line[end:]).decode()
+    return "".join(lines)

@@ -149,11 +149,16 @@ def modules_of(plurals: Collection[str]) -> set[str]:
 def ensure_nothing_uses(modules: Collection[str], root: Path) -> None:
     for path in sorted([*(root / "src").rglob("*.py"), *(root / "tests").rglob("*.py")]):
         for each in ast.walk(ast.parse(path.read_text("utf-8"))):
-            if isinstance(each, ast.ImportFrom) and each.module in modules:
-                raise Refused(
-                    f"{path.relative_to(root)}:{each.lineno} uses {each.module}, and only you know what for: "
-                    "take that out first."
-                )
+            match each:
+                case ast.ImportFrom():
+                    named = [each.module or "", *(f"{each.module}.{alias.name}" for alias in each.names)]
+                case ast.Import():
+                    named = [alias.name for alias in each.names]
+                case _:
+                    continue
+            if used := sorted({*named} & {*modules}):
+                place = f"{path.relative_to(root)}:{each.lineno}"
+                raise Refused(f"{place} uses {used[0]}, and only you know what for: take that out first.")
 
 
 # ── what uses what is gone ───────────────────────────────────────────────────────────────────────
@@ -235,7 +240,11 @@ def _spans(module: ast.Module, names: set[str], dead: Dead) -> Iterator[Span]:
                 if any(_is_dead(base, names, dead) for base in each.bases):
                     names.add(each.name)
                     yield _span(each)
-                yield from (_span(part) for part in each.body if _is_dead(part, names, dead))
+                dying = [part for part in each.body if _is_dead(part, names, dead)]
+                if dying == each.body:  # a class without a body is none
+                    names.add(each.name)
+                    yield _span(each)
+                yield from map(_span, dying)
             case ast.FunctionDef() | ast.AsyncFunctionDef() if _is_dead(each, names, dead):
                 names.add(each.name)
                 yield _span(each)

@@ -2,8 +2,8 @@
 
 from textwrap import indent
 
-from builder.kinds import Kind, camel, kind_of
-from builder.spec import Field, Resource
+from builder.kinds import Kind, kind_of
+from builder.spec import Field, Resource, camel
 
 ROLES = {"member": "MEMBERS", "admin": "ADMINS", "owner": "OWNERS"}
 WHO = {

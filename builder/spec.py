@@ -43,7 +43,10 @@ _FIELD = re.compile(
 _HELD = frozenset({"id", "workspace_id", "created_by", "created_at", "updated_at", "version", "events"})
 """Fields that every resource has."""
 
-_PARAMETERS = frozenset({"limit", "cursor", "count", "sort", "q", "uow", "actor", "by", "at", "cls", "self"})
+_PARAMETERS = frozenset(
+    {"limit", "cursor", "count", "sort", "q", "uow", "actor", "by", "at", "cls", "self"}
+) | {"use_case"}
+_METHODS = frozenset({"create", "edit", "delete", "recording"})
 _PYTHON = frozenset(
     {
         "bool",
@@ -64,61 +67,14 @@ _PYTHON = frozenset(
 _CALLED = frozenset({"admit", "email_address", "new_id", "web_address"})
 """Functions that are called where a field is an argument."""
 
-_IMPORTED = frozenset(
-    {
-        "Actor",
-        "Aggregate",
-        "Annotated",
-        "Any",
-        "Ask",
-        "Attempt",
-        "Body",
-        "Boolean",
-        "Caller",
-        "Column",
-        "Conflict",
-    }
-    | {
-        "Conflicts",
-        "Date",
-        "Day",
-        "Decimal",
-        "Event",
-        "Example",
-        "Field",
-        "Index",
-        "Instant",
-        "Integer",
-        "Invalid",
-    }
-    | {
-        "Length",
-        "Listed",
-        "Listing",
-        "Literal",
-        "Made",
-        "Mapping",
-        "Matrix",
-        "Money",
-        "Numeric",
-        "Page",
-        "Places",
-    }
-    | {
-        "Protocol",
-        "Query",
-        "Repository",
-        "Required",
-        "Role",
-        "Router",
-        "Run",
-        "Runner",
-        "Self",
-        "Sequence",
-        "Sort",
-    }
-    | {"Stage", "Statement", "Statements", "Table", "Team", "Text", "Uuid", "World"}
-)
+_IMPORTED = frozenset({
+    "Actor", "Aggregate", "Annotated", "Any", "Ask", "Attempt", "Body", "Boolean", "Caller", "Column",
+    "Conflict", "Conflicts", "Date", "Day", "Decimal", "Event", "Example", "Field", "Index", "Instant",
+    "Integer", "Invalid", "Length", "Listed", "Listing", "Literal", "Made", "Mapping", "Matrix",
+    "Money", "Numeric", "Page", "Places", "Protocol", "Query", "Repository", "Required", "Role",
+    "Router", "Run", "Runner", "Self", "Sequence", "Sort", "Stage", "Statement", "Statements", "Table",
+    "Team", "Text", "Uuid", "World",
+})  # fmt: skip
 """Classes that the modules of a resource, and of its tests, import under these names."""
 
 _ENUMS = frozenset(
@@ -193,7 +149,7 @@ class Resource:
 
     @property
     def entity(self) -> str:
-        return _camel(self.name)
+        return camel(self.name)
 
     @property
     def label(self) -> str:
@@ -224,8 +180,8 @@ def read(
     _ensure_name(plural, "the plural of a resource")
     if plural == name:
         raise Refused(f"{name} is its own plural, and both need a name: say plural={name}_list.")
-    if _camel(name) in _IMPORTED or plural in _MODULE:
-        raise Refused(f"{name} is a name of the house's own, {_camel(name)}: choose one like sales_{name}.")
+    if camel(name) in _IMPORTED or plural in _MODULE:
+        raise Refused(f"{name} is a name of the house's own, {camel(name)}: choose one like sales_{name}.")
     verbs = tuple(_words(can)) or VERBS
     _ensure_known(verbs, VERBS, "can")
     if "create" not in verbs or "get" not in verbs:
@@ -259,9 +215,9 @@ def read(
 
 def _ensure_names_differ(it: Resource) -> None:
     for field in it.fields:
-        if field.type == "enum" and _camel(field.name) in _ENUMS:
+        if field.type == "enum" and camel(field.name) in _ENUMS:
             raise Refused(
-                f"{it.entity}{_camel(field.name)} is a class of every resource: rename {field.name}."
+                f"{it.entity}{camel(field.name)} is a class of every resource: rename {field.name}."
             )
         for made in (
             f"ix_{it.plural}_workspace_id_{field.name}_id",
@@ -302,7 +258,7 @@ def ensure_free(resource: Resource, root: Path) -> None:
             raise Refused(f"The schema {schema} is in openapi/v1.json already: choose another name.")
     if any(path.split("/")[-1] == resource.plural for path in document["paths"]):
         raise Refused(f"A path of openapi/v1.json ends in /{resource.plural} already: choose another plural.")
-    names = {resource.entity, *(f"{resource.entity}{_camel(field.name)}" for field in resource.fields)}
+    names = {resource.entity, *(f"{resource.entity}{camel(field.name)}" for field in resource.fields)}
     pattern = re.compile(rf"^class ({'|'.join(sorted(names))})\b", re.MULTILINE)
     for path in sorted((root / "src/domain").rglob("*.py")):
         if match := pattern.search(path.read_text("utf-8")):
@@ -331,7 +287,7 @@ def _field(word: str, resource: str) -> Field:
     _ensure_name(name, "a field")
     if name in _HELD or name == f"{resource}_id":
         raise Refused(f"Every resource has the field {name} already: leave it out, or choose another name.")
-    if name in _PARAMETERS | _CALLED:
+    if name in _PARAMETERS | _METHODS | _CALLED:
         raise Refused(
             f"{name} is a parameter of every list, or a function: choose another name for the field."
         )
@@ -469,5 +425,5 @@ def _words(text: str) -> list[str]:
     return [word for word in text.replace(",", " ").split() if word]
 
 
-def _camel(name: str) -> str:
+def camel(name: str) -> str:
     return "".join(word.capitalize() for word in name.split("_"))

@@ -490,7 +490,8 @@ async def test_who_may_write_may_do_everything(
     made = await a_stored_{x}(transactions, team)
     await EVERYTHING[attempt](run, team[role], made)
     (event,) = transactions.events
-    assert (type(event), event.by) == (EVENTS[attempt], team[role].user_id)  # type: ignore[attr-defined]
+    assert isinstance(event, {" | ".join(events)})
+    assert (type(event), event.by) == (EVENTS[attempt], team[role].user_id)
 
 
 @pytest.mark.parametrize("role", [{", ".join(f"Role.{role.upper()}" for role in weak)}])
@@ -627,11 +628,7 @@ def _asked(it: Resource) -> str:
                 rows += [(f"{name}={high}", True)]
                 rows += [(f"{name}={low}", name.endswith("_least"))]
             case "decimal" | "money":
-                far = (
-                    "0"
-                    if name.endswith("_most")
-                    else str(10 ** ((field.bounds or (14, 2))[0] - (field.bounds or (14, 2))[1]) - 1)
-                )
+                far = "0" if name.endswith("_most") else "9"  # beside 1 and its places
                 rows += [(f"{name}={_bare(kind.first.sent)}", True), (f"{name}={far}", False)]
             case "date":
                 far = "2026-11-29" if name.endswith("_until") else "2026-12-01"

@@ -194,7 +194,7 @@ def merge(root: Path, report: Report) -> None:
         raise Refused(
             f"Both sides changed the same lines of these; mend them, git commit, and make check:{listed}"
         )
-    git("commit", "--quiet", "--no-verify", "-m", f"Merge {report.target} of upstream", cwd=root)
+    git("commit", "--quiet", "-m", f"Merge {report.target} of upstream", cwd=root)
 
 
 def regenerate(root: Path) -> None:
@@ -207,7 +207,7 @@ def regenerate(root: Path) -> None:
         if subprocess.run(["make", "--no-print-directory", *step], cwd=root, check=False).returncode:
             raise Refused(f"make {' '.join(step)} failed: mend it on this branch, and git commit.")
     if git("status", "--porcelain", cwd=root):
-        git("commit", "--quiet", "--no-verify", "--all", "-m", "Write what is generated anew", cwd=root)
+        git("commit", "--quiet", "--all", "-m", "Write what is generated anew", cwd=root)
 
 
 if __name__ == "__main__":

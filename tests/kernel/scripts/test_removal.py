@@ -59,6 +59,10 @@ CUT = [
         "from domain.looms import Loom\n\n\n@decorated\n@twice(1)\ndef of(loom: Loom) -> int:\n    return 1\n\n\nX = 1\n",
         "\n\n\n\nX = 1\n",
     ),
+    (
+        "from domain.looms import Loom\n\n\nclass Only(Protocol):\n    loom: Loom\n\n\nclass Of(Only):\n    x: int\n\n\nY = 1\n",
+        "\n\n\n\n\n\n\n\nY = 1\n",
+    ),
     ("ÄRGER = {ä: 1}\nlooms = 'looms'\n", "ÄRGER = {ä: 1}\nlooms = 'looms'\n"),
 ]
 

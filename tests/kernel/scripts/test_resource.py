@@ -44,6 +44,8 @@ REFUSED = [
     ({"fields": f"{TITLE} invoice_id:text"}, "has the field invoice_id already"),
     ({"fields": f"{TITLE} cursor:text"}, "cursor is a parameter of every list, or a function"),
     ({"fields": f"{TITLE} by:text"}, "by is a parameter"),
+    ({"fields": f"{TITLE} edit:bool"}, "edit is a parameter of every list, or a function"),
+    ({"fields": f"{TITLE} use_case:text"}, "use_case is a parameter"),
     ({"fields": f"{TITLE} email_address:email"}, "email_address is a parameter of every list, or a function"),
     ({"fields": f"{TITLE} {'y' * 40}:text"}, "is longer than the 63 characters"),
     ({"fields": f"{TITLE} view:enum(one,two)"}, "InvoiceView is a class of every resource: rename view."),
@@ -126,6 +128,21 @@ def test_names_of_the_kernel_are_taken(name: str, said: str) -> None:
     it = read(name=name, fields=TITLE)
     with pytest.raises(Refused) as refused:
         ensure_free(it, ROOT)
+    assert said in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "plural", "said"),
+    [
+        ("profile", "", "The schema ProfilePatch is in openapi/v1.json already"),
+        ("seat", "members", "A path of openapi/v1.json ends in /members already"),
+        ("purpose", "", "has a class Purpose already"),
+        ("parcel", "outbox", "has the table outbox already"),
+    ],
+)
+def test_a_schema_a_path_a_class_and_a_table_are_taken_once(name: str, plural: str, said: str) -> None:
+    with pytest.raises(Refused) as refused:
+        ensure_free(read(name=name, plural=plural, fields=TITLE), ROOT)
     assert said in str(refused.value)
 
 
@@ -262,7 +279,7 @@ def test_lines_are_added_and_none_is_touched(
         assert len(new) <= 3
     module = ast.parse(texts(tree)[UNIT])
     (ours,) = (each for each in module.body if isinstance(each, ast.ClassDef) and each.name == "UnitOfWork")
-    assert "invoices" in {each.target.id for each in ours.body if isinstance(each, ast.AnnAssign)}  # type: ignore[union-attr]
+    assert "invoices" in {ast.unparse(each.target) for each in ours.body if isinstance(each, ast.AnnAssign)}
 
 
 @pytest.mark.parametrize("change", NO_PLACE, ids=lambda change: change[2])
