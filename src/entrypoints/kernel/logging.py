@@ -9,7 +9,7 @@ import logging
 import sys
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
-from typing import Any, TextIO, override
+from typing import Any, BinaryIO, TextIO, override
 from uuid import UUID
 
 import orjson
@@ -21,6 +21,7 @@ from structlog.typing import EventDict, ExcInfo, Processor, WrappedLogger
 from entrypoints.kernel.redaction import clean_text, redact
 from entrypoints.kernel.settings import KernelSettings
 from entrypoints.kernel.telemetry.exceptions import as_text, described
+from entrypoints.kernel.telemetry.output import output_on
 
 log = structlog.get_logger("http")
 
@@ -32,15 +33,16 @@ def configure_logging(settings: KernelSettings, *, stream: TextIO | None = None)
         settings.log_format == "auto" and not (settings.environment == "development" and stream.isatty())
     )
     first = [*_FIRST, *_reporting(settings)]
+    output = output_on(stream.buffer)
     writes_requests = settings.log_level in {"debug", "info"}
     structlog.configure(
         processors=(
-            _as_json(first, stream, writes_requests)
+            _as_json(first, output, writes_requests)
             if as_json
             else _for_people(first, colors=stream.isatty())
         ),
         wrapper_class=structlog.make_filtering_bound_logger(settings.log_level),
-        logger_factory=structlog.BytesLoggerFactory(stream.buffer),
+        logger_factory=structlog.BytesLoggerFactory(output),
         cache_logger_on_first_use=True,
     )
     logging.basicConfig(level=settings.log_level.upper(), handlers=[ToStructlog()], force=True)
@@ -101,8 +103,8 @@ def _reporting(settings: KernelSettings) -> Iterable[Processor]:
     yield reporting(settings)
 
 
-def _as_json(first: list[Processor], stream: TextIO, writes_requests: bool) -> list[Processor]:
-    write = structlog.BytesLogger(stream.buffer).msg
+def _as_json(first: list[Processor], output: BinaryIO, writes_requests: bool) -> list[Processor]:
+    write = structlog.BytesLogger(output).msg
     # Neither local variables nor values in messages: with either come passwords, tokens and rows.
     processors: list[Processor] = [*first, ExceptionRenderer(described), redact, _to_json]
     return _Json(processors, write, writes_requests=writes_requests)

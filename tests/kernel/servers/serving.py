@@ -17,6 +17,9 @@ from kernel.servers.pgbouncer import variables
 TESTS = Path(__file__).parents[2]
 SERVER = "kernel.servers.specimen"
 
+READ_AHEAD = 1 << 30
+"""Bytes of a process's output that are taken from it, whether a test reads them or not."""
+
 
 def environment_of(database_url: str, **settings: str) -> dict[str, str]:
     """What a server's process is given, with a port that is free at this moment."""
@@ -33,17 +36,21 @@ def environment_of(database_url: str, **settings: str) -> dict[str, str]:
     }
 
 
-async def start(environment: Mapping[str, str], *arguments: str, module: str = SERVER) -> Process:
+async def start(
+    environment: Mapping[str, str], *arguments: str, module: str = SERVER, read_ahead: int = READ_AHEAD
+) -> Process:
     command = (sys.executable, "-m", module, *arguments)
-    return await asyncio.create_subprocess_exec(*command, env=environment, stdout=PIPE, stderr=PIPE)
+    return await asyncio.create_subprocess_exec(
+        *command, env=environment, stdout=PIPE, stderr=PIPE, limit=read_ahead
+    )
 
 
 @asynccontextmanager
 async def serving(
-    environment: Mapping[str, str], *arguments: str, module: str = SERVER
+    environment: Mapping[str, str], *arguments: str, module: str = SERVER, read_ahead: int = READ_AHEAD
 ) -> AsyncIterator[tuple[AsyncClient, Process]]:
     """A server that takes requests, a client of it, and the process, which ends with the block."""
-    process = await start(environment, *arguments, module=module)
+    process = await start(environment, *arguments, module=module, read_ahead=read_ahead)
     try:
         # Of a busy machine: nothing here is about how long it takes.
         async with AsyncClient(base_url=f"http://127.0.0.1:{environment['PORT']}", timeout=60) as client:

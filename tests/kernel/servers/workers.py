@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from entrypoints.kernel.service import ROOT
+from kernel.servers.serving import READ_AHEAD
 
 PATIENCE_SECONDS = 60
 
@@ -27,6 +28,7 @@ async def a_worker(
         env={**os.environ, "DATABASE_URL": url, "PYTHONPATH": paths, "LOG_FORMAT": "json", **settings},
         stdout=PIPE,
         stderr=PIPE,
+        limit=READ_AHEAD,
     )
     try:
         yield process
