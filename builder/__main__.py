@@ -5,6 +5,7 @@ one patch. Until then nothing here is touched.
 """
 
 import argparse
+import json
 import os
 import re
 import shutil
@@ -16,7 +17,19 @@ from pathlib import Path
 
 from builder import rings, suites
 from builder.lists import add_to_lists
-from builder.spec import MODIFIERS, ROLES, TYPES, VERBS, Refused, Resource, ensure_free, plural_of, read
+from builder.references import refer, targets
+from builder.spec import (
+    MODIFIERS,
+    ROLES,
+    TYPES,
+    VERBS,
+    Refused,
+    Resource,
+    ensure_free,
+    plural_of,
+    read,
+    resolved,
+)
 
 ROOT = Path.cwd()
 OPTIONS = ("name", "fields", "plural", "can", "role", "sort", "filter", "search")
@@ -37,6 +50,7 @@ def main(arguments: Sequence[str]) -> int:
         ensure_free(it, ROOT)
         with tempfile.TemporaryDirectory(prefix="resource-") as folder:
             copy = Copy(ROOT, Path(folder) / "copy")
+            it = with_targets(it, copy)
             write(it, copy)
             patch = copy.patch()
             files = copy.changed()
@@ -135,6 +149,14 @@ TIDY = (("check", "--quiet", "--select", "F401,I,SIM", "--fix-only"), ("format",
 """What `ruff` does to the source of a template."""
 
 
+def with_targets(it: Resource, copy: Copy) -> Resource:
+    """The resource that knows what it refers to; raises `Refused`."""
+    if not any(field.type == "ref" for field in it.fields):
+        return it  # to look takes seconds
+    tables = json.loads(copy.run(".venv/bin/python", "-m", "builder.references"))
+    return resolved(it, *targets(tables, copy.folder))
+
+
 def sources(it: Resource) -> dict[str, str]:
     """The new files, before they are tidied, by their names; the facts come when the migration is there."""
     plural = it.plural
@@ -155,6 +177,7 @@ def write(it: Resource, copy: Copy) -> None:
     for name, text in sources(it).items():
         copy.write(name, text)
     add_to_lists(it, copy.folder)
+    refer(it, copy.folder)
     copy.tidy()
     copy.make("migration", f"m=add {it.labels}")
     written = migration(copy.folder, it)

@@ -2,8 +2,9 @@
 
 import json
 from dataclasses import dataclass
+from uuid import UUID
 
-from builder.spec import Field, Resource, camel
+from builder.spec import Field, Resource, Target, camel, reference
 
 TEXT_MOST = 10_000
 WORD_MOST = 60
@@ -32,6 +33,7 @@ class Kind:
     rule: str = ""
     alias: str = ""
     checks: tuple[str, ...] = ()
+    indexes: tuple[str, ...] = ()
     first: Value
     second: Value
     wrong: str = ""
@@ -45,6 +47,8 @@ def kind_of(each: Field, resource: Resource) -> Kind:
     """What the field is, of that resource."""
     if each.type == "enum":
         return _enum(each, f"{resource.entity}{camel(each.name)}")
+    if each.target is not None:
+        return _ref(each, each.target, resource)
     made = {
         "str": _line,
         "text": _prose,
@@ -401,6 +405,31 @@ def _enum(each: Field, enum: str) -> Kind:
             ),
         ),
         default=_default(each, f"{enum}.{(each.default or '').upper()}"),
+    )
+
+
+def _ref(each: Field, target: Target, resource: Resource) -> Kind:
+    name, t, id = each.name, target.plural, f"{target.entity}Id"
+    place = [field.name for field, _ in resource.references].index(name)
+    called = f'name="{reference(resource, each)}"'
+    first, second = (
+        Value(python=f"{id}(UUID(int={number}))", sent=f'"{UUID(int=number)}"', shown=f'"{UUID(int=number)}"')
+        for number in (2 * place + 1, 2 * place + 2)
+    )
+    return Kind(
+        hint=_or_none(id, each),
+        view=_or_none(id, each),
+        body=_or_none(id, each),
+        column=f'Column("{name}", Uuid, nullable={each.nullable})',
+        checks=(
+            f'ForeignKeyConstraint(["workspace_id", "{name}"], [{t}.c.workspace_id, {t}.c.id], {called})',
+        ),
+        indexes=(f'Index(None, "workspace_id", "{name}")',),
+        first=first,
+        second=second,
+        rows=f"(SELECT one.id FROM {t} AS one WHERE one.workspace_id = :workspace LIMIT 1)",
+        filters=((name, f"{id} | None", f"With this {each.label}.", f'== bindparam("{name}", type_=Uuid)'),),
+        default=_default(each, ""),
     )
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from builder.__main__ import Copy, ensure_clean, git
+from builder.references import forget
 from builder.spec import Refused
 
 EXAMPLE = ("tasks", "comments", "notifications", "dashboard", "notes")
@@ -133,6 +134,8 @@ def remove(plurals: Collection[str], copy: Copy, *, example: bool) -> None:
             git("rm", "-r", "--quiet", name, cwd=copy.folder)
     for name, text in changed.items():
         copy.write(name, text)
+    for each in plurals:
+        forget(each, copy.folder)
     ensure_nothing_uses(dead.modules, copy.folder)
     copy.tidy()
     write_migration(plurals, copy, example=example)

@@ -3,7 +3,7 @@
 from textwrap import indent
 
 from builder.kinds import Kind, kind_of
-from builder.spec import Field, Resource, camel
+from builder.spec import Field, Resource, camel, reference
 
 ROLES = {"member": "MEMBERS", "admin": "ADMINS", "owner": "OWNERS"}
 WHO = {
@@ -27,6 +27,24 @@ def article(words: str) -> str:
 def taken(it: Resource, field: Field) -> str:
     """The error of a value that another one has."""
     return f"{it.entity}{camel(field.name)}Taken"
+
+
+def unknown(it: Resource, field: Field) -> str:
+    """The error of a reference to what the workspace does not have."""
+    return f"{it.entity}{camel(field.stem)}Unknown"
+
+
+def imported_ids(it: Resource) -> str:
+    """The types of what it refers to."""
+    return "".join(f"from domain.{each.plural} import {each.entity}Id\n" for each in it.targets)
+
+
+def errors(it: Resource) -> list[str]:
+    """What a change can be refused for."""
+    return [
+        *(taken(it, field) for field in it.of("unique")),
+        *(unknown(it, field) for field, _ in it.references),
+    ]
 
 
 def declared(pairs: list[tuple[Field, Kind]], *, defaults: bool = True) -> str:
@@ -55,6 +73,14 @@ class {taken(it, field)}(Conflict):
     """Another {it.label} of the workspace has this {field.label}."""
 '''
         for field in it.of("unique")
+    )
+    unique += "".join(
+        f'''
+
+class {unknown(it, field)}(Invalid):
+    """The workspace has no such {target.label}."""
+'''
+        for field, target in it.references
     )
     events = "".join(
         f"""
@@ -133,7 +159,7 @@ from types import MappingProxyType
 from typing import Any, NewType, Self, TypedDict, Unpack
 from uuid import UUID
 
-from domain.kernel.aggregate import Aggregate, Event
+{imported_ids(it)}from domain.kernel.aggregate import Aggregate, Event
 from domain.kernel.errors import Conflict, Invalid, NotFound
 from domain.kernel.text import line, prose, web_address
 from domain.kernel.users import UserId, email_address
@@ -241,7 +267,7 @@ from application.kernel.ports.callers import Caller
 from application.permissions import {permission}
 from application.unit_of_work import UnitOfWork
 from domain.{it.plural} import {", ".join(names)}
-from domain.kernel.aggregate import new_id
+{imported_ids(it)}from domain.kernel.aggregate import new_id
 from domain.kernel.workspaces import WorkspaceId
 
 
@@ -322,7 +348,7 @@ from typing import Annotated, Literal, Protocol
 from application.kernel.example import Example
 from application.kernel.paging import Length, Page, PageRequest, Sort
 from domain.{it.plural} import {names}
-from domain.kernel.users import EMAIL_MOST, UserId
+{imported_ids(it)}from domain.kernel.users import EMAIL_MOST, UserId
 from domain.kernel.workspaces import WorkspaceId
 
 
@@ -360,12 +386,20 @@ def postgres(it: Resource) -> str:
     indexes = "".join(f'    Index(None, "workspace_id", "{key}", "id"),\n' for key in sort_keys(it))
     if not listed:
         indexes = '    Index(None, "workspace_id"),\n' if not uniques else ""
+    indexes += "".join(f"    {index},\n" for _, kind in pairs for index in kind.indexes)
     words = ", ".join(f'"{field.name}"' for field in it.of("search"))
     search = f"_WORDS = words_of({words})\n" if words and listed else ""
     if search:
         indexes += f'    Index("ix_{t}_words", _WORDS, postgresql_using="gin"),\n'
     conflicts = "".join(
         f'        "uq_{t}_workspace_id_{field.name}": {taken(it, field)},\n' for field in it.of("unique")
+    )
+    conflicts += "".join(
+        f'''        "{reference(it, field)}": lambda: {unknown(it, field)}(
+            "Choose one of this workspace.", field="{field.name}"
+        ),
+'''
+        for field, _ in it.references
     )
     sorts = "".join(
         f'        "{field.name}": {kind.sorter}({t}.c.{field.name}),\n'
@@ -407,9 +441,10 @@ _PAGE = Listing(
         scope = {{"viewer": viewer, "workspace_id": workspace_id}}
         return await _PAGE.page(self._source, scope, page, sort=sort{", where=where" if filtered else ""})
 """
-    names = [it.entity, f"{it.entity}Id", f"{it.entity}NotFound", *(taken(it, f) for f in it.of("unique"))]
+    names = [it.entity, f"{it.entity}Id", f"{it.entity}NotFound", *errors(it)]
     names += [kind.hint.removesuffix(" | None") for _, kind in pairs if kind.enum]
     names += [line.split(" = ")[0] for _, kind in pairs for line in kind.constants]
+    tables = "".join(f"from adapters.postgres.{each.plural} import {each.plural}\n" for each in it.targets)
     asked = [f"{it.entity}Queries", f"{it.entity}View"]
     asked += [f"{it.entity}SortKey"] if listed else []
     asked += [f"{it.entity}Filter"] if filtered and listed else []
@@ -419,8 +454,8 @@ from collections.abc import Sequence
 from typing import ClassVar, override
 
 from sqlalchemy import (
-    Boolean, CheckConstraint, Column, Date, DateTime, ForeignKey, Index, Integer, Numeric, Table, Text,
-    UniqueConstraint, Uuid, any_, bindparam, select
+    Boolean, CheckConstraint, Column, Date, DateTime, ForeignKey, ForeignKeyConstraint, Index, Integer, Numeric,
+    Table, Text, UniqueConstraint, Uuid, any_, bindparam, select
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 
@@ -439,7 +474,7 @@ from adapters.postgres.kernel.tables.schema import (
 from adapters.postgres.kernel.tables.searching import have_words, words_of
 from adapters.postgres.kernel.users import users
 from adapters.postgres.kernel.workspaces import workspaces
-from application.kernel.paging import Page, PageRequest, Sort
+{tables}from application.kernel.paging import Page, PageRequest, Sort
 from application.queries.{t} import {", ".join(asked)}
 from domain.{t} import {", ".join(names)}
 from domain.kernel.text import URL_MOST
@@ -490,8 +525,8 @@ def routes(it: Resource) -> str:
         "    ",
     )
     patch = indent("\n".join(f"{field.name}: {_sent(it, field, kind)}" for field, kind in pairs), "    ")
-    errors = "".join(f", {taken(it, field)}" for field in it.of("unique"))
-    refuses = f"(*NOT_ADMITTED{errors})" if errors else "NOT_ADMITTED"
+    refused = "".join(f", {error}" for error in errors(it))
+    refuses = f"(*NOT_ADMITTED{refused})" if refused else "NOT_ADMITTED"
     away = [field.label for field in it.fields if field.nullable]
     patched = f'''
 
@@ -531,7 +566,7 @@ async def edit_{x}({x}_id: {it.entity}Id, actor: Actor, run: Run, body: Annotate
 async def delete_{x}({x}_id: {it.entity}Id, actor: Actor, run: Run) -> None:
     await run(commands.delete_{x}, actor, {x}_id)
 """
-    names = [it.entity, f"{it.entity}Id", *(taken(it, field) for field in it.of("unique"))]
+    names = [it.entity, f"{it.entity}Id", *errors(it)]
     names += [kind.hint.removesuffix(" | None") for _, kind in pairs if kind.enum]
     names += [line.split(" = ")[0] for _, kind in pairs for line in kind.constants]
     asked = [f"{it.entity}View"] + ([f"{it.entity}SortKey"] if "list" in it.verbs else [])
@@ -549,7 +584,7 @@ from application.kernel.admission import NOT_ADMITTED
 from application.kernel.paging import Page
 from application.queries.{t} import {", ".join(asked)}
 from domain.{t} import {", ".join(names)}
-from domain.kernel.text import URL_MOST
+{imported_ids(it)}from domain.kernel.text import URL_MOST
 from domain.kernel.users import EMAIL_MOST
 from domain.kernel.workspaces import WorkspaceId
 from entrypoints.http.dependencies import Ask, Run

@@ -6,7 +6,7 @@ Whatever cannot be built is refused here, before a file is written, in a sentenc
 import json
 import keyword
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -31,6 +31,7 @@ TYPES = (
     "enum(a,b,…)",
     "json",
     "list(str)",
+    "ref(x)",
 )
 MODIFIERS = ("unique", "sort", "filter", "search")
 VERBS = ("create", "edit", "delete", "get", "list")
@@ -90,7 +91,7 @@ _MODULE = frozenset({"commands", "key", "metadata", "router", "select"})
 
 _IDENTIFIER_MOST = 63  # bytes of a name in PostgreSQL
 _SORTED = frozenset({"str", "email", "slug", "int", "decimal", "money", "bool", "date", "datetime"})
-_FILTERED = _SORTED | {"enum"}
+_FILTERED = _SORTED | {"enum", "ref"}
 _UNIQUE = frozenset({"str", "email", "url", "slug", "int"})
 _WORDED = frozenset({"str", "text"})
 _DEFAULTED = frozenset({"str", "int", "decimal", "money", "bool", "enum"})
@@ -113,9 +114,31 @@ class Refused(Exception):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """A resource that another one can refer to. `needs` are its own references that must be there, by the
+    names of their columns; `deleted` says whether there is a command that deletes one."""
+
+    name: str
+    plural: str
+    entity: str
+    needs: "tuple[tuple[str, Target], ...]" = ()
+    deleted: bool = True
+
+    @property
+    def label(self) -> str:
+        return self.name.replace("_", " ")
+
+    @property
+    def in_use(self) -> str:
+        """The error of one that something refers to."""
+        return f"{self.entity}InUse"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Field:
     """A field, as it was asked for. `bounds` are of a text its length, of a number its least and its most,
-    of a decimal its digits and its places."""
+    of a decimal its digits and its places. `customer:ref(customer)` has the name `customer_id`, and its
+    `target` once the resources that are there are known."""
 
     name: str
     type: str
@@ -124,6 +147,7 @@ class Field:
     optional: bool = False
     default: str | None = None
     modifiers: frozenset[str] = frozenset()
+    target: Target | None = None
 
     @property
     def unique(self) -> bool:
@@ -135,8 +159,13 @@ class Field:
         return self.optional and self.type not in {"text", "list"}
 
     @property
+    def stem(self) -> str:
+        """What of the name is words: of a reference without `_id`."""
+        return self.name.removesuffix("_id") if self.type == "ref" else self.name
+
+    @property
     def label(self) -> str:
-        return self.name.replace("_", " ")
+        return self.stem.replace("_", " ")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,6 +190,15 @@ class Resource:
 
     def of(self, modifier: str) -> list[Field]:
         return [field for field in self.fields if modifier in field.modifiers]
+
+    @property
+    def references(self) -> list[tuple[Field, Target]]:
+        return [(field, field.target) for field in self.fields if field.target is not None]
+
+    @property
+    def targets(self) -> list[Target]:
+        """What it refers to, each once."""
+        return list({target.name: target for _, target in self.references}.values())
 
 
 def read(
@@ -196,7 +234,11 @@ def read(
     names = [field.name for field in found]
     if twice := sorted({each for each in names if names.count(each) > 1}):
         raise Refused(f"{twice[0]} is asked for twice: leave one out.")
-    marked = {"sort": _words(sort), "filter": _words(filter), "search": _words(search)}
+    columns = {field.stem: field.name for field in found}
+    marked = {
+        modifier: [columns.get(word, word) for word in _words(words)]
+        for modifier, words in (("sort", sort), ("filter", filter), ("search", search))
+    }
     for modifier, wanted in marked.items():
         known = [*names, "created_at"] if modifier == "sort" else names
         _ensure_known(wanted, known, modifier)
@@ -240,6 +282,35 @@ _SUFFIXES = {
     "datetime": ("_after", "_before"),
 }
 """Behind the name of a field, where it is filtered by a range."""
+
+
+def resolved(resource: Resource, targets: Mapping[str, Target], unfit: Mapping[str, str]) -> Resource:
+    """The resource, which knows what it refers to. `unfit` says why others cannot be referred to.
+
+    Raises `Refused`.
+    """
+    fields = []
+    for field in resource.fields:
+        if field.type == "ref":
+            (wanted,) = field.values
+            if wanted in unfit:
+                raise Refused(f"{field.stem}: {wanted} {unfit[wanted]}: add the column by hand.")
+            if wanted not in targets:
+                raise Refused(
+                    f"{field.stem}: there is no resource {wanted!r} to refer to. There is: "
+                    f"{', '.join(sorted(targets)) or 'none'}."
+                )
+            field = replace(field, target=targets[wanted])  # noqa: PLW2901 (the same field)
+            if len(made := reference(resource, field)) > _IDENTIFIER_MOST:
+                raise Refused(f"{made} is longer than the 63 characters of a name in PostgreSQL: shorten it.")
+        fields.append(field)
+    return replace(resource, fields=tuple(fields))
+
+
+def reference(resource: Resource, field: Field) -> str:
+    """The name of the foreign key."""
+    target = field.target
+    return f"fk_{resource.plural}_{field.name}_{target.plural if target else ''}"
 
 
 def ensure_free(resource: Resource, root: Path) -> None:
@@ -292,15 +363,20 @@ def _field(word: str, resource: str) -> Field:
             f"{name} is a parameter of every list, or a function: choose another name for the field."
         )
     known = {each.partition("(")[0] for each in TYPES}
-    if kind == "ref":
-        raise Refused(
-            f"{name}: references are not built yet. Add the column by hand, as tasks have an assignee."
-        )
     if kind not in known:
         raise Refused(f"{kind} is no type. There is: {', '.join(TYPES)}.")
     modifiers = [each for each in match["modifiers"].split("!") if each]
     _ensure_known(modifiers, MODIFIERS, name)
     bounds, values = _arguments(name, kind, given)
+    if kind == "ref":
+        if name.endswith("_id"):
+            raise Refused(f"{name}: write {name.removesuffix('_id')}:ref({values[0]}), its column is {name}.")
+        name = f"{name}_id"
+        if name in _HELD or values[0] == resource or name == f"{resource}_id":
+            raise Refused(
+                f"{name}: a resource cannot refer to its workspace, which it has already, nor to itself: "
+                "add such a column by hand."
+            )
     default = match["default"]
     field = Field(
         name=name,
@@ -320,7 +396,7 @@ def _arguments(name: str, kind: str, given: str | None) -> tuple[tuple[int, ...]
     form = next(each for each in TYPES if each.partition("(")[0] == kind)
     if ("(" in form) != (given is not None):
         raise Refused(f"{name}: write its type as {form}.")
-    if given is None:
+    if given is None or (kind, given) == ("list", "str"):
         return (), ()
     match kind:
         case "str":
@@ -340,10 +416,11 @@ def _arguments(name: str, kind: str, given: str | None) -> tuple[tuple[int, ...]
                     "it, as in decimal(12,2)."
                 )
             return (int(sizes[1]), int(sizes[2])), ()
+        case "ref":
+            _ensure_name(given, "a resource", word=False)
+            return (), (given,)
         case "list":
-            if given != "str":
-                raise Refused(f"{name}: there are lists of texts alone, list(str). For others take json.")
-            return (), ()
+            raise Refused(f"{name}: there are lists of texts alone, list(str). For others take json.")
         case _:
             values = tuple(given.split(","))
             for value in values:

@@ -1,10 +1,22 @@
 """The source of a resource's tests: its facts, which the kernel's suites use, and a suite in each ring."""
 
+from collections.abc import Mapping
 from textwrap import fill, indent
+from types import MappingProxyType
 
 from builder.kinds import Kind
-from builder.rings import EVENTS, article, filters, is_filtered, kinds, sort_keys, taken
-from builder.spec import Field, Resource
+from builder.rings import (
+    EVENTS,
+    article,
+    filters,
+    imported_ids,
+    is_filtered,
+    kinds,
+    sort_keys,
+    taken,
+    unknown,
+)
+from builder.spec import Field, Resource, Target
 
 WEAK = {"member": "viewer", "admin": "member", "owner": "admin"}
 ROLES = ("viewer", "member", "admin", "owner")
@@ -22,14 +34,24 @@ def facts(it: Resource, revision: str) -> str:
     unique = bool(it.of("unique"))
     signature = "".join(f"    {field.name}: {_builder_hint(field, kind)},\n" for field, kind in pairs)
     passed = "".join(f"        {field.name}={field.name}{_or_made(field, kind)},\n" for field, kind in pairs)
-    first = "".join(f"        {field.name}={kind.first.python},\n" for field, kind in pairs)
+    first = "".join(
+        f"        {field.name}={_value(field, kind, f'around.{field.stem}.id')},\n" for field, kind in pairs
+    )
     second = "".join(
-        f"        {field.name}={'None' if field.nullable else kind.second.python},\n" for field, kind in pairs
+        f"        {field.name}="
+        f"{'None' if field.nullable else _value(field, kind, f'around.other_{field.stem}.id', other=True)},\n"
+        for field, kind in pairs
     )
-    body = ", ".join(f"{field.name}={kind.first.sent}" for field, kind in pairs if kind.default is None)
-    arguments = ", ".join(
-        f"{field.name}={kind.first.python}" for field, kind in pairs if kind.default is None
+    body = ", ".join(
+        f"{field.name}=" + (f'"<{x}_{field.name}>"' if field.target else kind.first.sent)
+        for field, kind in pairs
+        if kind.default is None
     )
+    arguments = _arguments(it, "of(it.world).around.{}.id")
+    required = [field for field, _ in it.references if not field.nullable]
+    around = "".join(f", {field.name}=around.{field.stem}.id" for field in required)
+    crowd = "".join(f", {field.name}=of(world).around.{field.stem}.id" for field in required)
+    surroundings = _around(it) if it.references else ""
     changed_field, changed = edited(it)
     names = ["create", *(verb for verb in ("edit", "delete") if verb in it.verbs)]
     matrix = [
@@ -107,15 +129,16 @@ FILL = {{
     """,
 }}
 '''
-    filling = rows.replace(":now", "now()")
+    filling = rows.replace(":now", "now()").replace(":workspace", "numbered.workspace_id")
     return f'''"""{it.labels.capitalize()}: all that the suites need to know of them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from itertools import count
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -124,7 +147,7 @@ from application.kernel.admission import NotPermitted
 from application.kernel.paging import PageRequest, Sort
 {f"from application.queries.{t} import {it.entity}Filter" if is_filtered(it) else ""}
 from domain.{t} import {", ".join([it.entity, f"{it.entity}Id", f"{it.entity}NotFound", *enums])}
-from domain.kernel.aggregate import Aggregate, new_id
+{_imported_targets(it)}from domain.kernel.aggregate import Aggregate, new_id
 from domain.kernel.users import UserId
 from domain.kernel.workspaces import WorkspaceId
 from kernel.world.builders import NOW, a_team, a_user_id, a_workspace_id
@@ -151,6 +174,7 @@ def a_{x}(
         updated_at=updated_at or created_at,
     )
 
+{surroundings}
 
 LATER = NOW + timedelta(days=1, hours=2, minutes=3, seconds=4, microseconds=5)
 
@@ -160,7 +184,9 @@ LATER = NOW + timedelta(days=1, hours=2, minutes=3, seconds=4, microseconds=5)
 
 def {x}_example() -> Example:
     team = a_team()
-    {x} = a_{x}(
+{f"    around = a_surrounding(team.workspace.id, team.owner.user_id){chr(10)}" if it.references else ""}    {
+        x
+    } = a_{x}(
         workspace_id=team.workspace.id,
 {first}        created_by=team.owner.user_id,
         updated_at=LATER,
@@ -169,7 +195,9 @@ def {x}_example() -> Example:
         {x},
 {second}        updated_at=LATER + timedelta(days=1),
     )
-    return Example(team.aggregates, {x}, changed, {it.entity}NotFound)
+    return Example({"(*team.aggregates, *around.all)" if it.references else "team.aggregates"}, {
+        x
+    }, changed, {it.entity}NotFound)
 
 
 EXAMPLES = [{x}_example]
@@ -181,30 +209,25 @@ EXAMPLES = [{x}_example]
 @dataclass(frozen=True)
 class Made:
     {x}: {it.entity}
+{"    around: Surrounding" if it.references else ""}
 
 
 def of(world: World) -> Made:
     """{article(it.label).capitalize()} of the member's."""
-    return world.once(
-        Made,
-        lambda: Made(
-            a_{x}(
-                id={it.entity}Id(world.id("{x}")), workspace_id=world.workspace_id, created_by=world.member
-            )
-        ),
-    )
-
+{_made(it, around)}
 
 def stored(world: World) -> Sequence[Aggregate]:
-    return [of(world).{x}]
+    return [{"*of(world).around.all, " if it.references else ""}of(world).{x}]
 
 
 def crowd(world: World, count: int) -> Sequence[Aggregate]:
-    return [a_{x}(workspace_id=world.workspace_id, created_by=world.owner) for _ in range(count)]
+    return [a_{x}(workspace_id=world.workspace_id, created_by=world.owner{crowd}) for _ in range(count)]
 
 
 def places(world: World) -> Places:
-    return {{"{x}_id": of(world).{x}.id}}
+    return {{"{x}_id": of(world).{x}.id{
+        "".join(f', "{x}_{field.name}": str(of(world).around.{field.stem}.id)' for field in required)
+    }}}
 
 
 PEOPLE: list[str] = []
@@ -244,7 +267,107 @@ FILLINGS = {{
 
 
 # ── lists ────────────────────────────────────────────────────────────────────────────────────────
-{filled if "list" in it.verbs else chr(10) + "FILL: dict[str, str] = {}" + chr(10)}{listed if "list" in it.verbs else nothing}'''
+{filled}{listed if "list" in it.verbs else nothing}'''
+
+
+def _value(field: Field, kind: Kind, reference: str, *, other: bool = False) -> str:
+    """What a test gives the field, as Python: of a reference what is said."""
+    if field.target is not None:
+        return reference
+    return kind.second.python if other else kind.first.python
+
+
+def _arguments(it: Resource, reference: str, *, given: Mapping[str, str] = MappingProxyType({})) -> str:
+    """What is required as arguments; `reference` has a place for the name of what is referred to, and
+    `given` is said of columns instead."""
+    return ", ".join(
+        f"{field.name}={given.get(field.name) or _value(field, kind, reference.format(field.stem))}"
+        for field, kind in kinds(it)
+        if kind.default is None or field.name in given
+    )
+
+
+def _imported_targets(it: Resource) -> str:
+    every = {each.name: each for _, target in it.references for each in _with_needs(target)}
+    return "".join(
+        f"from domain.{each.plural} import {each.entity}, {each.entity}Id\n"
+        f"from resources.{each.plural} import a_{each.name}\n"
+        for each in every.values()
+    )
+
+
+def _with_needs(target: Target) -> list[Target]:
+    return [target, *(each for _, needed in target.needs for each in _with_needs(needed))]
+
+
+def _around(it: Resource) -> str:
+    """What a resource refers to in tests: two of each, and what these need."""
+    before: list[str] = []
+
+    def made(name: str, target: Target) -> str:
+        needed = ""
+        for column, each in target.needs:
+            inner = f"{name}_{column.removesuffix('_id')}"
+            if f"    {inner} = " not in "".join(before):
+                line = f"    {inner} = {made(inner, each)}\n"
+                before.append(line)
+            needed += f", {column}={inner}.id"
+        return (
+            f'a_{target.name}(id={target.entity}Id(id("{name}")), workspace_id=workspace_id, '
+            f"created_by=by{needed})"
+        )
+
+    names = [(f"{start}{field.stem}", target) for field, target in it.references for start in ("", "other_")]
+    given = "".join(f"        {name}={made(name, target)},\n" for name, target in names)
+    needed = ", ".join(line.split(" = ")[0].strip() for line in before)
+    fields = "".join(f"    {name}: {target.entity}\n" for name, target in names)
+    every = ", ".join(f"self.{name}" for name, _ in names)
+    return f'''
+
+@dataclass(frozen=True, kw_only=True)
+class Surrounding:
+    """What {article(it.label)} refers to, and another of each; `before` is what these refer to."""
+
+    before: Sequence[Aggregate]
+{fields}
+    @property
+    def all(self) -> Sequence[Aggregate]:
+        return [*self.before, {every}]
+
+
+def a_surrounding(
+    workspace_id: WorkspaceId, by: UserId, *, id: Callable[[str], UUID] = lambda _: new_id(NOW)
+) -> Surrounding:
+    """`id` makes the ids, by the names of the fields."""
+{"".join(before)}    return Surrounding(
+        before=[{needed}],
+{given}    )
+'''
+
+
+def _made(it: Resource, around: str) -> str:
+    """The body of `of`."""
+    x = it.name
+    if not it.references:
+        return f'''    return world.once(
+        Made,
+        lambda: Made(
+            a_{x}(
+                id={it.entity}Id(world.id("{x}")), workspace_id=world.workspace_id, created_by=world.member
+            )
+        ),
+    )
+'''
+    return f'''
+    def make() -> Made:
+        around = a_surrounding(world.workspace_id, world.member, id=lambda name: world.id(f"{x}: {{name}}"))
+        {x} = a_{x}(
+            id={it.entity}Id(world.id("{x}")), workspace_id=world.workspace_id, created_by=world.member{around}
+        )
+        return Made({x}, around)
+
+    return world.once(Made, make)
+'''
 
 
 def edited(it: Resource) -> tuple[Field, Kind]:
@@ -254,7 +377,7 @@ def edited(it: Resource) -> tuple[Field, Kind]:
 
 
 def _builder_hint(field: Field, kind: Kind) -> str:
-    if field.unique or (field.type == "json" and not field.nullable):
+    if field.unique or (field.type in {"json", "ref"} and not field.nullable):
         return f"{kind.hint.removesuffix(' | None')} | None = None"
     return f"{kind.hint} = {kind.default or kind.first.python}"
 
@@ -262,6 +385,8 @@ def _builder_hint(field: Field, kind: Kind) -> str:
 def _or_made(field: Field, kind: Kind) -> str:
     if field.type == "json" and not field.nullable:
         return f" or {kind.first.python}"
+    if field.target is not None and not field.nullable:
+        return f" or {field.target.entity}Id(new_id(NOW))"
     if not field.unique:
         return ""
     return " or " + _MADE.get(field.type, f"{field.bounds[0] if field.bounds else 0} + next(_NUMBERS)")
@@ -359,11 +484,12 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 import pytest
 
 from domain.{it.plural} import {", ".join([it.entity, f"{it.entity}Id", *events, *enums, *constants])}
-from domain.kernel.aggregate import new_id
+{imported_ids(it)}from domain.kernel.aggregate import new_id
 from domain.kernel.errors import Invalid
 from kernel.world.builders import NOW, a_user_id, a_workspace_id
 
@@ -404,9 +530,7 @@ def test_what_is_not_said_has_its_default() -> None:
 
 def of_application(it: Resource) -> str:
     pairs, x, t = kinds(it), it.name, it.plural
-    arguments = ", ".join(
-        f"{field.name}={kind.first.python}" for field, kind in pairs if kind.default is None
-    )
+    arguments = _arguments(it, "around.{}.id")
     field, kind = edited(it)
     on_one = {}
     if "edit" in it.verbs:
@@ -414,7 +538,35 @@ def of_application(it: Resource) -> str:
     if "delete" in it.verbs:
         on_one["delete"] = f"run(delete_{x}, actor, {x}.id)"
     rows = "".join(f'    "{name}": lambda run, actor, {x}: {call},\n' for name, call in on_one.items())
-    create = f"lambda run, actor, {x}: run(create_{x}, actor, {x}.workspace_id, {arguments})"
+    of_the_made = {each.name: f"{x}.{each.name}" for each, _ in it.references if not each.nullable}
+    create = (
+        f"lambda run, actor, {x}: run(create_{x}, actor, {x}.workspace_id, "
+        f"{_arguments(it, '', given=of_the_made)})"
+    )
+    required = [each for each, _ in it.references if not each.nullable]
+    around = "    around = a_surrounding(team.workspace.id, team.owner.user_id)\n" if required else ""
+    given = "".join(f", {each.name}=around.{each.stem}.id" for each in required)
+    elsewhere_tried = "".join(
+        f"""    with refused({unknown(it, each)}, "Choose one of this workspace.", field="{each.name}"):
+        await run(
+            create_{x}, team.{it.role}, team.workspace.id, {
+            _arguments(it, "around.{}.id", given={each.name: f"foreign.{each.stem}.id"})
+        }
+        )
+"""
+        for each, _ in it.references
+    )
+    foreign = f"""
+
+async def test_what_it_refers_to_is_of_its_workspace(
+    run: Runner[UnitOfWork], transactions: MemoryTransactions[UnitOfWork], team: Team
+) -> None:
+    elsewhere = a_team()
+    around = a_surrounding(team.workspace.id, team.owner.user_id)
+    foreign = a_surrounding(elsewhere.workspace.id, elsewhere.owner.user_id)
+    await store(transactions, *around.all, *elsewhere.aggregates, *foreign.all)
+{elsewhere_tried}    assert transactions.events == []
+"""
     able = ROLES[ROLES.index(it.role) :]
     weak = ROLES[: ROLES.index(it.role)]
     enums = [made.hint.removesuffix(" | None") for _, made in pairs if made.enum]
@@ -452,13 +604,23 @@ from application.kernel.admission import NotPermitted
 from application.kernel.ports.callers import Caller
 from application.kernel.run import Runner
 from application.unit_of_work import UnitOfWork
-from domain.{t} import {", ".join([it.entity, f"{it.entity}NotFound", *events, *enums])}
+from domain.{t} import {
+        ", ".join(
+            [
+                it.entity,
+                f"{it.entity}NotFound",
+                *events,
+                *enums,
+                *(unknown(it, each) for each, _ in it.references),
+            ]
+        )
+    }
 from domain.kernel.memberships import Role
 from domain.kernel.workspaces import WorkspaceArchived, WorkspaceNotFound
 from kernel.world.builders import Team, a_team, store
 from kernel.world.fakes import MemoryTransactions
 from kernel.world.refusals import refused
-from resources.{t} import a_{x}
+from resources.{t} import a_{x}{", a_surrounding" if it.references else ""}
 
 type Attempt = Callable[[Runner[UnitOfWork], Caller, {it.entity}], Awaitable[object]]
 
@@ -472,8 +634,8 @@ EVENTS = {{{", ".join(f'"{verb}": {it.entity}{EVENTS[verb]}' for verb in EVENTS 
 
 
 async def a_stored_{x}(transactions: MemoryTransactions[UnitOfWork], team: Team) -> {it.entity}:
-    made = a_{x}(workspace_id=team.workspace.id, created_by=team.owner.user_id)
-    await store(transactions, made)
+{around}    made = a_{x}(workspace_id=team.workspace.id, created_by=team.owner.user_id{given})
+    await store(transactions, {"*around.all, " if around else ""}made)
     async with transactions() as uow:
         return await uow.{t}.get(made.id)
 
@@ -510,7 +672,7 @@ async def test_the_others_may_only_look(
 {elsewhere if on_one else ""}
 
 async def test_a_stranger_creates_none(run: Runner[UnitOfWork], team: Team) -> None:
-    with refused(WorkspaceNotFound):
+{around}    with refused(WorkspaceNotFound):
         await run(create_{x}, team.stranger, team.workspace.id, {arguments})
 
 
@@ -521,7 +683,7 @@ async def test_in_an_archived_workspace_nothing_changes(
     made = await a_stored_{x}(transactions, archived_team)
     with refused(WorkspaceArchived, "Owners and admins can restore it."):
         await EVERYTHING[attempt](run, archived_team.{it.role}, made)
-{same if "edit" in it.verbs else ""}'''
+{same if "edit" in it.verbs else ""}{foreign if it.references else ""}'''
 
 
 def of_http(it: Resource) -> str:
@@ -560,6 +722,7 @@ async def test_{field.name}_is_unique_in_its_workspace({it.role}: AsyncClient, {
 """
         for field in it.of("unique")
     )
+    unique += _of_references(it)
     asked = _asked(it)
     filtered = f"""
 
@@ -578,11 +741,16 @@ async def test_a_filter_lets_through_what_it_names(
     return f'''"""{it.labels.capitalize()} over HTTP."""
 
 from typing import Any
+from uuid import UUID
 
 import pytest
 from httpx2 import AsyncClient
 
-from kernel.world.builders import Team
+from application.kernel.unit_of_work import Begin
+from application.unit_of_work import UnitOfWork
+from domain.kernel.aggregate import new_id
+from kernel.world.builders import NOW, Team, a_team, store
+{f"from resources.{t} import a_surrounding" if it.references else ""}
 
 FULL: dict[str, Any] = {{
 {body}}}
@@ -597,7 +765,7 @@ LEAST: dict[str, Any] = {{
 def {t}(team: Team) -> str:
     return f"/v1/workspaces/{{team.workspace.id}}/{t}"
 
-
+{_stored(it) if it.references else ""}
 async def test_it_is_created_and_shown(
     {it.role}: AsyncClient, viewer: AsyncClient, {t}: str
 ) -> None:
@@ -615,6 +783,57 @@ async def test_what_is_required_must_be_sent(missing: str, {it.role}: AsyncClien
     refused = await {it.role}.post({t}, json=sent)
     assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, f"#/{{missing}}")
 {unique}{filtered if asked and show_listed else ""}'''
+
+
+def _stored(it: Resource) -> str:
+    numbers = {
+        name: number
+        for place, (field, _) in enumerate(it.references)
+        for name, number in ((field.stem, 2 * place + 1), (f"other_{field.stem}", 2 * place + 2))
+    }
+    ids = ", ".join(f'"{name}": UUID(int={number})' for name, number in numbers.items())
+    return f"""
+@pytest.fixture(autouse=True)
+async def around(begin: Begin[UnitOfWork], team: Team) -> None:
+    ids = {{{ids}}}
+    surrounding = a_surrounding(
+        team.workspace.id, team.owner.user_id, id=lambda name: ids.get(name) or new_id(NOW)
+    )
+    await store(begin, *surrounding.all)
+
+"""
+
+
+def _of_references(it: Resource) -> str:
+    t, role = it.plural, it.role
+    tests = "".join(
+        f"""
+
+async def test_{field.name}_names_one_of_the_workspace(
+    begin: Begin[UnitOfWork], {role}: AsyncClient, {t}: str
+) -> None:
+    elsewhere = a_team()
+    foreign = a_surrounding(elsewhere.workspace.id, elsewhere.owner.user_id)
+    await store(begin, *elsewhere.aggregates, *foreign.all)
+    for strange in (foreign.{field.stem}.id, new_id(NOW)):
+        refused = await {role}.post({t}, json=FULL | {{"{field.name}": str(strange)}})
+        assert (refused.status_code, refused.json()["type"]) == (422, "/problems/{_kebab(unknown(it, field))}")
+        assert refused.json()["errors"][0]["pointer"] == "#/{field.name}"
+"""
+        for field, _ in it.references
+    )
+    return tests + "".join(
+        f"""
+
+async def test_a_{target.name}_that_is_in_use_stays(owner: AsyncClient, {role}: AsyncClient, {t}: str) -> None:
+    created = await {role}.post({t}, json=FULL)
+    assert created.status_code == 201, created.text
+    refused = await owner.delete(f"/v1/{target.plural}/{{FULL["{field.name}"]}}")
+    assert (refused.status_code, refused.json()["type"]) == (409, "/problems/{_kebab(target.in_use)}")
+"""
+        for field, target in {target.name: (field, target) for field, target in it.references}.values()
+        if target.deleted
+    )
 
 
 def _asked(it: Resource) -> str:

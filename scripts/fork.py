@@ -2,7 +2,7 @@
 
 (a) The example is taken out as a fork would, by `make example-remove`, and `make test-app` passes without a
     resource; with `ARGS=strip`, which does (a) alone, `make check` and all tests that are left.
-(b) Upstream adds a resource to the kernel, the fork generates two, one of them of two words, each with a
+(b) Upstream adds a resource to the kernel, the fork generates three that refer to one another, each with a
     migration of the same day. `git merge` has no conflict, both migrations are applied to the fork's filled
     database, and the checks pass, and the tests that look at resources; with `ARGS=all` every test does.
 
@@ -28,6 +28,7 @@ BESIDES = "tests/kernel/adapters/postgres/test_migrations.py tests/kernel/test_a
 
 # As a developer of a fork writes it.
 GENERATED = [
+    ["name=reading", "fields=amount:int(-5..5)", "can=create,get"],
     [
         "name=purchase_order",
         "fields="
@@ -36,10 +37,10 @@ GENERATED = [
         "weight:decimal(8,3)!sort!filter share:decimal(3,2)? cost:money!sort!filter fee:money=1.50 "
         "done:bool!sort!filter active:bool=true maybe:bool? day:date!sort!filter due_on:date?!filter "
         "starts_at:datetime!sort!filter ends_at:datetime?!filter state:enum(open,closed)=open!filter "
-        "kind:enum(a,b,c)? extra:json more:json? tags:list(str) words:list(str)? note:text? nick:str(12)?!filter",
+        "kind:enum(a,b,c)? extra:json more:json? tags:list(str) words:list(str)? note:text? nick:str(12)?!filter first:ref(reading)!filter last:ref(reading)?",
         "role=admin",
     ],
-    ["name=reading", "fields=amount:int(-5..5)", "can=create,get"],
+    ["name=visit", "fields=title:str(40) bought:ref(purchase_order) returned:ref(purchase_order)?"],
 ]
 
 
@@ -242,7 +243,8 @@ class Resource:
 
 
 def add_generated(copy: Copy) -> None:
-    """`make resource`, as it is without any other resource, with every type and modifier and two words."""
+    """`make resource`, as it is without any other resource, with every type and modifier and two words, and
+    references to one another. The last one can be taken out again without a trace but migrations."""
     copy.make("resource", *GENERATED[-1], "DRY=1")
     if copy.git("status", "--porcelain"):
         sys.exit("make resource DRY=1 has written something.")
@@ -251,7 +253,7 @@ def add_generated(copy: Copy) -> None:
         before = copy.git("rev-parse", "HEAD").strip()
         copy.make("resource", *words)
         copy.commit("Add what was generated")
-    copy.make("resource-remove", "name=reading")
+    copy.make("resource-remove", "name=visit")
     copy.git("add", "--all")
     if left := copy.git(
         "diff", "--cached", "--stat", before, "--", ".", ":!src/adapters/postgres/migrations"

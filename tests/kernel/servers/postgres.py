@@ -9,8 +9,10 @@ The process that pytest was started in runs the server; pytest-xdist's workers a
 """
 
 import asyncio
+import gc
 import os
 import sys
+import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
@@ -125,11 +127,16 @@ def _container(stack: ExitStack) -> str:
     from testcontainers.core.exceptions import ContainerStartException
 
     unavailable = (DockerException, ContainerStartException, OSError)  # TimeoutError is an OSError
+    engine, why = None, ""
     try:
         engine = DockerClient().client
         engine.ping()
     except unavailable as error:
-        raise NoContainerError(f"no Docker engine answers ({_first_line(error)})") from error
+        why = _first_line(error)
+    if engine is None or why:
+        with warnings.catch_warnings(action="ignore", category=ResourceWarning):
+            gc.collect()  # the client leaves its socket open, which some test would be blamed for
+        raise NoContainerError(f"no Docker engine answers ({why})")
     try:
         engine.images.get(_image())
     except ImageNotFound:

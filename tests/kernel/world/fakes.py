@@ -205,13 +205,23 @@ class MemoryRepository[A: Aggregate, Id: UUID]:
                 raise self._broken(foreign_key)
 
     def _delete(self, table: Table, row: Aggregate) -> None:
-        """The row, and what its foreign keys say of those that point to it."""
+        """The row, and what foreign keys say of those that point to it; whom none of them lets go must not
+        be left when all is done, which is when PostgreSQL looks (NO ACTION)."""
+        left: list[tuple[ForeignKeyConstraint, Aggregate]] = []
+        self._cascade(table, row, left)
+        for foreign_key, pointing in left:
+            if _id_of(pointing) in self._tables.of(type(pointing)):
+                raise self._broken(foreign_key)
+
+    def _cascade(
+        self, table: Table, row: Aggregate, left: list[tuple[ForeignKeyConstraint, Aggregate]]
+    ) -> None:
         del self._tables.of(type(row))[_id_of(row)]
         for foreign_key, pointing in self._tables.referring_to(table, row):
             if _id_of(pointing) not in self._tables.of(type(pointing)):
                 continue  # it went by another foreign key
             if foreign_key.ondelete == "CASCADE":
-                self._delete(foreign_key.table, pointing)
+                self._cascade(foreign_key.table, pointing, left)
             elif forgotten := _FORGOTTEN.fullmatch(foreign_key.ondelete or ""):
                 names = (forgotten["columns"] or ",".join(foreign_key.column_keys)).split(",")
                 # A trigger raises the version, which tells whoever read the row that it changed.
@@ -220,7 +230,7 @@ class MemoryRepository[A: Aggregate, Id: UUID]:
                 )
                 self._tables.of(type(pointing))[_id_of(pointing)] = changed
             else:
-                raise self._broken(foreign_key)
+                left.append((foreign_key, pointing))
 
     def _broken(self, constraint: Constraint | Index) -> Exception:
         """The error that a broken constraint becomes; one that nothing names is a defect, as in Postgres."""

@@ -78,7 +78,7 @@ def tidy(_: object, __: object, scripts: list[MigrationScript]) -> None:
         if ups.is_empty():
             scripts.remove(script)
             continue
-        ups.ops = [*made_concurrently(_without_drops(ups.ops)), *_in_order(ups.ops)]
+        ups.ops = made_concurrently(_without_drops(ups.ops), _in_order(ups.ops))
         downs.ops = []
         ups.reverse_into(downs)
 

@@ -3,13 +3,21 @@
 Alembic's own operation would keep everybody from writing to the table until the index is there.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import override
 
 from alembic.autogenerate import renderers
 from alembic.autogenerate.api import AutogenContext
 from alembic.autogenerate.render import render_op
-from alembic.operations.ops import CreateIndexOp, CreateTableOp, DropIndexOp, MigrateOperation, ModifyTableOps
+from alembic.operations.ops import (
+    AddColumnOp,
+    CreateIndexOp,
+    CreateTableOp,
+    DropColumnOp,
+    DropIndexOp,
+    MigrateOperation,
+    ModifyTableOps,
+)
 
 
 class ConcurrentIndexOp(MigrateOperation):
@@ -26,24 +34,42 @@ class ConcurrentIndexOp(MigrateOperation):
 
 @renderers.dispatch_for(ConcurrentIndexOp)
 def _render(context: AutogenContext, operation: ConcurrentIndexOp) -> list[str]:
-    lines = "\n".join(render_op(context, operation.inner)).splitlines()
-    return ["with op.get_context().autocommit_block():", *(f"    {line}" for line in lines)]
+    # Alembic's printer indents what follows a colon, until an empty line.
+    return ["with op.get_context().autocommit_block():", *render_op(context, operation.inner), ""]
 
 
-def made_concurrently(operations: Iterable[MigrateOperation]) -> list[MigrateOperation]:
-    """The same operations, but CONCURRENTLY where an index is of a table that these do not make.
+def made_concurrently(
+    operations: Iterable[MigrateOperation], drops: Iterable[MigrateOperation] = ()
+) -> list[MigrateOperation]:
+    """The same operations and what `drops` tables, but CONCURRENTLY where an index is of a table that stays.
 
     Those indexes are dropped first, since a column that goes takes its index along, and made last, since
-    what stands before them in the migration is committed when they begin.
+    what stands before them in the migration is committed when they begin. The other way round with a unique
+    one on columns that stay, which a foreign key of the same migration may need.
     """
     whole = list(operations)
     new = {each.table_name for each in whole if isinstance(each, CreateTableOp)}
-    drops: list[MigrateOperation] = []
-    creates: list[MigrateOperation] = []
+    first: list[MigrateOperation] = []
+    last: list[MigrateOperation] = []
     for each in whole:
-        if isinstance(each, ModifyTableOps) and each.table_name not in new:
-            drops += [ConcurrentIndexOp(part) for part in each.ops if isinstance(part, DropIndexOp)]
-            creates += [ConcurrentIndexOp(part) for part in each.ops if isinstance(part, CreateIndexOp)]
-            each.ops = [part for part in each.ops if not isinstance(part, CreateIndexOp | DropIndexOp)]
+        if not isinstance(each, ModifyTableOps) or each.table_name in new:
+            continue
+        changed = {part.column.name for part in each.ops if isinstance(part, AddColumnOp)}
+        changed |= {part.column_name for part in each.ops if isinstance(part, DropColumnOp)}
+        for part in list(each.ops):
+            if isinstance(part, CreateIndexOp):
+                is_needed = _may_be_needed(part, changed)
+                part.if_not_exists = is_needed or None  # another attempt, where what follows has failed
+                (first if is_needed else last).append(ConcurrentIndexOp(part))
+                each.ops.remove(part)
+            elif isinstance(part, DropIndexOp):
+                (last if _may_be_needed(part, changed) else first).append(ConcurrentIndexOp(part))
+                each.ops.remove(part)
     rest = [each for each in whole if not (isinstance(each, ModifyTableOps) and not each.ops)]
-    return [*drops, *rest, *creates]
+    return [*first, *rest, *drops, *last]
+
+
+def _may_be_needed(index: CreateIndexOp | DropIndexOp, changed: Collection[str]) -> bool:
+    """Whether a foreign key may refer to it: it is unique, and none of its columns comes or goes."""
+    made = index.to_index()
+    return made.unique and not any(column.name in changed for column in made.columns)
