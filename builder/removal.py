@@ -138,6 +138,9 @@ def remove(plurals: Collection[str], copy: Copy, *, example: bool) -> None:
         forget(each, copy.folder)
     ensure_nothing_uses(dead.modules, copy.folder)
     copy.tidy()
+    for name in git("diff", "--name-only", "--diff-filter=M", "HEAD", "--", "*.py", cwd=copy.folder).split():
+        before = git("show", f"HEAD:{name}", cwd=copy.folder)
+        copy.write(name, joined((copy.folder / name).read_text("utf-8"), before))
     write_migration(plurals, copy, example=example)
     copy.tidy()
     copy.run(".venv/bin/python", "scripts/lint_migrations.py")
@@ -198,6 +201,30 @@ def without(text: str, name: str, dead: Dead) -> str:
         if found is None:
             return text
         text = _cut(text, *found)
+
+
+def joined(text: str, before: str) -> str:
+    """The text, in which imports and decorators that are shorter than before may stand on one line again.
+
+    A comma at their end has the formatter break them, and it had put one there when they were too long.
+    """
+    known = {ast.unparse(each) for each in _breakable(before)}
+    for each in reversed([each for each in _breakable(text) if ast.unparse(each) not in known]):
+        lines = text.encode().splitlines(keepends=True)
+        at, end = each.end_lineno or 0, each.end_col_offset or 0
+        whole, rest = b"".join([*lines[: at - 1], lines[at - 1][:end]]), lines[at - 1][end:]
+        text = b"".join([re.sub(rb",\s*\)$", b")", whole), rest, *lines[at:]]).decode()
+    return text
+
+
+def _breakable(text: str) -> list[ast.ImportFrom | ast.expr]:
+    found: list[ast.ImportFrom | ast.expr] = []
+    for each in ast.parse(text).body:
+        if isinstance(each, ast.ImportFrom):
+            found.append(each)
+        elif isinstance(each, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            found += each.decorator_list
+    return found
 
 
 def _functions(text: str) -> set[str]:

@@ -6,7 +6,7 @@ That the example can be taken out, with its tables on a filled database, is seen
 from pathlib import Path
 
 import pytest
-from builder.removal import Dead, ensure_nothing_uses, modules_of, plural, without
+from builder.removal import Dead, ensure_nothing_uses, joined, modules_of, plural, without
 from builder.spec import Refused
 from builder.where import sections
 
@@ -70,6 +70,19 @@ CUT = [
 @pytest.mark.parametrize(("text", "left"), CUT)
 def test_what_uses_a_resource_goes_with_it_and_nothing_else(text: str, left: str) -> None:
     assert without(text, "some.py", DEAD).strip("\n") == left.strip("\n")
+
+
+def test_what_is_shorter_than_before_may_stand_on_one_line_again() -> None:
+    long = (
+        "from a import (\n    One,\n    Two,\n)\nfrom b import (\n    Three,\n)\n\n\n"
+        "@route(\n    1,\n    refuses=(TWO, Ä),\n)\n@kept(\n    1,\n)\ndef f() -> None: ...\n"
+    )
+    short = long.replace("    Two,\n", "").replace("(TWO, Ä)", "Ä")
+    assert joined(short, long) == (
+        "from a import (\n    One)\nfrom b import (\n    Three,\n)\n\n\n"
+        "@route(\n    1,\n    refuses=Ä)\n@kept(\n    1,\n)\ndef f() -> None: ...\n"
+    )
+    assert joined(long, long) == long
 
 
 def test_what_cannot_be_read_is_refused() -> None:
