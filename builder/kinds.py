@@ -22,7 +22,10 @@ class Value:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kind:
-    """The source text of a field. `hint` is its type in the domain; what is empty is not there."""
+    """The source text of a field. `hint` is its type in the domain; what is empty is not there.
+
+    `wrong` are values that are refused, `most` is the longest that is not.
+    """
 
     hint: str
     view: str
@@ -36,7 +39,8 @@ class Kind:
     indexes: tuple[str, ...] = ()
     first: Value
     second: Value
-    wrong: str = ""
+    wrong: tuple[str, ...] = ()
+    most: str = ""
     rows: str
     sorter: str = ""
     filters: tuple[tuple[str, str, str, str], ...] = ()
@@ -124,7 +128,8 @@ def _line(each: Field) -> Kind:
         checks=(f'between("{name}", 1, {bound})',),
         first=values[0],
         second=values[1],
-        wrong='""',
+        wrong=('""', f'"x" * ({bound} + 1)'),
+        most=f'"x" * {bound}',
         rows=unique if each.unique else (many if most >= 4 else "'A'"),
         sorter="by_text",
         filters=_equals(each, f"Length({bound}, least=1)"),
@@ -147,7 +152,8 @@ def _prose(each: Field) -> Kind:
         checks=(f'between("{name}", {least}, {bound})',),
         first=values[0],
         second=values[1],
-        wrong=f'"x" * ({bound} + 1)' if each.optional else '""',
+        wrong=(f'"x" * ({bound} + 1)', *(() if each.optional else ('""',))),
+        most=f'"x" * {bound}',
         rows=f"'{each.label.capitalize()}'",
         default=_default(each, '""'),
     )
@@ -166,7 +172,7 @@ def _email(each: Field) -> Kind:
         checks=(f'between("{name}", 1, EMAIL_MOST)',),
         first=values[0],
         second=values[1],
-        wrong='"nobody"',
+        wrong=('"nobody"',),
         rows="'person-' || n || '@example.com'",
         sorter="by_text",
         filters=_equals(each, "Length(EMAIL_MOST, least=1)"),
@@ -187,7 +193,7 @@ def _url(each: Field) -> Kind:
         checks=(f'between("{name}", 1, URL_MOST)',),
         first=values[0],
         second=values[1],
-        wrong='"javascript:alert(1)"',
+        wrong=('"javascript:alert(1)"',),
         rows="'https://example.com/' || n",
         default=_default(each, '""'),
     )
@@ -217,7 +223,8 @@ def _slug(each: Field) -> Kind:
         ),
         first=values[0],
         second=values[1],
-        wrong='"Not one"',
+        wrong=('"Not one"', f'"x" * ({bound} + 1)'),
+        most=f'"x" * {bound}',
         rows="'slug-' || n" if each.unique else "'slug-' || (n / 2 * 7919 % 5000)",
         sorter="by_text",
         filters=_equals(each, f"Length({bound}, least=1)"),
@@ -245,7 +252,7 @@ def _int(each: Field) -> Kind:
         checks=(f'within("{name}", {low}, {high})',),
         first=first,
         second=second,
-        wrong=f"{high} + 1",
+        wrong=(f"{high} + 1", f"{low} - 1"),
         rows=f"{least} + n" if each.unique else f"{least} + n / 2 * 7919 % {spread}",
         sorter="by_number",
         filters=_range(each, "int", ", type_=Integer"),
@@ -474,7 +481,8 @@ def _list(each: Field) -> Kind:
         checks=(f'CheckConstraint(f"cardinality({name}) <= {{{bound}}}", name="{name}_count")',),
         first=Value(python='("one", "two")', sent='["one", "two"]', shown='["one", "two"]'),
         second=Value(python='("three",)', sent='["three"]', shown='["three"]'),
-        wrong=f'("x",) * ({bound} + 1)',
+        wrong=(f'("x",) * ({bound} + 1)', f'("x" * ({longest} + 1),)'),
+        most=f'("x",) * {bound}',
         rows="'{}'::text[]",
         default=_default(each, "()"),
     )

@@ -406,12 +406,13 @@ def of_domain(it: Resource) -> str:
         for each, made in pairs
         if made.default is not None
     )
-    wrong = "".join(f'    ("{each.name}", {made.wrong}),\n' for each, made in pairs if made.wrong)
+    wrong = "".join(f'    ("{each.name}", {value}),\n' for each, made in pairs for value in made.wrong)
+    most = "".join(f'    ("{each.name}", {made.most}),\n' for each, made in pairs if made.most)
     constants = [
         line.split(" = ")[0]
         for _, made in pairs
         for line in made.constants
-        if line.split(" = ")[0] in made.wrong
+        if line.split(" = ")[0] in " ".join([*made.wrong, made.most])
     ]
     enums = [made.hint.removesuffix(" | None") for _, made in pairs if made.enum]
     events = [f"{it.entity}{EVENTS[verb]}" for verb in EVENTS if verb in it.verbs]
@@ -426,6 +427,17 @@ def test_what_is_wrong_is_refused_with_its_name(field: str, value: object) -> No
     with pytest.raises(Invalid) as refused:
         {it.entity}.create(**ABOUT, **(REQUIRED | {{field: value}}))
     assert refused.value.field == field
+    assert refused.value.detail
+"""
+    longest = f"""
+
+MOST: list[tuple[str, Any]] = [
+{most}]
+
+
+@pytest.mark.parametrize(("field", "value"), MOST)
+def test_the_longest_that_may_be_is_taken(field: str, value: object) -> None:
+    assert getattr({it.entity}.create(**ABOUT, **(REQUIRED | {{field: value}})), field) == value
 """
     on_edit = """    changes: dict[str, Any] = {field: value}
     with pytest.raises(Invalid) as refused:
@@ -525,7 +537,7 @@ def test_it_is_created_with_what_it_was_given() -> None:
 def test_what_is_not_said_has_its_default() -> None:
     made = {it.entity}.create(**ABOUT, **REQUIRED)
     assert (made.created_at, made.updated_at) == (NOW, NOW)
-{defaults}{refusing + (on_edit if "edit" in it.verbs else "") if wrong else ""}{edit if "edit" in it.verbs else ""}{taken_away if nullable and "edit" in it.verbs else ""}{delete if "delete" in it.verbs else ""}'''
+{defaults}{refusing + (on_edit if "edit" in it.verbs else "") if wrong else ""}{longest if most else ""}{edit if "edit" in it.verbs else ""}{taken_away if nullable and "edit" in it.verbs else ""}{delete if "delete" in it.verbs else ""}'''
 
 
 def of_application(it: Resource) -> str:
@@ -546,6 +558,54 @@ def of_application(it: Resource) -> str:
     required = [each for each, _ in it.references if not each.nullable]
     around = "    around = a_surrounding(team.workspace.id, team.owner.user_id)\n" if required else ""
     given = "".join(f", {each.name}=around.{each.stem}.id" for each in required)
+    stored_around = f"{around}    await store(transactions, *around.all)\n" if required else ""
+    surrounded = (
+        "    around = a_surrounding(team.workspace.id, team.owner.user_id)\n"
+        "    await store(transactions, *around.all)\n"
+        if it.references
+        else ""
+    )
+    everything = _arguments(
+        it,
+        "around.{}.id",
+        given={each.name: _value(each, made, f"around.{each.stem}.id") for each, made in pairs},
+    )
+    held = "".join(
+        f"        {each.name}={_value(each, made, f'around.{each.stem}.id')},\n" for each, made in pairs
+    )
+    defaults = "".join(
+        f"    assert made.{each.name} == {made.default}\n".replace("== None", "is None")
+        .replace("== True", "is True")
+        .replace("== False", "is False")
+        for each, made in pairs
+        if made.default is not None
+    )
+    creating = f"""
+
+async def test_it_is_made_of_what_was_given(
+    run: Runner[UnitOfWork], transactions: MemoryTransactions[UnitOfWork], team: Team
+) -> None:
+{surrounded}    made = await run(create_{x}, team.{it.role}, team.workspace.id, {everything})
+    assert isinstance(made.id, UUID)
+    async with transactions() as uow:
+        assert await uow.{t}.get(made.id) == made
+    assert replace(made, version=0) == {it.entity}(
+        id=made.id,
+        workspace_id=team.workspace.id,
+{held}        created_by=team.{it.role}.user_id,
+        created_at=NOW,
+        updated_at=NOW,
+        version=0,
+    )
+"""
+    if defaults:
+        creating += f"""
+
+async def test_what_is_not_said_has_its_default(
+    run: Runner[UnitOfWork], {"transactions: MemoryTransactions[UnitOfWork], " if required else ""}team: Team
+) -> None:
+{stored_around}    made = await run(create_{x}, team.{it.role}, team.workspace.id, {arguments})
+{defaults}"""
     elsewhere_tried = "".join(
         f"""    with refused({unknown(it, each)}, "Choose one of this workspace.", field="{each.name}"):
         await run(
@@ -594,8 +654,10 @@ async def test_an_edit_that_changes_nothing_writes_nothing(
     return f'''"""What members do with {it.labels}."""
 
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from uuid import UUID
 
 import pytest
 
@@ -617,7 +679,7 @@ from domain.{t} import {
     }
 from domain.kernel.memberships import Role
 from domain.kernel.workspaces import WorkspaceArchived, WorkspaceNotFound
-from kernel.world.builders import Team, a_team, store
+from kernel.world.builders import NOW, Team, a_team, store
 from kernel.world.fakes import MemoryTransactions
 from kernel.world.refusals import refused
 from resources.{t} import a_{x}{", a_surrounding" if it.references else ""}
@@ -653,7 +715,7 @@ async def test_who_may_write_may_do_everything(
     await EVERYTHING[attempt](run, team[role], made)
     (event,) = transactions.events
     assert isinstance(event, {" | ".join(events)})
-    assert (type(event), event.by) == (EVENTS[attempt], team[role].user_id)
+    assert (type(event), event.by, event.at) == (EVENTS[attempt], team[role].user_id, NOW)
 
 
 @pytest.mark.parametrize("role", [{", ".join(f"Role.{role.upper()}" for role in weak)}])
@@ -669,7 +731,7 @@ async def test_the_others_may_only_look(
     with refused(NotPermitted, f"The role {{role}} lacks the permission {t}:write."):
         await EVERYTHING[attempt](run, team[role], made)
     assert transactions.events == []
-{elsewhere if on_one else ""}
+{creating}{elsewhere if on_one else ""}
 
 async def test_a_stranger_creates_none(run: Runner[UnitOfWork], team: Team) -> None:
 {around}    with refused(WorkspaceNotFound):

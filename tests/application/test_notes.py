@@ -1,6 +1,8 @@
 """What members do with notes."""
 
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+from uuid import UUID
 
 import pytest
 
@@ -12,7 +14,7 @@ from application.unit_of_work import UnitOfWork
 from domain.kernel.memberships import Role
 from domain.kernel.workspaces import WorkspaceArchived, WorkspaceNotFound
 from domain.notes import Note, NoteCreated, NoteDeleted, NoteEdited, NoteNotFound
-from kernel.world.builders import Team, a_team, store
+from kernel.world.builders import NOW, Team, a_team, store
 from kernel.world.fakes import MemoryTransactions
 from kernel.world.refusals import refused
 from resources.notes import a_note
@@ -50,7 +52,7 @@ async def test_who_may_write_may_do_everything(
     await EVERYTHING[attempt](run, team[role], made)
     (event,) = transactions.events
     assert isinstance(event, NoteCreated | NoteEdited | NoteDeleted)
-    assert (type(event), event.by) == (EVENTS[attempt], team[role].user_id)
+    assert (type(event), event.by, event.at) == (EVENTS[attempt], team[role].user_id, NOW)
 
 
 @pytest.mark.parametrize("role", [Role.VIEWER])
@@ -66,6 +68,36 @@ async def test_the_others_may_only_look(
     with refused(NotPermitted, f"The role {role} lacks the permission notes:write."):
         await EVERYTHING[attempt](run, team[role], made)
     assert transactions.events == []
+
+
+async def test_it_is_made_of_what_was_given(
+    run: Runner[UnitOfWork], transactions: MemoryTransactions[UnitOfWork], team: Team
+) -> None:
+    made = await run(
+        create_note,
+        team.member,
+        team.workspace.id,
+        title="First title",
+        body="The first body.\nOn two lines.",
+    )
+    assert isinstance(made.id, UUID)
+    async with transactions() as uow:
+        assert await uow.notes.get(made.id) == made
+    assert replace(made, version=0) == Note(
+        id=made.id,
+        workspace_id=team.workspace.id,
+        title="First title",
+        body="The first body.\nOn two lines.",
+        created_by=team.member.user_id,
+        created_at=NOW,
+        updated_at=NOW,
+        version=0,
+    )
+
+
+async def test_what_is_not_said_has_its_default(run: Runner[UnitOfWork], team: Team) -> None:
+    made = await run(create_note, team.member, team.workspace.id, title="First title")
+    assert made.body == ""
 
 
 @pytest.mark.parametrize("attempt", ON_ONE)

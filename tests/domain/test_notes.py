@@ -8,7 +8,7 @@ import pytest
 
 from domain.kernel.aggregate import new_id
 from domain.kernel.errors import Invalid
-from domain.notes import BODY_MOST, Note, NoteCreated, NoteDeleted, NoteEdited, NoteId
+from domain.notes import BODY_MOST, TITLE_MOST, Note, NoteCreated, NoteDeleted, NoteEdited, NoteId
 from kernel.world.builders import NOW, a_user_id, a_workspace_id
 
 SOMEBODY = a_user_id()
@@ -51,6 +51,7 @@ def test_what_is_not_said_has_its_default() -> None:
 
 WRONG: list[tuple[str, Any]] = [
     ("title", ""),
+    ("title", "x" * (TITLE_MOST + 1)),
     ("body", "x" * (BODY_MOST + 1)),
 ]
 
@@ -60,10 +61,22 @@ def test_what_is_wrong_is_refused_with_its_name(field: str, value: object) -> No
     with pytest.raises(Invalid) as refused:
         Note.create(**ABOUT, **(REQUIRED | {field: value}))
     assert refused.value.field == field
+    assert refused.value.detail
     changes: dict[str, Any] = {field: value}
     with pytest.raises(Invalid) as refused:
         MADE.edit(by=SOMEBODY, at=LATER, **changes)
     assert refused.value.field == field
+
+
+MOST: list[tuple[str, Any]] = [
+    ("title", "x" * TITLE_MOST),
+    ("body", "x" * BODY_MOST),
+]
+
+
+@pytest.mark.parametrize(("field", "value"), MOST)
+def test_the_longest_that_may_be_is_taken(field: str, value: object) -> None:
+    assert getattr(Note.create(**ABOUT, **(REQUIRED | {field: value})), field) == value
 
 
 def test_an_edit_changes_what_it_names_and_says_so() -> None:
