@@ -46,6 +46,8 @@ LISTS = (
 # What the example has beside the modules of its resources.
 ALSO_THE_EXAMPLE_S = (
     "bench",
+    "clients/typescript/test/example.test.ts",
+    "clients/typescript/test/example.types.ts",
     "tests/adapters/postgres/test_admission.py",
     "tests/adapters/postgres/test_exports.py",
     "tests/application/test_reactions.py",
