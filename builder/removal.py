@@ -45,7 +45,7 @@ LISTS = (
 
 # What the example has beside the modules of its resources.
 ALSO_THE_EXAMPLE_S = (
-    "bench",
+    "bench/example.py",
     "clients/typescript/test/example.test.ts",
     "clients/typescript/test/example.types.ts",
     "tests/adapters/postgres/test_admission.py",
