@@ -18,7 +18,7 @@ NOTES = 50_000
 # fmt: off
 _WORDS = (
     "review", "draft", "invoice", "contract", "meeting", "customer", "report", "deploy", "release",
-    "pipeline", "budget", "onboarding", "interview", "metrics", "dashboard", "payment", "refund",
+    "pipeline", "budget", "onboarding", "interview", "metrics", "forecast", "payment", "refund",
     "backup", "migration", "schema", "index", "cache", "retry", "timeout", "newsletter", "campaign",
     "landing", "page", "pricing", "support", "ticket", "escalation", "audit", "policy", "renewal",
 )

@@ -294,7 +294,7 @@ def _field(word: str, resource: str) -> Field:
     known = {each.partition("(")[0] for each in TYPES}
     if kind == "ref":
         raise Refused(
-            f"{name}: references are not built yet. Add the column by hand, as tasks have an assignee."
+            f"{name}: references are not built yet. Add the column by hand: docs/guides/resource.md."
         )
     if kind not in known:
         raise Refused(f"{kind} is no type. There is: {', '.join(TYPES)}.")
