@@ -30,14 +30,14 @@ unexport PYTHONDONTWRITEBYTECODE
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
 
-run: $(ENV) ## serve on http://localhost:8000 with an embedded PostgreSQL (PORT=8001 for another port)
+run: $(ENV) ## serve with an embedded PostgreSQL, and say where (PORT=8001 for another port)
 	@$(PY) -m entrypoints.local
 
 dev: $(ENV) ## the same, and reload when a file changes
 	@$(PY) -m entrypoints.local --reload
 
-init: $(ENV) ## name the service after a fork (name=billing title="Billing" description="…" owner="Example Ltd" licence=MIT)
-	@$(PY) scripts/init.py --name "$$name" --title "$$title" --description "$$description" --owner "$$owner" --licence "$$licence"
+init: $(ENV) ## name the service after a fork (name=billing title="Billing" description="…" owner="Example Ltd" licence=MIT port=8100)
+	@$(PY) scripts/init.py --name "$$name" --title "$$title" --description "$$description" --owner "$$owner" --licence "$$licence" --port "$$port"
 
 test: $(ENV) ## run every test (ARGS="-k word" runs a part)
 	@$(PY) -m pytest -n $(PROCESSES) $(ARGS)

@@ -144,8 +144,10 @@ def names_of_the_example(folder: Path) -> str:
         (PLACES, (":!*.md", ":!src/adapters/postgres/migrations/app", ":!clients")),
     ):
         grep = ["git", "grep", "-n", "-P", pattern, "--", *where]
-        said = subprocess.run(grep, cwd=folder, check=False, capture_output=True, text=True).stdout
-        found += said.splitlines()
+        said = subprocess.run(grep, cwd=folder, check=False, capture_output=True, text=True)
+        if said.returncode > 1:  # 1 is: nothing was found
+            sys.exit(said.stderr)
+        found += said.stdout.splitlines()
     meant = re.compile("|".join(OTHER_MEANINGS))
     return "\n".join(
         line for line in found if re.search(WORDS, meant.sub("", line)) or re.search(PLACES, line)
