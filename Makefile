@@ -17,6 +17,10 @@ PAST_POOLER := $(patsubst %,$(HTTP)/test_%.py,behind_proxies connections docs do
 # Of tests: one more than cores, as some wait for processes that they have started, and four at most.
 PROCESSES = $(shell $(PY) -c 'import os; print(min(4, (os.cpu_count() or 1) + 1))')
 
+# What is measured without a name is the kernel's specimen, which lies with its tests.
+BENCH = PYTHONPATH=tests:$$PYTHONPATH $(PY) -m bench
+MEASURED = $(if $(RESOURCE),--resource $(RESOURCE))
+
 # An interpreter is found, never fetched: what runs here is what the machine's owner installed.
 export UV_PYTHON_DOWNLOADS := never
 
@@ -26,14 +30,14 @@ unexport PYTHONDONTWRITEBYTECODE
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
 
-run: $(ENV) ## serve on http://localhost:8000 with an embedded PostgreSQL (PORT=8001 for another port)
+run: $(ENV) ## serve with an embedded PostgreSQL, and say where (PORT=8001 for another port)
 	@$(PY) -m entrypoints.local
 
 dev: $(ENV) ## the same, and reload when a file changes
 	@$(PY) -m entrypoints.local --reload
 
-init: $(ENV) ## name the service after a fork (name=billing title="Billing" description="…" owner="Example Ltd" licence=MIT)
-	@$(PY) scripts/init.py --name "$$name" --title "$$title" --description "$$description" --owner "$$owner" --licence "$$licence"
+init: $(ENV) ## name the service after a fork (name=billing title="Billing" description="…" owner="Example Ltd" licence=MIT port=8100)
+	@$(PY) scripts/init.py --name "$$name" --title "$$title" --description "$$description" --owner "$$owner" --licence "$$licence" --port "$$port"
 
 test: $(ENV) ## run every test (ARGS="-k word" runs a part)
 	@$(PY) -m pytest -n $(PROCESSES) $(ARGS)
@@ -129,14 +133,14 @@ lock: $(ENV) ## write the lock files after a change in pyproject.toml (ARGS=--up
 	@$(call compile,requirements.lock) $(ARGS)
 	@$(call compile,requirements-dev.lock) --group dev -c requirements.lock $(ARGS)
 
-bench: $(ENV) ## measure requests per second and CPU per request beside a raw ASGI handler (ARGS=--layers: layer by layer)
-	@$(PY) -m bench $(ARGS)
+bench: $(ENV) ## measure requests per second and CPU per request beside a raw ASGI handler (RESOURCE=invoices; ARGS=--layers: layer by layer)
+	@$(BENCH) $(MEASURED) $(ARGS)
 
 profile: $(ENV) ## draw where an operation of `make bench` spends its time (ARGS=create; a flame graph in .profile, and a table)
-	@$(PY) -m bench profile $(or $(ARGS),get)
+	@$(BENCH) profile $(MEASURED) $(or $(ARGS),get)
 
 profile-memory: $(ENV) ## the same for the memory that it allocates
-	@$(PY) -m bench profile --memory $(or $(ARGS),get)
+	@$(BENCH) profile --memory $(MEASURED) $(or $(ARGS),get)
 
 shell: $(ENV) ## a console with the container, await, and a unit of work that is rolled back, on the database of `make run`
 	@$(PY) -m entrypoints.local -- $(PY) -m entrypoints.shell

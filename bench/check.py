@@ -4,30 +4,29 @@ import json
 import random
 from typing import Any
 
-from bench.operations import World, list_path
-from bench.seed import new_task
+from bench.operations import World
 from bench.servers import BenchError, Server
 
 
 def ensure_alike(service: Server, yardstick: Server, world: World) -> None:
     """Raises BenchError where they differ, other than in ids, instants and the form of a cursor."""
-    pages = list_path(world.workspace, 50)
-    for path in ("/health/live", *(f"/v1/tasks/{id}" for id in random.Random(3).sample(world.tasks, 20))):
+    one, pages = world.subject.one, world.page(50)
+    for path in ("/health/live", *(f"{one}/{id}" for id in random.Random(3).sample(world.rows, 20))):
         _ensure_same(path, *(server.ask("GET", path, token=world.token) for server in (service, yardstick)))
     first, second = (server.read("GET", pages, token=world.token) for server in (service, yardstick))
     _ensure_same(pages, json.dumps(first["items"]), json.dumps(second["items"]))
     after = [
-        server.read("GET", list_path(world.workspace, 50, page["next"]), token=world.token)["items"]
+        server.read("GET", world.page(50, page["next"]), token=world.token)["items"]
         for server, page in ((service, first), (yardstick, second))
     ]
     _ensure_same("the page after it", *map(json.dumps, after))
-    path, body = f"/v1/workspaces/{world.workspace}/tasks", new_task(random.Random(4))
+    path, body = world.all, world.subject.body(random.Random(4))
     made = [server.read("POST", path, token=world.token, body=body) for server in (service, yardstick)]
-    _ensure_same(path, *(json.dumps(_without_what_is_new(task)) for task in made))
-    for task in made:  # both are there, whole, for both
-        path = f"/v1/tasks/{task['id']}"
+    _ensure_same(path, *(json.dumps(_without_what_is_new(each)) for each in made))
+    for each in made:  # both are there, whole, for both
+        path = f"{one}/{each['id']}"
         stored = [server.read("GET", path, token=world.token) for server in (service, yardstick)]
-        _ensure_same(path, json.dumps(task), *map(json.dumps, stored))
+        _ensure_same(path, json.dumps(each), *map(json.dumps, stored))
 
 
 def _ensure_same(what: str, *answers: bytes | str) -> None:
@@ -37,5 +36,5 @@ def _ensure_same(what: str, *answers: bytes | str) -> None:
         )
 
 
-def _without_what_is_new(task: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in task.items() if name not in {"id", "created_at", "updated_at"}}
+def _without_what_is_new(made: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in made.items() if name not in {"id", "created_at", "updated_at"}}

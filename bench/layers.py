@@ -1,8 +1,8 @@
 """What each layer of a request costs: `make bench ARGS=--layers`.
 
-The service with further routes, which are the probes. Each does what the one before it does and one thing
-more, so what it costs more is that thing's price. All are measured in turn, in the same rounds, and a price
-is the median over the rounds.
+The service with the specimen in it and with further routes, which are the probes. Each does what the one
+before it does and one thing more, so what it costs more is that thing's price. All are measured in turn, in
+the same rounds, and a price is the median over the rounds.
 """
 
 import statistics
@@ -14,30 +14,27 @@ from typing import Annotated, override
 from fastapi import Body, Query
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from application.commands.tasks import create_task
 from application.kernel.admission import admit
 from application.kernel.ports.callers import Caller
-from application.permissions import WRITE_TASKS
-from application.queries.tasks import TaskFilter, TaskSortKey
-from application.unit_of_work import UnitOfWork
 from bench.machine import Cores
-from bench.operations import OPERATIONS, Operation, World, list_path
+from bench.operations import OPERATIONS, Operation, World
 from bench.servers import Server, running
 from bench.stage import Stage, as_in_production, loading
 from domain.kernel.workspaces import WorkspaceId
-from domain.tasks import TaskId
-from entrypoints.container import Container
-from entrypoints.http.app import VERSIONS
-from entrypoints.http.dependencies import Ask, Run
 from entrypoints.http.kernel.routing.dependencies import Actor
 from entrypoints.http.kernel.routing.lists import ListQuery
 from entrypoints.http.kernel.routing.routes import Router
 from entrypoints.http.kernel.server.app import Service
 from entrypoints.http.kernel.server.edge import Edge
-from entrypoints.http.v1.tasks import NewTask
 from entrypoints.kernel.logging import configure_logging
 from entrypoints.kernel.settings import load_settings
 from entrypoints.settings import Settings
+from kernel.specimen.commands.specimen_orders import create_specimen_order
+from kernel.specimen.domain.specimen_orders import SpecimenOrderId
+from kernel.specimen.permissions import WRITE_SPECIMEN_ORDERS
+from kernel.specimen.queries.specimen_orders import SpecimenOrderFilter, SpecimenOrderSortKey
+from kernel.specimen.service import Ask, Container, Run, UnitOfWork, versions
+from kernel.specimen.v1.specimen_orders import NewSpecimenOrder
 
 SERVER = "/probes/server"
 EDGE = "/health/probe"  # what is asked of health has no line in the log
@@ -51,20 +48,20 @@ async def found() -> None:
     """Nothing but a route."""
 
 
-@router.get("/probes/read/{task_id}", public=True)
-async def read(task_id: TaskId) -> None:
+@router.get("/probes/read/{order_id}", public=True)
+async def read(order_id: SpecimenOrderId) -> None:
     """And an argument."""
 
 
-@router.get("/probes/know/{task_id}")
-async def know(task_id: TaskId, actor: Actor) -> None:
+@router.get("/probes/know/{order_id}")
+async def know(order_id: SpecimenOrderId, actor: Actor) -> None:
     """And a caller."""
 
 
-@router.get("/probes/ask/{task_id}")
-async def ask(task_id: TaskId, actor: Actor, ask: Ask) -> None:
+@router.get("/probes/ask/{order_id}")
+async def ask(order_id: SpecimenOrderId, actor: Actor, ask: Ask) -> None:
     """And a statement."""
-    await ask.tasks.get(actor.user_id, task_id)
+    await ask.specimen_orders.get(actor.user_id, order_id)
 
 
 @router.get("/probes/page/{workspace_id}")
@@ -72,36 +69,40 @@ async def page(
     workspace_id: WorkspaceId,
     actor: Actor,
     ask: Ask,
-    query: Annotated[ListQuery[TaskFilter, TaskSortKey], Query()],
+    query: Annotated[ListQuery[SpecimenOrderFilter, SpecimenOrderSortKey], Query()],
 ) -> None:
     """A statement that gives 50 rows."""
-    await ask.tasks.page(actor.user_id, workspace_id, query.where, query.sort, query.page)
+    await ask.specimen_orders.page(actor.user_id, workspace_id, query.where, query.sort, query.page)
 
 
 @router.get("/probes/query/{workspace_id}")
 async def query(
-    workspace_id: WorkspaceId, actor: Actor, query: Annotated[ListQuery[TaskFilter, TaskSortKey], Query()]
+    workspace_id: WorkspaceId,
+    actor: Actor,
+    query: Annotated[ListQuery[SpecimenOrderFilter, SpecimenOrderSortKey], Query()],
 ) -> None:
     """A caller, and a query."""
 
 
 @router.post("/probes/read/{workspace_id}", public=True)
-async def read_body(workspace_id: WorkspaceId, body: Annotated[NewTask, Body()]) -> None:
+async def read_body(workspace_id: WorkspaceId, body: Annotated[NewSpecimenOrder, Body()]) -> None:
     """A body."""
 
 
 @router.post("/probes/know/{workspace_id}", unkeyed="It changes nothing.")
-async def know_body(workspace_id: WorkspaceId, actor: Actor, body: Annotated[NewTask, Body()]) -> None:
+async def know_body(
+    workspace_id: WorkspaceId, actor: Actor, body: Annotated[NewSpecimenOrder, Body()]
+) -> None:
     """And a caller."""
 
 
 async def _admitted(uow: UnitOfWork, actor: Caller, workspace_id: WorkspaceId) -> None:
-    await admit(uow, actor, workspace_id, WRITE_TASKS)
+    await admit(uow, actor, workspace_id, WRITE_SPECIMEN_ORDERS)
 
 
 @router.post("/probes/admit/{workspace_id}", unkeyed="It changes nothing.")
 async def admitted(
-    workspace_id: WorkspaceId, actor: Actor, run: Run, body: Annotated[NewTask, Body()]
+    workspace_id: WorkspaceId, actor: Actor, run: Run, body: Annotated[NewSpecimenOrder, Body()]
 ) -> None:
     """And a use case that asks for the caller's role, which is one statement."""
     assert body
@@ -110,10 +111,10 @@ async def admitted(
 
 @router.post("/probes/create/{workspace_id}", unkeyed="It is measured.")
 async def created(
-    workspace_id: WorkspaceId, actor: Actor, run: Run, body: Annotated[NewTask, Body()]
+    workspace_id: WorkspaceId, actor: Actor, run: Run, body: Annotated[NewSpecimenOrder, Body()]
 ) -> None:
     """And the rules, the row and its event."""
-    await run(create_task, actor, workspace_id, **body)
+    await run(create_specimen_order, actor, workspace_id, **body)
 
 
 class Probed(Service):
@@ -142,23 +143,24 @@ def create_app() -> Probed:
     """What `serve` makes."""
     settings = load_settings(Settings)
     configure_logging(settings)
-    return Probed(Container(settings=settings), {**VERSIONS, "v1": (*VERSIONS["v1"], sys.modules[__name__])})
+    known = versions()
+    return Probed(Container(settings=settings), {**known, "v1": (*known["v1"], sys.modules[__name__])})
 
 
 type Requests = Callable[[World], list[bytes]]
 
 
 def _asking(method: str, path: str, *, body: bool = False) -> Requests:
-    """Requests for a path; `{task}` and `{workspace}` in it are filled in."""
+    """Requests for a path; `{id}` and `{workspace}` in it are filled in."""
 
     def requests(world: World) -> list[bytes]:
         create = OPERATIONS["create"].requests(world)
         if body:
             target = path.format(workspace=world.workspace)
-            first = f"POST /v1/workspaces/{world.workspace}/tasks ".encode()
+            first = f"POST {world.all} ".encode()
             return [request.replace(first, f"POST {target} ".encode(), 1) for request in create]
-        tasks = world.tasks[:1000] if "{task}" in path else world.tasks[:1]
-        return [world.request(method, path.format(task=task, workspace=world.workspace)) for task in tasks]
+        rows = world.rows[:1000] if "{id}" in path else world.rows[:1]
+        return [world.request(method, path.format(id=id, workspace=world.workspace)) for id in rows]
 
     return requests
 
@@ -167,22 +169,22 @@ _OUTSIDE: Mapping[str, str] = {"server": SERVER, "edge": EDGE, "log": LOG}
 
 # Each chain: what a layer is called, the requests that reach it and no further, and the status.
 CHAINS: Mapping[str, Sequence[tuple[str, Requests, int]]] = {
-    "get a task": [
+    "get": [
         *((name, _asking("GET", path), 204) for name, path in _OUTSIDE.items()),
         ("index, route", _asking("GET", "/v1/probes"), 204),
-        ("reading", _asking("GET", "/v1/probes/read/{task}"), 204),
-        ("caller", _asking("GET", "/v1/probes/know/{task}"), 204),
-        ("statement", _asking("GET", "/v1/probes/ask/{task}"), 204),
-        ("encoding, tag", _asking("GET", "/v1/tasks/{task}"), 200),
+        ("reading", _asking("GET", "/v1/probes/read/{id}"), 204),
+        ("caller", _asking("GET", "/v1/probes/know/{id}"), 204),
+        ("statement", _asking("GET", "/v1/probes/ask/{id}"), 204),
+        ("encoding, tag", _asking("GET", "/v1/specimen_orders/{id}"), 200),
     ],
     "list 50": [
         *((name, _asking("GET", path), 204) for name, path in _OUTSIDE.items()),
         ("index, route", _asking("GET", "/v1/probes"), 204),
         ("reading, caller", _asking("GET", "/v1/probes/query/{workspace}?limit=50"), 204),
         ("statement, rows", _asking("GET", "/v1/probes/page/{workspace}?limit=50"), 204),
-        ("encoding", lambda world: [world.request("GET", list_path(world.workspace, 50))], 200),
+        ("encoding", lambda world: [world.request("GET", world.page(50))], 200),
     ],
-    "create a task": [
+    "create": [
         *((name, _asking("POST", path, body=True), 204) for name, path in _OUTSIDE.items()),
         ("index, reading", _asking("POST", "/v1/probes/read/{workspace}", body=True), 204),
         ("caller", _asking("POST", "/v1/probes/know/{workspace}", body=True), 204),
@@ -206,7 +208,7 @@ def measure(stage: Stage, folder: Path, core: Cores, *, seconds: float, rounds: 
                 ]
                 for _ in range(rounds + 1)
             ][1:]  # the first warms up
-            if title == "create a task":
+            if title == "create":
                 stage.clear()
             print(f"\n{_budget(title, [name for name, _, _ in chain], taken)}")
 

@@ -1,18 +1,20 @@
 """What is measured: the requests of each operation, and the goals."""
 
-import json
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID, uuid4
 
 from bench.load import CONNECTIONS
-from bench.seed import new_task
 from bench.servers import Server, content
+from bench.subjects import Subject, example
 
 DEEP = 0.95
 """How far down the list the deep page is."""
+
+MOST_SENT = 6000
+"""More than are sent in a few seconds, of what cannot be sent again: a key is answered from what was kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,11 +24,23 @@ class World:
     token: str
     owner: UUID
     workspace: UUID
-    tasks: Sequence[UUID]
+    subject: Subject
+    rows: Sequence[UUID]
+    """The ids of what is in the list."""
     begun: datetime
-    """When all of the tasks were there."""
-    deep: str
+    """When all of them were there."""
+    deep: str = ""
     """The path of the page that begins after 95 % of them."""
+
+    @property
+    def all(self) -> str:
+        """The path of the list."""
+        return f"/v1/workspaces/{self.workspace}/{self.subject.plural}"
+
+    def page(self, limit: int, cursor: str | None = None) -> str:
+        """The path of a page of the list."""
+        after = f"&cursor={cursor}" if cursor else ""
+        return f"{self.all}?limit={limit}{after}"
 
     def request(
         self, method: str, path: str, body: object = None, more: Mapping[str, str] | None = None
@@ -61,12 +75,12 @@ def _health(_: World) -> list[bytes]:
 
 
 def _get(world: World) -> list[bytes]:
-    some = random.Random(1).sample(world.tasks, 1000)
-    return [world.request("GET", f"/v1/tasks/{id}") for id in some]
+    some = random.Random(1).sample(world.rows, min(1000, len(world.rows)))
+    return [world.request("GET", f"{world.subject.one}/{id}") for id in some]
 
 
 def _list(world: World) -> list[bytes]:
-    return [world.request("GET", list_path(world.workspace, 50))]
+    return [world.request("GET", world.page(50))]
 
 
 def _deep(world: World) -> list[bytes]:
@@ -74,60 +88,63 @@ def _deep(world: World) -> list[bytes]:
 
 
 def _create(world: World) -> list[bytes]:
-    chance, path = random.Random(2), f"/v1/workspaces/{world.workspace}/tasks"
-    return [world.request("POST", path, new_task(chance)) for _ in range(500)]
+    chance, most = random.Random(2), MOST_SENT if world.subject.once else 500
+    return [world.request("POST", world.all, world.subject.body(chance)) for _ in range(most)]
 
 
 def _keyed(world: World) -> list[bytes]:
-    """More than are sent in a few seconds, as a key that comes again is answered from what was kept."""
-    chance, path = random.Random(5), f"/v1/workspaces/{world.workspace}/tasks"
+    chance, body = random.Random(5), world.subject.body
     return [
-        world.request("POST", path, new_task(chance), {"Idempotency-Key": str(uuid4())}) for _ in range(6000)
+        world.request("POST", world.all, body(chance), {"Idempotency-Key": str(uuid4())})
+        for _ in range(MOST_SENT)
     ]
 
 
 def _filtered(world: World) -> list[bytes]:
-    return [world.request("GET", f"{list_path(world.workspace, 50)}&status=open&priority=high")]
-
-
-def _dashboard(world: World) -> list[bytes]:
-    return [world.request("GET", f"/v1/workspaces/{world.workspace}/dashboard")]
+    return [world.request("GET", f"{world.page(50)}&status=open&priority=high")]
 
 
 def completions(world: World, created: Sequence[str]) -> list[bytes]:
-    """Each of these tasks completed, once."""
-    return [world.request("POST", f"/v1/tasks/{id}/completion") for id in created]
+    """Each of these completed, once."""
+    return [world.request("POST", f"{world.subject.one}/{id}/completion") for id in created]
 
 
 OPERATIONS = {
     "health": Operation(title="health live", requests=_health, against="health", by_yardstick=True),
-    "get": Operation(title="get a task", requests=_get, goal=2.3, against="get", by_yardstick=True),
+    "get": Operation(title="get", requests=_get, goal=2.3, against="get", by_yardstick=True),
     "list": Operation(title="list 50", requests=_list, goal=1.5, against="list", by_yardstick=True),
     "deep": Operation(title="list 50, 95 % down", requests=_deep, against="list"),
     "filtered": Operation(title="list 50, two filters", requests=_filtered, against="list"),
     "create": Operation(
-        title="create a task", requests=_create, status=201, goal=2, against="create", by_yardstick=True
+        title="create", requests=_create, status=201, goal=2, against="create", by_yardstick=True
     ),
-    # Of the tasks that the service has created in the same round; the yardstick is one create.
-    "complete": Operation(
-        title="complete a task", requests=lambda _: [], goal=2.5, against="create", once=True
-    ),
+    # Of those that the service has created in the same round; the yardstick is one create.
+    "complete": Operation(title="complete", requests=lambda _: [], goal=2.5, against="create", once=True),
     "keyed": Operation(title="create, with a key", requests=_keyed, status=201, against="create", once=True),
-    # Two at a time: more of them would only queue for PostgreSQL, and then for a connection.
-    "dashboard": Operation(title="dashboard", requests=_dashboard, connections=2),
 }
 
 
-def list_path(workspace: UUID, limit: int, cursor: str | None = None) -> str:
-    """The path of a page of the workspace's tasks."""
-    after = f"&cursor={cursor}" if cursor else ""
-    return f"/v1/workspaces/{workspace}/tasks?limit={limit}{after}"
+def operations_of(subject: Subject) -> dict[str, Operation]:
+    """What can be measured of it. What is not shaped as the specimen is held against nothing."""
+    found = {name: OPERATIONS[name] for name in subject.operations}
+    if subject.shape is None:
+        found = {
+            name: replace(
+                each,
+                goal=None,
+                against=None,
+                by_yardstick=False,
+                once=each.once or (name == "create" and subject.once),
+            )
+            for name, each in found.items()
+        }
+    ours = example()
+    return found | (dict(ours.OPERATIONS) if ours and ours.SUBJECT is subject else {})
 
 
-def walk_down(service: Server, token: str, workspace: UUID, tasks: int) -> str:
-    """The path of a page deep in the list, reached as a client would: page after page."""
+def walk_down(service: Server, world: World) -> World:
+    """The world with the path of a page deep in the list, reached as a client would: page after page."""
     cursor = None
-    for _ in range(int(tasks * DEEP) // 100):
-        page = json.loads(service.ask("GET", list_path(workspace, 100, cursor), token=token))
-        cursor = page["next"]
-    return list_path(workspace, 50, cursor)
+    for _ in range(int(len(world.rows) * DEEP) // 100):
+        cursor = service.read("GET", world.page(100, cursor), token=world.token)["next"]
+    return replace(world, deep=world.page(50, cursor))

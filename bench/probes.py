@@ -1,19 +1,15 @@
-"""What is measured without HTTP, in this process: verifying a token, and the dashboard's SQL."""
+"""What is measured without HTTP, in this process: verifying a token."""
 
-import statistics
 import time
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import NamedTuple
 from uuid import UUID
 
 from pydantic import SecretStr
 
-from adapters.postgres.dashboard import PostgresDashboardQueries
-from adapters.postgres.kernel.connection.database import Database
 from application.kernel.identity.sessions import open_session
 from domain.kernel.users import UserId
-from domain.kernel.workspaces import WorkspaceId
 from entrypoints.container import Container
 from entrypoints.kernel.container import close
 from entrypoints.settings import Settings
@@ -56,18 +52,3 @@ async def _micros(work: Callable[[], Awaitable[object]], times: int) -> float:
             await work()
         taken.append((time.perf_counter() - begun) / times)
     return min(taken) * 1e6
-
-
-async def dashboard_millis(url: str, *, viewer: UUID, workspace: UUID) -> float:
-    """Milliseconds that the dashboard's statements take, one after the other, with nothing else running."""
-    database = Database(url, pool_size=1)
-    queries = PostgresDashboardQueries(database)
-    taken = []
-    try:
-        for _ in range(7):
-            begun = time.perf_counter()
-            await queries.of(UserId(viewer), WorkspaceId(workspace), datetime.now(UTC))
-            taken.append(time.perf_counter() - begun)
-    finally:
-        await database.close()
-    return statistics.median(taken) * 1e3

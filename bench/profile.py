@@ -15,9 +15,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from bench.machine import split_cores
-from bench.operations import OPERATIONS
+from bench.operations import operations_of
 from bench.servers import BenchError
 from bench.stage import Stage, set_up
+from bench.subjects import subject
 from entrypoints.kernel.tools.embedded import EmbeddedPostgresError
 
 FOLDER = Path(__file__).parents[1] / ".profile"
@@ -108,19 +109,26 @@ def _py_spy(pid: int, path: Path, kind: str, *, seconds: float) -> None:
 def main(arguments: Sequence[str]) -> int:
     """0 when the flame graph is written; it says where."""
     parser = argparse.ArgumentParser(prog="python -m bench profile", description=__doc__)
-    parser.add_argument("operation", choices=[name for name in OPERATIONS if name != "complete"])
+    parser.add_argument("operation")
+    parser.add_argument("--resource", default="", help="as for make bench")
     parser.add_argument("--seconds", type=float, default=10.0, help="how long (10)")
     parser.add_argument("--memory", action="store_true", help="allocations in the place of time")
     options = parser.parse_args(arguments)
+    try:
+        measured = subject(options.resource)
+    except BenchError as error:
+        parser.error(str(error))
+    choices = [name for name in operations_of(measured) if name != "complete"]
+    if options.operation not in choices:
+        parser.error(f"There is no {options.operation}. There are: {', '.join(choices)}.")
     core, other_cores = split_cores()
     FOLDER.mkdir(exist_ok=True)
     recorded = FOLDER / f"{options.operation}.memray"
-    service = ("-m", "entrypoints.http")
-    command = (*_MEMRAY, str(recorded), *service) if options.memory else service
+    under = (*_MEMRAY, str(recorded)) if options.memory else ()
     try:
         with (
             tempfile.TemporaryDirectory(prefix="bench-") as folder,
-            set_up(Path(folder), core=core, other_cores=other_cores, command=command) as stage,
+            set_up(Path(folder), measured, core=core, other_cores=other_cores, under=under) as stage,
         ):
             if options.memory:
                 with stage.under_load(options.operation, seconds=options.seconds):

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from bench.load import Measured
-from bench.operations import OPERATIONS
+from bench.operations import Operation
 
 
 class Figures(msgspec.Struct):
@@ -40,7 +40,6 @@ class Probes(msgspec.Struct):
     token_remembered_us: float
     token_proved_us: float
     token_recognised_us: float
-    dashboard_sql_ms: float | None
 
 
 class Report(msgspec.Struct):
@@ -52,7 +51,8 @@ class Report(msgspec.Struct):
     cores: int
     load: float
     """How many processes wanted a core, on average, in the minute before."""
-    tasks: int
+    resource: str
+    rows: int
     operations: dict[str, Row]
     probes: Probes
 
@@ -78,12 +78,14 @@ def summary(
     yardstick: Mapping[str, Sequence[Measured]],
     probes: Probes,
     *,
-    tasks: int,
+    operations: Mapping[str, Operation],
+    resource: str,
+    number: int,
     load: float,
 ) -> Report:
     rows = {}
     for name, rounds in service.items():
-        operation, ours = OPERATIONS[name], figures(rounds)
+        operation, ours = operations[name], figures(rounds)
         measured = yardstick.get(operation.against or "")
         by_hand = figures(measured) if measured else None
         ratio = ours.cpu / by_hand.cpu if by_hand else None
@@ -95,7 +97,8 @@ def summary(
         system=platform.system(),
         cores=os.cpu_count() or 0,
         load=load,
-        tasks=tasks,
+        resource=resource,
+        rows=number,
         operations=rows,
         probes=probes,
     )
@@ -105,7 +108,7 @@ def write(report: Report, path: Path) -> None:
     path.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
 
 
-def as_text(report: Report) -> str:
+def as_text(report: Report, operations: Mapping[str, Operation]) -> str:
     """The table, aligned, and what it does not say."""
     heads = ["req/s", "CPU µs", "p50 ms", "p99 ms"]
     table = [["", *heads, *heads, "ratio", "goal", ""]]
@@ -114,7 +117,7 @@ def as_text(report: Report) -> str:
         ratio = f"{row.ratio:.2f}" if row.ratio else ""
         goal = f"≤ {row.goal:g}" if row.goal else ""
         verdict = {True: "met", False: "MISSED", None: ""}[row.met]
-        table.append([OPERATIONS[name].title, *_cells(row.service), *by_hand, ratio, goal, verdict])
+        table.append([operations[name].title, *_cells(row.service), *by_hand, ratio, goal, verdict])
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     widths[5] += 4  # the yardstick's figures begin here
     lines = [
@@ -127,7 +130,7 @@ def as_text(report: Report) -> str:
         for cells in table
     ]
     top = f"{'service':>{sum(widths[:5]) + 8}}{'by hand':>{sum(widths[5:9]) + 8}}{'CPU':>{widths[9] + 2}}"
-    return "\n".join([top, *lines, "", *_notes(report)])
+    return "\n".join([top, *lines, "", *_notes(report, operations)])
 
 
 def _cells(one: Figures) -> list[str]:
@@ -147,21 +150,19 @@ def _of_tokens(probes: Probes) -> str:
     )
 
 
-def _notes(report: Report) -> list[str]:
-    probes = report.probes
+def _notes(report: Report, operations: Mapping[str, Operation]) -> list[str]:
     notes = [
-        f"{report.tasks:,} tasks, Python {report.python}, {report.cores} cores of which the server has one.",
+        f"{report.rows:,} {report.resource}, Python {report.python}.",
+        f"{report.cores} cores, of which the server has one.",
         "CPU is the processor time of the server's process for each request; its ratio is what counts.",
-        _of_tokens(probes),
+        _of_tokens(report.probes),
     ]
-    if probes.dashboard_sql_ms is not None:
-        notes.append(f"The dashboard's SQL: {probes.dashboard_sql_ms:.1f} ms.")
     if report.load > report.cores / 2:
         notes.append(
             f"The machine was busy before (load {report.load:.1f}): a quiet one shows lower figures."
         )
     judged = {name: row.met for name, row in report.operations.items() if row.met is not None}
-    if missed := [OPERATIONS[name].title for name, met in judged.items() if not met]:
+    if missed := [operations[name].title for name, met in judged.items() if not met]:
         notes.append(f"GOALS MISSED: {', '.join(missed)}.")
     elif judged:
         notes.append("All goals are met.")

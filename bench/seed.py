@@ -1,7 +1,8 @@
-"""What is measured on: a workspace with 20 members, 100,000 tasks of the last year, and comments."""
+"""What is measured on: a workspace with 20 members, 100,000 orders of the last year, and notes on them."""
 
 import random
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -10,14 +11,14 @@ import asyncpg
 
 from domain.kernel.aggregate import new_id
 
-TASKS = 100_000
+ORDERS = 100_000
 MEMBERS = 20
-COMMENTS = 50_000
+NOTES = 50_000
 
 # fmt: off
 _WORDS = (
     "review", "draft", "invoice", "contract", "meeting", "customer", "report", "deploy", "release",
-    "pipeline", "budget", "onboarding", "interview", "metrics", "dashboard", "payment", "refund",
+    "pipeline", "budget", "onboarding", "interview", "metrics", "forecast", "payment", "refund",
     "backup", "migration", "schema", "index", "cache", "retry", "timeout", "newsletter", "campaign",
     "landing", "page", "pricing", "support", "ticket", "escalation", "audit", "policy", "renewal",
 )
@@ -25,10 +26,23 @@ _WORDS = (
 _LABELS = ("bug", "customer", "design", "docs", "finance", "infra", "legal", "ops", "research", "urgent-fix")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shape:
+    """How the tables of orders and of notes on them are called, where they are shaped as the specimen's."""
+
+    plural: str
+    singular: str
+    below: str
+
+    @property
+    def entity(self) -> str:
+        return "".join(word.capitalize() for word in self.singular.split("_"))
+
+
 async def seed(
-    connection: "asyncpg.Connection[asyncpg.Record]", *, owner: UUID, workspace: UUID
+    connection: "asyncpg.Connection[asyncpg.Record]", shape: Shape, *, owner: UUID, workspace: UUID
 ) -> list[UUID]:
-    """Fills the tables around a workspace that its owner has made; returns the ids of the tasks."""
+    """Fills the tables around a workspace that its owner has made; returns the ids of the orders."""
     chance = random.Random(2026)
     now = datetime.now(UTC)
     people = [owner, *(new_id(now) for _ in range(MEMBERS - 1))]
@@ -43,21 +57,21 @@ async def seed(
         "id workspace_id user_id role joined_at version",
         ((new_id(now), workspace, user, role, now, 1) for user, role in zip(people[1:], roles, strict=True)),
     )
-    tasks = list(_tasks(chance, workspace, people, now))
+    orders = list(_orders(chance, workspace, people, now))
     await copy(
-        "tasks",
+        shape.plural,
         "id created_at title description workspace_id created_by status priority due_at assignee_id labels "
         "updated_at finished_at version",
-        iter(tasks),
+        iter(orders),
     )
     await copy(
-        "comments",
-        "id task_id workspace_id author_id body created_at version",
-        _comments(chance, tasks, workspace, people, now),
+        shape.below,
+        f"id {shape.singular}_id workspace_id author_id body created_at version",
+        _notes(chance, orders, workspace, people, now),
     )
     # What autovacuum would have done in a year.
     await connection.execute("VACUUM ANALYZE")
-    return [task[0] for task in tasks]
+    return [order[0] for order in orders]
 
 
 def _users(ids: list[UUID], now: datetime) -> Iterator[tuple[Any, ...]]:
@@ -65,14 +79,14 @@ def _users(ids: list[UUID], now: datetime) -> Iterator[tuple[Any, ...]]:
         yield id, f"member-{number}@example.com", f"Member {number}", now, 1
 
 
-def _tasks(
+def _orders(
     chance: random.Random, workspace: UUID, people: list[UUID], now: datetime
 ) -> Iterator[tuple[Any, ...]]:
-    """Older tasks are done or cancelled; some people have several times the work of others."""
+    """Older orders are done or cancelled; some people have several times the work of others."""
     shares = [1 / rank for rank in range(1, len(people) + 1)]
     year = timedelta(days=365)
-    for number in range(TASKS):
-        created_at = now - year * (1 - number / TASKS)
+    for number in range(ORDERS):
+        created_at = now - year * (1 - number / ORDERS)
         age = (now - created_at) / year
         closed = chance.random() < 0.3 + 0.65 * age
         status = chance.choices(
@@ -97,20 +111,20 @@ def _tasks(
         )
 
 
-def _comments(
-    chance: random.Random, tasks: list[tuple[Any, ...]], workspace: UUID, people: list[UUID], now: datetime
+def _notes(
+    chance: random.Random, orders: list[tuple[Any, ...]], workspace: UUID, people: list[UUID], now: datetime
 ) -> Iterator[tuple[Any, ...]]:
-    for task_id, created_at, *_ in chance.choices(tasks, k=COMMENTS):
+    for order_id, created_at, *_ in chance.choices(orders, k=NOTES):
         at = created_at + (now - created_at) * chance.random()
-        yield new_id(at), task_id, workspace, chance.choice(people), _text(chance, 5, 40), at, 1
+        yield new_id(at), order_id, workspace, chance.choice(people), _text(chance, 5, 40), at, 1
 
 
 def _text(chance: random.Random, least: int, most: int) -> str:
     return " ".join(chance.choices(_WORDS, k=chance.randint(least, most)))
 
 
-def new_task(chance: random.Random) -> dict[str, object]:
-    """The body of a request that creates a task like these."""
+def new_order(chance: random.Random) -> dict[str, object]:
+    """The body of a request that creates an order like these."""
     return {
         "title": _text(chance, 3, 7).capitalize(),
         "description": _text(chance, 5, 60),

@@ -1,4 +1,4 @@
-"""What the rounds run on: an embedded PostgreSQL with the tasks in it, the service and the yardstick."""
+"""What the rounds run on: an embedded PostgreSQL with the rows in it, the service and the yardstick."""
 
 import asyncio
 import os
@@ -6,7 +6,7 @@ import secrets
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,9 +18,9 @@ import msgspec
 
 from bench.load import Job, Measured
 from bench.machine import Cores, on
-from bench.operations import OPERATIONS, Operation, World, walk_down
-from bench.seed import seed
+from bench.operations import Operation, World, operations_of, walk_down
 from bench.servers import BenchError, Server, running
+from bench.subjects import Subject
 from entrypoints.kernel.tools.embedded import embedded_postgres
 
 _OWNER = {"email": "owner@example.com", "password": "violet kettle hums at dawn"}
@@ -33,13 +33,18 @@ class Stage:
     url: str
     secret: str
     service: Server
-    yardstick: Server
+    yardstick: Server | None
+    """None where there is none for what is measured."""
     world: World
+
+    @property
+    def operations(self) -> Mapping[str, Operation]:
+        return operations_of(self.world.subject)
 
     @contextmanager
     def under_load(self, name: str, *, seconds: float) -> Iterator[None]:
         """The service is asked for the operation while the block runs; raises BenchError."""
-        operation = OPERATIONS[name]
+        operation = self.operations[name]
         requests = operation.requests(self.world)
         with loading(self.service, operation, requests, seconds=seconds) as load:
             yield
@@ -47,16 +52,17 @@ class Stage:
         self.clear()
 
     def clear(self) -> None:
-        """Removes what was created since, so that every round meets the same tasks."""
+        """Removes what was created since, so that every round meets the same rows."""
         asyncio.run(self._clear())
 
     async def _clear(self) -> None:
         connection = await asyncpg.connect(self.url)
         try:
-            await connection.execute("DELETE FROM tasks WHERE created_at > $1", self.world.begun)
+            table = self.world.subject.plural
+            await connection.execute(f"DELETE FROM {table} WHERE created_at > $1", self.world.begun)  # noqa: S608
             await connection.execute("DELETE FROM outbox")
             await connection.execute("DELETE FROM idempotency_keys")
-            await connection.execute("VACUUM tasks")
+            await connection.execute(f"VACUUM {table}")
             await connection.execute("VACUUM outbox")
             await connection.execute("VACUUM idempotency_keys")
         finally:
@@ -111,11 +117,11 @@ def loading(server: Server, operation: Operation, requests: list[bytes], *, seco
 
 @contextmanager
 def set_up(
-    folder: Path, *, core: Cores, other_cores: Cores, command: Sequence[str] = ("-m", "entrypoints.http")
+    folder: Path, subject: Subject, *, core: Cores, other_cores: Cores, under: tuple[str, ...] = ()
 ) -> Iterator[Stage]:
     """The servers get a core, PostgreSQL and whatever else is started in the block the others.
 
-    `command` is what Python is given to run the service.
+    `under` is what Python is given to run the service under.
     """
     with on(other_cores), embedded_postgres(None, database="bench") as url:
         secret = secrets.token_urlsafe(32)
@@ -129,9 +135,15 @@ def set_up(
         )
         if migrated.returncode:
             raise BenchError(f"The database could not be migrated: {migrated.stderr}")
-        with running(*command, cores=core, log=folder / "service", environment=settings) as service:
-            world = _fill(service, url)
+        with running(
+            *under, *subject.command, cores=core, log=folder / "service", environment=settings
+        ) as service:
+            world = _fill(service, url, subject)
+            if subject.shape is None:
+                yield Stage(url, secret, service, None, world)
+                return
             caller = {"DATABASE_URL": url, "TOKEN": world.token, "USER_ID": str(world.owner)}
+            caller |= {"PLURAL": subject.shape.plural, "SINGULAR": subject.shape.singular}
             with running(
                 *("-m", "bench.yardstick"), cores=core, log=folder / "yardstick", environment=caller
             ) as yardstick:
@@ -158,7 +170,7 @@ def as_in_production(url: str, secret: str) -> dict[str, str]:
     }
 
 
-def _fill(service: Server, url: str) -> World:
+def _fill(service: Server, url: str, subject: Subject) -> World:
     """The owner and the workspace as any client would make them, the rest by COPY."""
     registered = service.read("POST", "/v1/auth/register", body={**_OWNER, "display_name": "Owner"})
     token = service.read("POST", "/v1/auth/login", body=_OWNER)["access_token"]
@@ -168,12 +180,14 @@ def _fill(service: Server, url: str) -> World:
     async def copy() -> list[UUID]:
         connection = await asyncpg.connect(url)
         try:
-            return await seed(connection, owner=owner, workspace=workspace)
+            for sql in subject.tables():
+                await connection.execute(sql)
+            return await subject.seed(connection, owner, workspace)
         finally:
             await connection.close()
 
-    tasks = asyncio.run(copy())
-    deep = walk_down(service, token, workspace, len(tasks))
-    return World(
-        token=token, owner=owner, workspace=workspace, tasks=tasks, deep=deep, begun=datetime.now(UTC)
+    rows = asyncio.run(copy())
+    world = World(
+        token=token, owner=owner, workspace=workspace, subject=subject, rows=rows, begun=datetime.now(UTC)
     )
+    return walk_down(service, world) if "deep" in subject.operations else world

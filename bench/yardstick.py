@@ -1,4 +1,4 @@
-"""The yardstick: getting, listing and creating tasks as a raw ASGI handler over asyncpg and msgspec.
+"""The yardstick: getting, listing and creating orders as a raw ASGI handler over asyncpg and msgspec.
 
 It asks the same tables and answers the same JSON as the service, and does nothing else: no framework, no
 validation beyond the shape of a body, no access log, no security headers. `python -m bench.yardstick`.
@@ -18,7 +18,8 @@ import asyncpg
 import msgspec
 import uvicorn
 
-from bench.yardstick_shapes import CREATE, GET, LIST, LIST_AFTER, NewTask, Page, Task, TaskCreated
+from bench.seed import Shape
+from bench.yardstick_shapes import NewOrder, Order, Page, Statements, created
 from domain.kernel.aggregate import new_id
 
 type Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -28,14 +29,17 @@ type Connection = asyncpg.Connection[asyncpg.Record]
 CONNECTIONS = 10
 
 _encode = msgspec.json.Encoder().encode
-_read_new_task = msgspec.json.Decoder(NewTask).decode
+_read_new = msgspec.json.Decoder(NewOrder).decode
 _read_cursor = msgspec.json.Decoder(tuple[datetime, UUID]).decode
 
 
 class Yardstick:
     """The ASGI application. `tokens` is the cache of bearer tokens that were verified before."""
 
-    def __init__(self, url: str, tokens: dict[bytes, UUID]) -> None:
+    def __init__(self, url: str, tokens: dict[bytes, UUID], shape: Shape) -> None:
+        self._plural = shape.plural
+        self._sql = Statements(shape.plural, shape.entity)
+        self._created = created(shape.entity, f"{shape.singular}_id")
         self._url = url
         self._tokens = tokens
         self._idle: asyncio.LifoQueue[Connection] = asyncio.LifoQueue()
@@ -55,11 +59,11 @@ class Yardstick:
             await _answer(send, 401, b"{}")
             return
         match path:
-            case ["", "v1", "tasks", task_id] if method == "GET":
-                await self._get(send, user, task_id)
-            case ["", "v1", "workspaces", workspace_id, "tasks"] if method == "GET":
+            case ["", "v1", self._plural, id] if method == "GET":
+                await self._get(send, user, id)
+            case ["", "v1", "workspaces", workspace_id, self._plural] if method == "GET":
                 await self._list(send, user, workspace_id, scope["query_string"])
-            case ["", "v1", "workspaces", workspace_id, "tasks"] if method == "POST":
+            case ["", "v1", "workspaces", workspace_id, self._plural] if method == "POST":
                 await self._create(send, user, workspace_id, await _body(receive))
             case _:
                 await _answer(send, 404, b"{}")
@@ -70,16 +74,16 @@ class Yardstick:
                 return self._tokens.get(value)
         return None
 
-    async def _get(self, send: Send, user: UUID, task_id: str) -> None:
+    async def _get(self, send: Send, user: UUID, id: str) -> None:
         connection = await self._idle.get()
         try:
-            row = await connection.fetchrow(GET, task_id, user)
+            row = await connection.fetchrow(self._sql.get, id, user)
         finally:
             self._idle.put_nowait(connection)
         if row is None:
             await _answer(send, 404, b"{}")
         else:
-            await _answer(send, 200, _encode(Task(*row)))
+            await _answer(send, 200, _encode(Order(*row)))
 
     async def _list(self, send: Send, user: UUID, workspace_id: str, query: bytes) -> None:
         asked = dict(parse_qsl(query.decode()))
@@ -88,38 +92,38 @@ class Yardstick:
         connection = await self._idle.get()
         try:
             rows = await connection.fetch(
-                LIST_AFTER if after else LIST, workspace_id, user, limit + 1, *after
+                self._sql.list_after if after else self._sql.list, workspace_id, user, limit + 1, *after
             )
         finally:
             self._idle.put_nowait(connection)
-        items = [Task(*row) for row in rows[:limit]]
+        items = [Order(*row) for row in rows[:limit]]
         more = None
         if len(rows) > limit:
             more = base64.urlsafe_b64encode(_encode((items[-1].created_at, items[-1].id))).decode()
         await _answer(send, 200, _encode(Page(items, more)))
 
     async def _create(self, send: Send, user: UUID, workspace_id: str, body: bytes) -> None:
-        new = _read_new_task(body)
+        new = _read_new(body)
         now = datetime.now(UTC)
         id = new_id(now)
-        event = _encode(TaskCreated(now, id, workspace_id, user)).decode()
+        event = _encode(self._created(now, id, workspace_id, user)).decode()
         connection = await self._idle.get()
         try:
-            created = await connection.fetchval(
-                CREATE,
+            made = await connection.fetchval(
+                self._sql.create,
                 *(id, workspace_id, new.title, new.description, new.priority, new.due_at, new.labels),
                 *(user, now, new_id(now), event),
             )
         finally:
             self._idle.put_nowait(connection)
-        if not created:
+        if not made:
             await _answer(send, 403, b"{}")
             return
-        task = Task(
+        order = Order(
             *(id, workspace_id, new.title, new.description, "open", new.priority, new.due_at, None),
             *(new.labels, user, now, now, None, 1),
         )
-        await _answer(send, 201, _encode(task), (b"location", b"/v1/tasks/" + str(id).encode()))
+        await _answer(send, 201, _encode(order), (b"location", f"/v1/{self._plural}/{id}".encode()))
 
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()
@@ -154,7 +158,8 @@ async def _answer(send: Send, status: int, body: bytes, *headers: tuple[bytes, b
 def main() -> None:
     """Serves on PORT the database at DATABASE_URL, for the bearer of TOKEN, who is USER_ID."""
     token, user = os.environ["TOKEN"], UUID(os.environ["USER_ID"])
-    app = Yardstick(os.environ["DATABASE_URL"], {b"Bearer " + token.encode(): user})
+    shape = Shape(plural=os.environ["PLURAL"], singular=os.environ["SINGULAR"], below="")
+    app = Yardstick(os.environ["DATABASE_URL"], {b"Bearer " + token.encode(): user}, shape)
     uvicorn.run(
         app,
         port=int(os.environ["PORT"]),

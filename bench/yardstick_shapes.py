@@ -1,6 +1,6 @@
 """The yardstick's SQL, and its requests, answers and events."""
 
-# ruff: noqa: S608 (the SQL is made of this file's constants alone)
+# ruff: noqa: S608 (the SQL is made of this file's constants and of tables' names)
 
 from datetime import datetime
 from typing import Annotated
@@ -14,28 +14,34 @@ _COLUMNS = (
 )
 _MEMBER = "SELECT FROM memberships WHERE workspace_id = {} AND user_id = {}"
 
-GET = f"SELECT {_COLUMNS} FROM tasks WHERE id = $1 AND EXISTS ({_MEMBER.format('tasks.workspace_id', '$2')})"
-LIST = f"""
-    SELECT {_COLUMNS} FROM tasks WHERE workspace_id = $1 AND EXISTS ({_MEMBER.format("$1", "$2")})
+
+class Statements:
+    """Those of one table that is shaped as the specimen's; its entity's name is in the event."""
+
+    def __init__(self, table: str, entity: str) -> None:
+        of_one, found = _MEMBER.format(f"{table}.workspace_id", "$2"), _MEMBER.format("$1", "$2")
+        self.get = f"SELECT {_COLUMNS} FROM {table} WHERE id = $1 AND EXISTS ({of_one})"
+        self.list = f"""
+    SELECT {_COLUMNS} FROM {table} WHERE workspace_id = $1 AND EXISTS ({found})
     ORDER BY created_at DESC, id DESC LIMIT $3"""
-LIST_AFTER = f"""
-    SELECT {_COLUMNS} FROM tasks WHERE workspace_id = $1 AND EXISTS ({_MEMBER.format("$1", "$2")})
+        self.list_after = f"""
+    SELECT {_COLUMNS} FROM {table} WHERE workspace_id = $1 AND EXISTS ({found})
     AND (created_at, id) < ($4, $5) ORDER BY created_at DESC, id DESC LIMIT $3"""
-CREATE = f"""
-    WITH task AS (
-        INSERT INTO tasks ({_COLUMNS})
+        self.create = f"""
+    WITH made AS (
+        INSERT INTO {table} ({_COLUMNS})
         SELECT $1, $2, $3, $4, 'open', $5, $6, NULL, $7, $8, $9, $9, NULL, 1
         FROM memberships JOIN workspaces ON workspaces.id = workspace_id
         WHERE workspace_id = $2 AND user_id = $8 AND role <> 'viewer' AND archived_at IS NULL
         RETURNING id
     ), event AS (
-        INSERT INTO outbox (id, type, aggregate_id, payload) SELECT $10, 'TaskCreated', id, $11 FROM task
+        INSERT INTO outbox (id, type, aggregate_id, payload) SELECT $10, '{entity}Created', id, $11 FROM made
     )
-    SELECT count(*) FROM task"""
+    SELECT count(*) FROM made"""
 
 
-class Task(msgspec.Struct, gc=False):
-    """A task as it is answered."""
+class Order(msgspec.Struct, gc=False):
+    """An order as it is answered."""
 
     id: UUID
     workspace_id: UUID | str
@@ -54,14 +60,14 @@ class Task(msgspec.Struct, gc=False):
 
 
 class Page(msgspec.Struct, gc=False):
-    """Some tasks, and where the next ones begin."""
+    """Some orders, and where the next ones begin."""
 
-    items: list[Task]
+    items: list[Order]
     next: str | None
 
 
-class NewTask(msgspec.Struct, gc=False, forbid_unknown_fields=True):
-    """The body that creates a task."""
+class NewOrder(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    """The body that creates an order."""
 
     title: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
     description: Annotated[str, msgspec.Meta(max_length=10_000)] = ""
@@ -70,10 +76,7 @@ class NewTask(msgspec.Struct, gc=False, forbid_unknown_fields=True):
     labels: Annotated[list[str], msgspec.Meta(max_length=10)] = []
 
 
-class TaskCreated(msgspec.Struct, gc=False):
+def created(entity: str, id_name: str) -> type[msgspec.Struct]:
     """The event that goes into the outbox."""
-
-    at: datetime
-    task_id: UUID
-    workspace_id: str
-    by: UUID
+    fields = [("at", datetime), (id_name, UUID), ("workspace_id", str), ("by", UUID)]
+    return msgspec.defstruct(f"{entity}Created", fields, gc=False)

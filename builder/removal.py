@@ -46,7 +46,9 @@ LISTS = (
 
 # What the example has beside the modules of its resources.
 ALSO_THE_EXAMPLE_S = (
-    "bench",
+    "bench/example.py",
+    "clients/typescript/test/example.test.ts",
+    "clients/typescript/test/example.types.ts",
     "tests/adapters/postgres/test_admission.py",
     "tests/adapters/postgres/test_exports.py",
     "tests/application/test_reactions.py",
@@ -71,6 +73,10 @@ async def fill(uow: UnitOfWork, demo: Demo) -> None:
 from kernel.world.http import *  # noqa: F403 (fixtures, which pytest finds here)
 ''',
 }
+
+
+INTRODUCED = re.compile(r"(?m)^The example inside is .*\n")
+"""The sentence of the README that lists what the example has."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -117,6 +123,9 @@ def remove(plurals: Collection[str], copy: Copy, *, example: bool) -> None:
     gone = {name.format(plural) for plural in plurals for name in OF_A_RESOURCE}
     gone |= set(ALSO_THE_EXAMPLE_S) if example else set()
     changed = dict(WITHOUT_THE_EXAMPLE) if example else {}
+    readme = copy.folder / "README.md"
+    if example and readme.exists():
+        changed["README.md"] = INTRODUCED.sub("", readme.read_text("utf-8"))
     dead = Dead(modules=modules_of(plurals), collections={*plurals}, permissions={*plurals})
     for name in LISTS:
         path = copy.folder / name

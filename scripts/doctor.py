@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import os
 import platform
+import re
 import shutil
 import socket
 import subprocess
@@ -225,8 +226,13 @@ def _keeps_permissions(folder: Path) -> bool:
 # --- the addresses --------------------------------------------------------------------------------
 
 
+def _default_port() -> str:
+    own = re.search(r"(?m)^port = (\d+)$", (ROOT / "pyproject.toml").read_text("utf-8"))
+    return own.group(1) if own else "8000"
+
+
 def check_port(settings: dict[str, str], report: Report) -> None:
-    host, text = settings.get("HOST", "127.0.0.1"), settings.get("PORT", "8000")
+    host, text = settings.get("HOST", "127.0.0.1"), settings.get("PORT", _default_port())
     if not text.isdecimal() or not 0 < int(text) < 2**16:
         report.stop(f"PORT is {text!r}.", "Use a number from 1 to 65535: PORT=8000 make run", "run")
         return

@@ -114,9 +114,45 @@ class Copy:
             self.make("retest")
 
 
+# How a page says something else by a word of the example: asyncio's tasks, comments in code and in SQL, Grafana's
+# dashboards, what PostgreSQL notifies of, and a field of an invoice.
+OTHER_MEANINGS = (
+    r"a task to shield|the task of the request|no task waits|a task for the request|asyncio tasks",
+    r"a comment says why|keeps comments while|a comment on `alembic_version|A comment that `pg_dump --no-comments",
+    r"dashboard\.json|alerts and dashboard|Alerts and dashboard|alerts and the dashboard",
+    r"no notification has told",
+    r"notes:text\?|search=number,notes",
+)
+WORDS = r"\b([Tt]asks?|[Cc]omments?|[Nn]otifications?|[Dd]ashboards?|[Nn]otes?)\b"
+PAGES = ("*.md", "*.yml", "*.toml", ".env.example", "Makefile", ".ci", "openapi/*.json", ":!*lock.json")
+PLACES = (
+    r"(domain|commands|queries|postgres|resources|v1)[./](tasks|comments|notifications|dashboard|notes)\b"
+)
+
+
 def strip(copy: Copy) -> None:
     copy.make("example-remove")
     copy.commit("Remove the example")
+    if named := names_of_the_example(copy.folder):
+        sys.exit(f"This is left of the example:\n{named}")
+
+
+def names_of_the_example(folder: Path) -> str:
+    """Lines of pages that speak of the example, and of code that name a module or a path of it; none is good."""
+    found: list[str] = []
+    for pattern, where in (
+        (WORDS, PAGES),
+        (PLACES, (":!*.md", ":!src/adapters/postgres/migrations/app", ":!clients")),
+    ):
+        grep = ["git", "grep", "-n", "-P", pattern, "--", *where]
+        said = subprocess.run(grep, cwd=folder, check=False, capture_output=True, text=True)
+        if said.returncode > 1:  # 1 is: nothing was found
+            sys.exit(said.stderr)
+        found += said.stdout.splitlines()
+    meant = re.compile("|".join(OTHER_MEANINGS))
+    return "\n".join(
+        line for line in found if re.search(WORDS, meant.sub("", line)) or re.search(PLACES, line)
+    )
 
 
 class Resource:

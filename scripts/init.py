@@ -3,6 +3,8 @@
 The name, the title and the description stand in pyproject.toml, the last two at the head of the README as
 well. The owner is added to the notice in LICENSE, which the MIT licence wants kept. Where `licence` names
 another one (an SPDX expression, or `proprietary`), the notice goes to NOTICE, and LICENSE is the owner's.
+With `port=8100` the service is served there where PORT says nothing, so that two forks run beside each other;
+`make run` serves metrics 1000 and 2000 above, and its database listens on no port.
 """
 
 import argparse
@@ -16,6 +18,7 @@ from pathlib import Path
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 LONGEST_NAME = 40  # it is the name of a database, too, and part of longer names
 ONE_LINE = re.compile(r"[^\x00-\x1f\x7f]{1,200}")
+PORT = 8000  # where pyproject.toml has none
 PROPRIETARY = "LicenseRef-Proprietary"
 
 
@@ -24,7 +27,7 @@ class Refused(Exception):
 
 
 def initialise(
-    root: Path, *, name: str, title: str, description: str, owner: str, licence: str
+    root: Path, *, name: str, title: str, description: str, owner: str, licence: str, port: str
 ) -> list[Path]:
     """Writes all of it and returns the files that it changed. An empty text leaves what is there.
 
@@ -39,16 +42,25 @@ def initialise(
     for what, text in given.items():
         if text and not ONE_LINE.fullmatch(text):
             raise Refused(f"{what} is one line of at most 200 characters.")
+    if port and not (port.isdecimal() and 1024 <= int(port) <= 63535):
+        raise Refused(
+            f"{port!r} is no port for it: a number from 1024 to 63535, as in port=8100, since `make run` "
+            "serves metrics 1000 and 2000 above."
+        )
     ensure_clean(root)
     project = (root / "pyproject.toml").read_text("utf-8")
     title = title or name.replace("-", " ").title()
     licence = PROPRIETARY if licence == "proprietary" else licence
     texts = {
         "pyproject.toml": of_project(
-            project, name=name, title=title, description=description, licence=licence
+            project, name=name, title=title, description=description, licence=licence, port=port
         ),
         "README.md": of_readme((root / "README.md").read_text("utf-8"), title=title, description=description),
+        ".env.example": (root / ".env.example").read_text("utf-8"),
     }
+    before, after = port_of(project), port_of(texts["pyproject.toml"])
+    texts["README.md"] = texts["README.md"].replace(f"localhost:{before}/", f"localhost:{after}/")
+    texts[".env.example"] = texts[".env.example"].replace(f"\n#PORT={before}\n", f"\n#PORT={after}\n")
     notice = (root / "LICENSE").read_text("utf-8")
     if licence not in {"", "MIT"}:
         texts["NOTICE"] = f"Parts of this service are under the following licence.\n\n{notice}"
@@ -79,7 +91,13 @@ def ensure_clean(root: Path) -> None:
         )
 
 
-def of_project(text: str, *, name: str, title: str, description: str, licence: str) -> str:
+def port_of(project: str) -> int:
+    """The port of a pyproject.toml."""
+    port: int = tomllib.loads(project)["tool"].get("service", {}).get("port", PORT)
+    return port
+
+
+def of_project(text: str, *, name: str, title: str, description: str, licence: str, port: str) -> str:
     """pyproject.toml with other values; what is around them stays as it is."""
     for key, value in {"name": name, "description": description, "license": licence}.items():
         if value:
@@ -87,11 +105,11 @@ def of_project(text: str, *, name: str, title: str, description: str, licence: s
             if line is None:
                 raise Refused(f"pyproject.toml has no line `{key} = …`: add it below [project].")
             text = f"{text[: line.start()]}{key} = {quoted(value)}{text[line.end() :]}"
-    text = re.sub(r"(?m)^\[tool\.service\]\ntitle = .*\n\n?", "", text)
-    if title != name.replace("-", " ").title():
-        text = text.replace(
-            "[dependency-groups]", f"[tool.service]\ntitle = {quoted(title)}\n\n[dependency-groups]", 1
-        )
+    own = [f"title = {quoted(title)}\n"] if title != name.replace("-", " ").title() else []
+    own += [f"port = {number}\n"] if (number := int(port or port_of(text))) != PORT else []
+    text = re.sub(r"(?m)^\[tool\.service\]\n(?:(?:title|port) = .*\n)*\n?", "", text)
+    if own:
+        text = text.replace("[dependency-groups]", f"[tool.service]\n{''.join(own)}\n[dependency-groups]", 1)
     tomllib.loads(text)
     return text
 
@@ -114,7 +132,7 @@ def quoted(text: str) -> str:
 
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="make init")
-    for option in ("name", "title", "description", "owner", "licence"):
+    for option in ("name", "title", "description", "owner", "licence", "port"):
         parser.add_argument(f"--{option}", default="")
     options = parser.parse_args(arguments)
     root = Path.cwd()

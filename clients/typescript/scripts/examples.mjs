@@ -8,7 +8,8 @@ import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
 
-const examples = fileURLToPath(new URL("../build/examples/", import.meta.url));
+const build = fileURLToPath(new URL("../build/", import.meta.url)); // new, or a test that is gone would still run
+const examples = `${build}examples/`;
 const readme = await readFile(new URL("../README.md", import.meta.url), "utf8");
 
 const files = new Map();
@@ -18,7 +19,7 @@ for (const [, code] of readme.matchAll(/^```tsx?\n(.*?)^```$/gms)) {
 }
 if (files.size < 2) throw new Error("There is no code in README.md.");
 
-await rm(examples, { recursive: true, force: true });
+await rm(build, { recursive: true, force: true });
 for (const [name, code] of files) {
     await mkdir(dirname(examples + name), { recursive: true });
     await writeFile(examples + name, code);

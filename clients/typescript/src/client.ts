@@ -24,7 +24,7 @@ import {
     telling,
 } from "./transport.js";
 
-/** The types of the API's document: `Schemas["TaskView"]`. */
+/** The types of the API's document: `Schemas["WorkspaceView"]`. */
 export type Schemas = components["schemas"];
 
 type Method = "get" | "post" | "patch" | "delete";
@@ -79,7 +79,7 @@ export interface ApiClient<A extends Auth = Auth> {
     readonly patch: Call<"patch">;
     readonly delete: Call<"delete">;
 
-    /** The items of any list: `for await (const task of api.list(path, init))`. */
+    /** The items of any list: `for await (const each of api.list(path, init))`. */
     list<P extends ListPath>(path: P, ...init: Arguments<Init<P, "get">>): Items<Shown<P, "get"> & Page>;
 
     /**

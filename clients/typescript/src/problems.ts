@@ -23,7 +23,7 @@ const KNOWN: ReadonlySet<string> = new Set(PROBLEM_CODES);
 export class ProblemError extends Error {
     override readonly name = "ProblemError";
 
-    /** The kind of problem, to compare with: `error.code === "task-not-found"`. */
+    /** The kind of problem, to compare with: `error.code === "workspace-not-found"`. */
     readonly code: ProblemCode;
     /** The address of a page about problems of this kind. */
     readonly type: string;
@@ -56,7 +56,7 @@ export class ProblemError extends Error {
         this.violatedPolicies = problem["violated-policies"] ?? [];
     }
 
-    /** The messages for a form, by field: `{ title: ["It is required."], "labels.0": […] }`. */
+    /** The messages for a form, by field: `{ name: ["It is required."], "labels.0": […] }`. */
     get fields(): Record<string, string[]> {
         const fields: Record<string, string[]> = Object.create(null);
         for (const { pointer, detail } of this.errors) {

@@ -3,20 +3,14 @@
 import assert from "node:assert/strict";
 import { after, before, beforeEach, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import {
-    ConnectionError,
-    ProblemError,
-    type Schemas,
-    anonymous,
-    createClient,
-    ifMatch,
-    isProblem,
-} from "api-client";
+import { ProblemError, type Schemas, anonymous, createClient, ifMatch, isProblem } from "api-client";
 import {
     type Credentials,
     type Member,
     Network,
     type Service,
+    disconnected,
+    failing,
     logIn,
     page,
     refusal,
@@ -24,23 +18,20 @@ import {
     startService,
 } from "./support.js";
 
-const TASKS = "/v1/workspaces/{workspace_id}/tasks";
-const TASK = "/v1/tasks/{task_id}";
+const WORKSPACES = "/v1/workspaces";
+const WORKSPACE = "/v1/workspaces/{workspace_id}";
 const PROVIDERS = "/v1/auth/providers"; // it has no entity tag, so it always answers alike
 
 let service: Service;
 let network: Network;
 let ada: Credentials;
 let api: Member;
-let workspace_id: string;
 
 before(async () => {
     service = await startService();
     network = await Network.before(service);
     ada = await register(service);
     api = await logIn(service, ada, network);
-    const workspace = await api.post("/v1/workspaces", { body: { name: `Engines ${crypto.randomUUID()}` } });
-    workspace_id = workspace.id;
 });
 
 after(async () => {
@@ -53,90 +44,71 @@ beforeEach(() => {
     assert.deepEqual(network.mishaps, []);
 });
 
-const inWorkspace = () => ({ params: { path: { workspace_id } } });
-const of = (task: Schemas["TaskView"]) => ({ params: { path: { task_id: task.id } } });
-const newTask = (title: string, more: Partial<Schemas["NewTask"]> = {}) =>
-    api.post(TASKS, { ...inWorkspace(), body: { title, ...more } });
+const by = (id: string) => ({ params: { path: { workspace_id: id } } });
+const of = (workspace: Schemas["WorkspaceView"]) => by(workspace.id);
+const newWorkspace = (name: string) => api.post(WORKSPACES, { body: { name } });
 
-async function titles(): Promise<string[]> {
+async function names(): Promise<string[]> {
     const found: string[] = [];
-    for await (const task of api.list(TASKS, inWorkspace())) found.push(task.title);
+    for await (const workspace of api.list(WORKSPACES)) found.push(workspace.name);
     return found;
-}
-
-async function failing(work: Promise<unknown>): Promise<ProblemError> {
-    const error = await work.then(
-        () => assert.fail("It succeeded."),
-        (reason: unknown) => reason,
-    );
-    assert(error instanceof ProblemError, String(error));
-    return error;
-}
-
-async function disconnected(work: Promise<unknown>): Promise<ConnectionError> {
-    const error = await work.then(
-        () => assert.fail("It succeeded."),
-        (reason: unknown) => reason,
-    );
-    assert(error instanceof ConnectionError, String(error));
-    return error;
 }
 
 describe("calls", () => {
     test("return what the service shows", async () => {
-        const task = await newTask("Weave", { labels: ["loom"] });
-        assert.deepEqual([task.title, task.status, task.labels], ["Weave", "open", ["loom"]]);
-        const edited = await api.patch(TASK, { ...of(task), body: { title: "Weave more" } });
-        assert.equal(edited.title, "Weave more");
-        assert.deepEqual((await api.get(TASK, of(task))).title, "Weave more");
-        assert.equal(await api.delete(TASK, of(task)), undefined);
-        assert.equal((await failing(api.get(TASK, of(task)))).status, 404);
+        const workspace = await newWorkspace("Looms");
+        assert.deepEqual([workspace.name, workspace.role, workspace.archived_at], ["Looms", "owner", null]);
+        const edited = await api.patch(WORKSPACE, { ...of(workspace), body: { name: "Mills" } });
+        assert.equal(edited.name, "Mills");
+        assert.deepEqual(await api.get(WORKSPACE, of(workspace)), edited);
+        assert.equal(await api.delete(WORKSPACE, of(workspace)), undefined);
+        assert.equal((await failing(api.get(WORKSPACE, of(workspace)))).status, 404);
     });
 
     test("return problems instead of throwing them, where asked raw", async () => {
-        const path = { task_id: crypto.randomUUID() };
-        const { data, error, response } = await api.raw.GET(TASK, { params: { path } });
-        assert.deepEqual([data, error?.type, response.status], [undefined, "/problems/task-not-found", 404]);
+        const { data, error, response } = await api.raw.GET(WORKSPACE, by(crypto.randomUUID()));
+        assert.deepEqual(
+            [data, error?.type, response.status],
+            [undefined, "/problems/workspace-not-found", 404],
+        );
     });
 
-    for (const id of ["", ".", "..", "../me", "x/completion", "..\\me"]) {
+    for (const id of ["", ".", "..", "../me", "x/archival", "..\\me"]) {
         test(`are not made to another path by the id ${JSON.stringify(id)}`, async () => {
-            const call = api.get(TASK, { params: { path: { task_id: id } } });
-            await assert.rejects(call, { name: "TypeError", message: /cannot be the task_id/ });
+            const call = api.get(WORKSPACE, by(id));
+            await assert.rejects(call, { name: "TypeError", message: /cannot be the workspace_id/ });
             assert.deepEqual(network.happened(), []);
         });
     }
 
     test("send an odd id as it is", async () => {
-        assert.equal(
-            (await failing(api.get(TASK, { params: { path: { task_id: "a b?c#d" } } }))).status,
-            422,
-        );
-        assert.equal(network.exchanges[0]?.path, "/v1/tasks/a%20b%3Fc%23d");
+        assert.equal((await failing(api.get(WORKSPACE, by("a b?c#d")))).status, 422);
+        assert.equal(network.exchanges[0]?.path, "/v1/workspaces/a%20b%3Fc%23d");
     });
 });
 
 describe("problems", () => {
     test("are errors with a code", async () => {
-        const error = await failing(api.get(TASK, { params: { path: { task_id: crypto.randomUUID() } } }));
-        assert.equal(error.code, "task-not-found");
-        assert.equal(error.type, "/problems/task-not-found");
+        const error = await failing(api.get(WORKSPACE, by(crypto.randomUUID())));
+        assert.equal(error.code, "workspace-not-found");
+        assert.equal(error.type, "/problems/workspace-not-found");
         assert.equal(error.status, 404);
         assert.equal(error.message, error.detail);
-        assert.match(error.instance, /^\/v1\/tasks\//);
+        assert.match(error.instance, /^\/v1\/workspaces\//);
         assert.match(error.traceId, /^[0-9a-f]{32}$/);
         assert.deepEqual(error.errors, []);
         assert.deepEqual({ ...error.fields }, {});
-        assert(isProblem(error) && isProblem(error, "forbidden", "task-not-found"));
-        assert(!isProblem(error, "forbidden") && !isProblem(new Error("task-not-found")));
+        assert(isProblem(error) && isProblem(error, "forbidden", "workspace-not-found"));
+        assert(!isProblem(error, "forbidden") && !isProblem(new Error("workspace-not-found")));
     });
 
     test("tell a form which of its fields are wrong", async () => {
-        const body = { title: "x", priority: "soon" as "high", labels: ["fine", 7 as unknown as string] };
-        const error = await failing(api.post(TASKS, { ...inWorkspace(), body }));
+        const { params } = of(await newWorkspace("Guests"));
+        const body = { email: 7 as unknown as string, role: "king" as "admin" };
+        const error = await failing(api.post("/v1/workspaces/{workspace_id}/invitations", { params, body }));
         assert.equal(error.code, "invalid-request");
-        assert.deepEqual(Object.keys(error.fields).sort(), ["labels.1", "priority"]);
-        assert.deepEqual(error.fields["labels.1"], ["It must be a text."]);
+        assert.deepEqual(Object.keys(error.fields).sort(), ["email", "role"]);
+        assert.deepEqual(error.fields.email, ["It must be a text."]);
     });
 
     test("name fields whatever characters they have", () => {
@@ -188,51 +160,51 @@ describe("problems", () => {
 describe("repetition", () => {
     test("creates once what was created before the connection broke", async () => {
         network.mishaps.push({ kind: "cut" });
-        const { data, response } = await api.raw.POST(TASKS, { ...inWorkspace(), body: { title: "Once" } });
+        const { data, response } = await api.raw.POST(WORKSPACES, { body: { name: "Once" } });
         const [first, second] = network.exchanges;
         assert.deepEqual(network.happened(), ["POST 201", "POST 201"]);
         assert.equal(first?.headers["idempotency-key"], second?.headers["idempotency-key"]);
         assert.equal(first?.answered["idempotency-replayed"], undefined);
         assert.equal(response.headers.get("idempotency-replayed"), "true");
-        assert.equal(first?.answered.location, `/v1/tasks/${data?.id}`);
-        assert.equal((await titles()).filter((title) => title === "Once").length, 1);
+        assert.equal(first?.answered.location, `/v1/workspaces/${data?.id}`);
+        assert.equal((await names()).filter((name) => name === "Once").length, 1);
     });
 
     test("gives each call a key of its own, and keeps to one that is given", async () => {
-        await newTask("A");
-        await newTask("A");
+        await newWorkspace("A");
+        await newWorkspace("A");
         const header = { "Idempotency-Key": "mine" };
-        const params = { ...inWorkspace().params, header };
-        const one = await api.post(TASKS, { params, body: { title: "B" } });
-        const same = await api.post(TASKS, { params, body: { title: "B" } });
+        const params = { header };
+        const one = await api.post(WORKSPACES, { params, body: { name: "B" } });
+        const same = await api.post(WORKSPACES, { params, body: { name: "B" } });
         const keys = network.exchanges.map(({ headers }) => headers["idempotency-key"]);
         assert.match(String(keys[0]), /^[0-9a-f]{32}$/);
         assert.notEqual(keys[0], keys[1]);
         assert.deepEqual(keys.slice(2), ["mine", "mine"]);
         assert.equal(one.id, same.id);
-        const reused = await failing(api.post(TASKS, { params, body: { title: "C" } }));
+        const reused = await failing(api.post(WORKSPACES, { params, body: { name: "C" } }));
         assert.equal(reused.code, "idempotency-key-reused");
     });
 
     test("answers alike whoever sends the same key at the same time", async () => {
         const header = { "Idempotency-Key": "together" };
-        const params = { ...inWorkspace().params, header };
+        const params = { header };
         const calls = Array.from({ length: 5 }, () =>
-            api.post(TASKS, { params, body: { title: "Together" } }),
+            api.post(WORKSPACES, { params, body: { name: "Together" } }),
         );
-        const ids = new Set((await Promise.all(calls)).map((task) => task.id));
+        const ids = new Set((await Promise.all(calls)).map((workspace) => workspace.id));
         assert.equal(ids.size, 1);
-        assert.equal((await titles()).filter((title) => title === "Together").length, 1);
+        assert.equal((await names()).filter((name) => name === "Together").length, 1);
     });
 
     test("is never as somebody else, who has logged in meanwhile", async () => {
         const api = await logIn(service, await register(service), network);
         network.mishaps.push({ kind: "cut" });
-        const creating = api.post("/v1/workspaces", { body: { name: `Mine ${crypto.randomUUID()}` } });
+        const creating = api.post(WORKSPACES, { body: { name: "Mine" } });
         while (network.exchanges[0]?.status !== 201) await sleep(1);
         await api.auth.logIn(await register(service));
         await creating;
-        const creations = network.exchanges.filter(({ path }) => path === "/v1/workspaces");
+        const creations = network.exchanges.filter(({ path }) => path === WORKSPACES);
         const [first, second] = creations.map(({ headers }) => headers.authorization);
         assert.equal(creations.length, 2);
         assert.equal(second, first);
@@ -240,13 +212,13 @@ describe("repetition", () => {
 
     test("waits for an attempt that is still being worked on", async () => {
         network.mishaps.push(refusal(409, "idempotency-key-in-use"));
-        await newTask("Patience");
+        await newWorkspace("Patience");
         assert.deepEqual(network.happened(), ["POST 0", "POST 201"]);
     });
 
     test("is not for other conflicts", async () => {
         network.mishaps.push(refusal(409, "stale"));
-        assert.equal((await failing(newTask("Impatience"))).code, "stale");
+        assert.equal((await failing(newWorkspace("Impatience"))).code, "stale");
         assert.deepEqual(network.happened(), ["POST 0"]);
     });
 
@@ -266,13 +238,13 @@ describe("repetition", () => {
     });
 
     test("is not for a PATCH, nor for a POST without a key", async () => {
-        const task = await newTask("Quiet");
+        const workspace = await newWorkspace("Quiet");
         network.happened();
         network.mishaps.push({ kind: "cut" }, { kind: "cut" });
-        await disconnected(api.patch(TASK, { ...of(task), body: { title: "Done all the same" } }));
+        await disconnected(api.patch(WORKSPACE, { ...of(workspace), body: { name: "Done all the same" } }));
         await disconnected(api.post("/v1/auth/login", { body: ada }));
         assert.deepEqual(network.happened(), ["PATCH 200", "POST 200"]);
-        assert.equal((await api.get(TASK, of(task))).title, "Done all the same");
+        assert.equal((await api.get(WORKSPACE, of(workspace))).name, "Done all the same");
     });
 
     test("waits as long as the service asks for, if that is not too long", async () => {
@@ -361,98 +333,100 @@ describe("repetition", () => {
 });
 
 describe("lists", () => {
-    let all: string[];
+    let reader: Member;
+    let all: string[]; // the newest first, as they are listed
 
     before(async () => {
-        const workspace = await api.post("/v1/workspaces", {
-            body: { name: `Long lists ${crypto.randomUUID()}` },
-        });
-        workspace_id = workspace.id;
-        all = Array.from({ length: 250 }, (_, number) => `Task ${String(number).padStart(3, "0")}`);
-        for (let first = 0; first < all.length; first += 25) {
-            await Promise.all(all.slice(first, first + 25).map((title) => newTask(title)));
+        reader = await logIn(service, await register(service), network);
+        for (let first = 0; first < 120; first += 20) {
+            const names = Array.from({ length: 20 }, (_, number) => `Long list ${first + number}`);
+            await Promise.all(names.map((name) => reader.post(WORKSPACES, { body: { name } })));
         }
+        const params = { query: { limit: 100 } };
+        const first = await reader.get(WORKSPACES, { params });
+        const last = await reader.get(WORKSPACES, {
+            params: { query: { limit: 100, cursor: first.next ?? "" } },
+        });
+        all = [...first.items, ...last.items].map(({ name }) => name);
+        assert.equal(new Set(all).size, 120);
     });
 
     test("are walked to their end", async () => {
-        const query = { limit: 50, sort: "title" };
         const found: string[] = [];
-        for await (const task of api.list(TASKS, { params: { ...inWorkspace().params, query } })) {
-            found.push(task.title);
+        for await (const { name } of reader.list(WORKSPACES, { params: { query: { limit: 25 } } })) {
+            found.push(name);
         }
         assert.deepEqual(found, all);
         assert.equal(network.exchanges.length, 5);
-        assert(network.exchanges.every(({ path }) => path.includes("limit=50&sort=title")));
+        assert(network.exchanges.every(({ path }) => path.includes("limit=25")));
     });
 
     test("are asked for as far as somebody looks", async () => {
-        const query = { limit: 50, sort: "title" };
-        for await (const task of api.list(TASKS, { params: { ...inWorkspace().params, query } })) {
-            if (task.title === "Task 060") break;
+        for await (const { name } of reader.list(WORKSPACES, { params: { query: { limit: 25 } } })) {
+            if (name === all[30]) break;
         }
         assert.equal(network.exchanges.length, 2);
     });
 
     test("are asked for by nobody before somebody looks", async () => {
-        const tasks = api.list(TASKS, inWorkspace());
+        const workspaces = reader.list(WORKSPACES);
         assert.equal(network.exchanges.length, 0);
-        await tasks[Symbol.asyncIterator]().next();
+        await workspaces[Symbol.asyncIterator]().next();
         assert.equal(network.exchanges.length, 1);
     });
 
     test("come by the page as well, with a total where one is asked for", async () => {
-        const query = { limit: 100, count: "exact" } as const;
+        const query = { limit: 50, count: "exact" } as const;
         const sizes: number[] = [];
-        for await (const page of api.list(TASKS, { params: { ...inWorkspace().params, query } }).pages()) {
+        for await (const page of reader.list(WORKSPACES, { params: { query } }).pages()) {
             sizes.push(page.items.length);
-            assert.equal(page.total, 250);
+            assert.equal(page.total, 120);
         }
-        assert.deepEqual(sizes, [100, 100, 50]);
+        assert.deepEqual(sizes, [50, 50, 20]);
     });
 
     test("go on from a cursor", async () => {
-        const query = { limit: 100, sort: "title" };
-        const first = await api.get(TASKS, { params: { ...inWorkspace().params, query } });
+        const first = await reader.get(WORKSPACES, { params: { query: { limit: 50 } } });
         const rest: string[] = [];
-        const params = { ...inWorkspace().params, query: { ...query, cursor: first.next ?? "" } };
-        for await (const task of api.list(TASKS, { params })) rest.push(task.title);
-        assert.deepEqual(rest, all.slice(100));
+        const query = { limit: 50, cursor: first.next ?? "" };
+        for await (const { name } of reader.list(WORKSPACES, { params: { query } })) rest.push(name);
+        assert.deepEqual(rest, all.slice(50));
     });
 
     test("end with a problem where there is one", async () => {
-        const params = { ...inWorkspace().params, query: { cursor: "broken" } };
-        const error = await failing(api.list(TASKS, { params })[Symbol.asyncIterator]().next());
+        const params = { query: { cursor: "broken" } };
+        const error = await failing(reader.list(WORKSPACES, { params })[Symbol.asyncIterator]().next());
         assert.equal(error.code, "invalid-cursor");
     });
 });
 
 describe("entity tags", () => {
     test("save the body of what has not changed", async () => {
-        const task = await newTask("Same", { description: "long ".repeat(500) });
-        const first = await api.get(TASK, of(task));
+        const workspace = await newWorkspace("Same");
+        const first = await api.get(WORKSPACE, of(workspace));
         network.happened();
-        const second = await api.get(TASK, of(task));
+        const second = await api.get(WORKSPACE, of(workspace));
         assert.deepEqual(second, first);
         assert.equal(network.exchanges[0]?.bytes, 0);
         assert.deepEqual(network.happened(), ["GET 304"]);
-        await api.patch(TASK, { ...of(task), body: { title: "Other" } });
-        assert.equal((await api.get(TASK, of(task))).title, "Other");
+        await api.patch(WORKSPACE, { ...of(workspace), body: { name: "Other" } });
+        assert.equal((await api.get(WORKSPACE, of(workspace))).name, "Other");
         assert.deepEqual(network.happened(), ["PATCH 200", "GET 200"]);
     });
 
     test("give everybody an object of their own", async () => {
-        const task = await newTask("Mine");
-        const first = await api.get(TASK, of(task));
-        first.title = "Scribbled over";
-        assert.equal((await api.get(TASK, of(task))).title, "Mine");
+        const workspace = await newWorkspace("Mine");
+        const first = await api.get(WORKSPACE, of(workspace));
+        first.name = "Scribbled over";
+        assert.equal((await api.get(WORKSPACE, of(workspace))).name, "Mine");
         assert.deepEqual(network.happened(), ["POST 201", "GET 200", "GET 304"]);
     });
 
     test("are left alone where the caller sends one", async () => {
-        const task = await newTask("Raw");
-        const { response } = await api.raw.GET(TASK, of(task));
+        const workspace = await newWorkspace("Raw");
+        const { response } = await api.raw.GET(WORKSPACE, of(workspace));
         const header = { "If-None-Match": response.headers.get("etag") ?? "" };
-        const again = await api.raw.GET(TASK, { params: { ...of(task).params, header } });
+        const again = await api.raw.GET(WORKSPACE, { params: { ...of(workspace).params, header } });
         assert.equal(again.response.status, 304);
     });
 
@@ -468,7 +442,7 @@ describe("entity tags", () => {
                 return known ? new Response(null, { status: 304 }) : new Response("{}", { headers });
             },
         });
-        const read = (id: number) => many.get(TASK, { params: { path: { task_id: String(id) } } });
+        const read = (id: number) => many.get(WORKSPACE, by(String(id)));
         for (let id = 0; id < 100; id++) await read(id);
         await read(0);
         await read(100);
@@ -483,69 +457,69 @@ describe("entity tags", () => {
 
 describe("changes", () => {
     test("are refused where the version is another one by now", async () => {
-        const task = await newTask("First");
-        await api.patch(TASK, { ...of(task), body: { title: "Second" } });
-        const params = { ...of(task).params, header: ifMatch(task) };
-        const error = await failing(api.patch(TASK, { params, body: { title: "Third" } }));
+        const workspace = await newWorkspace("First");
+        await api.patch(WORKSPACE, { ...of(workspace), body: { name: "Second" } });
+        const params = { ...of(workspace).params, header: ifMatch(workspace) };
+        const error = await failing(api.patch(WORKSPACE, { params, body: { name: "Third" } }));
         assert.deepEqual([error.status, error.code], [412, "precondition-failed"]);
-        assert.equal((await api.get(TASK, of(task))).title, "Second");
+        assert.equal((await api.get(WORKSPACE, of(workspace))).name, "Second");
     });
 
     test("are made where it is still the same", async () => {
-        const task = await newTask("First");
-        const params = { ...of(task).params, header: ifMatch(task) };
-        const edited = await api.patch(TASK, { params, body: { title: "Second" } });
-        assert(edited.version > task.version);
-        assert.equal((await failing(api.delete(TASK, { params }))).code, "precondition-failed");
-        await api.delete(TASK, { params: { ...params, header: ifMatch(edited) } });
+        const workspace = await newWorkspace("First");
+        const params = { ...of(workspace).params, header: ifMatch(workspace) };
+        const edited = await api.patch(WORKSPACE, { params, body: { name: "Second" } });
+        assert(edited.version > workspace.version);
+        assert.equal((await failing(api.delete(WORKSPACE, { params }))).code, "precondition-failed");
+        await api.delete(WORKSPACE, { params: { ...params, header: ifMatch(edited) } });
     });
 
     test("by twenty at once lose nothing", async () => {
-        const task = await newTask("Crowded");
-        const writers = Array.from({ length: 20 }, (_, number) => `line ${number}`);
+        const workspace = await newWorkspace("Crowded");
+        const writers = [..."ABCDEFGHIJKLMNOPQRST"];
         let calls = 0;
         await Promise.all(
-            writers.map((line) =>
-                api.edit(TASK, of(task), ({ description }) => {
+            writers.map((letter) =>
+                api.edit(WORKSPACE, of(workspace), ({ name }) => {
                     calls += 1;
-                    return { description: `${description}\n${line}` };
+                    return { name: `${name} ${letter}` };
                 }),
             ),
         );
-        const { description } = await api.get(TASK, of(task));
-        assert.deepEqual(description.trim().split("\n").sort(), writers.sort());
+        const { name } = await api.get(WORKSPACE, of(workspace));
+        assert.deepEqual(name.split(" ").slice(1).sort(), writers);
         assert(calls > 20, "Nobody was in anybody's way, so this has shown nothing.");
         assert(network.exchanges.some(({ method, status }) => method === "PATCH" && status === 412));
     });
 
     test("begin anew with what another has made of it", async () => {
-        const task = await newTask("Contested", { labels: ["mine"] });
+        const workspace = await newWorkspace("mine");
         let first = true;
-        const edited = await api.edit(TASK, of(task), async ({ labels }) => {
-            if (first) await api.patch(TASK, { ...of(task), body: { labels: ["mine", "theirs"] } });
+        const edited = await api.edit(WORKSPACE, of(workspace), async ({ name }) => {
+            if (first) await api.patch(WORKSPACE, { ...of(workspace), body: { name: "mine, theirs" } });
             first = false;
-            return { labels: [...labels, "ours"] };
+            return { name: `${name}, ours` };
         });
-        assert.deepEqual(edited.labels, ["mine", "ours", "theirs"]);
+        assert.equal(edited.name, "mine, theirs, ours");
     });
 
     test("that are none are not sent", async () => {
-        const task = await newTask("Content");
+        const workspace = await newWorkspace("Content");
         network.happened();
-        const same = await api.edit(TASK, of(task), () => null);
-        assert.equal(same.title, "Content");
+        const same = await api.edit(WORKSPACE, of(workspace), () => null);
+        assert.equal(same.name, "Content");
         assert.deepEqual(network.happened(), ["GET 200"]);
     });
 
     test("are given up after so many attempts", async () => {
-        const task = await newTask("Busy");
+        const workspace = await newWorkspace("Busy");
         let count = 0;
         const edit = api.edit(
-            TASK,
-            of(task),
+            WORKSPACE,
+            of(workspace),
             async () => {
-                await api.patch(TASK, { ...of(task), body: { description: `${++count}` } });
-                return { title: "Never" };
+                await api.patch(WORKSPACE, { ...of(workspace), body: { name: `Busy ${++count}` } });
+                return { name: "Never" };
             },
             { attempts: 3 },
         );
@@ -554,9 +528,9 @@ describe("changes", () => {
     });
 
     test("that are wrong are not repeated", async () => {
-        const task = await newTask("Right");
+        const workspace = await newWorkspace("Right");
         network.happened();
-        const error = await failing(api.edit(TASK, of(task), () => ({ title: "" })));
+        const error = await failing(api.edit(WORKSPACE, of(workspace), () => ({ name: "" })));
         assert.equal(error.status, 422);
         assert.deepEqual(network.happened(), ["GET 200", "PATCH 422"]);
     });

@@ -1,12 +1,21 @@
 /** What the tests need beside the client: the real service, a network that fails on demand, and people. */
 
+import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import http from "node:http";
 import { type AddressInfo, createServer } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
-import { type ApiClient, type PasswordSession, type Send, createClient, passwordSession } from "api-client";
+import {
+    type ApiClient,
+    ConnectionError,
+    type PasswordSession,
+    ProblemError,
+    type Send,
+    createClient,
+    passwordSession,
+} from "api-client";
 
 const ROOT = fileURLToPath(new URL("../../../..", import.meta.url));
 const PASSWORD = "violet kettle hums at dawn";
@@ -244,4 +253,26 @@ export async function logIn(service: Service, credentials: Credentials, network?
     await api.auth.logIn(credentials);
     network?.exchanges.splice(0);
     return api;
+}
+
+// --- what goes wrong --------------------------------------------------------------------------------
+
+/** The problem that a call ends with. */
+export async function failing(work: Promise<unknown>): Promise<ProblemError> {
+    const error = await work.then(
+        () => assert.fail("It succeeded."),
+        (reason: unknown) => reason,
+    );
+    assert(error instanceof ProblemError, String(error));
+    return error;
+}
+
+/** The failure of the connection that a call ends with. */
+export async function disconnected(work: Promise<unknown>): Promise<ConnectionError> {
+    const error = await work.then(
+        () => assert.fail("It succeeded."),
+        (reason: unknown) => reason,
+    );
+    assert(error instanceof ConnectionError, String(error));
+    return error;
 }

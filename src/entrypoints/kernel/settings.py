@@ -44,6 +44,7 @@ from entrypoints.kernel.configuration.providers import (
 from entrypoints.kernel.configuration.secrecy import LEAST_BITS, LEAST_CHARACTERS, apparent_bits
 from entrypoints.kernel.configuration.spelling import misspellings, read_dotenv
 from entrypoints.kernel.configuration.text import problems
+from entrypoints.kernel.service import SERVICE_PORT
 
 _ANOTHER = "Put the output of `python -m entrypoints.cli secret` there."
 
@@ -253,7 +254,7 @@ class KernelSettings(Fields):
                     "is missing, and production needs to be told: tokens name it as their issuer. Set it to "
                     "where clients reach the service, such as https://api.example.com."
                 )
-            return f"http://localhost:{info.data.get('port', 8000)}"
+            return f"http://localhost:{info.data.get('port', SERVICE_PORT)}"
         url = _web_address(value)
         if url is None:
             raise ValueError("is not a plain web address. Write it like https://api.example.com.")

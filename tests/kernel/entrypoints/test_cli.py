@@ -32,7 +32,7 @@ from domain.kernel.users import Email, GlobalRole, UserId
 from entrypoints.cli import main
 from entrypoints.kernel.heartbeat import this_host
 from entrypoints.kernel.seed import COLLEAGUE_EMAIL, DEMO_EMAIL, DEMO_PASSWORD
-from entrypoints.kernel.service import ROOT
+from entrypoints.kernel.service import ROOT, SERVICE_PORT
 from entrypoints.settings import Settings
 from kernel.specimen.service import Container, Queries, UnitOfWork
 from kernel.world.builders import NOW, a_caller, a_session, a_signing_key, a_user, store
@@ -636,7 +636,7 @@ async def test_wrong_settings_end_with_2_and_name_the_variable(
     refusal = await cli("migrate")
     assert (refusal.status, refusal.output) == (2, "")
     assert refusal.errors.splitlines()[1:] == [
-        "  PORT is 'none'. It takes a whole number from 1 to 65535, such as 8000."
+        f"  PORT is 'none'. It takes a whole number from 1 to 65535, such as {SERVICE_PORT}."
     ]
 
 

@@ -8,6 +8,7 @@ from typing import Any, override
 
 import pytest
 
+from entrypoints.kernel.service import SERVICE_PORT
 from entrypoints.kernel.settings import read_settings
 from entrypoints.settings import Settings
 
@@ -194,7 +195,7 @@ def test_a_file_that_is_wrong_hides_nothing(monkeypatch: pytest.MonkeyPatch, tmp
         "MAIL_FROM",
     ]
     (tmp_path / ".env").write_text("DATABASE_URL=postgresql://db/shop\nPORT=0\n", "utf-8-sig")
-    assert told({}) == ["PORT is '0'. It takes a whole number from 1 to 65535, such as 8000."]
+    assert told({}) == [f"PORT is '0'. It takes a whole number from 1 to 65535, such as {SERVICE_PORT}."]
     (tmp_path / ".env").unlink()
     (tmp_path / ".env").mkdir()
     assert [line.split()[0] for line in told({})] == [".env", "DATABASE_URL"]

@@ -16,7 +16,7 @@ from entrypoints.kernel.configuration.providers import Preset
 from entrypoints.kernel.configuration.secrecy import LEAST_BITS, apparent_bits
 from entrypoints.kernel.configuration.text import env_example, problems
 from entrypoints.kernel.container import rate_limits_of
-from entrypoints.kernel.service import ROOT, SERVICE_NAME, SERVICE_VERSION
+from entrypoints.kernel.service import ROOT, SERVICE_NAME, SERVICE_PORT, SERVICE_VERSION
 from entrypoints.kernel.settings import KernelSettings, _notice, load_settings
 from entrypoints.settings import Settings
 from kernel.world.authority import authority
@@ -60,8 +60,8 @@ def test_a_database_is_all_that_has_to_be_named(monkeypatch: pytest.MonkeyPatch)
     with_environment(monkeypatch)
     settings = load_settings(Settings)
     assert settings.environment == "development"
-    assert (settings.host, settings.port) == ("127.0.0.1", 8000)
-    assert settings.public_url == "http://localhost:8000"
+    assert (settings.host, settings.port) == ("127.0.0.1", SERVICE_PORT)
+    assert settings.public_url == f"http://localhost:{SERVICE_PORT}"
     assert settings.auth_audience == SERVICE_NAME
     assert settings.cors_origins == ()
     assert settings.auth_secret.get_secret_value() == DEVELOPMENT_SECRET
@@ -114,7 +114,7 @@ def test_origins_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_an_empty_value_counts_as_absent(monkeypatch: pytest.MonkeyPatch) -> None:
     with_environment(monkeypatch, PORT="", OIDC_ISSUER="", CORS_ORIGINS="")
     settings = load_settings(Settings)
-    assert (settings.port, settings.oidc_issuer, settings.cors_origins) == (8000, "", ())
+    assert (settings.port, settings.oidc_issuer, settings.cors_origins) == (SERVICE_PORT, "", ())
 
 
 def test_the_level_may_be_in_capitals(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -380,7 +380,7 @@ NUMBERS = {
     "DATABASE_STATEMENT_SECONDS": "a number above 0 to 3600, such as 10.0",
     "DATABASE_LOCK_SECONDS": "a number above 0 to 3600, such as 5.0",
     "REQUEST_SECONDS": "a number above 0 to 3600, such as 30.0",
-    "PORT": "a whole number from 1 to 65535, such as 8000",
+    "PORT": f"a whole number from 1 to 65535, such as {SERVICE_PORT}",
     "WORKERS": "a whole number from 1 to 64, such as 1",
     "METRICS_PORT": "a whole number from 0 to 65535, such as 9000",
     "MAX_BODY_BYTES": "a whole number from 1024 to 1073741824, such as 1048576",

@@ -10,6 +10,7 @@ import pytest
 from pydantic import SecretStr
 
 from entrypoints.kernel.configuration.files import MOST_BYTES, SUFFIX, fields_in_files
+from entrypoints.kernel.service import SERVICE_PORT
 from entrypoints.kernel.settings import KernelSettings, read_settings
 from entrypoints.settings import Settings
 
@@ -220,7 +221,7 @@ def test_a_value_and_a_file_are_one_too_many(monkeypatch: pytest.MonkeyPatch, fi
 
 
 WRONG = {
-    "PORT": "PORT is not right. It takes a whole number from 1 to 65535, such as 8000.",
+    "PORT": f"PORT is not right. It takes a whole number from 1 to 65535, such as {SERVICE_PORT}.",
     "MAILER": "MAILER is not right. It takes console or smtp.",
     "CORS_ORIGINS": "CORS_ORIGINS has '…'. An origin is https://app.example.com, without a path.",
     "ALLOWED_HOSTS": (

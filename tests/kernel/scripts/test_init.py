@@ -1,6 +1,7 @@
 """`make init`, on copies of this repository."""
 
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -15,6 +16,7 @@ type Init = Callable[..., subprocess.CompletedProcess[str]]
 
 GIT = ("git", "-c", "user.name=test", "-c", "user.email=test@example.com")
 KEPT = (
+    ".env.example",
     ".gitignore",
     "pyproject.toml",
     "README.md",
@@ -104,6 +106,36 @@ def test_a_title_of_its_own_and_another_licence(init: Init, copy: Path) -> None:
     assert "[tool.service]" not in (copy / "pyproject.toml").read_text()
 
 
+def test_a_port_of_its_own_is_the_default_wherever_one_is_told(init: Init, copy: Path) -> None:
+    def told() -> list[str]:
+        files = ("pyproject.toml", "README.md", ".env.example", "openapi/v1.json")
+        pattern = r"(?m)^port = (\d+)$|^#PORT=(\d+)$|localhost:(\d+)/v1"
+        return [
+            "".join(found)
+            for file in files
+            for found in re.findall(pattern, (copy / file).read_text("utf-8"))
+        ]
+
+    def commit() -> None:
+        subprocess.run([*GIT, "commit", "--quiet", "--all", "-m", "More"], cwd=copy, check=True)
+
+    assert init(name="billing", title="The Bills", port="8100").returncode == 0
+    assert (len(told()), {*told()}) == (7, {"8100"})
+    shown = [sys.executable, "-m", "entrypoints.cli", "settings"]
+    environment = {**os.environ, "PYTHONPATH": str(copy / "src")}
+    assert (
+        subprocess.check_output(shown, cwd=copy, env=environment, text=True)
+        == (copy / ".env.example").read_text()
+    )
+    commit()
+    assert init(name="crm").returncode == 0  # what is not named stays
+    assert (len(told()), {*told()}) == (7, {"8100"})
+    commit()
+    assert init(name="crm", port="8000").returncode == 0
+    assert (len(told()), {*told()}) == (6, {"8000"})
+    assert "[tool.service]" not in (copy / "pyproject.toml").read_text()
+
+
 REFUSED = [
     ({}, "make init name="),
     ({"name": "Billing"}, "is no name for a service"),
@@ -112,6 +144,9 @@ REFUSED = [
     ({"name": "2nd"}, "is no name for a service"),
     ({"name": "a" * 41}, "at most 40"),
     ({"name": "billing", "title": "two\nlines"}, "title is one line"),
+    ({"name": "billing", "port": "http"}, "is no port for it: a number from 1024 to 63535"),
+    ({"name": "billing", "port": "80"}, "is no port for it"),
+    ({"name": "billing", "port": "64000"}, "is no port for it"),
 ]
 
 

@@ -40,8 +40,7 @@ async def delete_own_account(uow: KernelUnitOfWork, actor: Reauthenticated) -> N
 
     Their memberships, the invitations that they gave, their links, their password, all secrets that were
     mailed to them and their sessions end, and all their tokens are refused. Address and name are gone; what
-    others need, such as comments, stays, as that of a deleted user. The address, where it was verified, is
-    told by mail.
+    others need stays, as that of a deleted user. The address, where it was verified, is told by mail.
 
     Refused while a workspace has no other owner: make another member an owner first, or delete it.
     """

@@ -25,7 +25,7 @@ from entrypoints.kernel.configuration.providers import (
     ProviderSettings,
 )
 from entrypoints.kernel.configuration.spelling import LiteralDotEnv, read_dotenv
-from entrypoints.kernel.service import ROOT, SERVICE_NAME
+from entrypoints.kernel.service import ROOT, SERVICE_NAME, SERVICE_PORT
 
 DEVELOPMENT_SECRET = "for development alone, and known to everybody"  # noqa: S105
 
@@ -111,7 +111,7 @@ class Fields(BaseSettings):
     host: str = "127.0.0.1"
     """The address that HTTP is served on; 0.0.0.0 for every IPv4 interface."""
 
-    port: Annotated[int, Field(ge=1, le=65535)] = 8000
+    port: Annotated[int, Field(ge=1, le=65535)] = SERVICE_PORT
     """The port that HTTP is served on."""
 
     workers: Annotated[int, Field(ge=1, le=64)] = 1

@@ -16,7 +16,7 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 
 from pydantic import SecretStr, create_model
 
-from entrypoints.kernel.service import ROOT, SERVICE_NAME, V1
+from entrypoints.kernel.service import ROOT, SERVICE_NAME, SERVICE_PORT, V1
 from entrypoints.kernel.settings import KernelSettings, read_settings
 from entrypoints.kernel.tools.address import obstacle
 from entrypoints.kernel.tools.embedded import WATCHDOG, EmbeddedPostgresError, embedded_postgres
@@ -135,7 +135,7 @@ def _check_address(host: str, port: int) -> None:
         return
     if found.startswith("HOST"):
         raise CannotServeError(f"{found}: HOST=127.0.0.1 make run")
-    another = port + 1 if 1024 <= port < 2**16 - 1 else 8000
+    another = port + 1 if 1024 <= port < 2**16 - 1 else SERVICE_PORT
     raise CannotServeError(f"{found}. End that program, or use another port: PORT={another} make run")
 
 

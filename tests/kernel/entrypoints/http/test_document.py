@@ -10,6 +10,7 @@ from httpx2 import AsyncClient
 
 from entrypoints.http.kernel.document.examples import BY_NAME, example_id
 from entrypoints.http.kernel.routing.problems import kinds
+from entrypoints.kernel.service import SERVICE_PORT
 from entrypoints.kernel.settings import defaults_of
 from entrypoints.settings import Settings
 from kernel.specimen.domain.specimen_orders import SpecimenOrder
@@ -201,9 +202,9 @@ def test_the_stored_document_knows_nothing_of_this_machine(monkeypatch: pytest.M
     monkeypatch.setenv("OIDC_ISSUER", "https://login.example.com")
     settings = defaults_of(Settings)(database_url="postgresql://nobody@localhost/nothing")
     assert (settings.port, settings.auth_provider, settings.public_url) == (
-        8000,
+        SERVICE_PORT,
         "local",
-        "http://localhost:8000",
+        f"http://localhost:{SERVICE_PORT}",
     )
 
 

@@ -106,7 +106,7 @@ def loader[T](shape: type[T], *, as_text: bool = False) -> Callable[[asyncpg.Rec
     as lists, and JSON, which comes as text.
 
     With `as_text` the members of a StrEnum stay the text that they equal: for what is only shown, where to
-    look them up, and their values again, costs 20 µs in a list of 50 tasks. A CHECK constraint keeps other
+    look them up, and their values again, costs 20 µs in a list of 50 rows. A CHECK constraint keeps other
     text out of the column.
     """
     names, hints = column_names(shape), get_type_hints(shape)
