@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 from uuid import UUID
 
-from builder.spec import Field, Resource, Target, camel, reference
+from builder.spec import Field, Resource, Target, camel
 
 TEXT_MOST = 10_000
 WORD_MOST = 60
@@ -418,7 +418,6 @@ def _enum(each: Field, enum: str) -> Kind:
 def _ref(each: Field, target: Target, resource: Resource) -> Kind:
     name, t, id = each.name, target.plural, f"{target.entity}Id"
     place = [field.name for field, _ in resource.references].index(name)
-    called = f'name="{reference(resource, each)}"'
     first, second = (
         Value(python=f"{id}(UUID(int={number}))", sent=f'"{UUID(int=number)}"', shown=f'"{UUID(int=number)}"')
         for number in (2 * place + 1, 2 * place + 2)
@@ -428,13 +427,11 @@ def _ref(each: Field, target: Target, resource: Resource) -> Kind:
         view=_or_none(id, each),
         body=_or_none(id, each),
         column=f'Column("{name}", Uuid, nullable={each.nullable})',
-        checks=(
-            f'ForeignKeyConstraint(["workspace_id", "{name}"], [{t}.c.workspace_id, {t}.c.id], {called})',
-        ),
+        checks=(f'ForeignKeyConstraint(["workspace_id", "{name}"], [{t}.c.workspace_id, {t}.c.id])',),
         indexes=(f'Index(None, "workspace_id", "{name}")',),
         first=first,
         second=second,
-        rows=f"(SELECT one.id FROM {t} AS one WHERE one.workspace_id = :workspace LIMIT 1)",
+        rows=f"(SELECT one.id FROM {t} AS one\n                WHERE one.workspace_id = :workspace LIMIT 1)",
         filters=((name, f"{id} | None", f"With this {each.label}.", f'== bindparam("{name}", type_=Uuid)'),),
         default=_default(each, ""),
     )

@@ -23,7 +23,10 @@ from builder.lists import (
 )
 from builder.spec import Resource, Target, camel, reference
 
-INDEX = 'Index(None, "workspace_id", "id", unique=True)'
+
+def index_of(table: str) -> str:
+    """What foreign keys need there."""
+    return f'Index("uq_{table}_workspace_id_id", "workspace_id", "id", unique=True)'
 
 
 def looked_at() -> list[dict[str, Any]]:
@@ -147,10 +150,10 @@ def _index(table: str) -> Change:
                 case ast.Call(func=ast.Name(id="Table"), args=[ast.Constant(value=called), *_, last]) if (
                     called == table
                 ):
-                    if any(ast.unparse(part) == INDEX.replace('"', "'") for part in each.args):
+                    if any(ast.unparse(part) == index_of(table).replace('"', "'") for part in each.args):
                         return text
-                    return _after(text, last, INDEX)
-        raise NoPlace(f"{name} has no Table {table} with columns. Add this to it:\n    {INDEX},")
+                    return _after(text, last, index_of(table))
+        raise NoPlace(f"{name} has no Table {table} with columns. Add this to it:\n    {index_of(table)},")
 
     return change
 
@@ -213,7 +216,7 @@ def forget(plural: str, root: Path) -> None:
             ),
         )
         if not still:
-            without = re.sub(rf"(?m)^ *{re.escape(INDEX)},\n", "", without)
+            without = re.sub(rf"(?m)^ *{re.escape(index_of(t))},\n", "", without)
         if without == text:
             continue
         gone = {name for name in re.findall(r"\b\w+InUse\b", text) if f": {name}," not in without}

@@ -310,7 +310,7 @@ def resolved(resource: Resource, targets: Mapping[str, Target], unfit: Mapping[s
 def reference(resource: Resource, field: Field) -> str:
     """The name of the foreign key."""
     target = field.target
-    return f"fk_{resource.plural}_{field.name}_{target.plural if target else ''}"
+    return f"fk_{resource.plural}_workspace_id_{field.name}_{target.plural if target else ''}"
 
 
 def ensure_free(resource: Resource, root: Path) -> None:

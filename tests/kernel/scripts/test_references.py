@@ -18,7 +18,7 @@ from alembic.operations.ops import (
     ModifyTableOps,
 )
 from builder.lists import NoPlace
-from builder.references import INDEX, forget, refer, targets
+from builder.references import forget, index_of, refer, targets
 from builder.spec import Refused, Resource, Target, read, resolved
 from sqlalchemy import Column, Uuid
 
@@ -121,6 +121,7 @@ def test_what_can_be_referred_to_is_of_a_workspace_and_needs_only_what_can_be_re
 
 # ── what changes there ───────────────────────────────────────────────────────────────────────────
 
+INDEX = index_of("customers")
 DOMAIN = "src/domain/customers.py"
 TABLE = "src/adapters/postgres/customers.py"
 ROUTES = "src/entrypoints/http/v1/customers.py"
@@ -169,7 +170,12 @@ BY_HAND = [
 ]
 NO_PLACE = [
     (TABLE, '"customers",', '"clients",', f"Add this to it:\n    {INDEX}"),
-    (TABLE, "conflicts:", "refusals:", '    "fk_invoices_customer_id_customers": CustomerInUse,'),
+    (
+        TABLE,
+        "conflicts:",
+        "refusals:",
+        '    "fk_invoices_workspace_id_customer_id_customers": CustomerInUse,',
+    ),
     (DOMAIN, "class CustomerNotFound(", "class Missing(", "class CustomerInUse(Conflict):"),
     (ROUTES, "commands.delete_customer", "remove", "refuses=(*NOT_ADMITTED, CustomerInUse)"),
 ]
@@ -205,7 +211,7 @@ def test_what_is_referred_to_knows_it_and_loses_nothing(
     assert new[DOMAIN].count("class CustomerInUse(Conflict):") == 1
     assert new[TABLE].count(INDEX) == 1
     for field in ("customer_id", "payer_id"):
-        assert new[TABLE].count(f'"fk_invoices_{field}_customers": CustomerInUse') == 1
+        assert new[TABLE].count(f'"fk_invoices_workspace_id_{field}_customers": CustomerInUse') == 1
     assert ", CustomerInUse)" in new[ROUTES].replace("\n", " ").replace("( ", "(")
     refer(referring("customer:ref(customer) payer:ref(customer)?"), customers)
     assert texts(customers) == new
@@ -247,7 +253,7 @@ def test_it_is_forgotten_with_the_last_that_referred_to_it(customers: Path) -> N
     forget("receipts", customers)
     left = texts(customers)
     assert "fk_receipts" not in left[TABLE]
-    assert '"fk_invoices_customer_id_customers": CustomerInUse' in left[TABLE]
+    assert '"fk_invoices_workspace_id_customer_id_customers": CustomerInUse' in left[TABLE]
     assert INDEX in left[TABLE]
     assert "CustomerInUse)" in left[ROUTES]
 
