@@ -13,7 +13,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from entrypoints.kernel.telemetry import output
-from entrypoints.kernel.telemetry.output import output_on
+from entrypoints.kernel.telemetry.output import lines_lost, output_on
 
 LINES = [b"%05d %s\n" % (number, b"w" * (number * 61 % 6000)) for number in range(200)]
 """More than a pipe holds, some longer than what it takes in one piece."""
@@ -86,7 +86,7 @@ def test_what_is_too_much_is_lost_by_whole_lines_and_counted(
 ) -> None:
     monkeypatch.setattr(output.Output.__init__, "__kwdefaults__", {"most_bytes": 10_000})
     stream, read = ends
-    lines = output_on(stream)
+    lines, before = output_on(stream), lines_lost()
     with capture_logs() as logged:
         count = 0
         while count < 3000:
@@ -104,7 +104,7 @@ def test_what_is_too_much_is_lost_by_whole_lines_and_counted(
     assert said.count(b"\n") == 2 * len(numbers)
     (told,) = logged
     assert told["event"] == "log lines were lost"
-    assert told["count"] == 3000 - len(numbers)
+    assert told["count"] == 3000 - len(numbers) == lines_lost() - before
 
 
 def test_a_reader_that_has_gone_fails_nobody(ends: Ends) -> None:

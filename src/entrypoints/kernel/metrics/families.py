@@ -30,6 +30,7 @@ from entrypoints.kernel.lanes import Circuit, Counted
 from entrypoints.kernel.metrics.requests import Requests
 from entrypoints.kernel.metrics.turning import Turning
 from entrypoints.kernel.service import SERVICE_NAME, SERVICE_VERSION
+from entrypoints.kernel.telemetry.output import lines_lost
 
 log = structlog.get_logger("metrics")
 
@@ -229,6 +230,7 @@ def _of_the_process(turning: Turning) -> Iterator[Metric]:
     yield _gauge(
         "event_loop_silent_seconds", "For how long the event loop has not turned.", turning.silent_seconds
     )
+    yield _counter("log_lines_lost", "Lines of the log that nobody read in time.", lines_lost())
 
 
 def _of_requests(requests: Requests) -> Iterator[Metric]:

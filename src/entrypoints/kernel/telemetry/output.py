@@ -23,6 +23,8 @@ MOST_BYTES: Final = 4_000_000
 _AT_ONCE: Final = select.PIPE_BUF  # what can be written to takes so many bytes without waiting
 _LAST_SECONDS: Final = 1.0
 
+_outputs: "list[Output]" = []  # one for each time that the logs of the process were set up
+
 log = structlog.get_logger("log")
 
 
@@ -33,7 +35,15 @@ def output_on(stream: BinaryIO) -> BinaryIO:
     except OSError:  # in memory
         return stream
     write = _without_waiting(descriptor)
-    return stream if write is None else cast("BinaryIO", Output(descriptor, write))
+    if write is None:
+        return stream
+    _outputs.append(output := Output(descriptor, write))
+    return cast("BinaryIO", output)
+
+
+def lines_lost() -> int:
+    """Lines that this process has lost, as nobody read them in time."""
+    return sum(each.lost for each in _outputs)
 
 
 class Output:
@@ -53,7 +63,9 @@ class Output:
         self._lock = threading.Lock()
         self._kept: deque[bytes] = deque()
         self._kept_bytes = 0
-        self._lost = 0
+        self.lost = 0
+        """Lines, since the process began."""
+        self._told = 0
         self._late: threading.Thread | None = None
 
     def write(self, line: bytes, /) -> None:
@@ -67,7 +79,7 @@ class Output:
                 self._late = threading.Thread(target=self._catch_up, name="log", daemon=True)
                 self._late.start()
             elif self._kept_bytes + len(line) > self._most_bytes:
-                self._lost += 1
+                self.lost += 1
             else:
                 self._kept.append(line)
                 self._kept_bytes += len(line)
@@ -88,7 +100,7 @@ class Output:
         except BlockingIOError:
             return data
         except OSError:  # there is no reader any more: a request does not fail for it
-            self._lost += 1
+            self.lost += 1
             return b""
 
     def _catch_up(self) -> None:
@@ -113,7 +125,7 @@ class Output:
                     self._kept.appendleft(rest)
                     return None
             self._late = None
-            lost, self._lost = self._lost, 0
+            lost, self._told = self.lost - self._told, self.lost
             return lost
 
 
