@@ -2,8 +2,8 @@
 
 (a) The example is taken out as a fork would, by `make example-remove`, and `make test-app` passes without a
     resource; with `ARGS=strip`, which does (a) alone, `make check` and all tests that are left.
-(b) Upstream adds a resource to the kernel, the fork generates two, one of them of two words, each with a
-    migration of the same day. `git merge` has no conflict, both migrations are applied to the fork's filled
+(b) Upstream adds a resource to the kernel, the fork generates three, one of them of two words, each with a
+    migration of the same day, and adds to one what the guides show. `git merge` has no conflict, both migrations are applied to the fork's filled
     database, and the checks pass, and the tests that look at resources; with `ARGS=all` every test does.
 
 Upstream's resource is the specimen of the tests under another name, the fork's are what `make resource` writes.
@@ -41,6 +41,9 @@ GENERATED = [
     ],
     ["name=reading", "fields=amount:int(-5..5)", "can=create,get"],
 ]
+
+GUIDED = ["name=invoice", "fields=number:str(40)!unique status:enum(draft,sent,paid)=draft total:money"]
+"""The resource that docs/guides begin with (`RESOURCE` of builder/guides.py)."""
 
 
 class Copy:
@@ -260,6 +263,15 @@ def add_generated(copy: Copy) -> None:
     copy.git("reset", "--quiet", "--hard")
 
 
+def follow_the_guides(copy: Copy) -> None:
+    """What docs/guides show, on top of a resource; the checks and the tests come with the merge."""
+    copy.make("resource", *GUIDED)
+    copy.run(".venv/bin/python", "-m", "builder.guides")
+    copy.run("sh", "-c", ".venv/bin/python -m entrypoints.cli settings >.env.example")
+    copy.make("openapi")
+    copy.commit("Follow the guides")
+
+
 def main(arguments: list[str]) -> None:
     with tempfile.TemporaryDirectory(prefix="fork-") as folder:
         print("(a) the kernel without the example", flush=True)
@@ -273,6 +285,7 @@ def main(arguments: list[str]) -> None:
         upstream = Copy(Path(folder) / "upstream")
         Resource(singular="shipment", plural="shipments").add_to(upstream)
         add_generated(fork)
+        follow_the_guides(fork)
         upstream.git("switch", "--quiet", "--create", "release")
         fork.git("remote", "add", "upstream", str(upstream.folder))
         # `make upgrade` asks make for the rest by itself: this says that the environment is up to date.
