@@ -3,8 +3,9 @@
 (a) The example is taken out as a fork would, by `make example-remove`, and `make test-app` passes without a
     resource; with `ARGS=strip`, which does (a) alone, `make check` and all tests that are left.
 (b) Upstream adds a resource to the kernel, the fork generates three, one of them of two words, each with a
-    migration of the same day, and adds to one what the guides show. `git merge` has no conflict, both migrations are applied to the fork's filled
-    database, and the checks pass, and the tests that look at resources; with `ARGS=all` every test does.
+    migration of the same day, and adds to one of them what docs/guides show. `git merge` has no conflict, both
+    migrations are applied to the fork's filled database, and the checks pass, and the tests that look at
+    resources; with `ARGS=all` every test does.
 
 Upstream's resource is the specimen of the tests under another name, the fork's are what `make resource` writes.
 """
