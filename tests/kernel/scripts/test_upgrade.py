@@ -145,12 +145,12 @@ def test_the_same_lines_are_told_and_nothing_is_committed(
 
 def test_both_count_their_own_releases(upstream: Path, fork: Path) -> None:
     """Upstream's number is a tag and stands in its two files; a fork's version and changelog are its own."""
-    project = 'name = "portico"\nversion = "0.1.0"\n' + PROJECT
+    project = 'name = "template"\nversion = "0.1.0"\n' + PROJECT
     log = {"pyproject.toml": project, "CHANGELOG.md": "## Unreleased\n", "UPGRADING.md": "# Upgrading\n"}
     repository(upstream, log, "The first files")
     merge(fork, looked_at(fork, find(fork, "")))
     mine = {
-        "pyproject.toml": project.replace("portico", "billing").replace("0.1.0", "3.2.0"),
+        "pyproject.toml": project.replace("template", "billing").replace("0.1.0", "3.2.0"),
         "CHANGELOG.md": "# Billing\n\n## 3.2.0\n",
     }
     repository(fork, dict(mine), "Release 3.2.0")
