@@ -348,7 +348,6 @@ revision: str = "{revision}"
 down_revision: str | None = "{before}"
 branch_labels: str | Sequence[str] | None = None
 depends_on: str | Sequence[str] | None = "{kernel}"
-contracts = "{release}: it is without the example"
 
 _MADE = (
 {made})
@@ -377,7 +376,6 @@ def write_migration(plurals: Collection[str], copy: Copy, *, example: bool) -> N
     """Drops the tables. The example's way back is its own migrations; others', what Alembic finds."""
     folder = copy.folder / "src/adapters/postgres/migrations/app"
     label = "remove the example" if example else f"remove {' '.join(plurals).replace('_', ' ')}"
-    release = tomllib.loads((copy.folder / "pyproject.toml").read_text("utf-8"))["project"]["version"]
     known = {path.name for path in folder.glob("*.py")}
     cli = ".venv/bin/python -m entrypoints.cli"
     # Not by make: it holds what is not finished yet against the rules, which `make check` does when it is.
@@ -394,10 +392,12 @@ def write_migration(plurals: Collection[str], copy: Copy, *, example: bool) -> N
             revision=found["revision"],
             before=found["down_revision"],
             kernel=found["depends_on"],
-            release=release,
             made="".join(f'    "{name}",\n' for name in made),
         )
+        with (folder / "before_the_rule.txt").open("a", encoding="utf-8") as before_the_rule:
+            before_the_rule.write(f"{found['revision']}  # no release of this service has had the example\n")
     else:
+        release = tomllib.loads((copy.folder / "pyproject.toml").read_text("utf-8"))["project"]["version"]
         reason = f'contracts = "{release}: it does not use what is dropped"'
         before, _, after = text.partition("\n\n\ndef downgrade")
         before = re.sub(

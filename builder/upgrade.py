@@ -1,7 +1,8 @@
 """Takes a release of upstream over: `make upgrade`, `make upgrade TO=v1.4.0`, `make upgrade DRY=1`.
 
 On a branch of its own, by `git merge`. A file that the fork owns stays as it is, or deleted; what upstream
-did to it is told. What is generated is written anew, and then everything is checked.
+did to it is told, and what the release adds to UPGRADING.md. What is generated is written anew, and then
+everything is checked. Upstream's tags are fetched to refs/upstream: a fork counts its own releases.
 """
 
 import argparse
@@ -19,6 +20,10 @@ from builder.__main__ import ensure_clean, git
 from builder.spec import Refused
 
 REMOTE = "upstream"
+RELEASES = f"refs/{REMOTE}"
+FETCHED = (f"+refs/heads/*:refs/remotes/{REMOTE}/*", f"+refs/tags/*:{RELEASES}/*")
+"""Its branches, and its tags where those of the fork are not: both may have a v1.0.0."""
+
 SECONDS = 120
 """How long upstream is waited for."""
 
@@ -34,6 +39,7 @@ OWNED = (
     "tests/entrypoints/*",
     "tests/resources/*",
     "tests/test_*.py",
+    "CHANGELOG.md",
     "openapi/v*.json",
     "clients/typescript/src/schema.ts",
     "clients/typescript/src/contract.ts",
@@ -49,6 +55,8 @@ class Report:
 
     target: str
     base: str
+    by_hand: list[str] = field(default_factory=list)
+    """What has come to UPGRADING.md since, line by line."""
     taken: list[str] = field(default_factory=list)
     kept: list[str] = field(default_factory=list)
     deleted: list[str] = field(default_factory=list)
@@ -65,6 +73,9 @@ class Report:
             lines += [f"  git diff {self.base[:10]} {self.target} -- {name}" for name in self.kept]
         if self.deleted:
             lines += [f"Deleted here, and it stays so: {len(self.deleted)} files"]
+        if self.by_hand:
+            lines += [f"UPGRADING.md says of what has come since {self.base[:10]}:"]
+            lines += [f"  {line}".rstrip() for line in self.by_hand]
         return lines
 
 
@@ -106,7 +117,7 @@ def find(root: Path, wanted: str) -> str:
         raise Refused(f"Say once where upstream is: git remote add {REMOTE} <its address>")
     try:
         subprocess.run(
-            ["git", "fetch", "--quiet", "--tags", REMOTE], cwd=root, check=True, timeout=SECONDS,
+            ["git", "fetch", "--quiet", "--no-tags", REMOTE, *FETCHED], cwd=root, check=True, timeout=SECONDS,
             capture_output=True, text=True, env={**os.environ, "GIT_TERMINAL_PROMPT": "0"},
         )  # fmt: skip
     except subprocess.TimeoutExpired:
@@ -114,20 +125,19 @@ def find(root: Path, wanted: str) -> str:
     except subprocess.CalledProcessError as failed:
         raise Refused(f"{REMOTE} cannot be fetched: {failed.stderr.strip()}") from None
     heads = git("for-each-ref", "--format=%(refname:short)", f"refs/remotes/{REMOTE}", cwd=root).split()
-    tags = git(
-        "tag", "--sort=-version:refname", *(f"--merged={head}" for head in heads if "/" in head), cwd=root
-    )
+    tags = git("for-each-ref", "--sort=-version:refname", "--format=%(refname:lstrip=2)", RELEASES, cwd=root)
     releases = [tag for tag in tags.split() if _RELEASE.fullmatch(tag)]
     if wanted:
-        known = subprocess.run(
-            ["git", "rev-parse", "--verify", "--quiet", f"{wanted}^{{commit}}"], cwd=root,
-            check=False, capture_output=True,
-        )  # fmt: skip
-        if known.returncode or wanted.startswith("-"):
-            raise Refused(f"There is no {wanted}. There is: {', '.join(releases[:10]) or 'no release yet'}.")
-        return wanted
+        for name in (f"{REMOTE}/{wanted}", wanted):
+            known = subprocess.run(
+                ["git", "rev-parse", "--verify", "--quiet", f"{name}^{{commit}}"], cwd=root,
+                check=False, capture_output=True,
+            )  # fmt: skip
+            if not known.returncode and not wanted.startswith("-"):
+                return name
+        raise Refused(f"There is no {wanted}. There is: {', '.join(releases[:10]) or 'no release yet'}.")
     if releases:
-        return releases[0]
+        return f"{REMOTE}/{releases[0]}"
     if f"{REMOTE}/main" in heads:
         return f"{REMOTE}/main"
     raise Refused(f"{REMOTE} has neither a release nor a branch main: say which, TO=…")
@@ -147,6 +157,8 @@ def looked_at(root: Path, target: str) -> Report:
     changed = git("diff", "--name-only", "--no-renames", base, target, cwd=root).splitlines()
     if not changed:
         raise Refused(f"{target} is here already.")
+    added = git("diff", "--unified=0", base, target, "--", "UPGRADING.md", cwd=root).splitlines()
+    report.by_hand = [line[1:] for line in added if line.startswith("+") and not line.startswith("+++")]
     here = set(git("ls-files", cwd=root).splitlines())
     before = set(git("ls-tree", "-r", "--name-only", base, cwd=root).splitlines())
     for name in changed:
@@ -194,7 +206,7 @@ def merge(root: Path, report: Report) -> None:
         raise Refused(
             f"Both sides changed the same lines of these; mend them, git commit, and make check:{listed}"
         )
-    git("commit", "--quiet", "-m", f"Merge {report.target} of upstream", cwd=root)
+    git("commit", "--quiet", "-m", f"Merge {report.target.removeprefix(f'{REMOTE}/')} of upstream", cwd=root)
 
 
 def regenerate(root: Path) -> None:

@@ -59,7 +59,7 @@ def initialise(
         ".env.example": (root / ".env.example").read_text("utf-8"),
     }
     before, after = port_of(project), port_of(texts["pyproject.toml"])
-    texts["README.md"] = texts["README.md"].replace(f"localhost:{before}/", f"localhost:{after}/")
+    texts["README.md"] = re.sub(rf"\blocalhost:{before}\b", f"localhost:{after}", texts["README.md"])
     texts[".env.example"] = texts[".env.example"].replace(f"\n#PORT={before}\n", f"\n#PORT={after}\n")
     notice = (root / "LICENSE").read_text("utf-8")
     if licence not in {"", "MIT"}:

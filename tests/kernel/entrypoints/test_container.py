@@ -28,6 +28,7 @@ from domain.kernel.users import GlobalRole
 from entrypoints.kernel.configuration.fields import DEVELOPMENT_SECRET
 from entrypoints.kernel.configuration.providers import ALGORITHMS, MARKED_BY, ProviderSettings
 from entrypoints.kernel.container import (
+    KernelContainer,
     close,
     longest_token,
     openid_issuers,
@@ -60,8 +61,13 @@ def settings(**changes: Any) -> Settings:
 
 
 def selectors() -> Mapping[str, providers.Selector[Any]]:
+    """Those of the kernel: a service may have its own."""
     found = Container(settings=settings()).providers.items()
-    return {name: provider for name, provider in found if isinstance(provider, providers.Selector)}
+    return {
+        name: provider
+        for name, provider in found
+        if isinstance(provider, providers.Selector) and name in KernelContainer.providers
+    }
 
 
 def choices_of_settings() -> Mapping[str, tuple[str, ...]]:

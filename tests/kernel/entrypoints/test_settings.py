@@ -474,7 +474,7 @@ def test_every_number_and_every_choice_is_in_the_tables_above() -> None:
         *("OIDC_LOGIN_SCOPES", "OIDC_DOCS_CLIENT_ID", "OIDC_MORE_PROVIDERS"),
         *("MAIL_FROM", "SMTP_HOST", "SMTP_USERNAME", "SMTP_PASSWORD"),
     }
-    assert {name.upper() for name in Settings.model_fields} == {*NUMBERS, *CHOICES, *free}
+    assert {name.upper() for name in KernelSettings.model_fields} == {*NUMBERS, *CHOICES, *free}
 
 
 EXAMPLE = "postgresql://user:password@localhost:5432/name"

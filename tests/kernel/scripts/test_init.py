@@ -109,7 +109,7 @@ def test_a_title_of_its_own_and_another_licence(init: Init, copy: Path) -> None:
 def test_a_port_of_its_own_is_the_default_wherever_one_is_told(init: Init, copy: Path) -> None:
     def told() -> list[str]:
         files = ("pyproject.toml", "README.md", ".env.example", "openapi/v1.json")
-        pattern = r"(?m)^port = (\d+)$|^#PORT=(\d+)$|localhost:(\d+)/v1"
+        pattern = r"(?m)^port = (\d+)$|^#PORT=(\d+)$|localhost:(\d+)"
         return [
             "".join(found)
             for file in files
@@ -120,7 +120,7 @@ def test_a_port_of_its_own_is_the_default_wherever_one_is_told(init: Init, copy:
         subprocess.run([*GIT, "commit", "--quiet", "--all", "-m", "More"], cwd=copy, check=True)
 
     assert init(name="billing", title="The Bills", port="8100").returncode == 0
-    assert (len(told()), {*told()}) == (7, {"8100"})
+    assert {*told()} == {"8100"}
     shown = [sys.executable, "-m", "entrypoints.cli", "settings"]
     environment = {**os.environ, "PYTHONPATH": str(copy / "src")}
     assert (
@@ -129,10 +129,10 @@ def test_a_port_of_its_own_is_the_default_wherever_one_is_told(init: Init, copy:
     )
     commit()
     assert init(name="crm").returncode == 0  # what is not named stays
-    assert (len(told()), {*told()}) == (7, {"8100"})
+    assert {*told()} == {"8100"}
     commit()
     assert init(name="crm", port="8000").returncode == 0
-    assert (len(told()), {*told()}) == (6, {"8000"})
+    assert {*told()} == {"8000"}
     assert "[tool.service]" not in (copy / "pyproject.toml").read_text()
 
 

@@ -85,7 +85,7 @@ def test_what_is_upstreams_is_taken_and_what_is_the_forks_stays(upstream: Path, 
     run(upstream, "tag", "v0.9.0")
     run(upstream, "tag", "v0.10.0")
     target = find(fork, "")
-    assert target == "v0.10.0"
+    assert target == "upstream/v0.10.0"
     report = looked_at(fork, target)
     assert report.deleted == ["src/domain/looms.py"]
     assert report.kept == [
@@ -105,11 +105,11 @@ def test_what_is_upstreams_is_taken_and_what_is_the_forks_stays(upstream: Path, 
     assert (fork / "Makefile").read_text() == "zero\none\ntwo\nthree\nfour\nfive\nmine\n"
     for name in ("src/domain/looms.py", "src/domain/loans.py", "tests/domain/test_loans.py"):
         assert not (fork / name).exists()
-    with pytest.raises(Refused, match=r"^v0\.10\.0 is here already\.$"):
+    with pytest.raises(Refused, match=r"^upstream/v0\.10\.0 is here already\.$"):
         looked_at(fork, target)
     said = "\n".join(report.lines())
     assert "src/adapters/postgres/migrations/kernel/0019_keys.py" in said
-    assert f"git diff {report.base[:10]} v0.10.0 -- src/domain/mills.py" in said
+    assert f"git diff {report.base[:10]} upstream/v0.10.0 -- src/domain/mills.py" in said
 
 
 def test_a_second_release_is_taken_over_as_the_first(upstream: Path, fork: Path) -> None:
@@ -141,6 +141,39 @@ def test_the_same_lines_are_told_and_nothing_is_committed(
         "",
         "main\n",
     )
+
+
+def test_both_count_their_own_releases(upstream: Path, fork: Path) -> None:
+    """Upstream's number is a tag and stands in its two files; a fork's version and changelog are its own."""
+    project = 'name = "template"\nversion = "0.1.0"\n' + PROJECT
+    log = {"pyproject.toml": project, "CHANGELOG.md": "## Unreleased\n", "UPGRADING.md": "# Upgrading\n"}
+    repository(upstream, log, "The first files")
+    merge(fork, looked_at(fork, find(fork, "")))
+    mine = {
+        "pyproject.toml": project.replace("template", "billing").replace("0.1.0", "3.2.0"),
+        "CHANGELOG.md": "# Billing\n\n## 3.2.0\n",
+    }
+    repository(fork, dict(mine), "Release 3.2.0")
+    run(fork, "tag", "v1.0.0")
+    released = {
+        "CHANGELOG.md": "## Unreleased\n\n## 1.0.0\n\nKeys.\n",
+        "UPGRADING.md": "# Upgrading\n\n## 1.0.0\n\nSet KEYS.\n",
+        "src/domain/kernel/keys.py": "keys = 1\n",
+    }
+    repository(upstream, dict(released), "Release")
+    run(upstream, "tag", "v1.0.0")
+    target = find(fork, "v1.0.0")
+    assert target == find(fork, "") == "upstream/v1.0.0"
+    report = looked_at(fork, target)
+    merge(fork, report)
+    assert {name: (fork / name).read_text() for name in mine} == mine
+    assert (fork / "UPGRADING.md").read_text() == released["UPGRADING.md"]
+    assert (fork / "src/domain/kernel/keys.py").exists()
+    said = report.lines()
+    at = said.index(f"UPGRADING.md says of what has come since {report.base[:10]}:")
+    assert said[at + 1 :] == ["", "  ## 1.0.0", "", "  Set KEYS."]
+    assert f"  git diff {report.base[:10]} upstream/v1.0.0 -- CHANGELOG.md" in said
+    assert run(fork, "log", "-1", "--format=%s") == "Merge v1.0.0 of upstream\n"
 
 
 def test_a_dry_run_changes_nothing(
@@ -187,6 +220,8 @@ def test_what_cannot_be_done_is_refused_with_its_remedy(
         ("src/entrypoints/settings.py", True),
         ("tests/resources/invoices.py", True),
         ("openapi/v1.json", True),
+        ("CHANGELOG.md", True),
+        ("UPGRADING.md", False),
         ("src/domain/kernel/users.py", False),
         ("src/adapters/tokens/oidc.py", False),
         ("src/adapters/postgres/migrations/env.py", False),
