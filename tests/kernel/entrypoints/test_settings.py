@@ -803,7 +803,7 @@ REFUSED: dict[str, tuple[dict[str, str], str]] = {
         ),
     ),
     "an issuer that is this service": (
-        OIDC | {"OIDC_ISSUER": "http://localhost:8000"},
+        OIDC | {"OIDC_ISSUER": f"http://localhost:{SERVICE_PORT}"},
         f"OIDC_ISSUER {GIVEN_TWICE}",
     ),
     "an issuer that is trusted twice": (
