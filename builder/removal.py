@@ -82,6 +82,7 @@ INTRODUCED = re.compile(r"(?m)^The example inside is .*\n")
 def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="make resource-remove, make example-remove")
     parser.add_argument("--name", default="")
+    parser.add_argument("--since", default="")
     parser.add_argument("--example", action="store_true")
     parser.add_argument("--dry", action="store_true")
     options = parser.parse_args(arguments)
@@ -89,9 +90,10 @@ def main(arguments: Sequence[str]) -> int:
     try:
         plurals = EXAMPLE if options.example else (plural(options.name, root),)
         ensure_clean(root)
+        why = "" if options.example else reason(plurals[0], options.since, root)
         with tempfile.TemporaryDirectory(prefix="removal-") as folder:
             copy = Copy(root, Path(folder) / "copy")
-            remove(plurals, copy, example=options.example)
+            remove(plurals, copy, example=options.example, why=why)
             patch, files = copy.patch(), copy.changed()
         print(*(f"  {file}" for file in files), sep="\n")
         if options.dry:
@@ -118,7 +120,25 @@ def plural(name: str, root: Path, *, how: str = "make resource-remove name=invoi
     raise Refused(f"There is no resource {name}. There is: {', '.join(there) or 'none'}.")
 
 
-def remove(plurals: Collection[str], copy: Copy, *, example: bool) -> None:
+def reason(plural: str, since: str, root: Path) -> str:
+    """Why its table may go (docs/migrations.md); empty where no release has had it. Raises `Refused`."""
+    if since:
+        return f"{since}: nothing uses it since then"
+    if not (tags := git("tag", "--list", "--sort=-version:refname", cwd=root).split()):
+        release = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))["project"]["version"]
+        return f"{release}: it does not use what is dropped"
+    module = f"src/adapters/postgres/{plural}.py"
+    for tag in tags:
+        if git("ls-tree", "--name-only", tag, "--", module, cwd=root):
+            raise Refused(
+                f"{tag} has {plural}, and while the next release is rolled out its servers would ask for a "
+                "table that is gone. Take the routes out in one release, and the rest in the one after, with "
+                f"the first one's number: make resource-remove name={plural} SINCE=1.3.0"
+            )
+    return ""
+
+
+def remove(plurals: Collection[str], copy: Copy, *, example: bool, why: str = "") -> None:
     """Takes them out of the copy; raises `Refused`."""
     gone = {name.format(plural) for plural in plurals for name in OF_A_RESOURCE}
     gone |= set(ALSO_THE_EXAMPLE_S) if example else set()
@@ -150,7 +170,7 @@ def remove(plurals: Collection[str], copy: Copy, *, example: bool) -> None:
     for name in git("diff", "--name-only", "--diff-filter=M", "HEAD", "--", "*.py", cwd=copy.folder).split():
         before = git("show", f"HEAD:{name}", cwd=copy.folder)
         copy.write(name, joined((copy.folder / name).read_text("utf-8"), before))
-    write_migration(plurals, copy, example=example)
+    write_migration(plurals, copy, example=example, why=why)
     copy.tidy()
     copy.run(".venv/bin/python", "scripts/lint_migrations.py")
     copy.make("openapi", "BREAKING=allowed")
@@ -372,7 +392,7 @@ def downgrade() -> None:
 '''
 
 
-def write_migration(plurals: Collection[str], copy: Copy, *, example: bool) -> None:
+def write_migration(plurals: Collection[str], copy: Copy, *, example: bool, why: str) -> None:
     """Drops the tables. The example's way back is its own migrations; others', what Alembic finds."""
     folder = copy.folder / "src/adapters/postgres/migrations/app"
     label = "remove the example" if example else f"remove {' '.join(plurals).replace('_', ' ')}"
@@ -385,8 +405,13 @@ def write_migration(plurals: Collection[str], copy: Copy, *, example: bool) -> N
     )  # fmt: skip
     (written,) = [path for path in folder.glob("*.py") if path.name not in known]
     text = re.sub(r"(?m)^ *# ###.*\n", "", written.read_text("utf-8"))
+    found = dict(re.findall(r'(?m)^(revision|down_revision|depends_on): .* = "(\w+)"', text))
+    if not why:
+        with (folder / "before_the_rule.txt").open("a", encoding="utf-8") as before_the_rule:
+            before_the_rule.write(
+                f"{found['revision']}  # no release of this service has had what it drops\n"
+            )
     if example:
-        found = dict(re.findall(r'(?m)^(revision|down_revision|depends_on): .* = "(\w+)"', text))
         made = example_s_migrations(folder, known)
         text = _UNDONE.format(
             revision=found["revision"],
@@ -394,16 +419,13 @@ def write_migration(plurals: Collection[str], copy: Copy, *, example: bool) -> N
             kernel=found["depends_on"],
             made="".join(f'    "{name}",\n' for name in made),
         )
-        with (folder / "before_the_rule.txt").open("a", encoding="utf-8") as before_the_rule:
-            before_the_rule.write(f"{found['revision']}  # no release of this service has had the example\n")
     else:
-        release = tomllib.loads((copy.folder / "pyproject.toml").read_text("utf-8"))["project"]["version"]
-        reason = f'contracts = "{release}: it does not use what is dropped"'
         before, _, after = text.partition("\n\n\ndef downgrade")
         before = re.sub(
             r"(?m)^    op\.drop_index\((?:[^()]|\([^()]*\))*\)\n", "", before
         )  # they go with their table
-        before = before.replace("\n\n\ndef upgrade", f"\n{reason}\n\n\ndef upgrade", 1)
+        if why:
+            before = before.replace("\n\n\ndef upgrade", f'\ncontracts = "{why}"\n\n\ndef upgrade', 1)
         text = f"{before}\n\n\ndef downgrade{after}"
     written.write_text(text, "utf-8")
 

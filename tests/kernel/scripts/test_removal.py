@@ -3,10 +3,11 @@
 That the example can be taken out, with its tables on a filled database, is seen by `make test-fork`.
 """
 
+import subprocess
 from pathlib import Path
 
 import pytest
-from builder.removal import Dead, ensure_nothing_uses, joined, modules_of, plural, without
+from builder.removal import Dead, ensure_nothing_uses, joined, modules_of, plural, reason, without
 from builder.spec import Refused
 from builder.where import sections
 
@@ -117,6 +118,30 @@ def test_a_resource_is_found_by_its_name_in_the_singular(tmp_path: Path) -> None
         with pytest.raises(Refused) as refused:
             plural(wrong, tmp_path)
         assert said in str(refused.value)
+
+
+def test_what_a_release_has_goes_in_the_one_after(tmp_path: Path) -> None:
+    def git(*words: str) -> None:
+        who = ("-c", "user.name=a", "-c", "user.email=a@example.com")
+        subprocess.run(["git", *who, *words], cwd=tmp_path, check=True, capture_output=True)
+
+    (tmp_path / "pyproject.toml").write_text('[project]\nversion = "0.4.0"\n')
+    git("init")
+    git("add", "--all")
+    git("commit", "-m", "Begin")
+    assert reason("looms", "", tmp_path) == "0.4.0: it does not use what is dropped"
+    git("tag", "v1.0.0")
+    assert reason("looms", "", tmp_path) == ""
+    (tmp_path / "src/adapters/postgres").mkdir(parents=True)
+    (tmp_path / "src/adapters/postgres/looms.py").write_text("")
+    git("add", "--all")
+    git("commit", "-m", "Add looms")
+    assert reason("looms", "", tmp_path) == ""
+    git("tag", "v1.1.0")
+    with pytest.raises(Refused) as refused:
+        reason("looms", "", tmp_path)
+    assert str(refused.value).startswith("v1.1.0 has looms, and while the next release is rolled out")
+    assert reason("looms", "1.2.0", tmp_path) == "1.2.0: nothing uses it since then"
 
 
 def test_all_of_a_resource_is_shown(tmp_path: Path) -> None:
