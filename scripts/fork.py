@@ -1,7 +1,8 @@
 """Proves the seam on a copy (`make test-fork`): the example can be deleted, and upstream merges.
 
 (a) The example is taken out as a fork would, by `make example-remove`, nothing that stays names it, and
-    `make test-app` passes without a resource; with `ARGS=strip`, which does (a) alone, `make check` and all tests that are left.
+    `make test-app` passes without a resource; with `ARGS=strip`, which does (a) alone, `make check` and all
+    tests that are left.
 (b) Upstream adds a resource to the kernel, the fork generates two, one of them of two words, each with a
     migration of the same day. `git merge` has no conflict, both migrations are applied to the fork's filled
     database, and the checks pass, and the tests that look at resources; with `ARGS=all` every test does.
