@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from builder import rings, suites
@@ -158,9 +158,15 @@ def write(it: Resource, copy: Copy) -> None:
     copy.tidy()
     copy.make("migration", f"m=add {it.labels}")
     written = migration(copy.folder, it)
-    # Alembic's remarks are for somebody who has yet to read it.
-    written.write_text(re.sub(r"(?m)^ *# ###.*\n", "", written.read_text("utf-8")), "utf-8")
     copy.write(f"tests/resources/{it.plural}.py", suites.facts(it, revision(written)))
+    finish(copy, [written])
+
+
+def finish(copy: Copy, migrations: Iterable[Path]) -> None:
+    """Tidies what was written, and stores the documents and the client."""
+    for path in migrations:
+        # Alembic's remarks are for somebody who has yet to read it.
+        path.write_text(re.sub(r"(?m)^ *# ###.*\n", "", path.read_text("utf-8")), "utf-8")
     copy.tidy()
     copy.make("openapi")
     if (copy.folder / "clients/typescript/node_modules").exists() and shutil.which("npm"):
