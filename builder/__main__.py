@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from builder import rings, suites
@@ -19,6 +19,7 @@ from builder.lists import add_to_lists
 from builder.spec import MODIFIERS, ROLES, TYPES, VERBS, Refused, Resource, ensure_free, plural_of, read
 
 ROOT = Path.cwd()
+MIGRATIONS = "src/adapters/postgres/migrations/app"
 OPTIONS = ("name", "fields", "plural", "can", "role", "sort", "filter", "search")
 
 
@@ -156,17 +157,24 @@ def write(it: Resource, copy: Copy) -> None:
         copy.write(name, text)
     add_to_lists(it, copy.folder)
     copy.tidy()
-    copy.make("migration", f"m=add {it.labels}")
-    written = migration(copy.folder, it)
-    copy.write(f"tests/resources/{it.plural}.py", suites.facts(it, revision(written)))
-    finish(copy, [written])
+    migrate(copy, f"add {it.labels}")
+    facts = suites.facts(it, revision(migration(copy.folder, it)))
+    copy.write(f"tests/resources/{it.plural}.py", facts)
+    finish(copy)
 
 
-def finish(copy: Copy, migrations: Iterable[Path]) -> None:
-    """Tidies what was written, and stores the documents and the client."""
-    for path in migrations:
+def migrate(copy: Copy, message: str) -> None:
+    """Writes the migrations, tried up and down."""
+    folder = copy.folder / MIGRATIONS
+    known = {*folder.glob("*.py")}
+    copy.make("migration", f"m={message}")
+    for path in {*folder.glob("*.py")} - known:
         # Alembic's remarks are for somebody who has yet to read it.
         path.write_text(re.sub(r"(?m)^ *# ###.*\n", "", path.read_text("utf-8")), "utf-8")
+
+
+def finish(copy: Copy) -> None:
+    """Tidies what was written, and stores the documents and the client."""
     copy.tidy()
     copy.make("openapi")
     if (copy.folder / "clients/typescript/node_modules").exists() and shutil.which("npm"):
@@ -174,8 +182,14 @@ def finish(copy: Copy, migrations: Iterable[Path]) -> None:
 
 
 def migration(root: Path, it: Resource) -> Path:
-    """The one that was just written."""
-    found = sorted((root / "src/adapters/postgres/migrations/app").glob(f"*_add_{it.plural}_*.py"))
+    """The one that makes the table."""
+    folder = root / MIGRATIONS
+    made = re.compile(rf'op\.create_table\(\s*"{it.plural}"')
+    found = [
+        path
+        for path in sorted(folder.glob(f"*_add_{it.plural}_*.py"))
+        if made.search(path.read_text("utf-8"))
+    ]
     if len(found) != 1:
         raise Refused(f"{len(found)} migrations are called 'add {it.labels}': rename the older ones.")
     return found[0]

@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from builder import suites
-from builder.__main__ import TIDY, Copy, ensure_clean, finish, git, sources
+from builder.__main__ import TIDY, Copy, ensure_clean, finish, git, migrate, sources
 from builder.inferred import inferred
 from builder.kinds import kind_of
 from builder.merging import Place, merged
@@ -188,11 +188,9 @@ def write(change: Change, copy: Copy) -> None:
     """Writes the fields into the copy; raises `Refused`."""
     for name, text in changed(change, lambda file: text_of(copy.folder, file), copy.folder).items():
         copy.write(name, text)
-    folder = copy.folder / "src/adapters/postgres/migrations/app"
-    known = {*folder.glob("*.py")}
     names = " and ".join(field.name for field in change.new)
-    copy.make("migration", f"m=add {names} to {change.after.labels}")
-    finish(copy, {*folder.glob("*.py")} - known)
+    migrate(copy, f"add {names} to {change.after.labels}")
+    finish(copy)
 
 
 if __name__ == "__main__":

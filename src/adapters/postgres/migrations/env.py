@@ -30,7 +30,7 @@ from adapters.postgres.kernel.migrating.migrator import (
     prepare,
     wait_for_turn,
 )
-from adapters.postgres.kernel.migrating.stages import LATER, in_stages
+from adapters.postgres.kernel.migrating.stages import in_stages
 from adapters.postgres.kernel.tables.schema import metadata
 
 CONNECT_SECONDS = 10.0
@@ -87,14 +87,14 @@ def tidy(_: object, __: object, scripts: list[MigrationScript]) -> None:
         if ups.is_empty():
             scripts.remove(script)
             continue
-        drops = [*_in_order(ups.ops)]
-        first, *later = in_stages(_without_drops(ups.ops)) or [[]]
-        ups.ops = [*first, *drops]
-        for number, operations in enumerate(later):
+        message, drops = script.message, [*_in_order(ups.ops)]
+        (label, first), *later = in_stages(_without_drops(ups.ops)) or [("", [])]
+        script.message, ups.ops = f"{message}{label}", [*first, *drops]
+        for more, operations in later:
             scripts.append(
                 MigrationScript(
                     rev_id=next(ids),
-                    message=f"{script.message}{LATER[number]}",
+                    message=f"{message}{more}",
                     upgrade_ops=UpgradeOps(operations),
                     downgrade_ops=DowngradeOps([]),
                     head=scripts[-1].rev_id,

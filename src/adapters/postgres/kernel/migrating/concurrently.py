@@ -4,6 +4,7 @@ Alembic's own operation would keep everybody from writing to the table until the
 """
 
 from collections.abc import Iterable
+from textwrap import indent
 from typing import override
 
 from alembic.autogenerate import renderers
@@ -26,8 +27,9 @@ class ConcurrentIndexOp(MigrateOperation):
 
 @renderers.dispatch_for(ConcurrentIndexOp)
 def _render(context: AutogenContext, operation: ConcurrentIndexOp) -> list[str]:
-    lines = "\n".join(render_op(context, operation.inner)).splitlines()
-    return ["with op.get_context().autocommit_block():", *(f"    {line}" for line in lines)]
+    # In one piece: Alembic's printer would indent whatever follows a line with a colon.
+    lines = indent("\n".join(render_op(context, operation.inner)), "    ")
+    return [f"with op.get_context().autocommit_block():\n{lines}"]
 
 
 def made_concurrently(operations: Iterable[MigrateOperation]) -> list[MigrateOperation]:

@@ -10,6 +10,7 @@ from alembic.autogenerate import renderers
 from alembic.autogenerate.api import AutogenContext
 from alembic.autogenerate.render import render_op
 from alembic.operations.ops import (
+    AddColumnOp,
     CreateCheckConstraintOp,
     CreateForeignKeyOp,
     CreateIndexOp,
@@ -21,9 +22,6 @@ from alembic.operations.ops import (
 )
 
 from adapters.postgres.kernel.migrating.concurrently import ConcurrentIndexOp, made_concurrently
-
-LATER = (": what is there", ": unique")
-"""What the second migration, and the third, say after the message of the first."""
 
 
 class ValidateOp(MigrateOperation):
@@ -74,36 +72,43 @@ def _index_of(unique: CreateUniqueConstraintOp) -> ConcurrentIndexOp:
     )
 
 
-def in_stages(operations: Iterable[MigrateOperation]) -> list[list[MigrateOperation]]:
-    """The operations of the migration, and of up to two that follow it.
+def in_stages(operations: Iterable[MigrateOperation]) -> list[tuple[str, list[MigrateOperation]]]:
+    """The operations of up to four migrations, each with what it says after the message.
 
-    The first has what holds for new rows at once. The second reads the rows that are there and builds
-    indexes, which commits what stands before it. The third makes unique constraints of such indexes.
+    Before all, indexes of what becomes unique, which others may refer to then. Then what holds for new rows
+    at once. Then the rows that are there are read and indexes are built, which commits what stands before it.
+    At last columns that were new become unique.
     """
     whole = list(operations)
     new = {each.table_name for each in whole if isinstance(each, CreateTableOp)}
     validated: list[MigrateOperation] = []
-    built: list[MigrateOperation] = []
-    unique: list[MigrateOperation] = []
+    old_unique: list[CreateUniqueConstraintOp] = []
+    new_unique: list[CreateUniqueConstraintOp] = []
     for each in whole:
         if not isinstance(each, ModifyTableOps) or each.table_name in new:
             continue
+        columns = {part.column.name for part in each.ops if isinstance(part, AddColumnOp)}
         for part in each.ops:
             if isinstance(part, CreateCheckConstraintOp | CreateForeignKeyOp):
                 part.kw["postgresql_not_valid"] = True
                 validated.append(ValidateOp(part))
             elif isinstance(part, CreateUniqueConstraintOp):
-                built.append(_index_of(part))
-                unique.append(UniqueByIndexOp(part))
+                (old_unique if columns.isdisjoint(part.columns) else new_unique).append(part)
         each.ops = [part for part in each.ops if not isinstance(part, CreateUniqueConstraintOp)]
     ordered = made_concurrently(whole)
     indexes = [each for each in ordered if isinstance(each, ConcurrentIndexOp)]
-    names = {each.inner.index_name for each in indexes if isinstance(each.inner, CreateIndexOp)}
+    built = {each.inner.index_name for each in indexes if isinstance(each.inner, CreateIndexOp)}
     later = [
-        each for each in indexes if each.inner.index_name in names
-    ]  # a drop, where it is of another form
-    first = [each for each in ordered if each not in later]
-    second = [*validated, *later, *built]
-    if all(isinstance(each, ConcurrentIndexOp) for each in first):
-        first, second = [*first, *second], []
-    return [stage for stage in (first, second, unique) if stage]
+        each for each in indexes if each.inner.index_name in built
+    ]  # a drop, where it is another index now
+    at_once = [*map(UniqueByIndexOp, old_unique), *(each for each in ordered if each not in later)]
+    beside = [*validated, *later, *map(_index_of, new_unique)]
+    if all(isinstance(each, ConcurrentIndexOp) for each in at_once):
+        at_once, beside = [*at_once, *beside], []
+    stages = [
+        (", index first", [*map(_index_of, old_unique)]),
+        ("", at_once),
+        (", for what is there", beside),
+        (", as unique constraints", [*map(UniqueByIndexOp, new_unique)]),
+    ]
+    return [(label, each) for label, each in stages if each]
