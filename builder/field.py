@@ -155,7 +155,7 @@ def tidied(texts: Mapping[str, str], root: Path) -> dict[str, str]:
     found = {}
     for name, text in texts.items():
         for command in TIDY:
-            ruff = [root / ".venv/bin/ruff", *command, "--stdin-filename", name, "-"]
+            ruff = [Path(sys.executable).with_name("ruff"), *command, "--stdin-filename", name, "-"]
             text = subprocess.run(  # noqa: PLW2901 (the same file, tidier)
                 ruff, cwd=root, input=text, capture_output=True, text=True, check=True
             ).stdout
@@ -188,7 +188,7 @@ def write(change: Change, copy: Copy) -> None:
     """Writes the fields into the copy; raises `Refused`."""
     for name, text in changed(change, lambda file: text_of(copy.folder, file), copy.folder).items():
         copy.write(name, text)
-    names = " and ".join(field.name for field in change.new)
+    names = " ".join(field.name for field in change.new)
     migrate(copy, f"add {names} to {change.after.labels}")
     finish(copy)
 

@@ -44,7 +44,7 @@ def inferred(plural: str, text: Callable[[str], str], *, besides: Collection[str
     asked = _Module(f"src/application/queries/{plural}.py", text)
     postgres = _Module(f"src/adapters/postgres/{plural}.py", text)
     entity = _entity(domain, commands)
-    name = next(each for each in _created(commands) if camel(each) == entity.name)
+    name = _named(entity.name, commands)
     parts = _table(postgres, plural)
     columns = {_column(call): call for call in parts if _is_of_one(call)}
     members = _annotated(entity)
@@ -111,14 +111,22 @@ class _Module:
 
 
 def _entity(domain: _Module, commands: _Module) -> ast.ClassDef:
+    """The aggregate, of several the one that is created."""
     created = {camel(each) for each in _created(commands)}
-    for each in domain.classes.values():
-        if each.name in created and any(ast.unparse(base) == "Aggregate" for base in each.bases):
-            return each
-    raise Refused(
-        f"{domain.name} has no entity, a class (Aggregate), that {commands.name} has a function create_… of: "
-        "write the field by hand."
-    )
+    found = [
+        each
+        for each in domain.classes.values()
+        if any(ast.unparse(base) == "Aggregate" for base in each.bases)
+    ]
+    if not found:
+        raise Refused(f"{domain.name} has no entity, a class (Aggregate): this adds a field to one.")
+    return next((each for each in found if each.name in created), found[0])
+
+
+def _named(entity: str, commands: _Module) -> str:
+    """The entity's name in small letters: as it is created, or as its words are."""
+    words = re.sub(r"(?<!^)(?=[A-Z])", "_", entity).lower()
+    return next((each for each in _created(commands) if camel(each) == entity), words)
 
 
 def _created(commands: _Module) -> list[str]:
@@ -141,7 +149,7 @@ def _table(postgres: _Module, plural: str) -> list[ast.Call]:
                 name == plural
             ):
                 return [part for part in parts if isinstance(part, ast.Call)]
-    raise Refused(f"{postgres.name} has no table {plural}: write the field by hand.")
+    raise Refused(f"{postgres.name} has no table {plural}, as `make resource` writes it.")
 
 
 def _is_of_one(call: ast.Call) -> bool:

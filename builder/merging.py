@@ -54,6 +54,8 @@ def merged(name: str, ours: str, before: str, after: str) -> tuple[str, list[Pla
                 places.append(_place(name, mine, key, was, wanted))
         else:
             found = _with_changes(*(_unfolded(key, each) for each in (there, was, wanted)))
+            if found is None and key in _ENOUGH:
+                continue
             if found is None:
                 places.append(_place(name, mine, key, was, wanted))
             else:
@@ -68,6 +70,9 @@ def merged(name: str, ours: str, before: str, after: str) -> tuple[str, list[Pla
 
 _LEFT = frozenset({"FILLINGS"})
 """What fills a table as it was before the change."""
+
+_ENOUGH = frozenset({"FILL"})
+"""What is good as it is: a column that is added has a default of its own, or is nullable."""
 
 
 def _bare(lines: Sequence[str]) -> list[str]:

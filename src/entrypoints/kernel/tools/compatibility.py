@@ -283,7 +283,7 @@ def _of_alternative(old: Json, new: Json, at: str, *, sent: bool) -> Iterator[st
 
 
 def _sorts(pattern: str) -> set[str]:
-    """By what a list sorts, if the pattern is that of `sort`; of another one itself, which is like no other."""
+    """By what a list sorts, where the pattern is that of `sort`; of another pattern nothing but itself."""
     found = re.fullmatch(r"\^-\?\(([\w|]+)\)\(,-\?\(\1\)\)\*\$", pattern)
     return set(found[1].split("|")) if found else {pattern}
 

@@ -14,10 +14,14 @@ from alembic.operations.ops import CreateIndexOp, CreateTableOp, DropIndexOp, Mi
 
 
 class ConcurrentIndexOp(MigrateOperation):
-    """Makes or drops an index CONCURRENTLY, outside of a transaction."""
+    """Makes or drops an index CONCURRENTLY, outside of a transaction, unless an attempt before has."""
 
     def __init__(self, inner: CreateIndexOp | DropIndexOp) -> None:
         inner.kw["postgresql_concurrently"] = True
+        if isinstance(inner, CreateIndexOp):
+            inner.if_not_exists = True
+        else:
+            inner.if_exists = True
         self.inner = inner
 
     @override
