@@ -20,7 +20,7 @@ from builder.spec import Refused
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """Where lines belong that nobody but a person can put there."""
+    """Where lines belong that only a person can put there; the line is 0 where the definition is gone."""
 
     file: str
     line: int
@@ -30,7 +30,8 @@ class Place:
     @override
     def __str__(self) -> str:
         lines = "".join(f"\n    {each}" for each in self.difference)
-        return f"{self.file}:{self.line}, {self.definition}:{lines}"
+        at = f"{self.file}:{self.line}" if self.line else f"{self.file} (there is none by this name)"
+        return f"{at}, {self.definition}:{lines}"
 
 
 def merged(name: str, ours: str, before: str, after: str) -> tuple[str, list[Place]]:
@@ -38,7 +39,7 @@ def merged(name: str, ours: str, before: str, after: str) -> tuple[str, list[Pla
 
     Raises `Refused` where the file cannot be read.
     """
-    mine, old, new = (Parts(text, name) for text in (ours, before, after))
+    mine, here, old, new = (Parts(text, name) for text in (ours, ours, before, after))
     places: list[Place] = []
     for key, wanted in new.parts.items():
         was, there = old.parts.get(key), mine.parts.get(key)
@@ -46,20 +47,19 @@ def merged(name: str, ours: str, before: str, after: str) -> tuple[str, list[Pla
             continue
         if was is None:
             if there is None:
-                mine.insert(key, wanted, after=[*new.parts])
+                mine.insert(key, wanted, order=[*new.parts])
             elif _bare(there) != _bare(wanted):
-                places.append(_place(name, mine, key, [], wanted))
+                places.append(_place(name, here, key, [], wanted))
         elif there is None:
-            if not name.startswith("tests/") or name.startswith("tests/resources/"):
-                places.append(_place(name, mine, key, was, wanted))
+            is_test = name.startswith("tests/") and not name.startswith("tests/resources/")
+            if not is_test and _added(was, wanted) - Counter(_bare(ours.splitlines())):
+                places.append(_place(name, here, key, was, wanted))
         else:
             found = _with_changes(*(_unfolded(key, each) for each in (there, was, wanted)))
-            if found is None and key in _ENOUGH:
-                continue
-            if found is None:
-                places.append(_place(name, mine, key, was, wanted))
-            else:
-                mine.parts[key] = _folded(key, found)
+            mine.parts[key] = there if found is None else _folded(key, found)
+            if found is None or not mine.is_python():
+                mine.parts[key] = there
+                places += [] if key in _ENOUGH else [_place(name, here, key, was, wanted)]
     if mine.head == old.head:
         mine.head = new.head
     text = mine.text()
@@ -79,10 +79,14 @@ def _bare(lines: Sequence[str]) -> list[str]:
     return [line.strip() for line in lines if line.strip()]
 
 
-def _place(name: str, mine: "Parts", key: str, before: Sequence[str], after: Sequence[str]) -> Place:
+def _added(before: Sequence[str], after: Sequence[str]) -> Counter[str]:
+    return Counter(_bare(after)) - Counter(_bare(before))
+
+
+def _place(name: str, here: "Parts", key: str, before: Sequence[str], after: Sequence[str]) -> Place:
     difference = [*difflib.unified_diff(before, after, n=1, lineterm="")][3:]
     shown = [line.rstrip() for line in difference if not line.startswith("@@") and line.strip("+ \n")]
-    return Place(file=name, line=mine.line_of(key), definition=key, difference=tuple(shown))
+    return Place(file=name, line=here.line_of(key), definition=key, difference=tuple(shown))
 
 
 class Parts:
@@ -114,23 +118,32 @@ class Parts:
                 self.parts[key + "'" * twice] = part
         self.tail = lines[at:]
 
-    def insert(self, key: str, part: list[str], *, after: list[str]) -> None:
-        """Puts a definition behind the one that it follows in that order, of those that are there."""
-        known = [each for each in after[: after.index(key)] if each in self.parts]
-        at = [*self.parts].index(known[-1]) + 1 if known else 0
+    def insert(self, key: str, part: list[str], *, order: list[str]) -> None:
+        """Puts a definition before the one that comes next in that order, but behind the one before it."""
+        here, at = [*self.parts], order.index(key)
+        behind = next((here.index(each) + 1 for each in reversed(order[:at]) if each in here), 0)
+        before = next((here.index(each) for each in order[at:] if each in here), len(here))
         items = [*self.parts.items()]
-        self.parts = dict([*items[:at], (key, part), *items[at:]])
+        place = max(behind, before) if before < len(here) else behind
+        self.parts = dict([*items[:place], (key, part), *items[place:]])
 
     def line_of(self, key: str) -> int:
-        """Where the definition begins, or the end of what it would be a part of."""
-        at, found, of = len(self.head) + 1, 1, key.partition(".")[0]
+        """Where the definition begins, or for a method its class; 0 where neither is there."""
+        at, found = len(self.head) + 1, 0
         for each, lines in self.parts.items():
-            if each == key or (key not in self.parts and each.partition(".")[0] == of):
-                found = at + next((number for number, line in enumerate(lines) if line.strip()), 0)
-                if each == key:
-                    break
+            begins = at + next((number for number, line in enumerate(lines) if line.strip()), 0)
+            if each == key:
+                return begins
+            found = begins if each == key.partition(".")[0] else found
             at += len(lines)
         return found
+
+    def is_python(self) -> bool:
+        try:
+            ast.parse(self.text())
+        except SyntaxError:
+            return False
+        return True
 
     def text(self) -> str:
         return "".join([*self.head, *(line for part in self.parts.values() for line in part), *self.tail])
@@ -200,7 +213,7 @@ def _filled(columns: str) -> str:
 
 def _with_changes(ours: list[str], before: list[str], after: list[str]) -> list[str] | None:
     """`ours` with the changes from `before` to `after`, or nothing where it has not the lines they need."""
-    kept, by_hand = _opcodes(before, ours), Counter(_bare(ours)) - Counter(_bare(before))
+    kept, by_hand = _opcodes(before, ours), _added(before, ours)
     result, moved = [*ours], 0
     for tag, start, end, first, last in _opcodes(before, after):
         wanted, gone = after[first:last], before[start:end]
