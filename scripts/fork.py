@@ -3,8 +3,9 @@
 (a) The example is taken out as a fork would, by `make example-remove`, and `make test-app` passes without a
     resource; with `ARGS=strip`, which does (a) alone, `make check` and all tests that are left.
 (b) Upstream adds a resource to the kernel, the fork generates two, one of them of two words, each with a
-    migration of the same day. `git merge` has no conflict, both migrations are applied to the fork's filled
-    database, and the checks pass, and the tests that look at resources; with `ARGS=all` every test does.
+    migration of the same day, and adds fields to one. `git merge` has no conflict, all migrations are applied
+    to the fork's filled database, and the checks pass, and the tests that look at resources; with `ARGS=all`
+    every test does.
 
 Upstream's resource is the specimen of the tests under another name, the fork's are what `make resource` writes.
 """
@@ -40,6 +41,10 @@ GENERATED = [
         "role=admin",
     ],
     ["name=reading", "fields=amount:int(-5..5)", "can=create,get"],
+]
+ADDED = [
+    "resource=purchase_order",
+    "add=seen_on:date?!filter grade:int(1..5)=3!sort stage:enum(new,old)=new!filter remark:text?!search handle:slug?!unique",
 ]
 
 
@@ -242,7 +247,10 @@ class Resource:
 
 
 def add_generated(copy: Copy) -> None:
-    """`make resource`, as it is without any other resource, with every type and modifier and two words."""
+    """`make resource`, as it is without any other resource, with every type and modifier and two words.
+
+    One is taken out again by `make resource-remove`, and fields are added to another by `make field`.
+    """
     copy.make("resource", *GENERATED[-1], "DRY=1")
     if copy.git("status", "--porcelain"):
         sys.exit("make resource DRY=1 has written something.")
@@ -258,6 +266,8 @@ def add_generated(copy: Copy) -> None:
     ):
         sys.exit(f"make resource-remove has left this of it:\n{left}")
     copy.git("reset", "--quiet", "--hard")
+    copy.make("field", *ADDED)
+    copy.commit("Add fields to what was generated")
 
 
 def main(arguments: list[str]) -> None:

@@ -105,7 +105,7 @@ def in_stages(operations: Iterable[MigrateOperation]) -> list[tuple[str, list[Mi
     beside = [*validated, *later, *map(_index_of, new_unique)]
     if all(isinstance(each, ConcurrentIndexOp) for each in at_once):
         at_once, beside = [*at_once, *beside], []
-    stages = [
+    stages: list[tuple[str, list[MigrateOperation]]] = [
         (", index first", [*map(_index_of, old_unique)]),
         ("", at_once),
         (", for what is there", beside),
