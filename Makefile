@@ -1,7 +1,7 @@
 # The commands of this repository. Each makes the environment first where it is missing or out of date.
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev init check fmt migration resource where upgrade resource-remove example-remove cli shell debug lock bench profile profile-memory mutants doctor clean
+.PHONY: help run dev init check fmt migration resource field where upgrade resource-remove example-remove cli shell debug lock bench profile profile-memory mutants doctor clean
 .PHONY: test coverage retest test-app test-fork test-previous test-providers test-reliability test-pooler check-alerts
 .PHONY: openapi lint-openapi client test-client test-contract fuzz
 .PHONY: check-format check-lint check-types check-imports check-dependencies check-lock check-migrations check-openapi
@@ -113,6 +113,9 @@ migration: $(ENV) ## write a migration from what the tables have become, and try
 resource: $(ENV) ## write a whole resource (name=invoice fields="number:str(40)!unique notes:text?"; DRY=1 shows it)
 	@$(PY) -m builder --name "$$name" --fields "$$fields" --plural "$$plural" --can "$$can" --role "$$role" \
 	    --sort "$$sort" --filter "$$filter" --search "$$search" $(if $(DRY),--dry)
+
+field: $(ENV) ## add fields to a resource that is there (resource=invoice add="paid_at:datetime?"; DRY=1 shows it)
+	@$(PY) -m builder.field --resource "$$resource" --add "$$add" $(if $(DRY),--dry)
 
 upgrade: $(ENV) ## take a release of upstream over, on a branch of its own (TO=v1.4.0; DRY=1 tells what it is)
 	@$(PY) -m builder.upgrade --to "$$TO" $(if $(DRY),--dry)

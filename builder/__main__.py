@@ -32,6 +32,7 @@ from builder.spec import (
 )
 
 ROOT = Path.cwd()
+MIGRATIONS = "src/adapters/postgres/migrations/app"
 OPTIONS = ("name", "fields", "plural", "can", "role", "sort", "filter", "search")
 
 
@@ -179,11 +180,24 @@ def write(it: Resource, copy: Copy) -> None:
     add_to_lists(it, copy.folder)
     refer(it, copy.folder)
     copy.tidy()
-    copy.make("migration", f"m=add {it.labels}")
-    written = migration(copy.folder, it)
-    # Alembic's remarks are for somebody who has yet to read it.
-    written.write_text(re.sub(r"(?m)^ *# ###.*\n", "", written.read_text("utf-8")), "utf-8")
-    copy.write(f"tests/resources/{it.plural}.py", suites.facts(it, revision(written)))
+    migrate(copy, f"add {it.labels}")
+    facts = suites.facts(it, revision(migration(copy.folder, it)))
+    copy.write(f"tests/resources/{it.plural}.py", facts)
+    finish(copy)
+
+
+def migrate(copy: Copy, message: str) -> None:
+    """Writes the migrations, tried up and down."""
+    folder = copy.folder / MIGRATIONS
+    known = {*folder.glob("*.py")}
+    copy.make("migration", f"m={message}")
+    for path in {*folder.glob("*.py")} - known:
+        # Alembic's remarks are for somebody who has yet to read it.
+        path.write_text(re.sub(r"(?m)^ *# ###.*\n", "", path.read_text("utf-8")), "utf-8")
+
+
+def finish(copy: Copy) -> None:
+    """Tidies what was written, and stores the documents and the client."""
     copy.tidy()
     copy.make("openapi")
     if (copy.folder / "clients/typescript/node_modules").exists() and shutil.which("npm"):
@@ -191,8 +205,14 @@ def write(it: Resource, copy: Copy) -> None:
 
 
 def migration(root: Path, it: Resource) -> Path:
-    """The one that was just written."""
-    found = sorted((root / "src/adapters/postgres/migrations/app").glob(f"*_add_{it.plural}_*.py"))
+    """The one that makes the table."""
+    folder = root / MIGRATIONS
+    made = re.compile(rf'op\.create_table\(\s*"{it.plural}"')
+    found = [
+        path
+        for path in sorted(folder.glob(f"*_add_{it.plural}_*.py"))
+        if made.search(path.read_text("utf-8"))
+    ]
     if len(found) != 1:
         raise Refused(f"{len(found)} migrations are called 'add {it.labels}': rename the older ones.")
     return found[0]

@@ -82,28 +82,28 @@ def inserted(text: str, after: int, line: str) -> str:
 
 def imported(line: str) -> Change:
     """The names are imported; `ruff` sorts the lines, and puts those of one module together."""
-    wanted = next(each for each in ast.walk(ast.parse(line)) if isinstance(each, ast.ImportFrom))
+    (wanted,) = ast.parse(line).body
 
     def change(text: str, name: str) -> str:
         module = parsed(text, name)
-        known = {
-            alias.name
-            for each in module.body
-            if isinstance(each, ast.ImportFrom) and each.module == wanted.module
-            for alias in each.names
-            if alias.asname is None
-        }
-        if {alias.name for alias in wanted.names} <= known:
+        if _names(wanted) <= set().union(*map(_names, module.body)):
             return text
         first = module.body[0] if module.body else None
         has_docstring = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant)
-        imports = [each for each in module.body if isinstance(each, ast.ImportFrom)]
+        imports = [each for each in module.body if isinstance(each, ast.Import | ast.ImportFrom)]
         if imports:
             return inserted(text, imports[-1].end_lineno or 0, line)
         after = (first.end_lineno or 0) if first is not None and has_docstring else 0
         return inserted(text, after, f"\n{line}\n" if has_docstring else f"{line}\n")
 
     return change
+
+
+def _names(statement: ast.stmt) -> set[tuple[str | None, str]]:
+    """What a statement imports, under its own name: of which module, and what."""
+    module = statement.module if isinstance(statement, ast.ImportFrom) else None
+    imports = statement.names if isinstance(statement, ast.Import | ast.ImportFrom) else []
+    return {(module, alias.name) for alias in imports if alias.asname is None}
 
 
 def _field(of: str, line: str) -> Change:

@@ -251,11 +251,11 @@ def read(
     if not any(field.type in _MANY and not field.optional and field.default is None for field in found):
         raise Refused("A field must be required, without a default, and no flag: add title:str(80).")
     it = Resource(name=name, plural=plural, fields=tuple(found), verbs=verbs, role=role)
-    _ensure_names_differ(it)
+    ensure_names_differ(it)
     return it
 
 
-def _ensure_names_differ(it: Resource) -> None:
+def ensure_names_differ(it: Resource) -> None:
     for field in it.fields:
         if field.type == "enum" and camel(field.name) in _ENUMS:
             raise Refused(

@@ -4,9 +4,9 @@
     `make test-app` passes without a resource; with `ARGS=strip`, which does (a) alone, `make check` and all tests
     that are left.
 (b) Upstream adds a resource to the kernel, the fork generates four, three of which refer to one another, each
-    with a migration of the same day, and adds to one of them what docs/guides show. `git merge` has no conflict,
-    both migrations are applied to the fork's filled database, and the checks pass, and the tests that look at
-    resources; with `ARGS=all` every test does.
+    with migrations of the same day, and adds fields to one, and what docs/guides show to another. `git merge` has
+    no conflict, all migrations are applied to the fork's filled database, and the checks pass, and the tests that
+    look at resources; with `ARGS=all` every test does.
 
 Upstream's resource is the specimen of the tests under another name, the fork's are what `make resource` writes.
 """
@@ -43,6 +43,10 @@ GENERATED = [
         "role=admin",
     ],
     ["name=visit", "fields=title:str(40) bought:ref(purchase_order) returned:ref(purchase_order)?"],
+]
+ADDED = [
+    "resource=purchase_order",
+    "add=seen_on:date?!filter grade:int(1..5)=3!sort stage:enum(new,old)=new!filter remark:text?!search handle:slug?!unique",
 ]
 
 GUIDED = ["name=invoice", "fields=number:str(40)!unique status:enum(draft,sent,paid)=draft total:money"]
@@ -286,7 +290,10 @@ class Resource:
 
 def add_generated(copy: Copy) -> None:
     """`make resource`, as it is without any other resource, with every type and modifier and two words, and
-    references to one another. The last one can be taken out again without a trace but migrations."""
+    references to one another.
+
+    The last one can be taken out again without a trace but migrations, and fields are added to another.
+    """
     copy.make("resource", *GENERATED[-1], "DRY=1")
     if copy.git("status", "--porcelain"):
         sys.exit("make resource DRY=1 has written something.")
@@ -302,6 +309,8 @@ def add_generated(copy: Copy) -> None:
     ):
         sys.exit(f"make resource-remove has left this of it:\n{left}")
     copy.git("reset", "--quiet", "--hard")
+    copy.make("field", *ADDED)
+    copy.commit("Add fields to what was generated")
 
 
 def follow_the_guides(copy: Copy) -> None:

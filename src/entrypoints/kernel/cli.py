@@ -161,7 +161,8 @@ def migration(
     elif not message:
         raise typer.BadParameter('Say what changes: make migration m="add labels to invoices"')
     elif written := migrations.make(message, line=line):
-        print(f"Wrote {written.name}. It was applied, taken back and applied again.")
+        for path in written:
+            print(f"Wrote {path.name}. It was applied, taken back and applied again.")
     else:
         print("Nothing differs: there is nothing to migrate.")
 

@@ -24,6 +24,7 @@ LOOM = {
         "tags": {"type": "array", "maxItems": 3, "items": {"type": "string"}},
     },
 }
+SORT = "^-?({0})(,-?({0}))*$"
 BEFORE: dict[str, Any] = {
     "openapi": "3.1.0",
     "paths": {
@@ -35,6 +36,11 @@ BEFORE: dict[str, Any] = {
                     {"name": "id", "in": "path", "required": True, "schema": {"type": "string"}},
                     {"name": "limit", "in": "query", "schema": {"type": "integer", "default": 50}},
                     {"name": "If-Match", "in": "header", "schema": {"type": "string"}},
+                    {
+                        "name": "sort",
+                        "in": "query",
+                        "schema": {"type": "string", "pattern": SORT.format("name|at")},
+                    },
                 ],
                 "requestBody": {
                     "required": False,
@@ -131,6 +137,8 @@ BREAKING: dict[str, tuple[tuple[str | int, ...], object, str]] = {
     ),
     "a parameter is narrower": ((*PARAMETERS, 1, "schema", "maximum"), 9, "and is 9."),
     "a parameter is of another type": ((*PARAMETERS, 1, "schema", "type"), "boolean", "must not be integer"),
+    "a list sorts by less": ((*PARAMETERS, 3, "schema", "pattern"), SORT.format("name"), "pattern was"),
+    "a parameter has another pattern": ((*PARAMETERS, 3, "schema", "pattern"), "^(name|at)$", "pattern was"),
     "a parameter is written otherwise": ((*PARAMETERS, 1, "explode"), False, "explode was not there"),
     "a default is another": ((*PARAMETERS, 1, "schema", "default"), 20, "default was 50 and is 20."),
     # ── bodies ──
@@ -197,12 +205,13 @@ BREAKING: dict[str, tuple[tuple[str | int, ...], object, str]] = {
 ADDITIVE: dict[str, tuple[tuple[str | int, ...], object]] = {
     "a new path": (("paths", "/wheels"), {"get": {"operationId": "list_wheels", "responses": {}}}),
     "a new operation": (("paths", "/looms/{id}", "delete"), {"operationId": "delete", "responses": {}}),
-    "a new parameter": ((*PARAMETERS, 3), {"name": "q", "in": "query", "schema": {"type": "string"}}),
+    "a new parameter": ((*PARAMETERS, 4), {"name": "q", "in": "query", "schema": {"type": "string"}}),
     "a header in other letters": ((*PARAMETERS, 2, "name"), "if-match"),
     "a further way in": ((*PATCH, "security"), [{"bearer": []}, {"cookie": []}, {"basic": []}]),
     "nothing is asked for": ((*PATCH, "security"), []),
     "a new schema": (("components", "schemas", "New"), {"type": "string"}),
     "a parameter is wider": ((*PARAMETERS, 0, "schema", "type"), ["string", "integer"]),
+    "a list sorts by more": ((*PARAMETERS, 3, "schema", "pattern"), SORT.format("name|width|at")),
     "a further media type of bodies": ((*BODY, "content", "text/csv"), {}),
     "a new member may be sent": ((*SENT, "new"), {"type": "string"}),
     "what was required need not be sent": ((*EDIT, "required"), []),

@@ -4,7 +4,14 @@ import asyncio
 from collections.abc import Iterator
 
 from alembic import context
-from alembic.operations.ops import DropTableOp, MigrateOperation, MigrationScript, ModifyTableOps
+from alembic.operations.ops import (
+    DowngradeOps,
+    DropTableOp,
+    MigrateOperation,
+    MigrationScript,
+    ModifyTableOps,
+    UpgradeOps,
+)
 from alembic.runtime.migration import MigrationContext, MigrationInfo
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
@@ -15,7 +22,6 @@ from adapters.postgres.kernel.connection.connecting import Connector
 from adapters.postgres.kernel.connection.pooling import shares_sessions
 from adapters.postgres.kernel.discovery import import_tables
 from adapters.postgres.kernel.migrating.applied import keep_record, record_step, standing_on
-from adapters.postgres.kernel.migrating.concurrently import made_concurrently
 from adapters.postgres.kernel.migrating.migrations import PAST_POOLER, MigrationError, split_line
 from adapters.postgres.kernel.migrating.migrator import (
     LOCK_NOT_AVAILABLE,
@@ -24,6 +30,7 @@ from adapters.postgres.kernel.migrating.migrator import (
     prepare,
     wait_for_turn,
 )
+from adapters.postgres.kernel.migrating.stages import in_stages
 from adapters.postgres.kernel.tables.schema import metadata
 
 CONNECT_SECONDS = 10.0
@@ -43,6 +50,7 @@ def migrate(connection: Connection) -> None:
         target_metadata=metadata,
         transaction_per_migration=True,
         compare_server_default=True,
+        autogenerate_plugins=["alembic.autogenerate.*", "alembic.ext.checkconstraint_byname"],
         include_object=is_migrated,
         process_revision_directives=tidy,
         on_version_apply=record,
@@ -70,17 +78,33 @@ def is_migrated(_: object, name: str | None, kind: str, *__: object) -> bool:
 
 
 def tidy(_: object, __: object, scripts: list[MigrationScript]) -> None:
-    """Writes nothing where nothing differs, and drops a table before those that it refers to."""
+    """Writes nothing where nothing differs, drops a table before those that it refers to, and writes further
+    migrations for what would hold up those who use a table."""
     for script in list(scripts):
-        ups, downs = script.upgrade_ops, script.downgrade_ops
-        if ups is None or downs is None or not context.config.attributes.get("autogenerate"):
+        ups, ids = script.upgrade_ops, context.config.attributes.get("autogenerate")
+        if ups is None or ids is None:
             continue
         if ups.is_empty():
             scripts.remove(script)
             continue
-        ups.ops = made_concurrently(_without_drops(ups.ops), _in_order(ups.ops))
-        downs.ops = []
-        ups.reverse_into(downs)
+        message, drops = script.message, [*_in_order(ups.ops)]
+        (label, ups.ops), *later = in_stages(_without_drops(ups.ops), drops)
+        script.message = f"{message}{label}"
+        for more, operations in later:
+            scripts.append(
+                MigrationScript(
+                    rev_id=next(ids),
+                    message=f"{message}{more}",
+                    upgrade_ops=UpgradeOps(operations),
+                    downgrade_ops=DowngradeOps([]),
+                    head=scripts[-1].rev_id,
+                    version_path=script.version_path,
+                    depends_on=script.depends_on,
+                )
+            )
+    for script in scripts:
+        if script.upgrade_ops is not None and script.downgrade_ops is not None:
+            script.upgrade_ops.reverse_into(script.downgrade_ops)
 
 
 def _is_dropped(operation: MigrateOperation, tables: set[str]) -> bool:

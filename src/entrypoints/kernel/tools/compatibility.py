@@ -7,6 +7,7 @@ A client has to bear further members and further values of an enumeration in an 
 further successes; so these break nothing (docs/decisions/0016). What is not understood counts as breaking.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -263,7 +264,12 @@ def _of_alternative(old: Json, new: Json, at: str, *, sent: bool) -> Iterator[st
         if word in _DECIMAL and least is not None:
             least, limit = Decimal(least), Decimal(limit)
         kept = least == limit or (
-            least is not None and ((word in _LEAST and least >= limit) or (word in _MOST and least <= limit))
+            least is not None
+            and (
+                (word in _LEAST and least >= limit)
+                or (word in _MOST and least <= limit)
+                or (word == "pattern" and _sorts(least) <= _sorts(limit))
+            )
         )
         if not kept and not (word in {"minLength", "minItems", "minProperties"} and not limit):
             yield f"{at}: {_was(word, old, new)}"
@@ -274,6 +280,12 @@ def _of_alternative(old: Json, new: Json, at: str, *, sent: bool) -> Iterator[st
     for word, step in (("items", "[]"), ("propertyNames", " (names)")):
         if word in known:
             yield from _of_schema(old.get(word, {}), new.get(word, {}), f"{at}{step}", sent=sent)
+
+
+def _sorts(pattern: str) -> set[str]:
+    """By what a list sorts, where the pattern is that of `sort`; of another pattern nothing but itself."""
+    found = re.fullmatch(r"\^-\?\(([\w|]+)\)\(,-\?\(\1\)\)\*\$", pattern)
+    return set(found[1].split("|")) if found else {pattern}
 
 
 def _of_values(old: Json, new: Json, at: str, *, sent: bool) -> Iterator[str]:

@@ -903,9 +903,8 @@ async def test_the_next_migration_is_written_from_what_differs_and_tried(
     migrations = Migrations(url, lines=lines)
     known = set(migrations.revisions())
 
-    path = await asyncio.to_thread(migrations.make, "index the user", line=line)
+    (path,) = await asyncio.to_thread(migrations.make, "index the user", line=line)
 
-    assert path is not None
     assert path.parent == lines[line]
     written = path.read_text()
     assert "Index the user." in written
@@ -917,7 +916,49 @@ async def test_the_next_migration_is_written_from_what_differs_and_tried(
     assert len(revision) == (4 if line == "kernel" else 12)
     assert await whole_schema(connection) == before
     await asyncio.to_thread(migrations.check)
-    assert await asyncio.to_thread(migrations.make, "once more", line=line) is None
+    assert await asyncio.to_thread(migrations.make, "once more", line=line) == []
+
+
+@pytest.mark.parametrize("line", ["app", "kernel"])
+async def test_what_would_hold_a_lock_for_long_is_written_as_migrations_that_follow_one_another(
+    at_head: tuple[str, ByHand], lines: dict[str, Path], line: str
+) -> None:
+    url, connection = at_head
+    before = await whole_schema(connection)
+    await connection.execute(
+        """
+        ALTER TABLE memberships DROP CONSTRAINT uq_memberships_workspace_id_user_id CASCADE,
+            DROP CONSTRAINT ck_memberships_role, DROP CONSTRAINT fk_memberships_user_id_users;
+        DROP INDEX ix_memberships_user_id;
+        ALTER TABLE invitations DROP COLUMN token_hash
+        """
+    )
+    without = await whole_schema(connection)
+    migrations = Migrations(url, lines=lines)
+
+    paths = await asyncio.to_thread(migrations.make, "add what is missing", line=line)
+
+    before_all, at_once, beside, at_last = (path.read_text().partition("\n\n\ndef down")[0] for path in paths)
+    assert before_all.count("postgresql_concurrently=True") == 1
+    assert "UNIQUE USING INDEX uq_memberships_workspace_id_user_id" in at_once
+    assert "token_hash" in at_once
+    assert at_once.count("postgresql_not_valid=True") == at_once.count("op.create_")
+    assert beside.count("VALIDATE CONSTRAINT") == at_once.count("op.create_")
+    assert beside.count("postgresql_concurrently=True") == 2
+    assert "UNIQUE USING INDEX uq_invitations_token_hash" in at_last
+    assert [text.count("autocommit_block") for text in (before_all, at_once, beside, at_last)] == [1, 0, 2, 0]
+    assert await whole_schema(connection) == before
+    by_file = {Path(script.path): script for script in migrations.scripts()}
+    base = by_file[paths[0]].down_revision or f"{line}@base"
+    await asyncio.to_thread(migrations.downgrade, str(base))
+    assert await whole_schema(connection) == without
+
+
+async def test_a_check_that_no_migration_made_is_reported_by_name(at_head: tuple[str, ByHand]) -> None:
+    url, connection = at_head
+    await connection.execute("ALTER TABLE memberships DROP CONSTRAINT ck_memberships_role")
+    with pytest.raises(MigrationError, match="ck_memberships_role"):
+        await asyncio.to_thread(Migrations(url).check)
 
 
 async def test_the_first_migration_of_an_empty_line_begins_it(
@@ -931,9 +972,8 @@ async def test_the_first_migration_of_an_empty_line_begins_it(
     await connection.execute("INSERT INTO alembic_version VALUES ($1)", the_head(migrations, "kernel"))
     await connection.execute("DROP INDEX ix_memberships_user_id")
 
-    path = await asyncio.to_thread(migrations.make, "begin")
+    (path,) = await asyncio.to_thread(migrations.make, "begin")
 
-    assert path is not None
     assert 'branch_labels: str | Sequence[str] | None = ("app",)' in path.read_text()
     assert f'depends_on: str | Sequence[str] | None = "{the_head(migrations, "kernel")}"' in path.read_text()
     database = Database(url)
@@ -968,8 +1008,7 @@ async def test_tables_that_refer_to_each_other_are_dropped_in_an_order_that_runs
         CREATE TABLE c_threads (id uuid PRIMARY KEY, shuttle uuid REFERENCES b_shuttles (id))
         """
     )
-    path = await asyncio.to_thread(Migrations(url, lines=lines).make, "drop the looms")
-    assert path is not None
+    assert await asyncio.to_thread(Migrations(url, lines=lines).make, "drop the looms")
     assert await whole_schema(connection) == before
 
 

@@ -21,15 +21,22 @@ from alembic.operations.ops import (
 
 
 class ConcurrentIndexOp(MigrateOperation):
-    """Makes or drops an index CONCURRENTLY, outside of a transaction."""
+    """Makes or drops an index CONCURRENTLY, outside of a transaction, unless an attempt before has.
 
-    def __init__(self, inner: CreateIndexOp | DropIndexOp) -> None:
+    It is `needed` where a foreign key may refer to it.
+    """
+
+    def __init__(self, inner: CreateIndexOp | DropIndexOp, *, needed: bool = False) -> None:
         inner.kw["postgresql_concurrently"] = True
-        self.inner = inner
+        if isinstance(inner, CreateIndexOp):
+            inner.if_not_exists = True
+        else:
+            inner.if_exists = True
+        self.inner, self.needed = inner, needed
 
     @override
     def reverse(self) -> "ConcurrentIndexOp":
-        return ConcurrentIndexOp(self.inner.reverse())
+        return ConcurrentIndexOp(self.inner.reverse(), needed=self.needed)
 
 
 @renderers.dispatch_for(ConcurrentIndexOp)
@@ -57,14 +64,10 @@ def made_concurrently(
         changed = {part.column.name for part in each.ops if isinstance(part, AddColumnOp)}
         changed |= {part.column_name for part in each.ops if isinstance(part, DropColumnOp)}
         for part in list(each.ops):
-            if isinstance(part, CreateIndexOp):
-                is_needed = _may_be_needed(part, changed)
-                part.if_not_exists = is_needed or None  # another attempt, where what follows has failed
-                (first if is_needed else last).append(ConcurrentIndexOp(part))
+            if isinstance(part, CreateIndexOp | DropIndexOp):
                 each.ops.remove(part)
-            elif isinstance(part, DropIndexOp):
-                (last if _may_be_needed(part, changed) else first).append(ConcurrentIndexOp(part))
-                each.ops.remove(part)
+                index = ConcurrentIndexOp(part, needed=_may_be_needed(part, changed))
+                (first if isinstance(part, CreateIndexOp) is index.needed else last).append(index)
     rest = [each for each in whole if not (isinstance(each, ModifyTableOps) and not each.ops)]
     return [*first, *rest, *drops, *last]
 

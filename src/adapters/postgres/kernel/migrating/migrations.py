@@ -9,8 +9,9 @@ revisions.
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
@@ -123,19 +124,20 @@ class Migrations:
             lambda: command.downgrade(self._config, revision), _moves, Patience(wait_seconds, attempts, tell)
         )
 
-    def make(self, message: str, *, line: str = APP) -> Path | None:
+    def make(self, message: str, *, line: str = APP) -> Sequence[Path]:
         """Writes the next migration of a line, from the difference between the code and the database.
 
-        The database is a scratch one at the newest revisions: what is written is applied, taken back and
-        applied again there, and removed where that fails. `None` where there is no difference.
+        They are several where one would hold a lock for long, and none where nothing differs. The database is
+        a scratch one at the newest revisions: what is written is applied, taken back and applied again there,
+        and removed where that fails.
         """
         if line not in self._lines:
             raise MigrationError(f"There is no line {line!r}: use {' or '.join(self._lines)}.")
         scripts = self._scripts()
         heads = self._heads(scripts)
-        first = not heads[line]
-        written: list[object] = []
-        self._config.attributes["autogenerate"] = True
+        first, ids = not heads[line], _next_ids(line, scripts)
+        written: list[Script | list[Script | None] | None] = []
+        self._config.attributes["autogenerate"] = ids
         self._config.set_main_option("file_template", _file_template(line))
         try:
             self._run(
@@ -144,7 +146,7 @@ class Migrations:
                         self._config,
                         message,
                         autogenerate=True,
-                        rev_id=_next_id(line, scripts),
+                        rev_id=next(ids),
                         head="base" if first else f"{line}@head",
                         branch_label=line if first else None,
                         version_path=str(self._lines[line]),
@@ -156,13 +158,15 @@ class Migrations:
             )
         finally:
             del self._config.attributes["autogenerate"]
-        script = written[0]
-        if not isinstance(script, Script):
-            return None
-        path = Path(script.path)
+        found = written[0] if isinstance(written[0], list) else written
+        made = [script for script in found if isinstance(script, Script)]
+        if not made:
+            return []
+        paths = [Path(script.path) for script in made]
         try:
-            _format(path)
-            before = script.down_revision or f"{line}@base"
+            for path in paths:
+                _format(path)
+            before = made[0].down_revision or f"{line}@base"
             for step, revision in (
                 (self.upgrade, "heads"),
                 (self.downgrade, before),
@@ -170,9 +174,11 @@ class Migrations:
             ):
                 step(str(revision))
         except BaseException as error:
-            path.unlink(missing_ok=True)
-            raise MigrationError(f"{path.name} does not run and was removed: {error}") from error
-        return path
+            for path in paths:
+                path.unlink(missing_ok=True)
+            what = paths[0].name if len(paths) == 1 else f"{paths[0].name}, or one of the next,"
+            raise MigrationError(f"{what} does not run and was removed: {error}") from error
+        return paths
 
     def join(self, line: str) -> Path:
         """Writes a migration that joins the two heads of a line, which two developers have made."""
@@ -182,7 +188,10 @@ class Migrations:
         self._config.set_main_option("file_template", _file_template(line))
         with _translating():
             written = command.merge(
-                self._config, heads, f"join {' and '.join(heads)}", rev_id=_next_id(line, self._scripts())
+                self._config,
+                heads,
+                f"join {' and '.join(heads)}",
+                rev_id=next(_next_ids(line, self._scripts())),
             )
         if not isinstance(written, Script):
             raise MigrationError(f"The heads of {line} could not be joined.")
@@ -399,12 +408,11 @@ def _next(scripts: ScriptDirectory, script: Script) -> Iterable[Script]:
     return (scripts.get_revision(name) for name in script.nextrev)
 
 
-def _next_id(line: str, scripts: ScriptDirectory) -> str:
-    """A number on the kernel's line, where one repository writes; on another the rest of a random UUID."""
-    if line != KERNEL:
-        return uuid4().hex[-12:]
+def _next_ids(line: str, scripts: ScriptDirectory) -> Iterator[str]:
+    """Numbers on the kernel's line, where one repository writes; on another the rests of random UUIDs."""
     numbers = [int(script.revision) for script in scripts.walk_revisions() if script.revision.isdecimal()]
-    return f"{max(numbers, default=0) + 1:04}"
+    for number in count(max(numbers, default=0) + 1):
+        yield f"{number:04}" if line == KERNEL else uuid4().hex[-12:]
 
 
 def _file_template(line: str) -> str:

@@ -1,4 +1,8 @@
-"""What all tables share: the MetaData with its naming convention, and the columns that recur."""
+"""What all tables share: the MetaData with its naming convention, and the columns that recur.
+
+A column that was added to a table in use has a `server_default`, unless it is nullable: the release before
+does not write it (docs/migrations.md).
+"""
 
 from datetime import date
 from decimal import Decimal
@@ -46,11 +50,13 @@ def version() -> Column[object]:
     return Column("version", Integer, nullable=False)
 
 
-def text(name: str, *, nullable: bool = False) -> Column[object]:
-    return Column(name, Text, nullable=nullable)
+def text(name: str, *, nullable: bool = False, server_default: str | None = None) -> Column[object]:
+    return Column(name, Text, nullable=nullable, server_default=server_default)
 
 
-def decimal(name: str, precision: int, scale: int, *, nullable: bool = False) -> Column[object]:
+def decimal(
+    name: str, precision: int, scale: int, *, nullable: bool = False, server_default: str | None = None
+) -> Column[object]:
     """An exact number of `precision` digits, `scale` of them behind the point.
 
     Raises ValueError for a scale above 6: Python writes smaller numbers with an exponent, `1E-7`, which is
@@ -58,12 +64,12 @@ def decimal(name: str, precision: int, scale: int, *, nullable: bool = False) ->
     """
     if not 0 <= scale <= min(precision, 6):
         raise ValueError(f"{name}: a scale of {scale} is not within 0 to 6, and to the precision.")
-    return Column(name, Numeric(precision, scale), nullable=nullable)
+    return Column(name, Numeric(precision, scale), nullable=nullable, server_default=server_default)
 
 
-def money(name: str, *, nullable: bool = False) -> Column[object]:
+def money(name: str, *, nullable: bool = False, server_default: str | None = None) -> Column[object]:
     """An amount of a currency with two decimal places, such as an input of the type `Money`."""
-    return decimal(name, 14, 2, nullable=nullable)
+    return decimal(name, 14, 2, nullable=nullable, server_default=server_default)
 
 
 def day(name: str, *, nullable: bool = False) -> Column[object]:
@@ -71,13 +77,13 @@ def day(name: str, *, nullable: bool = False) -> Column[object]:
     return Column(name, Date, nullable=nullable)
 
 
-def flag(name: str, *, nullable: bool = False) -> Column[object]:
-    return Column(name, Boolean, nullable=nullable)
+def flag(name: str, *, nullable: bool = False, server_default: str | None = None) -> Column[object]:
+    return Column(name, Boolean, nullable=nullable, server_default=server_default)
 
 
-def number(name: str, *, nullable: bool = False) -> Column[object]:
+def number(name: str, *, nullable: bool = False, server_default: str | None = None) -> Column[object]:
     """A whole number of 32 bits."""
-    return Column(name, Integer, nullable=nullable)
+    return Column(name, Integer, nullable=nullable, server_default=server_default)
 
 
 def document(name: str, *, nullable: bool = False) -> Column[object]:
