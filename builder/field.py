@@ -81,10 +81,8 @@ class Change:
             if field.name in found.there:
                 raise Refused(f"{name} have a field {field.name} already: choose another name.")
         names = {field.name for field in new}
-        found = inferred(name, text, besides=names)
-        self.before = found.resource
+        self.before = inferred(name, text, besides=names).resource
         self.after = replace(self.before, fields=(*self.before.fields, *new))
-        self.filled = found.filled
         self.new = new
         ensure_names_differ(self.after)
 
@@ -97,7 +95,7 @@ class Change:
         found = sources(it) | {f"tests/resources/{it.plural}.py": suites.facts(it, "0")}
         table = f"src/adapters/postgres/{it.plural}.py"
         new = {field.name for field in self.new if not field.nullable}
-        found[table] = with_server_defaults(found[table], it, self.filled | new)
+        found[table] = with_server_defaults(found[table], it, new)
         return found
 
 

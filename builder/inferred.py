@@ -26,11 +26,12 @@ _HELD = frozenset({"id", "workspace_id", "created_by", "created_at", "updated_at
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inferred:
-    """A resource as it is. `filled` are the fields whose columns have a default of their own; `there` are the
-    names that are a field of the entity, a column and a member of the view, recognised or not."""
+    """A resource as it is.
+
+    `there` are the names that are a field of the entity, a column and a member of the view, known or not.
+    """
 
     resource: Resource
-    filled: frozenset[str]
     there: frozenset[str]
 
 
@@ -69,12 +70,8 @@ def inferred(plural: str, text: Callable[[str], str], *, besides: Collection[str
         ),
         role=_role(plural, text),
     )
-    filled = {
-        each for each, call in columns.items() if any(key.arg == "server_default" for key in call.keywords)
-    }
     return Inferred(
         resource=resource,
-        filled=frozenset(filled),
         there=frozenset({*members} & {*_all_columns(parts)} & {*views}),
     )
 

@@ -90,7 +90,7 @@ def imported(line: str) -> Change:
             return text
         first = module.body[0] if module.body else None
         has_docstring = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant)
-        imports = [each for each in module.body if isinstance(each, ast.Import | ast.ImportFrom)]
+        imports = [each for each in module.body if isinstance(each, ast.ImportFrom)]
         if imports:
             return inserted(text, imports[-1].end_lineno or 0, line)
         after = (first.end_lineno or 0) if first is not None and has_docstring else 0

@@ -124,6 +124,13 @@ def test_one_is_added_after_another() -> None:
     compared(files, f"{SMALL} {ADDED} note:text? rank:int(1..9)=3!sort")
 
 
+def test_what_filled_the_table_before_fills_it_still() -> None:
+    found = added(tree("title:str(80)"), OTHERS)[FACTS]
+    filling = re.search(r"FILLINGS = \{.*?\n\}\n", tree("title:str(80)")[FACTS], re.DOTALL)
+    assert filling is not None
+    assert filling[0] in found
+
+
 def test_a_column_has_what_the_release_before_does_not_write() -> None:
     text = added(tree("title:str(80)"), OTHERS)[TABLE]
     columns = re.findall(r'^    \w+\("(\w+)".*server_default="(.*)"\),$', text, re.MULTILINE)
@@ -308,13 +315,44 @@ def test_what_somebody_has_written_by_hand_is_not_written_again() -> None:
     assert found[DOMAIN] == tree(f"{SMALL} {ADDED}")[DOMAIN]
 
 
+def test_a_field_that_is_in_the_entity_and_the_table_is_added_everywhere_else() -> None:
+    files = rewritten("the entity")
+    by_hand = "    paid_at: datetime | None = None\n    status: InvoiceStatus = InvoiceStatus.DRAFT\n"
+    gross = "    total: Decimal  # gross\n"
+    files[DOMAIN] = files[DOMAIN].replace(gross, f"{gross}{by_hand}")
+    columns = '    instant("paid_at", nullable=True),\n    text("status", server_default="draft"),\n'
+    files[TABLE] = files[TABLE].replace('    money("total"),\n', f'    money("total"),\n{columns}')
+    found, wanted = added(files, ADDED), tree(f"{SMALL} {ADDED}")
+    assert found[DOMAIN].replace("  # gross", "").replace("by: UserId | None", "by: UserId") == wanted[DOMAIN]
+    assert sorted(comparable(found)[TABLE]) == sorted(wanted[TABLE])
+
+
+def test_lists_in_another_order_are_no_hindrance() -> None:
+    files = dict(tree("number:str(40)!sort total:money!sort"))
+    keys = '"created_at", "number", "total"'
+    assert keys in files[VIEWS]
+    files[VIEWS] = files[VIEWS].replace(keys, '"created_at", "total", "number"')
+    assert "paid_at: datetime | None" in added(files, ADDED)[VIEWS]
+
+
+def test_a_module_is_imported_beside_imports_of_somebodys_own() -> None:
+    files = dict(tree(SMALL))
+    files[DOMAIN] = files[DOMAIN].replace("import datetime\n", "import datetime, timedelta\n", 1)
+    found = added(files, "code:slug?")[DOMAIN]
+    assert found.count("import re\n") == 1
+    files[DOMAIN] = files[DOMAIN].replace("from dataclasses", "import re\nfrom dataclasses", 1)
+    files[DOMAIN] = files[DOMAIN].replace("NUMBER_MOST = 40\n", "NUMBER_MOST = 40\nFORM = re.compile('x')\n")
+    assert added(files, "code:slug?")[DOMAIN].count("import re\n") == 1
+
+
 def test_tests_that_were_deleted_stay_deleted() -> None:
-    files = {name: text for name, text in tree(SMALL).items() if name != OF_DOMAIN}
+    small = tree(f"{SMALL} sent_on:date?!filter")
+    files = {name: text for name, text in small.items() if name != OF_DOMAIN}
     files[OF_HTTP] = re.sub(r"@pytest.mark.parametrize.*\Z", "", files[OF_HTTP], flags=re.DOTALL)
-    found = added(files, "paid_at:datetime?")
+    found = added(files, "paid_at:datetime?!filter")
     assert OF_DOMAIN not in found
     assert '"paid_at"' in found[OF_HTTP]
-    assert "test_what_is_required" not in found[OF_HTTP]
+    assert "test_a_filter_lets" not in found[OF_HTTP]
 
 
 # ── what is refused ──────────────────────────────────────────────────────────────────────────────
