@@ -13,7 +13,7 @@ from itertools import pairwise
 
 from builder.kinds import kind_of
 from builder.rings import ROLES
-from builder.spec import Field, Refused, Resource, camel
+from builder.spec import Field, Refused, Resource, Target, camel
 
 _COLUMNS = {
     "text": "str", "decimal": "decimal", "money": "money", "day": "date", "flag": "bool", "number": "int",
@@ -51,8 +51,13 @@ def inferred(plural: str, text: Callable[[str], str], *, besides: Collection[str
     members = _annotated(entity)
     views = _annotated(asked.classes.get(f"{entity.name}View"))
     modifiers = _modifiers(entity.name, asked, postgres, parts)
+    references = _references(parts)
     fields = []
     for each, (hint, default) in members.items():
+        if each in references and each not in besides:
+            target = _target(references[each], text)
+            marks = frozenset({"filter"} if each in modifiers["filter"] else ())
+            fields += [] if target is None else [_reference(each, hint, target, marks)]
         if each in columns and each not in _HELD and each not in besides:
             found = _field(each, hint, default, columns[each], parts, domain)
             marks = frozenset(mark for mark, names in modifiers.items() if each in names)
@@ -147,6 +152,60 @@ def _table(postgres: _Module, plural: str) -> list[ast.Call]:
             ):
                 return [part for part in parts if isinstance(part, ast.Call)]
     raise Refused(f"{postgres.name} has no table {plural}, as `make resource` writes it.")
+
+
+def _references(parts: list[ast.Call]) -> dict[str, str]:
+    """The tables that columns refer to within a workspace, as the templates do."""
+    found = {}
+    for call in parts:
+        match call:
+            case ast.Call(
+                func=ast.Name(id="ForeignKeyConstraint"),
+                args=[
+                    ast.List(elts=[ast.Constant(value="workspace_id"), ast.Constant(value=str(column))]),
+                    ast.List(elts=[_, ast.Attribute(attr="id") as key]),
+                ],
+                keywords=[],
+            ):
+                found[column] = ast.unparse(key).removesuffix(".c.id")
+    return found
+
+
+def _target(plural: str, text: Callable[[str], str]) -> Target | None:
+    """What is referred to; nothing where it was not made as the templates do."""
+    try:
+        domain, commands = (
+            _Module(f"src/{ring}/{plural}.py", text) for ring in ("domain", "application/commands")
+        )
+        parts = _table(_Module(f"src/adapters/postgres/{plural}.py", text), plural)
+        entity = _entity(domain, commands).name
+    except Refused:
+        return None
+    name = _named(entity, commands)
+    optional = {_column(call) for call in parts if "nullable=True" in ast.unparse(call)}
+    needs = {
+        column: _target(referred, text)
+        for column, referred in _references(parts).items()
+        if column not in optional
+    }
+    return Target(
+        name=name,
+        plural=plural,
+        entity=entity,
+        needs=tuple((column, each) for column, each in needs.items() if each is not None),
+        deleted=f"delete_{name}" in commands.functions,
+    )
+
+
+def _reference(column: str, hint: str, target: Target, marks: frozenset[str]) -> Field:
+    return Field(
+        name=column,
+        type="ref",
+        values=(target.name,),
+        optional=hint.endswith(" | None"),
+        modifiers=marks,
+        target=target,
+    )
 
 
 def _is_of_one(call: ast.Call) -> bool:

@@ -193,7 +193,9 @@ class Resource:
 
     @property
     def references(self) -> list[tuple[Field, Target]]:
-        return [(field, field.target) for field in self.fields if field.target is not None]
+        """Those that may be left out last, as the code has them."""
+        found = [(field, field.target) for field in self.fields if field.target is not None]
+        return sorted(found, key=lambda pair: pair[0].nullable)
 
     @property
     def targets(self) -> list[Target]:

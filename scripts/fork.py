@@ -294,7 +294,7 @@ def add_generated(copy: Copy) -> None:
 
     The last one can be taken out again without a trace but migrations, and fields are added to another.
     """
-    copy.make("resource", *GENERATED[-1], "DRY=1")
+    copy.make("resource", *GENERATED[0], "DRY=1")
     if copy.git("status", "--porcelain"):
         sys.exit("make resource DRY=1 has written something.")
     before = ""

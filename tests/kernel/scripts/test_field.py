@@ -23,7 +23,7 @@ from builder.__main__ import git, sources
 from builder.field import Change, changed, main, resource_named, tidied
 from builder.inferred import inferred
 from builder.lists import add_to_lists
-from builder.spec import Refused, read
+from builder.spec import Refused, Target, read, resolved
 
 from entrypoints.kernel.service import ROOT
 
@@ -95,6 +95,43 @@ def test_a_resource_is_read_from_its_code(options: dict[str, str]) -> None:
     assert (found.resource.name, found.resource.verbs, found.resource.role) == (it.name, it.verbs, it.role)
     assert sources(found.resource) == sources(it)
     assert found.there >= {each.name for each in it.fields}
+
+
+def test_references_are_read_with_what_they_need() -> None:
+    region = Target(name="region", plural="regions", entity="Region", deleted=False)
+    customer = Target(name="customer", plural="customers", entity="Customer", needs=(("region_id", region),))
+    known = {"region": region, "customer": customer}
+    asked = {
+        "regions": read(name="region", fields="title:str(9)", can="create,get"),
+        "customers": read(name="customer", fields="title:str(9) region:ref(region) near:ref(region)?"),
+        "invoices": read(
+            name="invoice",
+            fields="payer:ref(customer)?!filter title:str(9) customer:ref(customer)!filter region:ref(region)",
+        ),
+    }
+    its = {plural: resolved(it, known, {}) for plural, it in asked.items()}
+    texts = {name: text for it in its.values() for name, text in sources(it).items()} | {PERMISSIONS: ""}
+    for plural, it in its.items():
+        found = inferred(plural, texts.__getitem__).resource
+        assert {each.name: each for each in found.fields} == {each.name: each for each in it.fields}
+        assert sources(found) == sources(it)
+        assert suites.facts(found, "1") == suites.facts(it, "1")
+
+
+def test_a_reference_that_is_written_in_another_way_is_left_alone() -> None:
+    it = resolved(
+        read(name="invoice", fields="title:str(9) customer:ref(customer)"),
+        {"customer": Target(name="customer", plural="customers", entity="Customer")},
+        {},
+    )
+    texts = sources(it) | {PERMISSIONS: ""}
+
+    def there(name: str) -> str:
+        if name not in texts:
+            raise Refused(f"There is no {name}.")
+        return texts[name]
+
+    assert [each.name for each in inferred("invoices", there).resource.fields] == ["title"]
 
 
 # ── what is written ──────────────────────────────────────────────────────────────────────────────
