@@ -124,7 +124,7 @@ where: $(ENV) ## show all of a resource on one screen (r=invoices)
 	@$(PY) -m builder.where "$$r"
 
 resource-remove: $(ENV) ## take a resource out again (name=invoice SINCE=1.3.0; DRY=1 shows it)
-	@$(PY) -m builder.removal --name "$$name" --since "$(SINCE)" $(if $(DRY),--dry)
+	@$(PY) -m builder.removal --name "$$name" --since "$$SINCE" $(if $(DRY),--dry)
 
 example-remove: $(ENV) ## take the example out: its files, its lines, its tables (DRY=1 shows it)
 	@$(PY) -m builder.removal --example $(if $(DRY),--dry)
