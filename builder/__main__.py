@@ -152,7 +152,7 @@ TIDY = (("check", "--quiet", "--select", "F401,I,SIM", "--fix-only"), ("format",
 
 def with_targets(it: Resource, copy: Copy) -> Resource:
     """The resource that knows what it refers to; raises `Refused`."""
-    if not any(field.type == "ref" for field in it.fields):
+    if all(field.target or field.type != "ref" for field in it.fields):
         return it  # to look takes seconds
     tables = json.loads(copy.run(".venv/bin/python", "-m", "builder.references"))
     return resolved(it, *targets(tables, copy.folder))

@@ -6,7 +6,6 @@ files as they stand. As with `make resource`, all of it happens in a copy, and c
 
 import argparse
 import json
-import re
 import subprocess
 import sys
 import tempfile
@@ -16,10 +15,11 @@ from functools import cache
 from pathlib import Path
 
 from builder import suites
-from builder.__main__ import TIDY, Copy, ensure_clean, finish, git, migrate, sources
+from builder.__main__ import TIDY, Copy, ensure_clean, finish, git, migrate, sources, with_targets
 from builder.inferred import inferred
 from builder.kinds import kind_of
 from builder.merging import Place, merged
+from builder.references import refer
 from builder.removal import plural
 from builder.spec import Field, Refused, Resource, ensure_names_differ, read
 
@@ -35,10 +35,12 @@ def main(arguments: Sequence[str]) -> int:
     options = parser.parse_args(arguments)
     try:
         name = resource_named(options.resource, ROOT)
-        change = Change(name, options.add, lambda file: text_of(ROOT, file))
         ensure_clean(ROOT)
         with tempfile.TemporaryDirectory(prefix="field-") as folder:
             copy = Copy(ROOT, Path(folder) / "copy")
+            change = Change(
+                name, options.add, lambda file: text_of(ROOT, file), lambda it: with_targets(it, copy)
+            )
             write(change, copy)
             patch = copy.patch()
             files = copy.changed()
@@ -68,10 +70,16 @@ def text_of(root: Path, file: str) -> str | None:
 class Change:
     """What is asked for: a resource as it is, and as it is to be.
 
-    `read` gives the text of a file, if it is there. Raises `Refused`.
+    `read` gives the text of a file, if it is there; `resolve` finds what references are to. Raises `Refused`.
     """
 
-    def __init__(self, name: str, add: str, read: Callable[[str], str | None]) -> None:
+    def __init__(
+        self,
+        name: str,
+        add: str,
+        read: Callable[[str], str | None],
+        resolve: Callable[[Resource], Resource] = lambda it: it,
+    ) -> None:
         def text(file: str) -> str:
             return _there(file, read(file))
 
@@ -82,8 +90,8 @@ class Change:
                 raise Refused(f"{name} have a field {field.name} already: choose another name.")
         names = {field.name for field in new}
         self.before = inferred(name, text, besides=names).resource
-        self.after = replace(self.before, fields=(*self.before.fields, *new))
-        self.new = new
+        self.after = resolve(replace(self.before, fields=(*self.before.fields, *new)))
+        self.new = self.after.fields[len(self.before.fields) :]
         ensure_names_differ(self.after)
 
     @property
@@ -123,17 +131,14 @@ def _new(add: str, it: Resource) -> tuple[Field, ...]:
     """The fields that are asked for; raises `Refused`."""
     if not add.split():
         raise Refused(f"Say which field: {HOW}")
-    for word in add.split():
-        if re.match(r"\w+:ref\b", word):
-            raise Refused(f"{word}: this adds no reference yet. Write it by hand (docs/migrations.md).")
     _, *new = read(
         name=it.name, plural=it.plural, fields=f"{_STAND_IN} {add}", can=",".join(it.verbs), role=it.role
     ).fields
     for field in new:
         if not field.optional and field.default is None:
             raise Refused(
-                f"{field.name}: the rows that are there have none. Say what they get, as in "
-                f"{field.name}:{field.type}…=value, or that it may be left out: {field.name}:{field.type}…?"
+                f"{field.stem}: the rows that are there have none. Say what they get, as in "
+                f"{field.stem}:{field.type}…=value, or that it may be left out: {field.stem}:{field.type}…?"
             )
     if "list" not in it.verbs:
         for field in new:
@@ -194,6 +199,7 @@ def write(change: Change, copy: Copy) -> None:
     """Writes the fields into the copy; raises `Refused`."""
     for name, text in changed(change, lambda file: text_of(copy.folder, file), copy.folder).items():
         copy.write(name, text)
+    refer(change.after, copy.folder)
     names = " ".join(field.name for field in change.new)
     migrate(copy, f"add {names} to {change.after.labels}")
     finish(copy)

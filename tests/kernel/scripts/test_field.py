@@ -48,16 +48,31 @@ OTHERS = (
 SMALL, ADDED = "number:str(40)!unique total:money", "paid_at:datetime?!filter status:enum(draft,sent)=draft"
 
 
+REGION = Target(name="region", plural="regions", entity="Region", deleted=False)
+CUSTOMER = Target(name="customer", plural="customers", entity="Customer", needs=(("region_id", REGION),))
+KNOWN = {"region": REGION, "customer": CUSTOMER}
+
+
+@cache
+def referred_to() -> Mapping[str, str]:
+    """The files of what the references of these tests are to."""
+    region = read(name="region", fields="title:str(9)", can="create,get")
+    customer = read(name="customer", fields="title:str(9) region:ref(region)")
+    return sources(region) | sources(resolved(customer, KNOWN, {}))
+
+
 @cache
 def tree(fields: str, can: str = "") -> Mapping[str, str]:
     """The files of a resource, as `make resource` writes them."""
-    it = read(name="invoice", fields=fields, can=can)
+    it = resolved(read(name="invoice", fields=fields, can=can), KNOWN, {})
     texts = tidied(sources(it) | {FACTS: suites.facts(it, "abc")}, ROOT)
     return texts | {PERMISSIONS: 'WRITE_INVOICES = Permission("invoices:write", MEMBERS)\n'}
 
 
 def added(files: Mapping[str, str], add: str) -> dict[str, str]:
-    return changed(Change("invoices", add, files.get), files.get, ROOT)
+    there = {**referred_to(), **files}
+    change = Change("invoices", add, there.get, lambda it: resolved(it, KNOWN, {}))
+    return changed(change, there.get, ROOT)
 
 
 def comparable(texts: Mapping[str, str]) -> dict[str, str]:
@@ -98,9 +113,6 @@ def test_a_resource_is_read_from_its_code(options: dict[str, str]) -> None:
 
 
 def test_references_are_read_with_what_they_need() -> None:
-    region = Target(name="region", plural="regions", entity="Region", deleted=False)
-    customer = Target(name="customer", plural="customers", entity="Customer", needs=(("region_id", region),))
-    known = {"region": region, "customer": customer}
     asked = {
         "regions": read(name="region", fields="title:str(9)", can="create,get"),
         "customers": read(name="customer", fields="title:str(9) region:ref(region) near:ref(region)?"),
@@ -109,7 +121,7 @@ def test_references_are_read_with_what_they_need() -> None:
             fields="payer:ref(customer)?!filter title:str(9) customer:ref(customer)!filter region:ref(region)",
         ),
     }
-    its = {plural: resolved(it, known, {}) for plural, it in asked.items()}
+    its = {plural: resolved(it, KNOWN, {}) for plural, it in asked.items()}
     texts = {name: text for it in its.values() for name, text in sources(it).items()} | {PERMISSIONS: ""}
     for plural, it in its.items():
         found = inferred(plural, texts.__getitem__).resource
@@ -145,8 +157,11 @@ def test_a_reference_that_is_written_in_another_way_is_left_alone() -> None:
         ("note:text?!search title:str(9)!search", "nick:str(12)=x!search!sort backup:email?", ""),
         ("title:str(80)", OTHERS, ""),
         ("amount:int(-5..5)", "paid:bool=false seen_on:date? handle:slug?!unique", "create,get"),
+        (SMALL, "customer:ref(customer)?!filter", ""),
+        (f"{SMALL} customer:ref(customer)", "paid_at:date? payer:ref(customer)? region:ref(region)?", ""),
+        (SMALL, "customer:ref(customer)?", "create,get"),
     ],
-    ids=["small", "all", "search", "many", "few"],
+    ids=["small", "all", "search", "many", "few", "reference", "references", "reference without a list"],
 )
 def test_what_is_added_is_what_would_have_been_written_at_once(fields: str, add: str, can: str) -> None:
     compared(added(tree(fields, can), add), f"{fields} {add}", can)
@@ -405,8 +420,7 @@ REFUSED = [
     ("note:text", "note: the rows that are there have none."),
     ("code:slug!unique", "code: the rows that are there have none."),
     ("code:str(9)=x!unique", "code: what is unique has no default"),
-    ("customer:ref(customer)", "customer:ref(customer): this adds no reference yet."),
-    ("customer:ref(customer)?", "customer:ref(customer)?: this adds no reference yet."),
+    ("customer:ref(customer)", "customer: the rows that are there have none."),
     ("due_on:date?!sort", "due_on: a date that may be left out, or of this type, sorts no list"),
     ("status:enum(draft,sent)=paid", "status: 'paid' is no value of it."),
     ("size_most:bool?!filter", "Two filters would be called size_most: rename a field."),
