@@ -135,7 +135,12 @@ def test_no_folder_is_named_after_nothing() -> None:
     assert not folders & vague
 
 
-KERNEL = [path for path in (*MODULES, *sorted(TESTS.rglob("*.py"))) if "kernel" in path.parent.parts]
+# The builder's tests speak of resources that are made up, and a fork may have made the same ones.
+KERNEL = [
+    path
+    for path in (*MODULES, *sorted(TESTS.rglob("*.py")))
+    if "kernel" in path.parent.parts and path.parent != TESTS / "scripts"
+]
 SPECIMENS = {path.stem for path in (TESTS / "specimen/v1").glob("*.py")}
 OF_THE_FORK = {module.stem for module in RESOURCES} - SPECIMENS
 

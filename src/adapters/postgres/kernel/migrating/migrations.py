@@ -410,7 +410,8 @@ def _next(scripts: ScriptDirectory, script: Script) -> Iterable[Script]:
 
 def _next_ids(line: str, scripts: ScriptDirectory) -> Iterator[str]:
     """Numbers on the kernel's line, where one repository writes; on another the rests of random UUIDs."""
-    numbers = [int(script.revision) for script in scripts.walk_revisions() if script.revision.isdecimal()]
+    ours = (script.revision for script in scripts.walk_revisions() if line in script.branch_labels)
+    numbers = [int(revision) for revision in ours if revision.isdecimal()]  # a random one may be a number
     for number in count(max(numbers, default=0) + 1):
         yield f"{number:04}" if line == KERNEL else uuid4().hex[-12:]
 
