@@ -53,24 +53,28 @@ def main(arguments: Sequence[str]) -> int:
             copy = Copy(ROOT, Path(folder) / "copy")
             it = with_targets(it, copy)
             write(it, copy)
-            patch = copy.patch()
-            files = copy.changed()
-            shown = git("diff", "--cached", "--", "src", "tests", cwd=copy.folder)
-        if dry:
-            print(shown)
-            print(*(f"  {file}" for file in files), sep="\n")
-            print("Nothing was written: leave DRY=1 out to write it.")
-            return 0
-        git("apply", "--whitespace=nowarn", "-", cwd=ROOT, text=patch)
+            bring(copy, ROOT, f"There are {it.labels} now.", dry=dry)
     except Refused as refused:
         print(refused)
         return 2
-    print(*(f"  {file}" for file in files), sep="\n")
-    print(f"There are {it.labels} now. Try: make check test-app")
-    if not any(file.startswith("clients/") for file in files):
-        print("The TypeScript client does not know them yet (it needs Node 20): make client")
-    print("Undo: git restore . && git clean -fdq src tests openapi clients")
     return 0
+
+
+def bring(copy: "Copy", root: Path, done: str, *, dry: bool) -> None:
+    """Takes over what was written in the copy, and says `done`; or only shows it. Raises `Refused`."""
+    patch, files = copy.patch(), copy.changed()
+    if dry:
+        print(git("diff", "--cached", "--", "src", "tests", cwd=copy.folder))
+    else:
+        git("apply", "--whitespace=nowarn", "-", cwd=root, text=patch)
+    print(*(f"  {file}" for file in files), sep="\n")
+    if dry:
+        print("Nothing was written: leave DRY=1 out to write it.")
+        return
+    print(f"{done} Try: make check test-app")
+    if not any(file.startswith("clients/") for file in files):
+        print("The TypeScript client does not know it yet (it needs Node 20): make client")
+    print("Undo: git restore . && git clean -fdq src tests openapi clients")
 
 
 def asked(given: Mapping[str, str]) -> dict[str, str]:

@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 
 from builder import suites
-from builder.__main__ import TIDY, Copy, ensure_clean, finish, git, migrate, sources, with_targets
+from builder.__main__ import TIDY, Copy, bring, ensure_clean, finish, migrate, sources, with_targets
 from builder.inferred import inferred
 from builder.kinds import kind_of
 from builder.merging import Place, merged
@@ -42,23 +42,11 @@ def main(arguments: Sequence[str]) -> int:
                 name, options.add, lambda file: text_of(ROOT, file), lambda it: with_targets(it, copy)
             )
             write(change, copy)
-            patch = copy.patch()
-            files = copy.changed()
-            shown = git("diff", "--cached", "--", "src", "tests", cwd=copy.folder)
-        if options.dry:
-            print(shown)
-            print(*(f"  {file}" for file in files), sep="\n")
-            print("Nothing was written: leave DRY=1 out to write it.")
-            return 0
-        git("apply", "--whitespace=nowarn", "-", cwd=ROOT, text=patch)
+            done = f"{change.after.labels.capitalize()} have {change.labels} now."
+            bring(copy, ROOT, done, dry=options.dry)
     except Refused as refused:
         print(refused)
         return 2
-    print(*(f"  {file}" for file in files), sep="\n")
-    print(f"{change.after.labels.capitalize()} have {change.labels} now. Try: make check test-app")
-    if not any(file.startswith("clients/") for file in files):
-        print("The TypeScript client does not know it yet (it needs Node 20): make client")
-    print("Undo: git restore . && git clean -fdq src tests openapi clients")
     return 0
 
 

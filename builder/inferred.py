@@ -171,8 +171,12 @@ def _references(parts: list[ast.Call]) -> dict[str, str]:
     return found
 
 
-def _target(plural: str, text: Callable[[str], str]) -> Target | None:
-    """What is referred to; nothing where it was not made as the templates do."""
+def _target(
+    plural: str, text: Callable[[str], str], *, within: frozenset[str] = frozenset()
+) -> Target | None:
+    """What is referred to; nothing where it was not made as the templates do, or is `within` itself."""
+    if plural in within:
+        return None
     try:
         domain, commands = (
             _Module(f"src/{ring}/{plural}.py", text) for ring in ("domain", "application/commands")
@@ -184,7 +188,7 @@ def _target(plural: str, text: Callable[[str], str]) -> Target | None:
     name = _named(entity, commands)
     optional = {_column(call) for call in parts if "nullable=True" in ast.unparse(call)}
     needs = {
-        column: _target(referred, text)
+        column: _target(referred, text, within=within | {plural})
         for column, referred in _references(parts).items()
         if column not in optional
     }
@@ -267,14 +271,19 @@ def _field(  # noqa: PLR0917 (what is known of it, from each place)
 ) -> Field | None:
     """The field, or nothing where the templates would not have written it like this."""
     bare, is_nullable = hint.removesuffix(" | None"), hint.endswith(" | None")
-    kind, bounds, values = _COLUMNS[ast.unparse(column.func)], tuple[int | None, ...](), tuple[str, ...]()
+    kind, values = _COLUMNS[ast.unparse(column.func)], tuple[str, ...]()
+    bounds: tuple[int | None, ...] = ()
     match kind:
         case "str":
             kind, bounds, values = _of_text(name, bare, parts, domain)
         case "int":
             bounds = (domain.number(f"{name.upper()}_LEAST"), domain.number(f"{name.upper()}_MOST"))
         case "decimal":
-            bounds = tuple(each.value for each in column.args[1:3] if isinstance(each, ast.Constant))  # type: ignore[misc]
+            bounds = tuple(
+                each.value
+                for each in column.args[1:3]
+                if isinstance(each, ast.Constant) and isinstance(each.value, int)
+            )
     if None in bounds:
         return None
     made = Field(

@@ -60,6 +60,7 @@ def targets(tables: Sequence[Mapping[str, Any]], root: Path) -> tuple[dict[str, 
     def look(table: Mapping[str, Any]) -> Target | None:
         name = re.sub(r"(?<!^)(?=[A-Z])", "_", table["entity"]).lower()
         if name not in found and name not in unfit:
+            unfit[name] = "refers to itself, or to what refers to it"  # whoever comes here again meanwhile
             needs = []
             for referred, columns in table["keys"]:
                 *workspace, column = columns
@@ -76,6 +77,7 @@ def targets(tables: Sequence[Mapping[str, Any]], root: Path) -> tuple[dict[str, 
             if why := _unfit(name, table, root):
                 unfit[name] = why
             else:
+                del unfit[name]
                 commands = root / f"src/application/commands/{table['table']}.py"
                 found[name] = Target(
                     name=name,

@@ -302,10 +302,12 @@ def resolved(resource: Resource, targets: Mapping[str, Target], unfit: Mapping[s
                     f"{field.stem}: there is no resource {wanted!r} to refer to. There is: "
                     f"{', '.join(sorted(targets)) or 'none'}."
                 )
-            field = replace(field, target=targets[wanted])  # noqa: PLW2901 (the same field)
-            if len(made := reference(resource, field)) > _IDENTIFIER_MOST:
+            known = replace(field, target=targets[wanted])
+            if len(made := reference(resource, known)) > _IDENTIFIER_MOST:
                 raise Refused(f"{made} is longer than the 63 characters of a name in PostgreSQL: shorten it.")
-        fields.append(field)
+            fields.append(known)
+        else:
+            fields.append(field)
     return replace(resource, fields=tuple(fields))
 
 

@@ -270,6 +270,17 @@ FILLINGS = {{
 {filled}{listed if "list" in it.verbs else nothing}'''
 
 
+def _defaults(pairs: list[tuple[Field, Kind]]) -> str:
+    """That what was made has what it has where nothing is said."""
+    return "".join(
+        f"    assert made.{each.name} == {made.default}\n".replace("== None", "is None")
+        .replace("== True", "is True")
+        .replace("== False", "is False")
+        for each, made in pairs
+        if made.default is not None
+    )
+
+
 def _value(field: Field, kind: Kind, reference: str, *, other: bool = False) -> str:
     """What a test gives the field, as Python: of a reference what is said."""
     if field.target is not None:
@@ -399,13 +410,7 @@ def of_domain(it: Resource) -> str:
         f'    "{each.name}": {made.first.python},\n' for each, made in pairs if made.default is None
     )
     given = "".join(f"        {each.name}={made.first.python},\n" for each, made in pairs)
-    defaults = "".join(
-        f"    assert made.{each.name} == {made.default}\n".replace("== None", "is None")
-        .replace("== True", "is True")
-        .replace("== False", "is False")
-        for each, made in pairs
-        if made.default is not None
-    )
+    defaults = _defaults(pairs)
     wrong = "".join(f'    ("{each.name}", {value}),\n' for each, made in pairs for value in made.wrong)
     most = "".join(f'    ("{each.name}", {made.most}),\n' for each, made in pairs if made.most)
     constants = [
@@ -573,13 +578,7 @@ def of_application(it: Resource) -> str:
     held = "".join(
         f"        {each.name}={_value(each, made, f'around.{each.stem}.id')},\n" for each, made in pairs
     )
-    defaults = "".join(
-        f"    assert made.{each.name} == {made.default}\n".replace("== None", "is None")
-        .replace("== True", "is True")
-        .replace("== False", "is False")
-        for each, made in pairs
-        if made.default is not None
-    )
+    defaults = _defaults(pairs)
     creating = f"""
 
 async def test_it_is_made_of_what_was_given(

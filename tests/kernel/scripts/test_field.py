@@ -130,6 +130,27 @@ def test_references_are_read_with_what_they_need() -> None:
         assert suites.facts(found, "1") == suites.facts(it, "1")
 
 
+def test_a_reference_to_itself_that_was_written_by_hand_is_read_to_an_end() -> None:
+    texts = dict(sources(read(name="invoice", fields="title:str(9)"))) | {PERMISSIONS: ""}
+    for name, before, after in (
+        (
+            DOMAIN,
+            "    title: str\n    created_by",
+            "    title: str\n    parent_id: InvoiceId\n    created_by",
+        ),
+        (
+            TABLE,
+            '    Index(None, "created_by"),\n',
+            '    Column("parent_id", Uuid, nullable=False),\n    ForeignKeyConstraint(["workspace_id", '
+            '"parent_id"], ["invoices.c.workspace_id", invoices.c.id]),\n    Index(None, "created_by"),\n',
+        ),
+    ):
+        assert before in texts[name]
+        texts[name] = texts[name].replace(before, after, 1)
+    found = inferred("invoices", texts.__getitem__).resource
+    assert [each.name for each in found.fields] == ["title", "parent_id"]
+
+
 def test_a_reference_that_is_written_in_another_way_is_left_alone() -> None:
     it = resolved(
         read(name="invoice", fields="title:str(9) customer:ref(customer)"),

@@ -86,6 +86,7 @@ TABLES = [
     a_table("lines", "Line", ("sites", ["site_id"]), site_id=False),
     a_table("line_notes", "LineNote", ("lines", ["workspace_id", "line_id"]), line_id=False),
     a_table("bare", "Bare"),
+    a_table("nodes", "Node", ("nodes", ["workspace_id", "parent_id"]), parent_id=False),
     a_table("plain", "Plain") | {"columns": {"workspace_id": False}},
     a_table("users", "User") | {"module": "adapters.postgres.kernel.users"},
 ]
@@ -114,6 +115,7 @@ def test_what_can_be_referred_to_is_of_a_workspace_and_needs_only_what_can_be_re
     assert unfit == {
         "line": "belongs to a row of sites",
         "line_note": "belongs to a row of lines",
+        "node": "belongs to a row of nodes",
         "bare": "has no def a_bare( … in tests/resources/bare.py, which tests need",
         "plain": "is not of a workspace, or of nobody there",
     }

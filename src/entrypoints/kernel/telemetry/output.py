@@ -112,7 +112,7 @@ class Output:
             ready.poll()
         atexit.unregister(self.finish)
         if lost:
-            log.warning("log lines were lost", count=lost, reason="They were not read in time.")
+            log.warning("log lines were lost", count=lost, reason="Standard output was not read.")
 
     def _take_up(self) -> int | None:
         """Writes what was kept; says how many lines were lost when that is all, else None."""
