@@ -93,7 +93,9 @@ def test_what_is_too_much_is_lost_by_whole_lines_and_counted(
             lines.write(b"%06d\n" % count + b"w" * 993 + b"\n")
             count += 1
         said = b""
+        ends_at = time.monotonic() + 10
         while not logged:
+            assert time.monotonic() < ends_at, "Nothing is told of lost lines."
             ready, _, _ = select.select([read], [], [], 0.1)
             if ready:
                 said += os.read(read, 1 << 16)
